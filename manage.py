@@ -1,0 +1,20 @@
+#!/usr/bin/env python3
+"""Django's command line. `demo` first makes its own private data folder and keys."""
+
+import os
+import sys
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pbxadmin.settings")
+    if sys.argv[1:2] == ["demo"]:
+        from pbxadmin.ops.keys import make_data_folder
+
+        make_data_folder()
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,275 @@
+"""Settings, read from the environment. A wrong value stops start-up with one sentence that names it.
+
+Every name can also come from a file: NAME_FILE holds the path. SECRET_KEY and PBX_KEYS are looked for in
+DATA_DIR as a last resort, which is where `manage.py demo` puts them.
+"""
+
+import base64
+import binascii
+import ipaddress
+import os
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+
+class BadSetting(SystemExit):
+    """Stops start-up: one sentence on standard error, exit code 1."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name} {problem}")
+
+
+def text(name: str, default: str = "") -> str:
+    path = os.environ.get(f"{name}_FILE")
+    if path is None:
+        return os.environ.get(name, default).strip()
+    if name in os.environ:
+        raise BadSetting(name, f"is given twice: as {name} and as {name}_FILE. Keep one.")
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSetting(f"{name}_FILE", f"names a file that cannot be read: {error}.") from None
+
+
+def flag(name: str, default: bool) -> bool:
+    value = text(name, "true" if default else "false")
+    if value not in ("true", "false"):
+        raise BadSetting(name, f"must be true or false, not {value!r}.")
+    return value == "true"
+
+
+def number(name: str, default: int, low: int, high: int) -> int:
+    value = text(name, str(default))
+    if not re.fullmatch(r"[0-9]{1,9}", value) or not low <= int(value) <= high:
+        raise BadSetting(name, f"must be a whole number from {low} to {high}, not {value!r}.")
+    return int(value)
+
+
+def words(name: str, default: str = "") -> list[str]:
+    return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def networks(name: str) -> list[str]:
+    for value in words(name):
+        try:
+            ipaddress.ip_network(value)
+        except ValueError:
+            raise BadSetting(name, f"must be networks such as 10.0.0.0/8, not {value!r}.") from None
+    return words(name)
+
+
+def secret(name: str, what_it_is: str) -> str:
+    """A secret from the environment, its file, or DATA_DIR/<name in lower case>."""
+    kept = DATA_DIR / name.lower()
+    value = text(name) or (kept.read_text(encoding="utf-8").strip() if kept.is_file() else "")
+    if not value:
+        raise BadSetting(name, f"is not set. It is {what_it_is}; `manage.py demo` makes one for you.")
+    return value
+
+
+def pbx_keys() -> list[bytes]:
+    """The key ring that seals PBX secrets: 32 bytes each, URL-safe base64, newest first."""
+    keys = []
+    for position, value in enumerate(secret("PBX_KEYS", "the key ring that seals PBX passwords").split(","), 1):
+        try:
+            key = base64.b64decode(value.strip().encode(), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            key = b""
+        if len(key) != 32:
+            raise BadSetting("PBX_KEYS", f"key {position} is not 32 bytes in URL-safe base64.")
+        keys.append(key)
+    return keys
+
+
+def database(url: str) -> dict[str, object]:
+    """sqlite:///path or postgres://user:password@host:port/name"""
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1:
+        return {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": unquote(parts.path[1:]),
+            "OPTIONS": {
+                # IMMEDIATE ends "database is locked"; FULL because an intent must survive a power cut.
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 20,
+                "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA mmap_size=134217728;"
+                "PRAGMA journal_size_limit=27103364;PRAGMA cache_size=2000;",
+            },
+        }
+    if parts.scheme in ("postgres", "postgresql") and len(parts.path) > 1:
+        try:
+            port = parts.port or 5432
+        except ValueError:
+            raise BadSetting("DATABASE_URL", "has a port that is not a number.") from None
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": unquote(parts.path[1:]),
+            "USER": unquote(parts.username or ""),
+            "PASSWORD": unquote(parts.password or ""),
+            "HOST": unquote(parts.hostname or ""),
+            "PORT": str(port),
+            "CONN_MAX_AGE": 60,
+            "CONN_HEALTH_CHECKS": True,
+        }
+    raise BadSetting(
+        "DATABASE_URL", "must look like sqlite:///path/file.sqlite3 or postgres://user:password@host/name."
+    )
+
+
+def site_url() -> tuple[str, bool]:
+    """SITE_URL and whether it is https. http is for loopback only, unless INSECURE_HTTP=true says otherwise."""
+    url = text("SITE_URL").rstrip("/")
+    if url and not re.fullmatch(r"https?://[^/\s@?#]+", url):
+        raise BadSetting("SITE_URL", f"must look like https://pbx.example.com, not {url!r}.")
+    if url.startswith("https://"):
+        return url, True
+    only_loopback = all(host in LOOPBACK_NAMES for host in ALLOWED_HOSTS)
+    if not only_loopback and not flag("INSECURE_HTTP", False):
+        raise BadSetting("SITE_URL", "must start with https:// when ALLOWED_HOSTS reaches beyond this machine.")
+    return url, False
+
+
+DATA_DIR = Path(text("DATA_DIR", str(BASE_DIR / "data"))).absolute()
+SECRET_KEY = secret("SECRET_KEY", "a long random text that signs sessions and forms")
+if len(SECRET_KEY) < 32:
+    raise BadSetting("SECRET_KEY", "must be at least 32 characters long.")
+SECRET_KEY_FALLBACKS = words("SECRET_KEY_FALLBACKS")
+PBX_KEYS = pbx_keys()
+
+DEBUG = flag("DEBUG", False)
+ALLOWED_HOSTS = words("ALLOWED_HOSTS", ",".join(LOOPBACK_NAMES))
+if "*" in ALLOWED_HOSTS:
+    raise BadSetting("ALLOWED_HOSTS", "must name each host; * would let anybody choose ours.")
+SITE_URL, IS_HTTPS = site_url()
+TRUSTED_PROXIES = networks("TRUSTED_PROXIES")
+WEB_THREADS = number("WEB_THREADS", 16, 2, 256)
+WORK_THREADS = number("WORK_THREADS", 2, 1, 64)
+REFRESH_THREADS = number("REFRESH_THREADS", 64, 1, 256)
+
+INSTALLED_APPS = [
+    "pbxadmin.ops",
+    "pbxadmin.home",
+    "pbxadmin.review",
+    "ivr",
+    "pbxadmin.fleet",
+    "pbxadmin.access",
+    "pbxadmin.audit",
+    "pbxadmin.web",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "csp",
+    "django_htmx",
+    "django_structlog",
+    "django_tasks",
+    "django_tasks_db",
+    "heroicons",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "pbxadmin.web.middleware.fragment_answers",
+    "pbxadmin.web.middleware.private_pages",
+    "pbxadmin.access.middleware.audit_context",
+    "allauth.account.middleware.AccountMiddleware",
+]
+
+ROOT_URLCONF = "pbxadmin.urls"
+WSGI_APPLICATION = "pbxadmin.wsgi.application"
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "builtins": ["pbxadmin.web.templatetags.pbxadmin"],
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+            ],
+        },
+    }
+]
+
+DATABASES = {"default": database(text("DATABASE_URL", f"sqlite:///{DATA_DIR / 'pbxadmin.sqlite3'}"))}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+# Shared by all processes: sign-in limits counted in one process alone would not hold.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "access_cache"}}
+TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["default"]}}
+
+AUTH_USER_MODEL = "access.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_I18N = False
+LANGUAGE_CODE = "en"
+
+STATIC_URL = "static/"
+STATIC_ROOT = Path(text("STATIC_ROOT", str(DATA_DIR / "static"))).absolute()
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_SSL_REDIRECT = IS_HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
+SESSION_COOKIE_NAME = "__Host-session" if IS_HTTPS else "session"
+CSRF_COOKIE_NAME = "__Host-csrf" if IS_HTTPS else "csrf"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 12 * 3600
+if IS_HTTPS and TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SILENCED_SYSTEM_CHECKS = [
+    # HSTS for subdomains and preload bind hosts that are not ours to decide for.
+    "security.W005",
+    "security.W021",
+]

@@ -1,0 +1,15 @@
+from django.urls import include, path
+
+urlpatterns = [
+    path("accounts/", include("allauth.account.urls")),
+    path("", include("pbxadmin.ops.urls")),
+    path("", include("pbxadmin.home.urls")),
+    path("", include("pbxadmin.access.urls")),
+    path("", include("pbxadmin.fleet.urls")),
+    path("", include("ivr.urls")),
+    path("", include("pbxadmin.review.urls")),
+]
+
+handler403 = "pbxadmin.web.views.forbidden"
+handler404 = "pbxadmin.web.views.not_found"
+handler500 = "pbxadmin.web.views.server_error"

@@ -1,0 +1,25 @@
+"""The product's settings, with what tests need: fixed keys, a database file of their own, a fast hasher."""
+
+import base64
+import os
+import tempfile
+
+_FOLDER = tempfile.mkdtemp(prefix="pbxadmin-tests-")
+for _name in [name for name in os.environ if name in ("SITE_URL", "ALLOWED_HOSTS", "PBX_KEYS", "SECRET_KEY")]:
+    del os.environ[_name]
+os.environ["SECRET_KEY"] = "only-for-tests-" + "x" * 40
+os.environ["PBX_KEYS"] = base64.urlsafe_b64encode(b"only for tests: 32 bytes exactly").decode()
+os.environ["DATA_DIR"] = _FOLDER
+
+from pbxadmin.settings import *  # noqa: E402
+from pbxadmin.settings import DATABASES  # noqa: E402
+
+ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # A file: an in-memory database would share one connection between threads and hide locking.
+    DATABASES["default"]["TEST"] = {"NAME": os.path.join(_FOLDER, "test.sqlite3")}
