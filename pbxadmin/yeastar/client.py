@@ -1,0 +1,127 @@
+"""The calls of the S-Series API that PBX Admin uses, v1.0.0, v1.1.0 and v2.0.0."""
+
+import hashlib
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import PbxBadAnswer, PbxError, PbxNotFound, PbxTokenRefused
+from .fields import ApiVersion
+from .transport import Secret, Transport
+from .wire import DeviceInfo, IvrSettings, read_answer, read_device, read_ivrs, write_query, write_update
+
+PAGE_S = 20.0
+# Nobody listens there: we want no event reports, but the API wants a port.
+REPORT_PORT = "8260"
+TOKEN = re.compile(r"[0-9A-Za-z]{1,128}")
+
+
+def password_digest(password: str) -> str:
+    """What the API takes for a password: the MD5 of its UTF-8 bytes, lower-case hex. As good as the password."""
+    return hashlib.md5(password.encode(), usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One exchange that took place: which, how long, and what it ended in."""
+
+    name: str
+    seconds: float
+    error: PbxError | None = None
+
+
+@dataclass
+class PbxClient:
+    """One PBX, for one caller at a time: whoever builds it holds that PBX's lease.
+
+    token: one that is known to be recent, or None; after use, the one to keep.
+    until: time.monotonic() at which all work with this client ends; 20 s from now unless told otherwise.
+    """
+
+    transport: Transport
+    version: ApiVersion
+    username: str
+    digest: Secret = field(repr=False)
+    token: Secret | None = None
+    until: float = field(default_factory=lambda: time.monotonic() + PAGE_S)
+    calls: list[Call] = field(default_factory=list)
+
+    @property
+    def seconds_left(self) -> float:
+        return self.until - time.monotonic()
+
+    def login(self) -> None:
+        """Get a token: one attempt, never repeated, since five wrong ones lock our address out.
+
+        Raises PbxLoginRefused (20003), PbxLocked (20002), otherwise any PbxError.
+        """
+        self.token = None
+        body = {"username": self.username, "password": self.digest.reveal(), "port": REPORT_PORT}
+        if self.version is ApiVersion.V2_0:
+            body["version"] = "2.0.0"
+        token = self.exchange("login", body, None).get("token")
+        if not isinstance(token, str) or not TOKEN.fullmatch(token):
+            raise PbxBadAnswer("The PBX accepted the login and gave no token.")
+        self.token = Secret(token)
+
+    def query_ivrs(self, numbers: Sequence[str] | None = None) -> tuple[IvrSettings, ...]:
+        """Read all IVRs, or those with these numbers.
+
+        Raises PbxNotFound (10012), otherwise any PbxError. Which answer a list gets of which only some exist is not
+        documented.
+        """
+        answer = self.call("ivr/query", write_query(numbers, self.version) or None)
+        return read_ivrs(answer, self.version)
+
+    def query_ivr(self, number: str) -> IvrSettings:
+        """Read one IVR as the PBX holds it now. Raises PbxNotFound when it has none of that number."""
+        found = {ivr.number: ivr for ivr in self.query_ivrs([number])}
+        if number in found:
+            return found[number]
+        if found:
+            raise PbxBadAnswer(f"The PBX was asked for IVR {number} and answered with another.")
+        raise PbxNotFound("10012")
+
+    def update_ivr(self, live: IvrSettings, wanted: Mapping[str, str]) -> None:
+        """Ask the PBX to change one IVR. Returning means that it said Success, not that it is so: read it back.
+
+        live: the IVR as just read. wanted: canonical text by own field name, only what is to change.
+        Sent once; sent again only if the token was refused on this very call, which proves that nothing was done.
+        """
+        self.call("ivr/update", write_update(live, wanted, self.version))
+
+    def device_info(self) -> DeviceInfo:
+        return read_device(self.call("deviceinfo/query", None))
+
+    def apply(self) -> None:
+        """Make earlier updates take effect. Each update applies itself; this exists for after a batch."""
+        self.call("apply", None)
+
+    def logout(self) -> None:
+        """Give the token back, if there is one."""
+        if self.token is not None:
+            self.exchange("logout", None, self.token)
+            self.token = None
+
+    def call(self, name: str, body: Mapping[str, str] | None) -> dict[str, Any]:
+        """An exchange with a token; a refused token gets one new login and the same request once more."""
+        if self.token is not None:
+            try:
+                return self.exchange(name, body, self.token)
+            except PbxTokenRefused:
+                self.token = None
+        self.login()
+        return self.exchange(name, body, self.token)
+
+    def exchange(self, name: str, body: Mapping[str, str] | None, token: Secret | None) -> dict[str, Any]:
+        started = time.monotonic()
+        failure: PbxError | None = None
+        try:
+            return read_answer(self.transport.post(f"/api/{self.version}/{name}", body, token, self.until))
+        except PbxError as error:
+            failure = error
+            raise
+        finally:
+            self.calls.append(Call(name, time.monotonic() - started, failure))

@@ -1,0 +1,250 @@
+"""The one table of IVR fields. Forms, hints, previews, the wire format and audit labels are derived from it.
+
+A value is text in one canonical form wherever it travels: digits for numbers ("3"), "on"/"off" for switches,
+the PBX's own text for the rest, and None for "not reported". A PBX may report anything, and what it reports must
+be shown, compared and recorded as it is, so nothing narrower than text would hold it.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+NOT_REPORTED = "not reported"
+# The vendor's final list, and the backslash that its drafts had.
+FORBIDDEN_IN_NAMES = "!$()/#;,[]\"=<>&'`^%@{}|\\"
+
+
+class ApiVersion(StrEnum):
+    V1_0 = "v1.0.0"
+    V1_1 = "v1.1.0"
+    V2_0 = "v2.0.0"
+
+
+ALL = frozenset(ApiVersion)
+V1 = frozenset({ApiVersion.V1_0, ApiVersion.V1_1})
+V2 = frozenset({ApiVersion.V2_0})
+
+
+class Group(StrEnum):
+    IDENTITY = "Who it is"
+    CALLERS_MEET = "What callers meet"
+    CALLERS_MAY = "What callers may do"
+
+
+class Kind(StrEnum):
+    NUMBER = "number"  # dialled digits
+    NAME = "name"
+    COUNT = "count"  # a whole number with a range
+    SWITCH = "switch"
+    TEXT = "text"  # opaque, read only
+
+
+class FieldError(ValueError):
+    """What was typed is not allowed. str() is one sentence that says what is."""
+
+
+@dataclass(frozen=True, slots=True)
+class IvrField:
+    """One setting of an IVR.
+
+    wire: its key in answers of v1.x (v2.0.0 differs for the number only, see `wire_key`).
+    writable, required: the API versions whose ivr/update takes, or insists on, this field.
+    """
+
+    name: str
+    label: str
+    kind: Kind
+    group: Group
+    wire: str
+    hint: str
+    minimum: int = 0
+    maximum: int = 0
+    unit: str = ""
+    writable: frozenset[ApiVersion] = ALL
+    required: frozenset[ApiVersion] = frozenset()
+
+    def wire_key(self, version: ApiVersion) -> str:
+        return "number" if self.kind is Kind.NUMBER and version is ApiVersion.V2_0 else self.wire
+
+    def check(self, typed: str) -> str:
+        """The canonical text of what a person typed. Raises FieldError."""
+        return CHECKS[self.kind](self, typed.strip())
+
+    def fits(self, value: str | None) -> bool:
+        """Whether a value that a PBX reported is one we would write; "not reported" fits."""
+        if value is None or self.kind is Kind.TEXT:
+            return True
+        try:
+            return CHECKS[self.kind](self, value) == value
+        except FieldError:
+            return False
+
+    def in_words(self, value: str | None) -> str:
+        """The value as operators say it: "3 s", "1 time", "On"."""
+        if value is None:
+            return NOT_REPORTED
+        if self.kind is Kind.SWITCH:
+            return {"on": "On", "off": "Off"}.get(value, value)
+        if self.kind is Kind.COUNT and value.isdecimal():
+            unit = self.unit.removesuffix("s") if value == "1" and len(self.unit) > 1 else self.unit
+            return f"{value} {unit}"
+        return value or "none"
+
+
+def check_count(field: IvrField, value: str) -> str:
+    if re.fullmatch(r"[0-9]{1,4}", value) and field.minimum <= int(value) <= field.maximum:
+        return str(int(value))
+    raise FieldError(f"Enter a whole number from {field.minimum} to {field.maximum}.")
+
+
+def check_number(field: IvrField, value: str) -> str:
+    if re.fullmatch(r"[0-9]{1,7}", value):
+        return value
+    raise FieldError(f"Enter {field.minimum} to {field.maximum} digits, nothing else.")
+
+
+def check_name(field: IvrField, value: str) -> str:
+    if not value:
+        raise FieldError(f"Enter a name of {field.minimum} to {field.maximum} characters.")
+    for position, character in enumerate(value, 1):
+        if character.isspace():
+            raise FieldError(f"Character {position} is a blank. Try {'_'.join(value.split())}.")
+        if character in FORBIDDEN_IN_NAMES:
+            raise FieldError(f"Character {position} is {character}, which the PBX does not allow in a name.")
+        if not character.isprintable():
+            raise FieldError(f"Character {position} cannot be seen. Names take visible characters only.")
+    if len(value) > field.maximum:
+        raise FieldError(f"{len(value)} characters are too long. A name has at most {field.maximum}.")
+    return value
+
+
+def check_switch(field: IvrField, value: str) -> str:
+    if value in ("on", "off"):
+        return value
+    raise FieldError(f"{field.label} is either on or off.")
+
+
+def check_text(field: IvrField, value: str) -> str:
+    raise FieldError(f"{field.label} cannot be changed through this API.")
+
+
+CHECKS: dict[Kind, Callable[[IvrField, str], str]] = {
+    Kind.COUNT: check_count,
+    Kind.NUMBER: check_number,
+    Kind.NAME: check_name,
+    Kind.SWITCH: check_switch,
+    Kind.TEXT: check_text,
+}
+
+FIELDS: tuple[IvrField, ...] = (
+    IvrField(
+        "number",
+        "Number",
+        Kind.NUMBER,
+        Group.IDENTITY,
+        "ivrnumber",
+        "1 to 7 digits, free on this PBX",
+        minimum=1,
+        maximum=7,
+        writable=V1,
+        required=frozenset({ApiVersion.V1_0}),
+    ),
+    IvrField(
+        "name",
+        "Name",
+        Kind.NAME,
+        Group.IDENTITY,
+        "ivrname",
+        "1 to 31 characters, no blanks. Callers never hear it.",
+        minimum=1,
+        maximum=31,
+        required=frozenset({ApiVersion.V1_0}),
+    ),
+    IvrField(
+        "prompt",
+        "Prompt",
+        Kind.TEXT,
+        Group.CALLERS_MEET,
+        "prompt",
+        "The recording that callers hear.",
+        writable=frozenset(),
+    ),
+    IvrField(
+        "prompt_repeat",
+        "Prompt played",
+        Kind.COUNT,
+        Group.CALLERS_MEET,
+        "promptrepeat",
+        "1 to 5",
+        minimum=1,
+        maximum=5,
+        unit="times",
+    ),
+    IvrField(
+        "response_timeout",
+        "Response timeout",
+        Kind.COUNT,
+        Group.CALLERS_MEET,
+        "responsetimeout",
+        "1 to 10. The wait for a first key after each prompt.",
+        minimum=1,
+        maximum=10,
+        unit="s",
+    ),
+    IvrField(
+        "digit_timeout",
+        "Digit timeout",
+        Kind.COUNT,
+        Group.CALLERS_MEET,
+        "digittimeout",
+        "1 to 10. The longest pause between two keys.",
+        minimum=1,
+        maximum=10,
+        unit="s",
+    ),
+    IvrField(
+        "dial_extension",
+        "Dial an extension",
+        Kind.SWITCH,
+        Group.CALLERS_MAY,
+        "dialext",
+        "On opens all extensions. A list of allowed ones kept on the PBX may be lost.",
+    ),
+    IvrField(
+        "check_voicemail",
+        "Check voicemail",
+        Kind.SWITCH,
+        Group.CALLERS_MAY,
+        "dialtocheckvoicemail",
+        "On lets callers reach the voicemail menu.",
+    ),
+    IvrField(
+        "dial_outbound",
+        "Dial outbound",
+        Kind.SWITCH,
+        Group.CALLERS_MAY,
+        "dialoutboundroutes",
+        "On lets callers make calls at your cost.",
+        writable=V2,
+    ),
+    IvrField(
+        "outbound_routes",
+        "Outbound routes",
+        Kind.TEXT,
+        Group.CALLERS_MAY,
+        "selectedrouters",
+        "The routes that callers may use.",
+        writable=frozenset(),
+    ),
+)
+BY_NAME: dict[str, IvrField] = {field.name: field for field in FIELDS}
+
+
+def writable_fields(version: ApiVersion) -> tuple[IvrField, ...]:
+    return tuple(field for field in FIELDS if version in field.writable)
+
+
+def locked_fields(version: ApiVersion) -> tuple[IvrField, ...]:
+    """Fields that this version of the API reads and cannot change."""
+    return tuple(field for field in FIELDS if version not in field.writable)

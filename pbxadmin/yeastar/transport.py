@@ -1,0 +1,436 @@
+"""One HTTPS exchange with one PBX: trust, deadlines, size limit, no redirects, no secret in any message.
+
+The rules and the measurements behind them are in docs/connector.md. Three things are easy to undo by accident:
+
+* One SSLContext per trust setting is shared by all connections. Left to itself, urllib3 loads the system's CA store
+  into a new context for every connection, which costs fourteen times the CPU of the exchange.
+* The deadline sits in the socket, under TLS and HTTP, so that a PBX which drips one byte at a time cannot stretch it.
+* Errors are raised outside the `except` block that saw the library's exception, because that one knows the URL, and
+  the token is in the URL.
+"""
+
+import hashlib
+import hmac
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from functools import lru_cache
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, NoReturn
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+from .errors import PbxBadAnswer, PbxError, PbxHeldBack, PbxOutcomeUnknown, PbxUnreachable, PbxUntrusted
+
+CONNECT_S = 4.0
+EXCHANGE_S = 8.0
+BODY_LIMIT = 2 * 1024 * 1024
+FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+
+
+class Secret:
+    """Holds a token or a password digest so that no repr, log, pickle or frame dump shows it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return "***"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret does not pickle")
+
+    def reveal(self) -> str:
+        return self._value
+
+
+class TrustMode(StrEnum):
+    SYSTEM = "system"
+    PIN = "pin"
+    CA = "ca"
+    NONE = "none"
+
+
+class TlsProfile(StrEnum):
+    """Chosen by a person, never fallen back to."""
+
+    MODERN = "modern"
+    LEGACY = "legacy"  # adds RSA key exchange, which an old S50 insists on; TLS 1.2 at least
+    ANCIENT = "ancient"  # TLS 1.0 and weaker keys
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """How the PBX proves who it is. A pin is the SHA-256 of its certificate, 64 lower-case hex digits.
+
+    Raises PbxHeldBack for a pin of another shape: an empty one must never switch the check off.
+    """
+
+    mode: TrustMode
+    fingerprint: str = ""
+    ca_certificate: str = ""
+    profile: TlsProfile = TlsProfile.MODERN
+
+    def __post_init__(self) -> None:
+        if self.mode is TrustMode.PIN and not FINGERPRINT.fullmatch(self.fingerprint):
+            raise PbxHeldBack("No certificate is pinned for this PBX. Test the connection and pin the one it shows.")
+        if self.mode is TrustMode.CA and not self.ca_certificate.strip():
+            raise PbxHeldBack("The CA certificate for this PBX is missing. Add it to the PBX's settings.")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    scheme: str  # "https" or "http"
+    host: str
+    port: int
+
+    @property
+    def base(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+class Phase(IntEnum):
+    CONNECTING = 1
+    SENDING = 2  # from here on, something may have reached the PBX
+
+
+class Exchange:
+    """What is known about the exchange that this thread is in: its deadline and how far it came."""
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.phase = Phase.CONNECTING
+
+    def left(self) -> float:
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("deadline")
+        return left
+
+
+class _Current(threading.local):
+    exchange: Exchange | None = None
+
+
+_current = _Current()
+
+
+@contextmanager
+def exchanging(until: float) -> Iterator[Exchange]:
+    _current.exchange = Exchange(until)
+    try:
+        yield _current.exchange
+    finally:
+        _current.exchange = None
+
+
+def time_left() -> float:
+    return _current.exchange.left() if _current.exchange else EXCHANGE_S
+
+
+class DeadlineSocket(socket.socket):
+    """A socket whose every operation ends at the exchange's deadline, however many operations there are."""
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        self.settimeout(time_left())
+        return super().recv_into(*args, **kwargs)
+
+    def sendall(self, *args: Any, **kwargs: Any) -> None:
+        self.settimeout(time_left())
+        super().sendall(*args, **kwargs)
+
+
+class DeadlineSSLSocket(ssl.SSLSocket):
+    """The same under TLS."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        self.settimeout(time_left())
+        super().do_handshake(block)
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        self.settimeout(time_left())
+        return super().recv_into(*args, **kwargs)
+
+    def sendall(self, *args: Any, **kwargs: Any) -> None:
+        self.settimeout(time_left())
+        super().sendall(*args, **kwargs)
+
+
+@lru_cache(maxsize=256)
+def tls_context(mode: TrustMode, profile: TlsProfile, ca_certificate: str = "") -> ssl.SSLContext:
+    """The one context of a trust setting; never shared between settings.
+
+    Raises ssl.SSLError when the CA certificate is not one.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if mode is TrustMode.SYSTEM:
+        context.load_default_certs()
+    elif mode is TrustMode.CA:
+        context.load_verify_locations(cadata=ca_certificate)
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if profile is TlsProfile.LEGACY:
+        context.set_ciphers("DEFAULT")
+    elif profile is TlsProfile.ANCIENT:
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    context.sslsocket_class = DeadlineSSLSocket
+    return context
+
+
+def fingerprint_of(certificate: bytes) -> str:
+    return hashlib.sha256(certificate).hexdigest()
+
+
+# getaddrinfo has no timeout of its own, so it runs where it can be left behind.
+_resolver = ThreadPoolExecutor(max_workers=16, thread_name_prefix="resolve")
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """The addresses of a host, in the system's order. Raises PbxUnreachable."""
+    lookup = _resolver.submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    try:
+        found = lookup.result(timeout=min(CONNECT_S, time_left()))
+    except OSError:  # also the TimeoutError of result()
+        lookup.cancel()
+        found = []
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    if not addresses:
+        raise PbxUnreachable(f"The name {host} has no address. Is it spelled right?")
+    return addresses
+
+
+def connect(address: str, port: int) -> DeadlineSocket:
+    """A TCP connection to one address literal. Raises PbxUnreachable."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    link = DeadlineSocket(family, socket.SOCK_STREAM)
+    problem = ""
+    try:
+        link.settimeout(min(CONNECT_S, time_left()))
+        link.connect((address, port))
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except TimeoutError:
+        problem = f"No answer within {CONNECT_S:.0f} s. Is the PBX on, is port {port} open to this server?"
+    except ConnectionRefusedError:
+        problem = f"Port {port} refused the connection. Is the API switched on, is the port right?"
+    except OSError:
+        problem = f"There is no way to {address} from this server."
+    if problem:
+        link.close()
+        raise PbxUnreachable(problem)
+    return link
+
+
+class PlainConnection(HTTPConnection):
+    """urllib3's connection, made by `resolve` and `connect`, that notes when the first byte leaves."""
+
+    def _new_conn(self) -> socket.socket:
+        return connect(resolve(self.host, self.port or 80)[0], self.port or 80)
+
+    def send(self, data: Any) -> None:
+        note_sending()
+        super().send(data)
+
+
+class TlsConnection(HTTPSConnection):
+    """The same under TLS. The pin is compared after the handshake and before any byte of the request."""
+
+    pin: str = ""
+
+    def _new_conn(self) -> socket.socket:
+        return connect(resolve(self.host, self.port or 443)[0], self.port or 443)
+
+    def connect(self) -> None:
+        problem: PbxError | None = None
+        try:
+            super().connect()
+        except ssl.SSLError as error:
+            problem = tls_problem(error)
+        except TimeoutError:
+            problem = PbxUnreachable("The PBX took the connection and did not finish the TLS handshake in time.")
+        except OSError:
+            problem = PbxUnreachable("The PBX broke the connection off during the TLS handshake.")
+        if problem:
+            raise problem
+        if self.pin:
+            check_pin(self.pin, self.sock)
+
+    def send(self, data: Any) -> None:
+        note_sending()
+        super().send(data)
+
+
+def note_sending() -> None:
+    if _current.exchange:
+        _current.exchange.phase = Phase.SENDING
+
+
+def tls_problem(error: ssl.SSLError) -> PbxError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return PbxUntrusted(f"The certificate of the PBX could not be verified: {error.verify_message}.")
+    reason = (error.reason or "no reason given").replace("_", " ").lower()
+    return PbxUnreachable(
+        f"The TLS handshake failed ({reason}). Is this an HTTPS port? An old PBX may need the legacy TLS profile."
+    )
+
+
+def check_pin(pin: str, link: Any) -> None:
+    found = fingerprint_of(link.getpeercert(binary_form=True) or b"")
+    if not hmac.compare_digest(found, pin):
+        raise PbxUntrusted("The certificate is not the pinned one. Nothing was sent.", found)
+
+
+def with_class(pool: type[Any], connection: type[Any]) -> type[Any]:
+    return type(connection.__name__ + "Pool", (pool,), {"ConnectionCls": connection})
+
+
+PLAIN_POOL = with_class(HTTPConnectionPool, PlainConnection)
+TLS_POOL = with_class(HTTPSConnectionPool, TlsConnection)
+
+
+class PbxAdapter(HTTPAdapter):
+    """Puts our connections and the shared context under `requests`, and keeps it from loading a CA store per call."""
+
+    def __init__(self, trust: Trust) -> None:
+        self.context = tls_context(trust.mode, trust.profile, trust.ca_certificate)
+        self.pin = trust.fingerprint if trust.mode is TrustMode.PIN else ""
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
+        self.poolmanager = PoolManager(num_pools=1, maxsize=1, block=block, ssl_context=self.context)
+        self.poolmanager.pool_classes_by_scheme = {"http": PLAIN_POOL, "https": self.tls_pool()}
+
+    def tls_pool(self) -> type[Any]:
+        return pinned_pool(self.pin) if self.pin else TLS_POOL
+
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
+        # urllib3 writes cert_reqs into the shared context: it must be what the context already says.
+        return host, {**pool, "cert_reqs": self.context.verify_mode}
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Nothing to do: the shared context decides."""
+
+
+@lru_cache(maxsize=4096)
+def pinned_pool(pin: str) -> type[Any]:
+    return with_class(HTTPSConnectionPool, type("PinnedConnection", (TlsConnection,), {"pin": pin}))
+
+
+class Transport:
+    """POSTs JSON to one PBX. Each exchange is a connection of its own: the PBX's small server closes it anyway."""
+
+    def __init__(self, endpoint: Endpoint, trust: Trust, *, exchange_s: float = EXCHANGE_S) -> None:
+        self.endpoint = endpoint
+        self.exchange_s = exchange_s
+        self.session = requests.Session()
+        self.session.trust_env = False  # no proxy, CA bundle or netrc from the environment
+        self.session.max_redirects = 0
+        self.session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self.session.adapters.clear()
+        self.session.mount(f"{endpoint.scheme}://", self.adapter(trust))
+        self.session.headers.update(
+            {
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                "Connection": "close",
+                "User-Agent": "PBX-Admin",
+            }
+        )
+
+    def adapter(self, trust: Trust) -> PbxAdapter:
+        usable = None
+        with suppress(ssl.SSLError):
+            usable = PbxAdapter(trust)
+        if usable is None:
+            raise PbxHeldBack("The CA certificate for this PBX is not a certificate in PEM form.")
+        return usable
+
+    def close(self) -> None:
+        self.session.close()
+
+    def post(self, path: str, body: Mapping[str, Any] | None, token: Secret | None, until: float) -> bytes:
+        """The body of the answer, at most 2 MiB.
+
+        until: time.monotonic() at which the caller's own budget ends; the exchange ends sooner, after 8 s.
+        Raises PbxNotSent when nothing left us, PbxOutcomeUnknown when something may have.
+        """
+        failure: PbxError | None = None
+        answer = b""
+        with exchanging(min(until, time.monotonic() + self.exchange_s)) as exchange:
+            try:
+                exchange.left()
+                answer = self.read(self.send(path, body, token))
+            except PbxError as error:
+                failure = error.with_traceback(None)
+            except (requests.ConnectTimeout, TimeoutError):
+                failure = too_late(exchange.phase)
+            except (requests.Timeout, ReadTimeoutError):
+                failure = PbxOutcomeUnknown("The PBX took the request and did not answer in time.")
+            except (requests.RequestException, HTTPError, OSError):
+                failure = PbxOutcomeUnknown("The connection broke after sending.")
+        if failure is not None:
+            raise failure
+        return answer
+
+    def send(self, path: str, body: Mapping[str, Any] | None, token: Secret | None) -> requests.Response:
+        return self.session.post(
+            f"{self.endpoint.base}{path}" + (f"?token={token.reveal()}" if token else ""),
+            json=body,
+            timeout=(CONNECT_S, self.exchange_s),
+            allow_redirects=False,
+            stream=True,
+            verify=True,  # has no say: PbxAdapter's context decides
+        )
+
+    def read(self, response: requests.Response) -> bytes:
+        try:
+            if 300 <= response.status_code < 400:
+                raise PbxBadAnswer("The PBX answered with a redirect, which is never followed. Check scheme and port.")
+            if response.status_code != 200:
+                raise PbxBadAnswer(f"The PBX answered HTTP {response.status_code}, which is no answer of this API.")
+            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+                raise PbxBadAnswer("The PBX answered in a compressed form that was not asked for.")
+            return read_limited(response.raw.read1)
+        finally:
+            response.close()
+
+
+def read_limited(read1: Callable[..., bytes]) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while part := read1(65536, decode_content=False):
+        parts.append(part)
+        size += len(part)
+        if size > BODY_LIMIT:
+            raise PbxBadAnswer("The PBX answered more than 2 MiB, which is no answer of this API.")
+    return b"".join(parts)
+
+
+def too_late(phase: Phase) -> PbxError:
+    if phase is Phase.CONNECTING:
+        return PbxUnreachable("No connection in time. Is the PBX on, is its port open to this server?")
+    return PbxOutcomeUnknown("The PBX took the request and did not answer in time.")

@@ -1,0 +1,203 @@
+"""Wire text to IvrSettings and back: tolerant in, strict out.
+
+Real devices send numbers as text or as numbers, leave optional fields out, send one object where a list is due, and
+use "Failure" where the guide says "Failed". Only the exact word "Success" is success.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from .errors import PbxBadAnswer, refusal
+from .fields import FIELDS, ApiVersion, IvrField, Kind
+
+ADDRESSABLE = re.compile(r"[0-9*#]{1,32}")
+
+
+@dataclass(frozen=True, slots=True)
+class IvrSettings:
+    """One IVR as a PBX reported it. Values are canonical text (fields.py); None is "not reported".
+
+    raw: the object as it was received, unknown keys included.
+    """
+
+    number: str
+    name: str | None = None
+    prompt: str | None = None
+    prompt_repeat: str | None = None
+    response_timeout: str | None = None
+    digit_timeout: str | None = None
+    dial_extension: str | None = None
+    dial_outbound: str | None = None
+    outbound_routes: str | None = None
+    check_voicemail: str | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def values(self) -> dict[str, str | None]:
+        return {each.name: getattr(self, each.name) for each in FIELDS}
+
+    @property
+    def is_addressable(self) -> bool:
+        """Whether the number may stand in a URL. Any other is shown and flagged, without link or edit."""
+        return ADDRESSABLE.fullmatch(self.number) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """Who the PBX says it is. Every value is its own text, "" when it said nothing."""
+
+    serial: str = ""
+    model: str = ""
+    firmware: str = ""
+    hardware: str = ""
+    clock: str = ""
+
+
+def read_answer(body: bytes) -> dict[str, Any]:
+    """The payload of a successful answer.
+
+    Raises PbxBadAnswer when it is not a JSON object of this API, PbxRefused when the PBX says no.
+    """
+    payload = parse_json(body)
+    if not isinstance(payload, dict):
+        raise PbxBadAnswer("The PBX answered JSON that is not an object.")
+    status = payload.get("status")
+    if status == "Success":
+        return payload
+    if not isinstance(status, str):
+        raise PbxBadAnswer("The PBX answered without saying whether it worked.")
+    errno = payload.get("errno", "")
+    raise refusal(str(errno) if isinstance(errno, str | int) and not isinstance(errno, bool) else "")
+
+
+def parse_json(body: bytes) -> Any:
+    """Strict JSON: no doubled keys, no NaN or infinity, nothing too deep; characters no database takes are replaced."""
+    if not body.strip():
+        raise PbxBadAnswer("The PBX answered with nothing.")
+    payload, is_json = None, True
+    try:
+        payload = cleaned(
+            json.loads(
+                body.decode("utf-8"),
+                object_pairs_hook=without_doubles,
+                parse_constant=refuse_constant,
+                parse_float=finite,
+            )
+        )
+    except (ValueError, RecursionError):
+        is_json = False
+    if not is_json:  # raised here: the exception above would carry the whole answer along
+        raise PbxBadAnswer("The PBX answered with something that is not JSON.")
+    return payload
+
+
+def without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("doubled key")
+    return found
+
+
+def refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError("not finite")
+    return value
+
+
+def cleaned(value: Any) -> Any:
+    """The same JSON value without NUL and lone surrogates, which no database or page takes."""
+    if isinstance(value, str):
+        return re.sub("[\x00\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, list):
+        return [cleaned(item) for item in value]
+    if isinstance(value, dict):
+        return {cleaned(key): cleaned(item) for key, item in value.items()}
+    return value
+
+
+def read_ivrs(payload: Mapping[str, Any], version: ApiVersion) -> tuple[IvrSettings, ...]:
+    """The IVRs of an ivr/query answer, in the PBX's order; a missing or null list is none.
+
+    Raises PbxBadAnswer when an entry has no number or a number comes twice: then the list proves nothing.
+    """
+    found = payload.get("ivr")
+    entries = [found] if isinstance(found, dict) else found or []
+    if not isinstance(entries, list):
+        raise PbxBadAnswer("The PBX answered a list of IVRs that is not a list.")
+    ivrs = tuple(read_ivr(entry, version) for entry in entries)
+    if len({ivr.number for ivr in ivrs}) != len(ivrs):
+        raise PbxBadAnswer("The PBX listed the same IVR number twice.")
+    return ivrs
+
+
+def read_ivr(entry: Any, version: ApiVersion) -> IvrSettings:
+    if not isinstance(entry, dict):
+        raise PbxBadAnswer("The PBX listed an IVR that is not an object.")
+    values = {each.name: read_value(each, entry.get(each.wire_key(version))) for each in FIELDS}
+    number = values.pop("number")
+    if not number:
+        raise PbxBadAnswer("The PBX listed an IVR without a number.")
+    return IvrSettings(number=number, **values, raw=entry)
+
+
+def read_value(each: IvrField, value: Any) -> str | None:
+    """Canonical text of whatever a PBX put on the wire for this field."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if not isinstance(value, str):
+        value = str(value) if isinstance(value, int) else json.dumps(value, ensure_ascii=False)
+    text = value.strip() if each.kind in (Kind.COUNT, Kind.SWITCH, Kind.NUMBER) else value
+    if each.kind is Kind.SWITCH:
+        return text.lower() or None
+    if each.kind is Kind.COUNT:
+        return str(int(text)) if re.fullmatch(r"[0-9]{1,9}", text) else text or None
+    return text
+
+
+def write_update(live: IvrSettings, wanted: Mapping[str, str], version: ApiVersion) -> dict[str, str]:
+    """The body of ivr/update: the identity, the wanted fields, and what this version insists on with its live value.
+
+    A live value that the API itself would not accept (a name with a blank, made on the PBX) is left out.
+    Raises ValueError for a field that this version cannot write: a defect of the caller.
+    """
+    body = {identity_key(version): live.number}
+    for each in FIELDS:
+        if each.name in wanted:
+            if version not in each.writable:
+                raise ValueError(f"API {version} does not write {each.name}")
+            body[each.wire_key(version)] = each.check(wanted[each.name])
+        elif version in each.required:
+            value = getattr(live, each.name)
+            if value is not None and each.fits(value):
+                body[each.wire_key(version)] = value
+    return body
+
+
+def write_query(numbers: Sequence[str] | None, version: ApiVersion) -> dict[str, str]:
+    """The body of ivr/query; None asks for all IVRs."""
+    if numbers is None:
+        return {"number": "all"} if version is ApiVersion.V2_0 else {}
+    return {identity_key(version): ",".join(numbers)}
+
+
+def identity_key(version: ApiVersion) -> str:
+    return "number" if version is ApiVersion.V2_0 else "ivrid"
+
+
+def read_device(payload: Mapping[str, Any]) -> DeviceInfo:
+    """deviceinfo/query; some clients saw the block under another name."""
+    block = payload.get("deviceinfo") or payload.get("device_info")
+    if not isinstance(block, dict):
+        raise PbxBadAnswer("The PBX answered without its device information.")
+    keys = {"serial": "sn", "model": "devicename", "firmware": "firmwarever", "hardware": "hardwarever"}
+    found = {name: block.get(key) for name, key in (*keys.items(), ("clock", "systemtime"))}
+    return DeviceInfo(**{name: "" if value is None else str(value)[:100] for name, value in found.items()})
