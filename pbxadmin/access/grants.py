@@ -1,0 +1,35 @@
+"""What a user was granted, read once for each user object, which lives as long as a request."""
+
+from typing import TYPE_CHECKING
+
+from .roles import ROLES, Action
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+    from .models import User
+
+    AnyUser = User | AnonymousUser
+
+Grant = tuple[int | None, str]  # customer (None: all of them) and role
+
+
+def customer_ids(user: "AnyUser", action: Action = Action.SEE) -> frozenset[int] | None:
+    """Customers for which the user was granted this; None means all, and the installation itself."""
+    if user.is_active and user.is_superuser:
+        return None
+    found = {customer_id for customer_id, role in grants(user) if action in ROLES[role]}
+    return None if None in found else frozenset(pk for pk in found if pk is not None)
+
+
+def grants(user: "AnyUser") -> list[Grant]:
+    if not user.is_active or user.is_anonymous:
+        return []
+    if "_grants" not in user.__dict__:
+        user.__dict__["_grants"] = list(user.memberships.current().values_list("customer_id", "role"))
+    kept: list[Grant] = user.__dict__["_grants"]
+    return kept
+
+
+def forget_grants(user: "AnyUser") -> None:
+    user.__dict__.pop("_grants", None)

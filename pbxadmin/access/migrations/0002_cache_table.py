@@ -1,0 +1,20 @@
+"""The table of the shared cache, in which sign-in limits are counted: `migrate` alone makes no cache table."""
+
+from django.core.management import call_command
+from django.db import migrations
+
+TABLE = "access_cache"
+
+
+def make(apps, schema_editor):
+    call_command("createcachetable", TABLE, database=schema_editor.connection.alias, verbosity=0)
+
+
+def drop(apps, schema_editor):
+    schema_editor.execute(f"DROP TABLE {schema_editor.quote_name(TABLE)}", params=None)
+
+
+class Migration(migrations.Migration):
+    dependencies = [("access", "0001_initial")]
+
+    operations = [migrations.RunPython(make, drop)]

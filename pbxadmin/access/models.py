@@ -1,0 +1,97 @@
+"""People, customers, and who has which role where."""
+
+from typing import TYPE_CHECKING, Self
+
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from .grants import customer_ids
+from .names import FoldedField, NameField, fold
+from .roles import WITH_ARCHIVED, Action, Role
+
+if TYPE_CHECKING:
+    from .grants import AnyUser
+
+
+class PeopleManager(UserManager["User"]):
+    use_in_migrations = False
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(folded=fold(username or ""))
+
+
+class User(AbstractUser):
+    """Somebody who signs in. `is_superuser` makes a site admin; everybody else has memberships."""
+
+    folded = FoldedField(source="username", error_messages={"unique": "This user name is taken."})
+
+    objects = PeopleManager()
+
+    @property
+    def display_name(self) -> str:
+        return self.get_full_name() or self.username
+
+
+class CustomerQuerySet(models.QuerySet["Customer"]):
+    def visible_to(self, user: "AnyUser") -> Self:
+        return self.allowing(user, Action.SEE)
+
+    def allowing(self, user: "AnyUser", action: Action) -> Self:
+        """Those for which the user may do this; archived ones only where the action reads."""
+        found = self if action in WITH_ARCHIVED else self.active()
+        ids = customer_ids(user, action)
+        return found if ids is None else found.filter(pk__in=ids)
+
+    def active(self) -> Self:
+        return self.filter(archived_at=None)
+
+
+class Customer(models.Model):
+    """An organisation whose PBXs we manage. Archived, never deleted: its history stays readable."""
+
+    name = NameField(max_length=100)
+    folded = FoldedField(error_messages={"unique": "There is a customer with this name already."})
+    archived_at = models.DateTimeField(null=True, blank=True)
+
+    objects = CustomerQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["folded"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class MembershipQuerySet(models.QuerySet["Membership"]):
+    def current(self) -> Self:
+        """Those that count today. `ends_on` is the last day."""
+        return self.filter(Q(ends_on=None) | Q(ends_on__gte=timezone.localdate()))
+
+
+class Membership(models.Model):
+    """A role of a user, for one customer or, when `customer` is empty, for all."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, null=True, blank=True, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role.choices)
+    ends_on = models.DateField(null=True, blank=True)
+
+    objects = MembershipQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "customer", "role"],
+                condition=Q(customer__isnull=False),
+                name="membership_unique_for_customer",
+            ),
+            models.UniqueConstraint(
+                fields=["user", "role"], condition=Q(customer=None), name="membership_unique_for_all"
+            ),
+            models.CheckConstraint(condition=Q(role__in=Role.values), name="membership_role_is_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.role} of {self.customer or 'all customers'}"

@@ -1,0 +1,64 @@
+"""Names that people give in PBX Admin: normalised, visible, and unique whatever their case or width."""
+
+import re
+import unicodedata
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+# Fillers, joiners and variation selectors that Unicode counts as letters or marks, and that show nothing.
+BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800") | {chr(code) for code in range(0xFE00, 0xFE10)}
+
+
+def tidy(text: str) -> str:
+    """The form in which a name is kept: NFKC, outer blanks gone, inner blanks single."""
+    return re.sub(" +", " ", unicodedata.normalize("NFKC", text)).strip()
+
+
+def fold(text: str) -> str:
+    """The form in which two names are compared: "Acme" is "ＡＣＭＥ"."""
+    return unicodedata.normalize("NFKC", tidy(text).casefold())
+
+
+def refuse_unseen(text: str) -> None:
+    """Raises ValidationError for the first character that shows nothing or turns the text around it."""
+    for position, character in enumerate(text, 1):
+        if is_unseen(character):
+            code = f"U+{ord(character):04X}"
+            raise ValidationError(f"Character {position} ({code}) cannot be seen. Remove it.", code="unseen")
+
+
+def is_unseen(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category.startswith("C") or category in ("Zl", "Zp") or character in BLANK_LETTERS
+
+
+class NameField(models.CharField):
+    """A name, tidied when it is cleaned."""
+
+    default_validators = [refuse_unseen]
+
+    def to_python(self, value: Any) -> Any:
+        value = super().to_python(value)
+        return tidy(value) if isinstance(value, str) else value
+
+
+class FoldedField(models.CharField):
+    """The folded form of the field named `source`, kept by itself: it is what the database holds unique."""
+
+    def __init__(self, *args: Any, source: str = "name", **kwargs: Any) -> None:
+        self.source = source
+        super().__init__(*args, **({"max_length": 400, "unique": True, "editable": False} | kwargs))
+
+    def deconstruct(self) -> Any:
+        name, path, args, kwargs = super().deconstruct()
+        return name, path, args, kwargs | {"source": self.source}
+
+    def clean(self, value: Any, model_instance: models.Model | None) -> str:
+        return fold(getattr(model_instance, self.source))
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> str:
+        folded = fold(getattr(model_instance, self.source))
+        setattr(model_instance, self.attname, folded)
+        return folded

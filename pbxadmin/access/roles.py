@@ -1,0 +1,45 @@
+"""Which role may do what: the one table that pages, fragments, exports, jobs and templates ask."""
+
+from enum import StrEnum
+
+from django.db.models import TextChoices
+
+
+class Action(StrEnum):
+    SEE = "see"
+    EDIT_IVR = "edit-ivr"
+    RENUMBER = "renumber"
+    DIAL_OUTBOUND = "dial-outbound"
+    MANAGE_PBXS = "manage-pbxs"
+    BATCH = "batch"
+    MANAGE_PEOPLE = "manage-people"
+    REVIEW_LOG = "review-log"
+    MANAGE_CUSTOMERS = "manage-customers"  # of site admins alone: no role has it
+
+
+class Role(TextChoices):
+    VIEWER = "viewer"
+    HELPDESK = "helpdesk"
+    AUDITOR = "auditor"
+    MANAGER = "manager"
+
+
+ROLES: dict[str, frozenset[Action]] = {
+    Role.VIEWER: frozenset({Action.SEE}),
+    Role.HELPDESK: frozenset({Action.SEE, Action.EDIT_IVR}),
+    Role.AUDITOR: frozenset({Action.SEE, Action.REVIEW_LOG}),
+    Role.MANAGER: frozenset(
+        {
+            Action.SEE,
+            Action.EDIT_IVR,
+            Action.RENUMBER,
+            Action.DIAL_OUTBOUND,
+            Action.MANAGE_PBXS,
+            Action.BATCH,
+            Action.MANAGE_PEOPLE,
+        }
+    ),
+}
+
+# What is still possible with a customer that was archived.
+WITH_ARCHIVED = frozenset({Action.SEE, Action.REVIEW_LOG, Action.MANAGE_CUSTOMERS})
