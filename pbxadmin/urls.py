@@ -1,7 +1,7 @@
 from django.urls import include, path
 
 urlpatterns = [
-    path("accounts/", include("allauth.account.urls")),
+    path("accounts/", include("pbxadmin.access.sign_in")),
     path("", include("pbxadmin.ops.urls")),
     path("", include("pbxadmin.home.urls")),
     path("", include("pbxadmin.access.urls")),

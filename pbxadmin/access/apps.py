@@ -5,3 +5,6 @@ class AccessConfig(AppConfig):
     name = "pbxadmin.access"
     label = "access"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from . import signals  # noqa: F401  connects them

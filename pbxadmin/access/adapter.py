@@ -1,0 +1,35 @@
+"""What we ask of django-allauth that its settings cannot say."""
+
+from ipaddress import IPv6Address, ip_network
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from django.http import HttpRequest
+
+from .middleware import client_address, parsed
+from .names import fold
+
+
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # untyped
+    error_messages = DefaultAccountAdapter.error_messages | {
+        "username_password_mismatch": "User name and password do not match.",
+        "too_many_login_attempts": "Too many wrong passwords came from your address. Try again in a few minutes.",
+    }
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        """People are added by site admins."""
+        return False
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        return client_address(request)
+
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        """Count wrong passwords by user name and source, so that a stranger elsewhere cannot lock a colleague out."""
+        return f"{source(client_address(request))} {fold(credentials.get('username', ''))}"
+
+
+def source(address: str) -> str:
+    """An IPv6 client has a whole /64 to choose its address from, so that network counts as one source."""
+    if isinstance(parsed(address), IPv6Address):
+        return str(ip_network(f"{address}/64", strict=False))
+    return address

@@ -1,0 +1,51 @@
+"""Tells the audit log who is asking, from where, and in which request."""
+
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+import structlog
+from django.conf import settings
+from django.http import HttpRequest, HttpResponseBase
+
+from pbxadmin.audit.context import Actor, Who, acting
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+NOBODY = Actor(None, "not signed in")
+
+
+def audit_context(get_response: GetResponse) -> GetResponse:
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        user = request.user
+        actor = Actor(user.pk, user.display_name) if user.is_authenticated else NOBODY
+        request_id = structlog.contextvars.get_contextvars().get("request_id", "")
+        with acting(Who(actor, client_address(request), request_id)):
+            return get_response(request)
+
+    return middleware
+
+
+def client_address(request: HttpRequest) -> str:
+    """Where the request comes from: the nearest address on its way that is not a proxy of ours.
+
+    X-Forwarded-For is read from the right, and only as far as settings.TRUSTED_PROXIES wrote it: anybody can send one.
+    """
+    nearest = parsed(request.META.get("REMOTE_ADDR", ""))
+    forwarded = request.headers.get("X-Forwarded-For", "").split(",")
+    while forwarded and nearest is not None and is_proxy(nearest):
+        farther = parsed(forwarded.pop())
+        if farther is None:
+            break
+        nearest = farther
+    return str(nearest or "")
+
+
+def parsed(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text.strip())
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def is_proxy(address: IPv4Address | IPv6Address) -> bool:
+    return any(address in ip_network(network) for network in settings.TRUSTED_PROXIES)
