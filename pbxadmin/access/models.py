@@ -69,6 +69,11 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
         """Those that count today. `ends_on` is the last day."""
         return self.filter(Q(ends_on=None) | Q(ends_on__gte=timezone.localdate()))
 
+    def for_customer(self, customer: Customer) -> Self:
+        """Who works for a customer now, those for all customers among them."""
+        mine = self.current().filter(Q(customer=customer) | Q(customer=None), user__is_active=True)
+        return mine.select_related("user").order_by("user__folded", "role")
+
 
 class Membership(models.Model):
     """A role of a user, for one customer or, when `customer` is empty, for all."""

@@ -8,7 +8,9 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 # Fillers, joiners and variation selectors that Unicode counts as letters or marks, and that show nothing.
-BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800") | {chr(code) for code in range(0xFE00, 0xFE10)}
+BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
+    chr(code) for code in range(0xFE00, 0xFE10)
+}
 
 
 def tidy(text: str) -> str:

@@ -1,8 +1,10 @@
 """May this user do this? The only place that answers, for pages, fragments, exports, jobs and templates."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from django.core.exceptions import PermissionDenied
+
+from pbxadmin.audit.log import record
 
 from .grants import customer_ids
 from .models import Customer, CustomerQuerySet
@@ -11,7 +13,7 @@ from .roles import WITH_ARCHIVED, Action
 if TYPE_CHECKING:
     from .grants import AnyUser
 
-__all__ = ["can", "can_anywhere", "customer_ids", "customers_of", "require"]
+__all__ = ["can", "can_anywhere", "customer_ids", "customers_of", "require", "require_anywhere"]
 
 
 def can(user: "AnyUser", action: Action, customer: Customer | int | None) -> bool:
@@ -27,9 +29,23 @@ def can(user: "AnyUser", action: Action, customer: Customer | int | None) -> boo
 
 
 def require(user: "AnyUser", action: Action, customer: Customer | int | None) -> None:
-    """Raises PermissionDenied (403) when the user may not. What they may not even see is a 404: ask visible_to()."""
+    """Raises PermissionDenied (403) when the user may not, and records that they tried.
+
+    What they may not even see is a 404: ask visible_to() first.
+    """
     if not can(user, action, customer):
-        raise PermissionDenied
+        deny(action, Customer.objects.filter(pk=customer).first() if isinstance(customer, int) else customer)
+
+
+def require_anywhere(user: "AnyUser", action: Action) -> None:
+    """The same for what needs the right for some customer, such as the empty form of a new PBX."""
+    if not can_anywhere(user, action):
+        deny(action, None)
+
+
+def deny(action: Action, customer: Customer | None) -> NoReturn:
+    record("access.denied", customer=(customer.pk, customer.name) if customer else None, detail={"action": action})
+    raise PermissionDenied
 
 
 def can_anywhere(user: "AnyUser", action: Action) -> bool:

@@ -1,4 +1,11 @@
-from django.urls import URLPattern
+from django.urls import path
+
+from . import views
 
 app_name = "access"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("customers/", views.customer_list, name="customer-list"),
+    path("customers/add/", views.customer_add, name="customer-add"),
+    path("customers/<int:pk>/", views.customer_page, name="customer-page"),
+    path("customers/<int:pk>/rename/", views.customer_rename, name="customer-rename"),
+]

@@ -1,0 +1,57 @@
+"""Pages of customers and of who works for them."""
+
+from functools import partial
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from pbxadmin.web.htmx import go
+
+from . import services
+from .forms import CustomerForm
+from .models import Customer, Membership
+from .permissions import can, require
+from .roles import Action
+
+
+@login_required
+def customer_list(request: HttpRequest) -> HttpResponse:
+    customers = Customer.objects.visible_to(request.user)
+    return render(request, "access/customer_list.html", {"customers": customers})
+
+
+@login_required
+def customer_add(request: HttpRequest) -> HttpResponse:
+    require(request.user, Action.MANAGE_CUSTOMERS, None)
+    form = CustomerForm(request.POST if request.method == "POST" else None)
+    if customer := form.saved(services.customer_create):
+        return go(request, reverse("access:customer-page", args=[customer.pk]))
+    return render(request, "access/customer_add.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@login_required
+def customer_page(request: HttpRequest, pk: int) -> HttpResponse:
+    customer = get_object_or_404(Customer.objects.visible_to(request.user), pk=pk)
+    return show_customer(request, customer, CustomerForm(initial={"name": customer.name}))
+
+
+@login_required
+@require_POST
+def customer_rename(request: HttpRequest, pk: int) -> HttpResponse:
+    customer = get_object_or_404(Customer.objects.visible_to(request.user), pk=pk)
+    require(request.user, Action.MANAGE_CUSTOMERS, customer)
+    form = CustomerForm(request.POST)
+    if form.saved(partial(services.customer_rename, customer=customer)):
+        return go(request, reverse("access:customer-page", args=[pk]))
+    return show_customer(request, customer, form)
+
+
+def show_customer(request: HttpRequest, customer: Customer, form: CustomerForm) -> HttpResponse:
+    """Who works for a customer is for those who manage or review that."""
+    context = {"customer": customer, "form": form}
+    if any(can(request.user, action, customer) for action in (Action.MANAGE_PEOPLE, Action.REVIEW_LOG)):
+        context["memberships"] = Membership.objects.for_customer(customer)
+    return render(request, "access/customer_page.html", context, status=422 if form.errors else 200)
