@@ -10,7 +10,7 @@ from .middleware import client_address, parsed
 from .names import fold
 
 
-class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # untyped
+class AccountAdapter(DefaultAccountAdapter):
     error_messages = DefaultAccountAdapter.error_messages | {
         "username_password_mismatch": "User name and password do not match.",
         "too_many_login_attempts": "Too many wrong passwords came from your address. Try again in a few minutes.",

@@ -1,6 +1,6 @@
 """What a user was granted, read once for each user object, which lives as long as a request."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from .roles import ROLES, Action
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from .models import User
 
-    AnyUser = User | AnonymousUser
+    AnyUser: TypeAlias = User | AnonymousUser
 
 Grant = tuple[int | None, str]  # customer (None: all of them) and role
 

@@ -1,6 +1,6 @@
 """People, customers, and who has which role where."""
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.db import models
@@ -27,7 +27,7 @@ class User(AbstractUser):
 
     folded = FoldedField(source="username", error_messages={"unique": "This user name is taken."})
 
-    objects = PeopleManager()
+    objects: ClassVar[PeopleManager] = PeopleManager()
 
     @property
     def display_name(self) -> str:

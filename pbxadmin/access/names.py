@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -36,7 +36,13 @@ def is_unseen(character: str) -> bool:
     return category.startswith("C") or category in ("Zl", "Zp") or character in BLANK_LETTERS
 
 
-class NameField(models.CharField):
+if TYPE_CHECKING:
+    CharField = models.CharField[str, str]  # generic for the type checker only
+else:
+    CharField = models.CharField
+
+
+class NameField(CharField):
     """A name, tidied when it is cleaned."""
 
     default_validators = [refuse_unseen]
@@ -46,7 +52,7 @@ class NameField(models.CharField):
         return tidy(value) if isinstance(value, str) else value
 
 
-class FoldedField(models.CharField):
+class FoldedField(CharField):
     """The folded form of the field named `source`, kept by itself: it is what the database holds unique."""
 
     def __init__(self, *args: Any, source: str = "name", **kwargs: Any) -> None:

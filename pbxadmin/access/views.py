@@ -6,9 +6,10 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from pbxadmin.web.htmx import go
+from pbxadmin.web.pages import keyset
 
 from . import services
 from .forms import CustomerForm
@@ -16,11 +17,15 @@ from .models import Customer, Membership
 from .permissions import can, require
 from .roles import Action
 
+PAGE_SIZE = 50
+
 
 @login_required
+@require_GET
 def customer_list(request: HttpRequest) -> HttpResponse:
     customers = Customer.objects.visible_to(request.user)
-    return render(request, "access/customer_list.html", {"customers": customers})
+    page = keyset(customers, ("folded", "id"), request.GET.get("cursor", ""), PAGE_SIZE)
+    return render(request, "access/customer_list.html", {"page": page})
 
 
 @login_required
@@ -33,6 +38,7 @@ def customer_add(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
+@require_GET
 def customer_page(request: HttpRequest, pk: int) -> HttpResponse:
     customer = get_object_or_404(Customer.objects.visible_to(request.user), pk=pk)
     return show_customer(request, customer, CustomerForm(initial={"name": customer.name}))
