@@ -1,0 +1,123 @@
+"""A column that keeps a secret: AES-256-GCM, with the row bound in.
+
+The text is "v1.<key id>.<nonce and ciphertext, URL-safe base64>". The table, column and primary key of the row are
+associated data, so a sealed value that was moved to another row or column does not open. The keys are
+settings.PBX_KEYS, newest first; the key id says which of them sealed a value.
+"""
+
+import base64
+import binascii
+import hashlib
+import os
+from typing import Any, NoReturn
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.conf import settings
+from django.db import models
+
+VERSION = "v1"
+NONCE_BYTES = 12
+
+
+class SealBroken(Exception):
+    """The value does not open: its key is not in PBX_KEYS, or it was altered or moved from another row."""
+
+
+class Sealed:
+    """What a SealedField holds. It shows itself as *** everywhere; only `open` gives the secret out."""
+
+    __slots__ = ("_bound_to", "text")
+
+    def __init__(self, text: str, bound_to: str) -> None:
+        self.text = text
+        self._bound_to = bound_to
+
+    def __bool__(self) -> bool:
+        return bool(self.text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sealed) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return "Sealed(***)" if self.text else "Sealed()"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Sealed value does not pickle")
+
+    def open(self) -> str:
+        """The secret. Raises SealBroken."""
+        try:
+            version, key_id, payload = self.text.split(".")
+            sealed = base64.urlsafe_b64decode(payload)
+        except (ValueError, binascii.Error):
+            raise SealBroken("A sealed value is not in its form.") from None
+        key = next((key for key in settings.PBX_KEYS if key_id_of(key) == key_id), None)
+        if version != VERSION or key is None:
+            raise SealBroken(f"A secret was sealed with key {key_id}, which is not in PBX_KEYS.")
+        try:
+            plain = AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], self._bound_to.encode())
+        except InvalidTag:
+            raise SealBroken("A sealed value was altered, or moved from another row.") from None
+        return plain.decode()
+
+
+def key_id_of(key: bytes) -> str:
+    return hashlib.sha256(key).hexdigest()[:8]
+
+
+def bound_to(row: models.Model, column: str) -> str:
+    return f"{row._meta.label_lower}.{column}:{row.pk}"
+
+
+def seal(row: models.Model, column: str, secret: str) -> None:
+    """Put a secret into a SealedField of a row that has a primary key; saving it is the caller's."""
+    if row.pk is None:
+        raise ValueError("a row is saved before a secret is sealed to it")
+    key, nonce = settings.PBX_KEYS[0], os.urandom(NONCE_BYTES)
+    place = bound_to(row, column)
+    sealed = nonce + AESGCM(key).encrypt(nonce, secret.encode(), place.encode())
+    setattr(row, column, Sealed(f"{VERSION}.{key_id_of(key)}.{base64.urlsafe_b64encode(sealed).decode()}", place))
+
+
+class SealedAttribute:
+    """Reads as Sealed, bound to the row it is read from; takes Sealed, or "" for nothing."""
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+
+    def __get__(self, row: models.Model | None, owner: type[models.Model]) -> Any:
+        if row is None:
+            return self
+        if self.column not in row.__dict__:
+            row.refresh_from_db(fields=[self.column])
+        return Sealed(row.__dict__[self.column], bound_to(row, self.column))
+
+    def __set__(self, row: models.Model, value: Any) -> None:
+        row.__dict__[self.column] = text_of(value)
+
+
+def text_of(value: Any) -> str:
+    text = value.text if isinstance(value, Sealed) else value or ""
+    if text and not str(text).startswith(f"{VERSION}."):
+        raise ValueError("a secret goes into a SealedField by seal(), never in clear")
+    return str(text)
+
+
+class SealedField(models.TextField[Any, Any]):
+    """Ciphertext of one secret, "" for none. Set by `seal`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"blank": True, "default": "", "editable": False} | kwargs)
+
+    def contribute_to_class(self, cls: type[models.Model], name: str, private_only: bool = False) -> None:
+        super().contribute_to_class(cls, name, private_only)
+        setattr(cls, name, SealedAttribute(name))
+
+    def get_prep_value(self, value: Any) -> str:
+        return text_of(value)
