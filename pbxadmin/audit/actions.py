@@ -1,0 +1,25 @@
+"""Every action that the log knows, and its words. `record` takes no other."""
+
+ACTIONS: dict[str, str] = {
+    "session.signed-in": "Signed in",
+    "session.failed": "Sign-in failed",
+    "session.signed-out": "Signed out",
+    "access.denied": "Refused: not allowed",
+    "customer.added": "Customer added",
+    "customer.edited": "Customer edited",
+    "customer.archived": "Customer archived",
+    "membership.granted": "Role given",
+    "membership.ended": "Role ended",
+    "pbx.added": "PBX added",
+    "pbx.edited": "PBX edited",
+    "pbx.disabled": "PBX disabled",
+    "pbx.enabled": "PBX enabled",
+    "pbx.deleted": "PBX deleted",
+    "pbx.tested": "Connection tested",
+    "pbx.pinned": "Certificate pinned",
+    "refresh.failed": "PBX could not be read",
+    "change.sending": "Change is being sent",
+    "change.outcome": "Change ended",
+    "change.conflict": "Change met a conflict",
+    "change.settled": "Change settled by reading",
+}

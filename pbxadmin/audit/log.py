@@ -1,0 +1,116 @@
+"""The one way into the log."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from .actions import ACTIONS
+from .context import Actor, current
+from .models import INSTALLATION, Event
+
+Named = tuple[int, str]
+
+
+def record(
+    action: str,
+    *,
+    outcome: str = "",
+    customer: Named | None = None,
+    pbx: Named | None = None,
+    ivr: tuple[str, str] | None = None,
+    change_id: int | None = None,
+    fields: Mapping[str, Mapping[str, Any]] | None = None,
+    detail: Mapping[str, Any] | None = None,
+    reason: str = "",
+    ticket: str = "",
+    actor: Actor | None = None,
+) -> Event:
+    """Append an event to the chain of its customer, or of the installation when there is none.
+
+    fields: per field its "before", "asked" and "found", as far as they are known. Never a secret.
+    It commits with the caller's transaction, or by itself. Raises ValueError for an action that actions.py does not
+    know, and whatever the database raises: a caller that cannot record must not go on.
+    """
+    if action not in ACTIONS:
+        raise ValueError(f"the log knows no action {action!r}")
+    who = current()
+    actor = actor or who.actor
+    facts = {
+        "actor_id": actor.id,
+        "actor_name": actor.name,
+        "address": who.address,
+        "request_id": who.request_id,
+        "customer_id": customer[0] if customer else None,
+        "customer_name": customer[1] if customer else "",
+        "pbx_id": pbx[0] if pbx else None,
+        "pbx_name": pbx[1] if pbx else "",
+        "ivr_number": ivr[0] if ivr else "",
+        "ivr_name": ivr[1] if ivr else "",
+        "action": action,
+        "outcome": outcome,
+        "change_id": change_id,
+        "fields": fields or {},
+        "detail": detail or {},
+        "reason": reason,
+        "ticket": ticket,
+    }
+    return append(f"customer:{customer[0]}" if customer else INSTALLATION, cleaned(facts))
+
+
+def append(chain: str, facts: dict[str, Any]) -> Event:
+    with transaction.atomic():
+        lock(chain)
+        tail = Event.objects.filter(chain=chain).order_by("-sequence").values_list("sequence", "hash").first()
+        sequence, previous = (tail[0] + 1, tail[1]) if tail else (1, "")
+        at = timezone.now()
+        text = canonical({**facts, "chain": chain, "sequence": sequence, "at": at.isoformat(), "previous": previous})
+        return Event.objects.create(
+            chain=chain,
+            sequence=sequence,
+            at=at,
+            text=text,
+            previous_hash=previous,
+            hash=link(previous, text),
+            **index_of(facts),
+        )
+
+
+def index_of(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns beside the text, cut to what they hold."""
+    return {
+        field.name: facts[field.name][: field.max_length] if isinstance(facts[field.name], str) else facts[field.name]
+        for field in Event._meta.concrete_fields
+        if field.name in facts
+    }
+
+
+def lock(chain: str) -> None:
+    """One writer per chain until the transaction ends. On SQLite the IMMEDIATE transaction is that lock already."""
+    if connection.vendor == "postgresql":
+        key = int.from_bytes(hashlib.sha256(f"audit:{chain}".encode()).digest()[:8], signed=True)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
+
+
+def canonical(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def link(previous: str, text: str) -> str:
+    return hashlib.sha256(f"{previous}\n{text}".encode()).hexdigest()
+
+
+def cleaned(value: Any) -> Any:
+    """The same value without NUL and lone surrogates, which not every database takes."""
+    if isinstance(value, str):
+        return re.sub("[\x00\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, Mapping):
+        return {cleaned(str(key)): cleaned(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [cleaned(item) for item in value]
+    return value

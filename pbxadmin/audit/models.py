@@ -1,0 +1,70 @@
+"""One line of the log. Ids and names are text and numbers as they were: nothing here points at anything."""
+
+import json
+from collections.abc import Collection
+from functools import cached_property
+from typing import Any, Self
+
+from django.db import models
+
+from .actions import ACTIONS
+
+INSTALLATION = "installation"
+
+
+class EventQuerySet(models.QuerySet["Event"]):
+    def for_customers(self, ids: Collection[int] | None) -> Self:
+        """Events of these customers; None means all, those of the installation too."""
+        return self if ids is None else self.filter(customer_id__in=ids)
+
+
+class Event(models.Model):
+    """`text` is the event: canonical JSON, which is what was hashed. The columns beside it are its index.
+
+    hash: SHA-256, hex, over the previous hash of the chain, a line feed, and `text`.
+    """
+
+    chain = models.CharField(max_length=40)
+    sequence = models.PositiveBigIntegerField()
+    at = models.DateTimeField()
+    actor_id = models.BigIntegerField(null=True)
+    actor_name = models.CharField(max_length=200)
+    customer_id = models.BigIntegerField(null=True)
+    customer_name = models.CharField(max_length=200, blank=True)
+    pbx_id = models.BigIntegerField(null=True)
+    pbx_name = models.CharField(max_length=200, blank=True)
+    ivr_number = models.CharField(max_length=200, blank=True)
+    ivr_name = models.CharField(max_length=200, blank=True)
+    action = models.CharField(max_length=40)
+    outcome = models.CharField(max_length=20, blank=True)
+    change_id = models.BigIntegerField(null=True)
+    text = models.TextField()
+    previous_hash = models.CharField(max_length=64, blank=True)
+    hash = models.CharField(max_length=64)
+
+    objects = EventQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["chain", "sequence"], name="event_sequence_unique_in_chain")]
+        indexes = [
+            models.Index(fields=["customer_id", "-id"], name="event_by_customer"),
+            models.Index(fields=["pbx_id", "ivr_number", "-id"], name="event_by_ivr"),
+            models.Index(fields=["change_id"], name="event_by_change"),
+            models.Index(fields=["actor_id", "-id"], name="event_by_actor"),
+            models.Index(fields=["action", "-id"], name="event_by_action"),
+            models.Index(fields=["at"], name="event_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.chain} {self.sequence}: {self.action}"
+
+    @property
+    def label(self) -> str:
+        return ACTIONS.get(self.action, self.action)
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """What `text` says; pages show this, not the index beside it."""
+        found: dict[str, Any] = json.loads(self.text)
+        return found
