@@ -242,6 +242,38 @@ def connect(address: str, port: int) -> DeadlineSocket:
     return link
 
 
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a server shows in the TLS handshake, and how the handshake was agreed on."""
+
+    der: bytes
+    tls_version: str
+    cipher: str
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint_of(self.der)
+
+
+def look_at_certificate(link: socket.socket, host: str, trust: Trust) -> Certificate:
+    """A TLS handshake on a fresh connection, by this trust setting; no byte of HTTP is sent.
+
+    Raises PbxUntrusted when the certificate does not pass, PbxUnreachable when no handshake is agreed on.
+    """
+    problem: PbxError | None = None
+    try:
+        with tls_context(trust.mode, trust.profile, trust.ca_certificate).wrap_socket(
+            link, server_hostname=host
+        ) as tls:
+            cipher = tls.cipher() or ("unknown", "", 0)
+            return Certificate(tls.getpeercert(binary_form=True) or b"", tls.version() or "unknown", cipher[0])
+    except ssl.SSLError as error:
+        problem = tls_problem(error)
+    except OSError:
+        problem = PbxUnreachable("The PBX did not finish the TLS handshake. Is this an HTTPS port?")
+    raise problem
+
+
 class PlainConnection(HTTPConnection):
     """urllib3's connection, made by `resolve` and `connect`, that notes when the first byte leaves."""
 
@@ -275,6 +307,7 @@ class TlsConnection(HTTPSConnection):
             raise problem
         if self.pin:
             check_pin(self.pin, self.sock)
+        self.is_verified = True  # as far as a person asked for it; urllib3 would warn at each call
 
     def send(self, data: Any) -> None:
         note_sending()
@@ -288,7 +321,7 @@ def note_sending() -> None:
 
 def tls_problem(error: ssl.SSLError) -> PbxError:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return PbxUntrusted(f"The certificate of the PBX could not be verified: {error.verify_message}.")
+        return PbxUntrusted(f"The certificate of the PBX could not be verified: {error.verify_message.rstrip('.')}.")
     reason = (error.reason or "no reason given").replace("_", " ").lower()
     return PbxUnreachable(
         f"The TLS handshake failed ({reason}). Is this an HTTPS port? An old PBX may need the legacy TLS profile."
