@@ -5,6 +5,8 @@ from typing import Any
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.roles import Role
 from pbxadmin.access.services import customer_create, membership_grant
+from pbxadmin.fleet.models import Pbx
+from pbxadmin.fleet.services import pbx_create
 
 PASSWORD = "correct horse battery"
 
@@ -20,3 +22,16 @@ def make_user(role: str | None = None, customer: Customer | None = None, *, ends
 
 def make_customer(name: str = "Acme Logistics") -> Customer:
     return customer_create(name=name)
+
+
+def make_pbx(customer: Customer | None = None, *, password: str = "Api-Passw0rd", **values: Any) -> Pbx:
+    """A PBX record whose address leads nowhere, unless the test's own edge answers for it."""
+    values = {
+        "name": "ACME-HQ",
+        "host": "pbx.invalid",
+        "port": 8088,
+        "username": "api",
+        "trust": "pin",
+        "fingerprint": "0" * 64,
+    } | values
+    return pbx_create(customer=customer or make_customer(), values=values, password=password)

@@ -1,0 +1,147 @@
+"""Talking to a PBX: take its lease, mind its state, and afterwards record what was learned.
+
+Nothing is sent to a PBX that rejected its credentials or locked us out, whoever asks: five wrong passwords lock our
+address out for ten minutes, for every service behind it.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from pbxadmin.sealed import seal
+from pbxadmin.yeastar.client import PAGE_S, PbxClient
+from pbxadmin.yeastar.errors import (
+    PbxError,
+    PbxHeldBack,
+    PbxLocked,
+    PbxLoginRefused,
+    PbxNotSent,
+    PbxOutcomeUnknown,
+    PbxTokenRefused,
+    PbxUntrusted,
+)
+from pbxadmin.yeastar.transport import Secret, Transport
+
+from .lease import WAIT_S, Held, leased
+from .models import Pbx, PbxState
+
+TOKEN_USE = timedelta(minutes=25)
+LOCKOUT = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Contact:
+    """A PBX in hand: its fresh record, a client for it, and the lease that makes this the only one."""
+
+    pbx: Pbx
+    client: PbxClient
+    held: Held
+
+
+@contextmanager
+def contact(pbx: Pbx, held_by: str, *, wait_s: float = WAIT_S, seconds: float = PAGE_S) -> Iterator[Contact]:
+    """Hold a PBX and a client for it during the block; its state and token are recorded at the end.
+
+    held_by: words for whoever has to wait, such as "Mara Lindqvist is editing IVR 6500".
+    seconds: the budget for all calls together, the wait included.
+    Raises PbxHeldBack (PbxInUse) when we may not try; inside the block, any PbxError of the calls.
+    """
+    until = time.monotonic() + seconds
+    check_allowed(pbx)
+    with leased(pbx.pk, held_by, wait_s) as held:
+        pbx.refresh_from_db()  # whoever had it before may have learned something
+        check_allowed(pbx)
+        client = client_for(pbx, until)
+        try:
+            yield Contact(pbx, client, held)
+        finally:
+            client.transport.close()
+            contact_record(pbx, client)
+
+
+def check_allowed(pbx: Pbx) -> None:
+    """Raises PbxHeldBack with the reason when nothing may be sent to this PBX."""
+    if not pbx.is_enabled:
+        raise PbxHeldBack(f"{pbx.name} is disabled. Enable it to talk to it again.")
+    if pbx.state == PbxState.CREDENTIALS_REJECTED:
+        raise PbxHeldBack(f"{pbx.name} rejected its credentials. Nothing is sent until somebody edits them.")
+    if pbx.locked_until and pbx.locked_until > timezone.now():
+        raise PbxHeldBack(f"{pbx.name} is locked until {clock(pbx.locked_until)}. Nothing is sent before that.")
+    if not pbx.password_digest:
+        raise PbxHeldBack(f"{pbx.name} has no password yet. Edit the PBX and enter it.")
+
+
+def clock(at: datetime) -> str:
+    return f"{at:%H:%M} UTC"
+
+
+def client_for(pbx: Pbx, until: float) -> PbxClient:
+    """A client from a PBX record; the caller holds the lease. Raises PbxHeldBack when trust is not set up."""
+    return PbxClient(
+        transport=Transport(pbx.endpoint, pbx.trusted()),
+        version=pbx.version,
+        username=pbx.username,
+        digest=Secret(pbx.password_digest.open()),
+        token=kept_token(pbx),
+        until=until,
+    )
+
+
+def kept_token(pbx: Pbx) -> Secret | None:
+    if pbx.token and pbx.token_at and pbx.token_at > timezone.now() - TOKEN_USE:
+        return Secret(pbx.token.open())
+    return None
+
+
+def contact_record(pbx: Pbx, client: PbxClient) -> None:
+    """Save the state that the client's calls showed, and the token to use next."""
+    if client.calls:
+        learn(pbx, learned(client.calls[-1].error, timezone.now()) | new_token(pbx, client))
+
+
+def learn(pbx: Pbx, columns: dict[str, Any]) -> None:
+    """Save what was learned, unless the connection was edited meanwhile: it would be said of the new one."""
+    if Pbx.objects.filter(pk=pbx.pk, revision=pbx.revision).update(**columns):
+        for column, value in columns.items():
+            setattr(pbx, column, value)
+
+
+def new_token(pbx: Pbx, client: PbxClient) -> dict[str, Any]:
+    """The columns that keep a token which is not the kept one."""
+    if client.token is None:
+        return {"token": "", "token_at": None}
+    if any(call.name == "login" for call in client.calls):
+        seal(pbx, "token", client.token.reveal())
+        return {"token": pbx.token, "token_at": timezone.now()}
+    return {}
+
+
+def learned(error: PbxError | None, now: datetime) -> dict[str, Any]:
+    """What an exchange that ended in this error says about the PBX, as columns of its record."""
+    state, reason = state_after(error)
+    found: dict[str, Any] = {"state": state, "state_reason": reason, "state_at": now}
+    if state is PbxState.LOCKED:
+        found["locked_until"] = now + LOCKOUT
+    if not isinstance(error, PbxNotSent | PbxOutcomeUnknown):
+        found["last_contact_at"] = now
+    return found
+
+
+def state_after(error: PbxError | None) -> tuple[PbxState, str]:
+    """The state of a PBX after a call that ended in this error; a refusal of the call itself is an answer."""
+    if isinstance(error, PbxLocked):
+        return PbxState.LOCKED, "Too many wrong passwords came from our address (20002)."
+    if isinstance(error, PbxTokenRefused):
+        return PbxState.UNREACHABLE, "The PBX refused its own new token."
+    if isinstance(error, PbxLoginRefused):
+        return PbxState.CREDENTIALS_REJECTED, "Refused (20003). Not tried again until you edit it."
+    if isinstance(error, PbxUntrusted):
+        return PbxState.UNTRUSTED, str(error)
+    if isinstance(error, PbxNotSent | PbxOutcomeUnknown):
+        return PbxState.UNREACHABLE, str(error)
+    return PbxState.REACHABLE, ""

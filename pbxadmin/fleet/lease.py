@@ -1,0 +1,77 @@
+"""The lease that gives one caller a PBX.
+
+A PBX is small: one request at a time. The lease is a row claimed by a conditional update(), so that it holds between
+threads, processes and machines, and it ends by itself after 45 s, so that a dead process frees its PBX.
+"""
+
+import time
+import uuid
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from pbxadmin.yeastar.errors import PbxHeldBack
+
+from .models import Lease
+
+LEASE_S = 45
+WAIT_S = 5.0
+POLL_S = 0.1
+LONG_AGO = datetime(2000, 1, 1, tzinfo=timezone.get_fixed_timezone(0))
+
+
+class PbxInUse(PbxHeldBack):
+    """Somebody else has the PBX; the message says who."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A lease in hand, on one PBX or on several."""
+
+    holder: str
+    pbx_ids: frozenset[int]
+
+    def renew(self) -> bool:
+        """Start the 45 s anew; False when the lease was lost meanwhile."""
+        mine = Lease.objects.filter(pbx_id__in=self.pbx_ids, holder=self.holder, until__gt=timezone.now())
+        return mine.update(until=lease_end()) == len(self.pbx_ids)
+
+    def release(self) -> None:
+        Lease.objects.filter(pbx_id__in=self.pbx_ids, holder=self.holder).update(holder="", held_by="", until=LONG_AGO)
+
+
+def lease_end() -> datetime:
+    return timezone.now() + timedelta(seconds=LEASE_S)
+
+
+def lease_claim(pbx_ids: Collection[int], held_by: str) -> Held:
+    """Take those of these PBXs that are free, in one statement. What is not in `pbx_ids` of the result is in use."""
+    holder = str(uuid.uuid4())
+    free = Lease.objects.filter(pbx_id__in=pbx_ids, until__lte=timezone.now())
+    if not free.update(holder=holder, held_by=held_by[:200], until=lease_end()):
+        return Held(holder, frozenset())
+    if len(pbx_ids) == 1:
+        return Held(holder, frozenset(pbx_ids))
+    return Held(holder, frozenset(Lease.objects.filter(holder=holder).values_list("pbx_id", flat=True)))
+
+
+@contextmanager
+def leased(pbx_id: int, held_by: str, wait_s: float = WAIT_S) -> Iterator[Held]:
+    """Hold one PBX for the length of the block. Raises PbxInUse when it is not free within `wait_s`."""
+    give_up = time.monotonic() + wait_s
+    while not (held := lease_claim([pbx_id], held_by)).pbx_ids:
+        if time.monotonic() >= give_up:
+            raise in_use(pbx_id)
+        time.sleep(POLL_S)
+    try:
+        yield held
+    finally:
+        held.release()
+
+
+def in_use(pbx_id: int) -> PbxInUse:
+    by = Lease.objects.filter(pbx_id=pbx_id, until__gt=timezone.now()).values_list("held_by", flat=True).first()
+    return PbxInUse(f"This PBX is in use: {by or 'another task'}. Try again in a moment.")

@@ -1,0 +1,151 @@
+"""PBX records: how to reach each PBX, and what we last learned about it."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from pbxadmin.access.models import Customer
+from pbxadmin.access.permissions import customer_ids
+from pbxadmin.access.roles import Action
+from pbxadmin.sealed import SealedField
+from pbxadmin.yeastar.fields import ApiVersion
+from pbxadmin.yeastar.transport import Endpoint, TlsProfile, Trust, TrustMode
+
+if TYPE_CHECKING:
+    from pbxadmin.access.grants import AnyUser
+
+
+class PbxState(models.TextChoices):
+    REACHABLE = "reachable"
+    UNREACHABLE = "unreachable"
+    CREDENTIALS_REJECTED = "credentials-rejected"
+    LOCKED = "locked"
+    UNTRUSTED = "untrusted"
+    NEVER_CHECKED = "never-checked"
+
+
+NEEDS_A_PERSON = (PbxState.UNREACHABLE, PbxState.CREDENTIALS_REJECTED, PbxState.LOCKED, PbxState.UNTRUSTED)
+
+
+class PbxQuerySet(models.QuerySet["Pbx"]):
+    def visible_to(self, user: "AnyUser") -> Self:
+        ids = customer_ids(user, Action.SEE)
+        return self if ids is None else self.filter(customer_id__in=ids)
+
+    def matching(self, words: Sequence[str]) -> Self:
+        """PBXs in which each word stands somewhere: name, site, main numbers, notes or customer."""
+        found = self
+        for word in words:
+            found = found.filter(
+                Q(name__icontains=word)
+                | Q(site__icontains=word)
+                | Q(main_numbers__icontains=word)
+                | Q(notes__icontains=word)
+                | Q(customer__name__icontains=word)
+            )
+        return found
+
+
+class Pbx(models.Model):
+    """One phone system. `token`, state and identity are what we learned; the rest is what people entered.
+
+    ivr_count and read_at are written by the `ivr` app, which keeps what was read.
+    """
+
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="pbxs")
+    name = models.CharField(max_length=60)
+    scheme = models.CharField(
+        max_length=5, choices=[("https", "HTTPS"), ("http", "HTTP, not encrypted")], default="https"
+    )
+    host = models.CharField(max_length=253)
+    port = models.PositiveIntegerField(default=8088)
+    api_version = models.CharField(
+        max_length=8, choices=[(v.value, v.value) for v in ApiVersion], default=ApiVersion.V1_0
+    )
+    username = models.CharField(max_length=100)
+    password_digest = SealedField()
+    password_set_at = models.DateTimeField(null=True)
+    trust = models.CharField(max_length=6, choices=[(m.value, m.value) for m in TrustMode], default=TrustMode.PIN)
+    fingerprint = models.CharField(max_length=64, blank=True)
+    ca_certificate = models.TextField(blank=True)
+    tls_profile = models.CharField(
+        max_length=7, choices=[(p.value, p.value) for p in TlsProfile], default=TlsProfile.MODERN
+    )
+    site = models.CharField(max_length=200, blank=True)
+    main_numbers = models.CharField(max_length=200, blank=True)
+    notes = models.TextField(max_length=2000, blank=True)
+    is_enabled = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    # Counts edits of the connection, so that an answer to the old one is not recorded against the new one.
+    revision = models.PositiveIntegerField(default=0)
+    state = models.CharField(max_length=20, choices=PbxState.choices, default=PbxState.NEVER_CHECKED)
+    state_reason = models.CharField(max_length=300, blank=True)
+    state_at = models.DateTimeField(null=True)
+    locked_until = models.DateTimeField(null=True)
+    last_contact_at = models.DateTimeField(null=True)
+    serial = models.CharField(max_length=100, blank=True)
+    model = models.CharField(max_length=100, blank=True)
+    firmware = models.CharField(max_length=100, blank=True)
+    identity_at = models.DateTimeField(null=True)
+    token = SealedField()
+    token_at = models.DateTimeField(null=True)
+    ivr_count = models.PositiveIntegerField(null=True)
+    read_at = models.DateTimeField(null=True)
+
+    objects = PbxQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["customer", "name"], name="pbx_name_unique_per_customer"),
+            models.CheckConstraint(condition=Q(port__gte=1, port__lte=65535), name="pbx_port_in_range"),
+            models.CheckConstraint(
+                condition=~Q(trust="pin") | Q(fingerprint="") | Q(fingerprint__regex=r"^[0-9a-f]{64}$"),
+                name="pbx_pin_is_a_sha256",
+            ),
+        ]
+        indexes = [models.Index(fields=["name", "id"], name="pbx_by_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def version(self) -> ApiVersion:
+        return ApiVersion(self.api_version)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(self.scheme, self.host, self.port)
+
+    @property
+    def address(self) -> str:
+        """The PBX's own pages, for a link."""
+        return f"{self.endpoint.base}/"
+
+    def trusted(self) -> Trust:
+        """Raises PbxHeldBack when the pin or the CA is missing."""
+        return Trust(TrustMode(self.trust), self.fingerprint, self.ca_certificate, TlsProfile(self.tls_profile))
+
+    @property
+    def is_unprotected(self) -> bool:
+        """Plain HTTP, or TLS without verification: by explicit choice, with a lasting warning."""
+        return self.scheme == "http" or self.trust == TrustMode.NONE
+
+
+class Lease(models.Model):
+    """Who may talk to a PBX now, across all processes. Claimed by a conditional update; a dead process frees it."""
+
+    pbx = models.OneToOneField(Pbx, on_delete=models.CASCADE, primary_key=True)
+    holder = models.CharField(max_length=36, blank=True)
+    held_by = models.CharField(max_length=200, blank=True)
+    until = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["holder"], name="lease_by_holder")]
+
+    def __str__(self) -> str:
+        return f"{self.pbx_id}: {self.held_by or 'free'}"

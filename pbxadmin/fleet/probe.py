@@ -1,0 +1,210 @@
+"""The connection test: step by step from the name to the list of IVRs, stopping at the first failure.
+
+It sends one login at most, and none while credentials are rejected or our address is locked out.
+"""
+
+import socket
+import time
+from dataclasses import dataclass
+
+from cryptography import x509
+from django.utils import timezone
+
+from pbxadmin.yeastar.client import PAGE_S, PbxClient
+from pbxadmin.yeastar.errors import PbxError, PbxHeldBack, PbxUntrusted
+from pbxadmin.yeastar.transport import (
+    Certificate,
+    TlsProfile,
+    Trust,
+    TrustMode,
+    connect,
+    exchanging,
+    look_at_certificate,
+    resolve,
+)
+
+from .contact import check_allowed, client_for, contact_record, learn, learned
+from .lease import PbxInUse, leased
+from .models import Pbx
+from .services import pbx_event
+
+STEPS = {
+    "address": "Name to address",
+    "tcp": "Connection",
+    "tls": "Certificate",
+    "login": "Login",
+    "device": "Device",
+    "ivrs": "IVR list",
+}
+HANDSHAKE_S = 8.0
+
+
+@dataclass
+class Step:
+    """One step. `passed` is None for one that was not reached."""
+
+    name: str
+    label: str
+    passed: bool | None = None
+    sentence: str = ""
+    seconds: float = 0.0
+
+
+@dataclass
+class Shown:
+    """The certificate that the PBX showed, in words, and whether a person may pin it now."""
+
+    fingerprint: str
+    subject: str
+    issuer: str
+    until: str
+    agreed: str
+    may_be_pinned: bool = False
+
+
+class ConnectionTest:
+    """One run of the test. `certificate` is set as soon as one was shown, `steps` tell the rest."""
+
+    def __init__(self, pbx: Pbx) -> None:
+        self.pbx = pbx
+        self.steps = [Step(name, label) for name, label in STEPS.items()]
+        self.certificate: Shown | None = None
+        self.until = time.monotonic() + PAGE_S
+        self.found_at = ""
+        self.links: list[socket.socket] = []
+        self.client: PbxClient | None = None
+
+    @property
+    def passed(self) -> bool:
+        return all(step.passed for step in self.steps)
+
+    @property
+    def failed(self) -> Step | None:
+        return next((step for step in self.steps if step.passed is False), None)
+
+    def run(self) -> None:
+        """Take the steps in order; the caller holds the lease. State, token and identity are recorded on the PBX."""
+        error: PbxError | None = None
+        with exchanging(time.monotonic() + HANDSHAKE_S):
+            for step in self.steps[:3]:
+                error = error or self.take(step)
+        for step in self.steps[3:]:
+            error = error or self.take(step)
+        for link in self.links:
+            link.close()
+        if self.client and self.client.calls:
+            self.client.transport.close()
+            contact_record(self.pbx, self.client)
+        elif error and not isinstance(error, PbxHeldBack):
+            learn(self.pbx, learned(error, timezone.now()))
+
+    def take(self, step: Step) -> PbxError | None:
+        started = time.monotonic()
+        failure: PbxError | None = None
+        try:
+            step.sentence = getattr(self, step.name)()
+        except PbxError as error:
+            step.sentence, failure = str(error), error
+        step.passed = failure is None
+        step.seconds = time.monotonic() - started
+        return failure
+
+    def address(self) -> str:
+        addresses = resolve(self.pbx.host, self.pbx.port)
+        self.found_at = addresses[0]
+        return ", ".join(addresses[:4])
+
+    def connect(self) -> socket.socket:
+        self.links.append(connect(self.found_at, self.pbx.port))
+        return self.links[-1]
+
+    def tcp(self) -> str:
+        self.connect()
+        return f"Port {self.pbx.port} is open."
+
+    def tls(self) -> str:
+        """Look at the certificate first, whatever it is, so that a person can compare and pin it; then judge it."""
+        if self.pbx.scheme == "http":
+            return "Plain HTTP, as chosen. Anyone on the way can read the password digest."
+        anything = Trust(TrustMode.NONE, profile=TlsProfile(self.pbx.tls_profile))
+        shown = look_at_certificate(self.links[0], self.pbx.host, anything)
+        self.certificate = in_words(shown)
+        if self.pbx.trust == TrustMode.NONE:
+            self.certificate.may_be_pinned = True
+            return "Not verified, as chosen. Pin this certificate to be sure that it is this PBX."
+        try:
+            return self.judge(shown)
+        except PbxUntrusted:
+            self.certificate.may_be_pinned = True
+            raise
+
+    def judge(self, shown: Certificate) -> str:
+        if self.pbx.trust != TrustMode.PIN:
+            look_at_certificate(self.connect(), self.pbx.host, self.pbx.trusted())
+            return "Verified by its certificate authority."
+        if shown.fingerprint == self.pbx.fingerprint:
+            return "It is the pinned one."
+        if not self.pbx.fingerprint:
+            raise PbxUntrusted("Nothing is pinned yet. Compare this fingerprint with the PBX's own, then pin it.")
+        raise PbxUntrusted("It is not the pinned one. Nothing was sent. Find out why before you pin the new one.")
+
+    def login(self) -> str:
+        check_allowed(self.pbx)
+        self.client = client_for(self.pbx, self.until)
+        self.client.login()
+        return f"Signed in as {self.pbx.username}."
+
+    def device(self) -> str:
+        info = self.signed_in.device_info()
+        identity = {
+            "serial": info.serial,
+            "model": info.model,
+            "firmware": info.firmware,
+            "identity_at": timezone.now(),
+        }
+        learn(self.pbx, identity)
+        serial, firmware = info.serial or "not reported", info.firmware or "not reported"
+        return f"{info.model or 'Model not reported'}, serial {serial}, firmware {firmware}."
+
+    def ivrs(self) -> str:
+        count = len(self.signed_in.query_ivrs())
+        return f"{count} IVR{'' if count == 1 else 's'}."
+
+    @property
+    def signed_in(self) -> PbxClient:
+        if self.client is None:
+            raise PbxHeldBack("There was no login.")
+        return self.client
+
+
+def connection_test(pbx: Pbx, held_by: str) -> ConnectionTest:
+    """Test the connection of a PBX record and record that it was tested.
+
+    held_by: words for whoever has to wait meanwhile. Never raises a PbxError: the steps say what happened.
+    """
+    test = ConnectionTest(pbx)
+    try:
+        with leased(pbx.pk, held_by):
+            pbx.refresh_from_db()
+            test.run()
+    except PbxInUse as error:
+        test.steps[0].passed, test.steps[0].sentence = False, str(error)
+    failed = test.failed
+    pbx_event(
+        "pbx.tested",
+        pbx,
+        outcome="passed" if test.passed else "failed",
+        detail={"step": failed.name, "why": failed.sentence} if failed else {},
+    )
+    return test
+
+
+def in_words(shown: Certificate) -> Shown:
+    agreed = f"{shown.tls_version}, {shown.cipher}"
+    try:
+        certificate = x509.load_der_x509_certificate(shown.der)
+        subject, issuer = certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
+        until = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
+    except ValueError:
+        subject = issuer = until = "cannot be read"
+    return Shown(shown.fingerprint, subject, "itself" if subject == issuer else issuer, until, agreed)

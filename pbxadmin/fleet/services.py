@@ -1,0 +1,129 @@
+"""What people do to PBX records. Each use case writes its audit event in the same transaction."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from pbxadmin.access.models import Customer
+from pbxadmin.audit.log import record
+from pbxadmin.sealed import seal
+from pbxadmin.yeastar.client import password_digest
+from pbxadmin.yeastar.transport import TrustMode
+
+from .lease import LONG_AGO
+from .models import Lease, Pbx, PbxState
+
+# What people enter; the password apart, which is never kept as it was typed.
+ENTERED = (
+    *("customer", "name", "scheme", "host", "port", "api_version", "username", "trust", "fingerprint"),
+    *("ca_certificate", "tls_profile", "site", "main_numbers", "notes"),
+)
+# What decides where we connect and as whom: a change of these makes what we learned worthless.
+CONNECTION = (
+    "scheme",
+    "host",
+    "port",
+    "api_version",
+    "username",
+    "trust",
+    "fingerprint",
+    "ca_certificate",
+    "tls_profile",
+)
+# After a refused login, only a change of these makes another attempt worth its risk.
+LOGIN = ("scheme", "host", "port", "username")
+
+
+def pbx_create(*, customer: Customer, values: Mapping[str, Any], password: str) -> Pbx:
+    """Keep a new PBX record. values: columns by name. The password is typed once; only its sealed digest is kept."""
+    with transaction.atomic():
+        pbx = Pbx(customer=customer, **values)
+        check_entered(pbx)
+        pbx.save()
+        Lease.objects.create(pbx=pbx, until=LONG_AGO)
+        password_keep(pbx, password)
+        pbx.save(update_fields=["password_digest", "password_set_at"])
+        asked = {name: {"asked": str(value)} for name, value in values.items() if value not in ("", None)}
+        pbx_event("pbx.added", pbx, fields=asked | {"password": {"asked": "set"}})
+    return pbx
+
+
+def pbx_edit(*, pbx: Pbx, values: Mapping[str, Any], password: str = "") -> bool:
+    """Change a PBX record; False when nothing differs. An empty password keeps the one there is.
+
+    A change of the connection drops the token and what we learned. A refused login stays refused until the user name,
+    the password or the address is changed.
+    """
+    before = Pbx.objects.get(pk=pbx.pk)
+    changed = {name: value for name, value in values.items() if getattr(before, name) != value}
+    if not changed and not password:
+        return False
+    for name, value in changed.items():
+        setattr(pbx, name, value)
+    learned = columns_to_forget(before, changed, password)
+    for name, value in learned.items():
+        setattr(pbx, name, value)
+    fields = {name: {"before": str(getattr(before, name)), "asked": str(value)} for name, value in changed.items()}
+    with transaction.atomic():
+        if password:
+            password_keep(pbx, password)
+            fields["password"] = {"asked": "changed"}
+        check_entered(pbx)
+        kept = ["password_digest", "password_set_at"] if password else []
+        pbx.save(update_fields=[*changed, *learned, *kept])
+        if learned:
+            Pbx.objects.filter(pk=pbx.pk).update(revision=F("revision") + 1)
+        pbx_event("pbx.edited", pbx, fields=fields)
+    return True
+
+
+def columns_to_forget(before: Pbx, changed: Mapping[str, Any], password: str) -> dict[str, Any]:
+    """What an edit makes worthless, as columns with their empty values."""
+    if not password and not any(name in changed for name in CONNECTION):
+        return {}
+    forgotten: dict[str, Any] = {"token": "", "token_at": None}
+    if before.state != PbxState.CREDENTIALS_REJECTED or password or any(name in changed for name in LOGIN):
+        forgotten |= {"state": PbxState.NEVER_CHECKED, "state_reason": "", "state_at": None}
+    if "host" in changed or "port" in changed:
+        forgotten["locked_until"] = None
+    return forgotten
+
+
+def check_entered(pbx: Pbx) -> None:
+    """Raises ValidationError for what people entered."""
+    pbx.full_clean(exclude=[field.name for field in Pbx._meta.fields if field.name not in ENTERED])
+
+
+def password_keep(pbx: Pbx, password: str) -> None:
+    seal(pbx, "password_digest", password_digest(password))
+    pbx.password_set_at = timezone.now()
+
+
+def pbx_pin(*, pbx: Pbx, fingerprint: str) -> None:
+    """Trust exactly this certificate from now on. fingerprint: 64 lower-case hex digits that a person compared."""
+    with transaction.atomic():
+        before = pbx.fingerprint
+        pbx_edit(pbx=pbx, values={"trust": TrustMode.PIN.value, "fingerprint": fingerprint})
+        pbx_event("pbx.pinned", pbx, fields={"fingerprint": {"before": before, "asked": fingerprint}})
+
+
+def pbx_switch(*, pbx: Pbx, enabled: bool) -> None:
+    """Disable a PBX, after which nothing is sent to it, or enable it again."""
+    with transaction.atomic():
+        if Pbx.objects.filter(pk=pbx.pk, is_enabled=not enabled).update(is_enabled=enabled):
+            pbx_event("pbx.enabled" if enabled else "pbx.disabled", pbx)
+    pbx.is_enabled = enabled
+
+
+def pbx_delete(*, pbx: Pbx) -> None:
+    """Remove the record, its secrets and its snapshots. Its changes and events keep their names and stay readable."""
+    with transaction.atomic():
+        pbx_event("pbx.deleted", pbx)
+        pbx.delete()
+
+
+def pbx_event(action: str, pbx: Pbx, **more: Any) -> None:
+    record(action, customer=(pbx.customer_id, pbx.customer.name), pbx=(pbx.pk, pbx.name), **more)
