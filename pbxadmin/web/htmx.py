@@ -1,0 +1,31 @@
+"""Answering both a browser that wants a page and HTMX that wants a part of one."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.utils.cache import patch_vary_headers
+
+HTMX_HEADERS = ("HX-Request", "HX-Boosted", "HX-History-Restore-Request")
+
+
+def wants_fragment(request: HttpRequest) -> bool:
+    """Boosted links and Back-button restores send HX-Request too, but need whole pages."""
+    asked, boosted, restoring = (request.headers.get(header) == "true" for header in HTMX_HEADERS)
+    return asked and not boosted and not restoring
+
+
+def render_either(
+    request: HttpRequest, page: str, fragment: str, context: dict[str, Any], status: int = 200
+) -> HttpResponse:
+    """The page, which includes the fragment, or the fragment alone for HTMX."""
+    answer = render(request, fragment if wants_fragment(request) else page, context, status=status)
+    patch_vary_headers(answer, HTMX_HEADERS)
+    return answer
+
+
+def go(request: HttpRequest, url: str) -> HttpResponse:
+    """On to one of our own pages after a good POST. HTMX goes there without a new page load."""
+    if not wants_fragment(request):
+        return HttpResponseRedirect(url)
+    return HttpResponse(status=204, headers={"HX-Location": url})

@@ -1,0 +1,29 @@
+"""How states and outcomes are shown: word, tone of the colour roles, heroicon."""
+
+from typing import NamedTuple
+
+
+class Look(NamedTuple):
+    label: str
+    tone: str
+    icon: str
+
+
+PBX_STATES = {
+    "reachable": Look("Reachable", "ok", "check-circle"),
+    "unreachable": Look("Unreachable", "calm", "signal-slash"),
+    "credentials-rejected": Look("Credentials rejected", "bad", "key"),
+    "locked": Look("Locked", "warn", "lock-closed"),
+    "untrusted": Look("Untrusted", "bad", "shield-exclamation"),
+    "never-checked": Look("Never checked", "calm", "ellipsis-horizontal-circle"),
+}
+OUTCOMES = {
+    "planned": Look("Planned", "accent", "clock"),
+    "sending": Look("Sending", "accent", "paper-airplane"),
+    "verified": Look("Verified", "ok", "check-circle"),
+    "not-as-asked": Look("Not as asked", "bad", "exclamation-circle"),
+    "refused": Look("Refused", "warn", "no-symbol"),
+    "not-sent": Look("Not sent", "calm", "minus-circle"),
+    "unknown": Look("Unknown", "unknown", "question-mark-circle"),
+    "conflict": Look("Changed meanwhile", "warn", "arrows-right-left"),
+}
