@@ -1,4 +1,33 @@
-from django.urls import URLPattern
+from django.urls import path, register_converter
 
+from .views import changes, edit, lists
+
+
+class IvrNumber:
+    """Only such numbers stand in a URL; any other is shown without a link."""
+
+    regex = "[0-9*#]{1,32}"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(IvrNumber, "number")
 app_name = "ivr"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("ivrs/", lists.ivr_list_all, name="ivr-list-all"),
+    path("ivrs/refresh/", lists.refresh_all, name="refresh-all"),
+    path("refreshes/<int:pk>/", lists.refresh_page, name="refresh-page"),
+    path("pbxs/<int:pbx_id>/refresh/", lists.pbx_refresh_view, name="pbx-refresh"),
+    path("pbxs/<int:pbx_id>/ivrs/", lists.ivr_list, name="ivr-list"),
+    path("pbxs/<int:pbx_id>/ivrs/<number:number>/", lists.ivr_page, name="ivr-page"),
+    path("pbxs/<int:pbx_id>/ivrs/<number:number>/edit/", edit.ivr_edit, name="ivr-edit"),
+    path("changes/", changes.change_list, name="change-list"),
+    path("changes/<int:pk>/", changes.change_page, name="change-page"),
+    path("changes/<int:pk>/apply/", changes.change_apply_view, name="change-apply"),
+    path("changes/<int:pk>/check/", changes.change_check_view, name="change-check"),
+    path("changes/<int:pk>/receipt.txt", changes.change_receipt, name="change-receipt"),
+]

@@ -10,6 +10,7 @@ for _name in [name for name in os.environ if name in ("SITE_URL", "ALLOWED_HOSTS
 os.environ["SECRET_KEY"] = "only-for-tests-" + "x" * 40
 os.environ["PBX_KEYS"] = base64.urlsafe_b64encode(b"only for tests: 32 bytes exactly").decode()
 os.environ["DATA_DIR"] = _FOLDER
+os.mkdir(os.path.join(_FOLDER, "static"))  # WhiteNoise warns of a missing one, and warnings are errors here
 
 from pbxadmin.settings import *  # noqa: E402
 from pbxadmin.settings import DATABASES  # noqa: E402

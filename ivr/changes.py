@@ -1,0 +1,361 @@
+"""The change path: plan, apply, settle. Every write to a PBX goes through here, and nothing else sends one.
+
+    plan ──► claim ──► lease ──► re-read ──► compare ──► intent ──► send ──► read back ──► outcome
+                                                        committed   once
+
+No transaction is open while a PBX is being talked to. A change is sent by the one process that claimed it; whatever
+happens to that process, `reconcile` settles the change later by reading, and never sends.
+"""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from pbxadmin.audit.context import Actor
+from pbxadmin.audit.log import record
+from pbxadmin.fleet.contact import Contact, contact
+from pbxadmin.fleet.lease import LEASE_S
+from pbxadmin.fleet.models import Pbx
+from pbxadmin.yeastar.client import Call, PbxClient
+from pbxadmin.yeastar.errors import PbxError, PbxNotFound, PbxNotSent, PbxOutcomeUnknown, PbxRefused
+from pbxadmin.yeastar.wire import IvrSettings
+
+from .compare import NO_ANSWER, SUCCESS, Answer, Status, Verdict, compare, judge
+from .models import Change, Ivr, as_json
+from .snapshots import snapshot_keep, snapshots_keep
+
+log = logging.getLogger(__name__)
+
+SEND_BUDGET_S = 10.0  # with less than this left, a send could not be read back within the page's time
+CHECK_AFTER_S = (10, 30, 120, 600)
+LOOK_AGAIN_S = 30
+RECONCILE_S = 25.0  # the tick has other work
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The form as it was opened: which IVR, every value as read then, and the form's own id."""
+
+    pbx_id: int
+    number: str
+    values: dict[str, str | None]
+    read_at: datetime
+    form: str
+
+
+def change_plan(
+    *, pbx: Pbx, opened: Opened, wanted: Mapping[str, str], actor: Actor, reason: str = "", ticket: str = ""
+) -> Change:
+    """Keep a planned change; nothing is sent. The same form with the same values gives the same change.
+
+    wanted: canonical text by own field name, only fields that differ from the form as it was opened.
+    """
+    asked = json.dumps([opened.form, dict(wanted), reason, ticket], sort_keys=True)
+    change, _ = Change.objects.get_or_create(
+        form_key=hashlib.sha256(asked.encode()).hexdigest(),
+        defaults={
+            "customer_id": pbx.customer_id,
+            "customer_name": pbx.customer.name,
+            "pbx_id": pbx.pk,
+            "pbx_name": pbx.name,
+            "api_version": pbx.api_version,
+            "number": opened.number,
+            "name": opened.values.get("name") or "",
+            "base": opened.values,
+            "wanted": dict(wanted),
+            "reason": reason,
+            "ticket": ticket,
+            "planned_by_id": actor.id,
+            "planned_by_name": actor.name,
+        },
+    )
+    return change
+
+
+def newer_values(opened: Opened, wanted: Mapping[str, str]) -> dict[str, str | None] | None:
+    """What a reading newer than the form found, when it clashes with what is wanted; None otherwise."""
+    newer = Ivr.objects.filter(pbx_id=opened.pbx_id, number=opened.number, read_at__gt=opened.read_at).first()
+    values = newer.settings.values() if newer else None
+    return values if values and compare(opened.values, values, wanted).conflicts else None
+
+
+def change_apply(*, change: Change, actor: Actor) -> None:
+    """Carry out a planned change: sent once, proven by reading back, recorded. The stored status is right afterwards.
+
+    A change that is not planned any more, or that somebody else is applying, is left alone: the second of two clicks
+    does nothing. Raises a database error when the intent cannot be recorded; then nothing was sent.
+    """
+    if not claim(change, status=Status.PLANNED, applied_by_id=actor.id, applied_by_name=actor.name):
+        return
+    pbx = Pbx.objects.select_related("customer").filter(pk=change.pbx_id).first()
+    if change.is_expired or pbx is None:
+        why = "The plan is older than 24 hours." if pbx else f"{change.pbx_name} was deleted."
+        return settle(change, Verdict(Status.NOT_SENT, f"{why} Nothing was sent."))
+    try:
+        with contact(pbx, f"{actor.name} is changing IVR {change.number}") as hands:
+            try:
+                carry_out(change, hands)
+            except BaseException:
+                Change.objects.filter(pk=change.pk, status=Status.PLANNED).update(claimed_until=None)
+                raise
+    except PbxError as error:  # only from taking the PBX in hand: carry_out answers for its own calls
+        settle(change, Verdict(Status.NOT_SENT, f"{error} Nothing was sent."))
+
+
+def claim(change: Change, **columns: Any) -> bool:
+    """Take the change for 45 s; False when somebody else has it or it moved on. Refreshes `change`."""
+    now = timezone.now()
+    expected = {"status": columns.pop("status")}
+    free = Change.objects.filter(Q(claimed_until=None) | Q(claimed_until__lte=now), pk=change.pk, **expected)
+    won = free.update(claimed_until=now + timedelta(seconds=LEASE_S), **columns) == 1
+    change.refresh_from_db()
+    return won
+
+
+def carry_out(change: Change, hands: Contact) -> None:
+    """Steps 4 to 8 of the design, with the PBX in hand."""
+    try:
+        before = read(change, hands)
+    except PbxError as error:
+        verdict = Verdict(Status.NOT_SENT, f"{hands.pbx.name} could not be read first: {error} Nothing was sent.")
+        return settle(change, verdict, calls=hands.client.calls)
+    change.live = as_json(before.ivr)
+    held_back = why_not_send(change, hands, before)
+    if held_back:
+        return settle(change, held_back, calls=hands.client.calls)
+    assert before.ivr is not None  # noqa: S101  (why_not_send answers for a missing one)
+    comparison = compare(change.base, before.ivr.values(), change.wanted)
+    intend(change)
+    answer, nothing_left_us = send(hands.client, before.ivr, {name: change.wanted[name] for name in comparison.send})
+    if nothing_left_us:
+        verdict = Verdict(Status.NOT_SENT, f"{nothing_left_us} Nothing was sent.")
+        return settle(change, verdict, calls=hands.client.calls)
+    Change.objects.filter(pk=change.pk).update(answer=asdict(answer))
+    change.answer = asdict(answer)
+    return settle_by_reading(change, hands)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the PBX holds: the IVR of a change, under its old number or its new one; for a renumbering also the rest."""
+
+    ivr: IvrSettings | None
+    numbers: frozenset[str] = field(default_factory=frozenset)
+
+
+def read(change: Change, hands: Contact, *, back: bool = False) -> Reading:
+    """Read the IVR of a change and keep it as a snapshot. A renumbering reads the whole list.
+
+    back: look for the new number first. Raises PbxError.
+    """
+    if not change.is_renumbering:
+        try:
+            ivr = hands.client.query_ivr(change.number)
+        except PbxNotFound:
+            return Reading(None)
+        snapshot_keep(hands.pbx, ivr, timezone.now())
+        return Reading(ivr)
+    ivrs = {ivr.number: ivr for ivr in hands.client.query_ivrs()}
+    snapshots_keep([(hands.pbx, tuple(ivrs.values()))], timezone.now())
+    old = ivrs.get(change.number)
+    new = ivrs.get(change.wanted["number"]) if back else None
+    return Reading(old or new, frozenset(ivrs))
+
+
+def why_not_send(change: Change, hands: Contact, before: Reading) -> Verdict | None:
+    """The outcome when there is nothing to send or we must not; None when the send may go ahead."""
+    name = hands.pbx.name
+    if before.ivr is None:
+        return Verdict(Status.NOT_SENT, f"IVR {change.number} is not on {name} any more. Nothing was sent.")
+    comparison = compare(change.base, before.ivr.values(), change.wanted)
+    if comparison.conflicts:
+        return Verdict(Status.CONFLICT, "Changed since you opened it. Nothing was sent.")
+    if not comparison.send:
+        return Verdict(Status.NOT_SENT, f"{name} already holds these values. Nothing was sent.")
+    if "number" in comparison.send and change.wanted["number"] in before.numbers:
+        taken = change.wanted["number"]
+        return Verdict(Status.NOT_SENT, f"The number {taken} is already used on {name}. Nothing was sent.")
+    if hands.client.seconds_left < SEND_BUDGET_S or not hands.held.renew():
+        return Verdict(Status.NOT_SENT, f"{name} took too long to be read first. Nothing was sent.")
+    return None
+
+
+def intend(change: Change) -> None:
+    """Commit the intent: from here on the log says that this change is being sent. Raises when it cannot."""
+    with transaction.atomic(durable=True):
+        now = timezone.now()
+        mine = Change.objects.filter(pk=change.pk, status=Status.PLANNED)
+        columns = {
+            "status": Status.SENDING,
+            "live": change.live,
+            "sent_at": now,
+            "claimed_until": now + timedelta(seconds=LEASE_S),
+        }
+        if mine.update(**columns) != 1:
+            raise RuntimeError(f"change {change.pk} was taken while it was claimed")
+        change_event("change.sending", change, outcome="sending")
+    change.status, change.sent_at = Status.SENDING, now
+
+
+def send(client: PbxClient, live: IvrSettings, wanted: Mapping[str, str]) -> tuple[Answer, str]:
+    """What the PBX answered, and, when it is certain that nothing reached it, why not."""
+    try:
+        client.update_ivr(live, wanted)
+    except PbxNotSent as error:
+        return NO_ANSWER, str(error)
+    except PbxRefused as error:
+        if client.calls[-1].name != "ivr/update":  # the token was refused, then the new login
+            return NO_ANSWER, str(error)
+        return Answer(refused=True, code=error.code, words=f"{error}."), ""
+    except PbxOutcomeUnknown as error:
+        nothing = str(error) if client.calls[-1].name != "ivr/update" else ""
+        return Answer(words=str(error)), nothing
+    return SUCCESS, ""
+
+
+def settle_by_reading(change: Change, hands: Contact, action: str = "change.outcome") -> None:
+    """Read back, decide by what was found, record."""
+    try:
+        found = read(change, hands, back=True)
+    except PbxError as error:
+        return settle(change, unreadable(change, error), calls=hands.client.calls, action=action)
+    values = as_json(found.ivr)
+    verdict = judge(change.pbx_name, change.live or change.base, change.wanted, values, Answer(**change.answer))
+    if change.is_renumbering and {change.number, change.wanted["number"]} <= found.numbers:
+        both = f"{change.pbx_name} answers to both {change.number} and {change.wanted['number']}."
+        verdict = Verdict(Status.NOT_AS_ASKED, f"Not as asked. {both}")
+    return settle(change, verdict, found=values, calls=hands.client.calls, action=action)
+
+
+def unreadable(change: Change, error: PbxError) -> Verdict:
+    said = Answer(**change.answer)
+    sent = said.words if said.words and not said.success else "It was sent."
+    again = "It is checked again by itself; nothing is ever sent twice."
+    return Verdict(Status.UNKNOWN, f"{sent} {change.pbx_name} cannot be read back: {error} {again}")
+
+
+def settle(
+    change: Change,
+    verdict: Verdict,
+    *,
+    found: dict[str, Any] | None = None,
+    calls: list[Call] | None = None,
+    action: str = "change.outcome",
+) -> None:
+    """Record an outcome: its event and the change, in one transaction."""
+    now = timezone.now()
+    change.found = found
+    with transaction.atomic():
+        event = change_event(
+            "change.conflict" if verdict.status is Status.CONFLICT else action,
+            change,
+            outcome=verdict.status.value,
+            detail={"sentence": verdict.sentence, "answer": change.answer},
+        )
+        columns = {
+            "status": verdict.status,
+            "sentence": verdict.sentence,
+            "live": change.live,
+            "found": found,
+            "calls": [*change.calls, *(call_words(call) for call in calls or ())],
+            "event_id": event.pk,
+            "finished_at": now,
+            "claimed_until": None,
+            "check_at": next_check(change, verdict, now),
+        }
+        Change.objects.filter(pk=change.pk).update(**columns)
+    change.refresh_from_db()
+
+
+def call_words(call: Call) -> dict[str, Any]:
+    words = {"login": "Signed in", "ivr/query": "Read", "ivr/update": "Sent once"}[call.name]
+    return {"call": call.name, "words": words, "seconds": round(call.seconds, 3), "error": str(call.error or "")}
+
+
+def next_check(change: Change, verdict: Verdict, now: datetime) -> datetime | None:
+    if verdict.status is Status.UNKNOWN:
+        return now + timedelta(seconds=CHECK_AFTER_S[min(change.checks, len(CHECK_AFTER_S) - 1)])
+    if verdict.look_again and change.checks == 0:
+        return now + timedelta(seconds=LOOK_AGAIN_S)
+    return None
+
+
+def change_event(action: str, change: Change, **more: Any) -> Any:
+    before, found = change.live or change.base, change.found or {}
+    return record(
+        action,
+        customer=(change.customer_id, change.customer_name),
+        pbx=(change.pbx_id, change.pbx_name),
+        ivr=(change.number, change.name),
+        change_id=change.pk,
+        fields={
+            name: {"before": before.get(name), "asked": asked, "found": found.get(name)}
+            for name, asked in change.wanted.items()
+        },
+        reason=change.reason,
+        ticket=change.ticket,
+        **more,
+    )
+
+
+def change_check(change: Change) -> None:
+    """Settle by reading a change whose sender is gone, or look again at one that may still become true. Never sends."""
+    was = Status(change.status)
+    if was not in (Status.SENDING, Status.UNKNOWN, Status.NOT_AS_ASKED) or not claim(change, status=was):
+        return
+    Change.objects.filter(pk=change.pk).update(checks=change.checks + 1)
+    change.checks += 1
+    pbx = Pbx.objects.select_related("customer").filter(pk=change.pbx_id).first()
+    try:
+        if pbx is None:
+            raise PbxNotSent(f"{change.pbx_name} was deleted.")
+        with contact(pbx, f"PBX Admin is checking IVR {change.number}") as hands:
+            check_by_reading(change, was, hands)
+    except PbxError as error:
+        put_off(change, was, error)
+
+
+def check_by_reading(change: Change, was: Change.Status, hands: Contact) -> None:
+    found = read(change, hands, back=True)  # a failure here is put off by the caller, without an event each time
+    values = as_json(found.ivr)
+    verdict = judge(change.pbx_name, change.live or change.base, change.wanted, values, Answer(**change.answer))
+    if was is verdict.status and values == change.found:
+        Change.objects.filter(pk=change.pk).update(claimed_until=None, check_at=None)
+        return
+    settle(change, verdict, found=values, calls=hands.client.calls, action="change.settled")
+
+
+def put_off(change: Change, was: Change.Status, error: PbxError) -> None:
+    """It cannot be read now. The log hears of it once, when the change becomes unknown."""
+    verdict = unreadable(change, error) if was is not Status.NOT_AS_ASKED else Verdict(was, change.sentence)
+    if was is Status.SENDING:
+        return settle(change, verdict, action="change.settled")
+    check_at = next_check(change, verdict, timezone.now())
+    Change.objects.filter(pk=change.pk).update(claimed_until=None, check_at=check_at)
+    return None
+
+
+def reconcile() -> int:
+    """Settle every change that is *sending* without a living sender, and check what is due. How many were looked at.
+
+    At start and on every tick; stops after 25 s and goes on at the next.
+    """
+    give_up = time.monotonic() + RECONCILE_S
+    now = timezone.now()
+    due = Change.objects.filter(Q(status=Status.SENDING, claimed_until__lte=now) | Q(check_at__lte=now)).order_by("id")
+    looked_at = 0
+    for change in due[:200]:
+        if time.monotonic() > give_up:
+            break
+        change_check(change)
+        looked_at += 1
+    return looked_at

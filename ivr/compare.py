@@ -1,0 +1,107 @@
+"""The two decisions of the change path, as pure functions: what to send, and what the outcome is.
+
+Values are canonical text by own field name; None is "not reported".
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pbxadmin.yeastar.fields import BY_NAME
+
+from .models import Change
+
+Values = Mapping[str, str | None]
+Status = Change.Status
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Base, live and wanted, three ways. Names of fields.
+
+    send: still as opened, so ours may go. conflicts: somebody changed the same field. already: live is as wanted.
+    kept: somebody changed it and we did not ask for it.
+    """
+
+    send: tuple[str, ...]
+    conflicts: tuple[str, ...]
+    already: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+def compare(base: Values, live: Values, wanted: Mapping[str, str]) -> Comparison:
+    already = tuple(name for name in wanted if live.get(name) == wanted[name])
+    moved = [name for name in base if live.get(name) != base[name]]
+    return Comparison(
+        send=tuple(name for name in wanted if name not in already and name not in moved),
+        conflicts=tuple(name for name in wanted if name not in already and name in moved),
+        already=already,
+        kept=tuple(name for name in moved if name not in wanted),
+    )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the PBX said to ivr/update. `code` and `words` are empty when no usable answer came."""
+
+    success: bool = False
+    refused: bool = False
+    code: str = ""
+    words: str = ""
+
+
+SUCCESS = Answer(success=True, words="Success")
+NO_ANSWER = Answer()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of a change, by reading back. look_again: it may still be applied, so read once more in 30 s."""
+
+    status: Change.Status
+    sentence: str
+    look_again: bool = False
+
+
+def judge(pbx: str, before: Values, asked: Mapping[str, str], found: Values | None, answer: Answer) -> Verdict:
+    """The outcome is what was read, not what was answered (design, section 3).
+
+    asked: the fields that were sent. found: the IVR as read back, None when the PBX has no such IVR any more.
+    """
+    if found is None:
+        return Verdict(Status.NOT_AS_ASKED, f"Not as asked. {pbx} has no IVR of that number any more.")
+    if all(found.get(name) == asked[name] for name in asked):
+        return Verdict(Status.VERIFIED, verified_words(pbx, asked, answer) + others(pbx, before, asked, found))
+    if any(found.get(name) != before.get(name) for name in asked):
+        return Verdict(
+            Status.NOT_AS_ASKED, f"Not as asked. {differences(asked, found)}" + others(pbx, before, asked, found)
+        )
+    if answer.refused:
+        return Verdict(Status.REFUSED, f"Refused by {pbx}: {answer.words} Nothing changed.")
+    said = "said Success" if answer.success else "gave no usable answer"
+    return Verdict(Status.NOT_AS_ASKED, f"Not as asked. {pbx} {said} but nothing changed.", look_again=True)
+
+
+def verified_words(pbx: str, asked: Mapping[str, str], answer: Answer) -> str:
+    now = ", ".join(f"{BY_NAME[name].label.lower()} {BY_NAME[name].in_words(asked[name])}" for name in asked)
+    if answer.refused:
+        return f"Verified, although {pbx} refused it ({answer.code or 'no code'}). It was read back: {now}."
+    if not answer.success:
+        return f"Verified, although {pbx} gave no usable answer. It was read back: {now}."
+    return f"{pbx} now answers {now}."
+
+
+def differences(asked: Mapping[str, str], found: Values) -> str:
+    return " ".join(
+        f"{field.label}: asked {field.in_words(asked[name])}, found {field.in_words(found.get(name))}."
+        for name, field in ((name, BY_NAME[name]) for name in asked)
+        if found.get(name) != asked[name]
+    )
+
+
+def others(pbx: str, before: Values, asked: Mapping[str, str], found: Values) -> str:
+    """Fields that moved between our re-read and our read-back although we did not ask: somebody else's edit."""
+    moved: Sequence[str] = [name for name in before if name not in asked and found.get(name) != before[name]]
+    if not moved:
+        return ""
+    said = ", ".join(f"{BY_NAME[name].label} {BY_NAME[name].in_words(found.get(name))}" for name in moved)
+    return f" Meanwhile somebody else changed on {pbx}: {said}."

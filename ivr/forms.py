@@ -1,0 +1,124 @@
+"""The edit form, derived from yeastar.fields for the API version of the PBX and the rights of the person."""
+
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.core import signing
+from django.core.exceptions import ValidationError
+
+from pbxadmin.yeastar.fields import BY_NAME, FieldError, IvrField, Kind
+from pbxadmin.yeastar.wire import IvrSettings
+
+from .changes import Opened
+from .models import Ivr
+
+SALT = "ivr.opened"
+FORM_LIFE_S = 24 * 3600
+
+
+def opened_now(pbx_id: int, live: IvrSettings, read_at: datetime) -> Opened:
+    return Opened(pbx_id, live.number, live.values(), read_at, str(uuid.uuid4()))
+
+
+def sealed_in_form(opened: Opened) -> str:
+    """The form as it was opened, signed, to be carried by the form itself."""
+    facts = [opened.pbx_id, opened.number, opened.values, opened.read_at.isoformat(), opened.form]
+    return signing.dumps(facts, salt=SALT, compress=True)
+
+
+def opened_from(text: str, pbx_id: int, number: str) -> Opened | None:
+    """What `sealed_in_form` signed, for this IVR and not too long ago; None otherwise."""
+    try:
+        facts = signing.loads(text, salt=SALT, max_age=FORM_LIFE_S)
+    except signing.BadSignature:
+        return None
+    opened = Opened(facts[0], facts[1], facts[2], datetime.fromisoformat(facts[3]), facts[4])
+    return opened if (opened.pbx_id, opened.number) == (pbx_id, number) else None
+
+
+class SettingField(forms.CharField):
+    """Text or a number of an IVR. What was not touched passes, also when the PBX holds what we would not write."""
+
+    def __init__(self, setting: IvrField, base: str | None) -> None:
+        is_number = setting.kind in (Kind.COUNT, Kind.NUMBER)
+        size = {Kind.COUNT: "num", Kind.NUMBER: "id"}.get(setting.kind, "name")
+        attrs = {"class": size, "autocomplete": "off"} | ({"inputmode": "numeric"} if is_number else {})
+        super().__init__(
+            required=False,
+            strip=False,
+            label=setting.label,
+            help_text=setting.hint,
+            initial=base or "",
+            widget=forms.TextInput(attrs=attrs),
+        )
+        self.setting, self.base, self.unit = setting, base, setting.unit
+
+    def clean(self, value: Any) -> str | None:
+        typed = str(value or "").strip()
+        if typed == (self.base or "").strip():
+            return self.base
+        try:
+            return self.setting.check(typed)
+        except FieldError as error:
+            raise ValidationError(str(error)) from None
+
+
+class SwitchField(forms.BooleanField):
+    """A switch of an IVR. Left off where the PBX reported nothing, or nothing we know, it stays as it is."""
+
+    def __init__(self, setting: IvrField, base: str | None) -> None:
+        super().__init__(required=False, label=setting.label, help_text=setting.hint, initial=base == "on")
+        self.setting, self.base = setting, base
+
+    def clean(self, value: Any) -> str | None:
+        if super().clean(value):
+            return "on"
+        return "off" if self.base == "on" else self.base
+
+
+class IvrForm(forms.Form):
+    """`wanted` holds what differs from the form as it was opened, in canonical text by own field name."""
+
+    ticket = forms.CharField(required=False, max_length=100, help_text="Kept with the change.")
+    reason = forms.CharField(required=False, max_length=500, help_text="Kept with the change.")
+
+    def __init__(self, opened: Opened, settings: Iterable[IvrField], data: Mapping[str, Any] | None = None) -> None:
+        super().__init__(data)
+        self.opened = opened
+        self.settings = tuple(settings)
+        for setting in self.settings:
+            kind = SwitchField if setting.kind is Kind.SWITCH else SettingField
+            self.fields[setting.name] = kind(setting, opened.values.get(setting.name))
+        self.fields["ticket"].widget.attrs["class"] = "id"
+        self.fields["reason"].widget.attrs["class"] = "name"
+
+    @property
+    def sealed(self) -> str:
+        return sealed_in_form(self.opened)
+
+    @property
+    def wanted(self) -> dict[str, str]:
+        values = {setting.name: self.cleaned_data.get(setting.name) for setting in self.settings}
+        return {
+            name: text for name, text in values.items() if text is not None and text != self.opened.values.get(name)
+        }
+
+    def clean_number(self) -> str | None:
+        number: str | None = self.cleaned_data["number"]
+        if number != self.opened.number:
+            used_by = Ivr.objects.filter(pbx_id=self.opened.pbx_id, number=number).first()
+            if used_by:
+                raise ValidationError(
+                    f"{number} is already used on this PBX, by {used_by.name or 'an IVR without a name'}."
+                )
+        return number
+
+    def groups(self) -> list[tuple[str, list[forms.BoundField]]]:
+        """The fields under the headings of the page, in the order of the table."""
+        found: dict[str, list[forms.BoundField]] = {}
+        for setting in self.settings:
+            found.setdefault(BY_NAME[setting.name].group, []).append(self[setting.name])
+        return list(found.items())

@@ -1,0 +1,231 @@
+"""What we last read of each IVR, the changes that people asked for, and runs of reading many PBXs."""
+
+import uuid
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from pbxadmin.access.permissions import customer_ids
+from pbxadmin.access.roles import Action
+from pbxadmin.fleet.models import Pbx
+from pbxadmin.yeastar.fields import BY_NAME, FIELDS, ApiVersion
+from pbxadmin.yeastar.wire import IvrSettings
+
+if TYPE_CHECKING:
+    from pbxadmin.access.grants import AnyUser
+
+PLAN_LIFE = timedelta(hours=24)
+
+
+class IvrQuerySet(models.QuerySet["Ivr"]):
+    def visible_to(self, user: "AnyUser") -> Self:
+        ids = customer_ids(user, Action.SEE)
+        return self if ids is None else self.filter(pbx__customer_id__in=ids)
+
+
+class Ivr(models.Model):
+    """The snapshot of one IVR: canonical text as in yeastar.fields, None for "not reported"."""
+
+    pbx = models.ForeignKey(Pbx, on_delete=models.CASCADE, related_name="ivrs")
+    number = models.CharField(max_length=200)
+    name = models.TextField(null=True)  # noqa: DJ001  (None is "not reported", "" is an empty name)
+    prompt = models.TextField(null=True)  # noqa: DJ001
+    prompt_repeat = models.TextField(null=True)  # noqa: DJ001
+    response_timeout = models.TextField(null=True)  # noqa: DJ001
+    digit_timeout = models.TextField(null=True)  # noqa: DJ001
+    dial_extension = models.TextField(null=True)  # noqa: DJ001
+    dial_outbound = models.TextField(null=True)  # noqa: DJ001
+    outbound_routes = models.TextField(null=True)  # noqa: DJ001
+    check_voicemail = models.TextField(null=True)  # noqa: DJ001
+    response_timeout_s = models.PositiveIntegerField(null=True, help_text="the same as a number, to filter and sort by")
+    raw = models.JSONField(default=dict)
+    read_at = models.DateTimeField()
+
+    objects = IvrQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["pbx__name", "number", "id"]
+        constraints = [models.UniqueConstraint(fields=["pbx", "number"], name="ivr_number_unique_per_pbx")]
+        indexes = [
+            models.Index(fields=["number", "id"], name="ivr_by_number"),
+            models.Index(fields=["response_timeout_s", "id"], name="ivr_by_response_timeout"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.name or ''}".strip()
+
+    @property
+    def settings(self) -> IvrSettings:
+        return IvrSettings(**{field.name: getattr(self, field.name) for field in FIELDS}, raw=self.raw)
+
+
+class ChangeQuerySet(models.QuerySet["Change"]):
+    def visible_to(self, user: "AnyUser") -> Self:
+        ids = customer_ids(user, Action.SEE)
+        return self if ids is None else self.filter(customer_id__in=ids)
+
+    def of_ivr(self, pbx_id: int, number: str) -> Self:
+        """Changes that had this number before or after a renumbering."""
+        return self.filter(Q(number=number) | Q(wanted__number=number), pbx_id=pbx_id)
+
+
+class Change(models.Model):
+    """One asked-for edit of one IVR, from plan to receipt. Ids and names are kept as they were: things get deleted.
+
+    base: every field when the form was opened. wanted: canonical text of the fields to change. live: every field just
+    before sending. found: every field at the last read-back, None when the IVR was gone.
+    """
+
+    class Status(models.TextChoices):
+        PLANNED = "planned"
+        SENDING = "sending"
+        VERIFIED = "verified"
+        NOT_AS_ASKED = "not-as-asked"
+        REFUSED = "refused"
+        NOT_SENT = "not-sent"
+        UNKNOWN = "unknown"
+        CONFLICT = "conflict"
+
+    form_key = models.CharField(
+        max_length=64, unique=True, help_text="the same form with the same values is one change"
+    )
+    customer_id = models.BigIntegerField(db_index=True)
+    customer_name = models.CharField(max_length=200)
+    pbx_id = models.BigIntegerField()
+    pbx_name = models.CharField(max_length=200)
+    api_version = models.CharField(max_length=8)
+    number = models.CharField(max_length=200)
+    name = models.TextField(blank=True)
+    base = models.JSONField()
+    wanted = models.JSONField()
+    live = models.JSONField(null=True)
+    found = models.JSONField(null=True)
+    reason = models.CharField(max_length=500, blank=True)
+    ticket = models.CharField(max_length=100, blank=True)
+
+    status = models.CharField(max_length=12, choices=Status.choices, default=Status.PLANNED)
+    sentence = models.TextField(blank=True, help_text="what happened, for the person")
+    answer = models.JSONField(default=dict, help_text="what the PBX said, as compare.Answer; empty before it said it")
+    calls = models.JSONField(default=list, help_text="what was exchanged: call, seconds, error")
+    event_id = models.BigIntegerField(null=True, help_text="the event of the outcome")
+    planned_by_id = models.BigIntegerField()
+    planned_by_name = models.CharField(max_length=200)
+    planned_at = models.DateTimeField(default=timezone.now)
+    applied_by_id = models.BigIntegerField(null=True)
+    applied_by_name = models.CharField(max_length=200, blank=True)
+    sent_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    claimed_until = models.DateTimeField(null=True, help_text="somebody is applying or settling it until then")
+    check_at = models.DateTimeField(null=True, help_text="when it is read again by itself")
+    checks = models.PositiveIntegerField(default=0)
+
+    objects = ChangeQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["customer_id", "-id"], name="change_by_customer"),
+            models.Index(fields=["pbx_id", "number", "-id"], name="change_by_ivr"),
+            models.Index(fields=["check_at"], name="change_by_check"),
+            models.Index(fields=["status", "-id"], name="change_by_status"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pbx_name} {self.number}: {self.status}"
+
+    def get_absolute_url(self) -> str:
+        return f"/changes/{self.pk}/"
+
+    @property
+    def version(self) -> ApiVersion:
+        return ApiVersion(self.api_version)
+
+    @property
+    def expires_at(self) -> datetime:
+        return self.planned_at + PLAN_LIFE
+
+    @property
+    def is_expired(self) -> bool:
+        return self.status == self.Status.PLANNED and self.expires_at <= timezone.now()
+
+    @property
+    def is_being_applied(self) -> bool:
+        """Claimed, so that it cannot be applied again now; what was sent, if anything, is not known here."""
+        is_claimed = self.claimed_until is not None and self.claimed_until > timezone.now()
+        return self.status == self.Status.SENDING or (self.status == self.Status.PLANNED and is_claimed)
+
+    @property
+    def outcome(self) -> str:
+        """The status as pages show it."""
+        return self.Status.SENDING.value if self.is_being_applied else self.status
+
+    @property
+    def is_renumbering(self) -> bool:
+        return "number" in self.wanted
+
+    @property
+    def number_now(self) -> str:
+        """The number that the IVR answers to, as far as we know."""
+        found = self.found or {}
+        return str(found.get("number") or self.number)
+
+    def lines(self) -> list["ChangeLine"]:
+        before, found = self.live or self.base, self.found or {}
+        return [ChangeLine(name, before.get(name), text, found.get(name)) for name, text in self.wanted.items()]
+
+
+class ChangeLine:
+    """One field of a change in words."""
+
+    def __init__(self, name: str, before: str | None, asked: str, found: str | None) -> None:
+        self.field = BY_NAME[name]
+        self.label = self.field.label
+        self.before, self.asked, self.found = (self.field.in_words(value) for value in (before, asked, found))
+        self.is_as_asked = found == asked
+        self.is_as_before = found == before
+
+    def __str__(self) -> str:
+        return f"{self.label} {self.before} → {self.asked}"
+
+
+class Refresh(models.Model):
+    """One run of reading many PBXs in the background."""
+
+    key = models.UUIDField(default=uuid.uuid4, unique=True)
+    asked_by_id = models.BigIntegerField()
+    asked_by_name = models.CharField(max_length=200)
+    asked_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.asked_by_name}, {self.asked_at:%Y-%m-%d %H:%M}"
+
+
+class RefreshItem(models.Model):
+    """One PBX of a run; claimed by a conditional update with an expiry, so that a dead worker loses nothing."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        READING = "reading"
+        DONE = "done"
+        FAILED = "failed"
+
+    refresh = models.ForeignKey(Refresh, on_delete=models.CASCADE, related_name="items")
+    pbx = models.ForeignKey(Pbx, on_delete=models.CASCADE, related_name="+")
+    state = models.CharField(max_length=7, choices=State.choices, default=State.WAITING)
+    sentence = models.CharField(max_length=300, blank=True)
+    claimed_until = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["refresh", "pbx"], name="refresh_reads_a_pbx_once")]
+        indexes = [models.Index(fields=["refresh", "state"], name="refresh_item_by_state")]
+
+    def __str__(self) -> str:
+        return f"{self.pbx_id}: {self.state}"
+
+
+def as_json(settings: IvrSettings | None) -> dict[str, Any] | None:
+    return settings.values() if settings else None

@@ -1,0 +1,133 @@
+"""A change through its life at one address: plan, apply, receipt."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_GET, require_POST
+
+from ivr.changes import change_apply, change_check
+from ivr.compare import compare
+from ivr.models import Change
+from ivr.receipts import receipt
+from ivr.words import caller_hears, small, what_callers_notice
+from pbxadmin.access.models import Customer
+from pbxadmin.access.permissions import can, require
+from pbxadmin.access.roles import Action
+from pbxadmin.fleet.models import Pbx
+from pbxadmin.web.htmx import go, render_either
+from pbxadmin.yeastar.fields import BY_NAME
+from pbxadmin.yeastar.wire import IvrSettings
+
+from .common import actor, user_of
+
+log = logging.getLogger(__name__)
+RIGHTS = {"number": Action.RENUMBER, "dial_outbound": Action.DIAL_OUTBOUND}
+
+
+def visible_change(request: HttpRequest, pk: int) -> Change:
+    return get_object_or_404(Change.objects.visible_to(user_of(request)), pk=pk)
+
+
+def require_rights(request: HttpRequest, change: Change) -> None:
+    """Anyone who may edit may apply, and who renumbers needs that right too."""
+    customer = Customer.objects.get(pk=change.customer_id)
+    for action in {Action.EDIT_IVR, *(RIGHTS[name] for name in change.wanted if name in RIGHTS)}:
+        require(user_of(request), action, customer)
+
+
+@login_required
+@require_GET
+def change_page(request: HttpRequest, pk: int) -> HttpResponse:
+    return show(request, visible_change(request, pk))
+
+
+def show(request: HttpRequest, change: Change, status: int = 200, problem: str = "") -> HttpResponse:
+    now, after = values_now_and_after(change)
+    customer = Customer.objects.get(pk=change.customer_id)
+    context = {
+        "change": change,
+        "lines": [(line, what_callers_notice(line.field.name)) for line in change.lines()],
+        "conflicts": conflict_lines(change.base, change.live or change.base, change.wanted),
+        "pbx": Pbx.objects.filter(pk=change.pbx_id).first(),
+        "unchanged": len(BY_NAME) - len(change.wanted),
+        "now": now,
+        "after": after,
+        "now_hears": caller_hears(now),
+        "after_hears": caller_hears(after),
+        "ticks": {name: small(getattr(now, name)) for name in ("prompt_repeat", "response_timeout")},
+        "ticks_after": {name: small(getattr(after, name)) for name in ("prompt_repeat", "response_timeout")},
+        "receipt": receipt(change, request.build_absolute_uri(change.get_absolute_url())),
+        "may_apply": can(user_of(request), Action.EDIT_IVR, customer),
+        "may_review": can(user_of(request), Action.REVIEW_LOG, customer),
+        "problem": problem,
+    }
+    return render_either(request, "ivr/change_page.html", "ivr/_change.html", context, status=status)
+
+
+def values_now_and_after(change: Change) -> tuple[IvrSettings, IvrSettings]:
+    now: dict[str, Any] = dict(change.live or change.base)
+    return IvrSettings(**now), IvrSettings(**{**now, **change.wanted})
+
+
+def conflict_lines(
+    base: Mapping[str, str | None], live: Mapping[str, str | None], wanted: Mapping[str, str]
+) -> list[dict[str, str]]:
+    """Fields that somebody else changed too: when opened, yours, on the PBX now."""
+    names: Iterable[str] = compare(base, live, wanted).conflicts
+    return [
+        {
+            "name": name,
+            "label": BY_NAME[name].label,
+            "opened": BY_NAME[name].in_words(base.get(name)),
+            "yours": BY_NAME[name].in_words(wanted[name]),
+            "now": BY_NAME[name].in_words(live.get(name)),
+        }
+        for name in names
+    ]
+
+
+@login_required
+@require_POST
+def change_apply_view(request: HttpRequest, pk: int) -> HttpResponse:
+    change = visible_change(request, pk)
+    require_rights(request, change)
+    try:
+        change_apply(change=change, actor=actor())
+    except DatabaseError:
+        log.exception("change %s could not be recorded", pk)
+        change = visible_change(request, pk)
+        if change.status == Change.Status.PLANNED:
+            problem = "The audit log could not be written, so nothing was sent. Tell whoever runs PBX Admin."
+            return show(request, change, status=503, problem=problem)
+    if change.status == Change.Status.CONFLICT:
+        return show(request, change, status=409)
+    return go(request, change.get_absolute_url())
+
+
+@login_required
+@require_POST
+def change_check_view(request: HttpRequest, pk: int) -> HttpResponse:
+    """Read once more, now, what a change of unknown outcome came to."""
+    change = visible_change(request, pk)
+    require(user_of(request), Action.EDIT_IVR, Customer.objects.get(pk=change.customer_id))
+    change_check(change)
+    return go(request, change.get_absolute_url())
+
+
+@login_required
+@require_GET
+def change_receipt(request: HttpRequest, pk: int) -> HttpResponse:
+    change = visible_change(request, pk)
+    text = receipt(change, request.build_absolute_uri(change.get_absolute_url()))
+    return HttpResponse(text, content_type="text/plain; charset=utf-8")
+
+
+@login_required
+@require_GET
+def change_list(request: HttpRequest) -> HttpResponse:
+    raise NotImplementedError

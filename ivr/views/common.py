@@ -1,0 +1,38 @@
+"""What the views of this app share: finding a PBX the person may see, and saying what a failed exchange means."""
+
+from typing import cast
+
+from django.http import Http404, HttpRequest
+from django.shortcuts import get_object_or_404
+
+from pbxadmin.access.models import User
+from pbxadmin.audit.context import Actor, current
+from pbxadmin.fleet.models import Pbx
+from pbxadmin.yeastar.errors import PbxBadAnswer, PbxBusy, PbxError, PbxHeldBack, PbxUnreachable
+from pbxadmin.yeastar.wire import ADDRESSABLE
+
+
+def user_of(request: HttpRequest) -> User:
+    """The person; views that call this require a sign-in."""
+    return cast(User, request.user)
+
+
+def actor() -> Actor:
+    return current().actor
+
+
+def visible_pbx(request: HttpRequest, pbx_id: int) -> Pbx:
+    return get_object_or_404(Pbx.objects.visible_to(user_of(request)).select_related("customer"), pk=pbx_id)
+
+
+def addressable(number: str) -> str:
+    if not ADDRESSABLE.fullmatch(number):
+        raise Http404
+    return number
+
+
+def status_of(error: PbxError) -> int:
+    """503 when it may work later, 502 when the PBX answers and not as it should."""
+    if isinstance(error, PbxBadAnswer):
+        return 502
+    return 503 if isinstance(error, PbxUnreachable | PbxHeldBack | PbxBusy) else 502

@@ -1,0 +1,147 @@
+"""The edit form: opened by reading the PBX live, posted to become a plan. Nothing is sent from here."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods
+
+from ivr.changes import Opened, change_plan, newer_values
+from ivr.forms import IvrForm, opened_from, opened_now
+from ivr.models import Ivr
+from ivr.snapshots import snapshot_keep
+from ivr.words import caller_hears, rows, small
+from pbxadmin.access.models import User
+from pbxadmin.access.permissions import can, require
+from pbxadmin.access.roles import Action
+from pbxadmin.audit.log import record
+from pbxadmin.fleet.contact import contact
+from pbxadmin.fleet.models import Pbx
+from pbxadmin.web.htmx import go, render_either
+from pbxadmin.yeastar.errors import PbxError, PbxNotFound
+from pbxadmin.yeastar.fields import IvrField, writable_fields
+from pbxadmin.yeastar.wire import IvrSettings
+
+from .changes import RIGHTS, conflict_lines
+from .common import actor, addressable, status_of, user_of, visible_pbx
+
+TOO_OLD = "This form was opened too long ago, so the PBX was read again. Look at the values, then review once more."
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def ivr_edit(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
+    pbx = visible_pbx(request, pbx_id)
+    require(user_of(request), Action.EDIT_IVR, pbx.customer)
+    if request.method == "GET":
+        return edit_open(request, pbx, addressable(number))
+    opened = opened_from(request.POST.get("opened", ""), pbx.pk, number)
+    if opened is None:
+        return edit_open(request, pbx, addressable(number), too_old=True)
+    return edit_post(request, pbx, opened)
+
+
+def edit_open(request: HttpRequest, pbx: Pbx, number: str, *, too_old: bool = False) -> HttpResponse:
+    """Read the IVR live and show the form; when the PBX cannot be read, what it held, to look at only."""
+    try:
+        live = read_live(pbx, number)
+    except PbxNotFound:
+        return not_there(request, pbx, number)
+    except PbxError as error:
+        return edit_closed(request, pbx, number, error)
+    form = IvrForm(
+        opened_now(pbx.pk, live, timezone.now()),
+        allowed_settings(user_of(request), pbx),
+        request.POST if too_old else None,
+    )
+    if too_old:
+        form.add_error(None, TOO_OLD)
+    return edit_page(request, pbx, form, status=422 if too_old else 200)
+
+
+def read_live(pbx: Pbx, number: str) -> IvrSettings:
+    with contact(pbx, f"{actor().name} is opening IVR {number}") as hands:
+        live = hands.client.query_ivr(number)
+        snapshot_keep(hands.pbx, live, timezone.now())
+        return live
+
+
+def edit_page(request: HttpRequest, pbx: Pbx, form: IvrForm, status: int = 200) -> HttpResponse:
+    values = IvrSettings(**form.opened.values)  # type: ignore[arg-type]  # signed by us, from IvrSettings.values()
+    editable = set(form.settings)
+    context = {
+        "pbx": pbx,
+        "form": form,
+        "now": values,
+        "locked": [row for group in rows(values, pbx.version).values() for row in group if row.field not in editable],
+        "hears": caller_hears(values),
+        "repeat": small(values.prompt_repeat),
+        "seconds": small(values.response_timeout),
+        "read_at": form.opened.read_at,
+    }
+    return render_either(request, "ivr/ivr_edit.html", "ivr/_edit_form.html", context, status=status)
+
+
+def allowed_settings(user: User, pbx: Pbx) -> list[IvrField]:
+    """The fields that this version of the API writes and this person may change."""
+    writable = writable_fields(pbx.version)
+    return [field for field in writable if field.name not in RIGHTS or can(user, RIGHTS[field.name], pbx.customer)]
+
+
+def not_there(request: HttpRequest, pbx: Pbx, number: str) -> HttpResponse:
+    snapshot = Ivr.objects.filter(pbx=pbx, number=number).first()
+    if snapshot is None:
+        raise Http404
+    why = f"IVR {number} is not on {pbx.name} any more. This is what it held."
+    return closed_page(request, pbx, snapshot, why, 404)
+
+
+def edit_closed(request: HttpRequest, pbx: Pbx, number: str, error: PbxError) -> HttpResponse:
+    snapshot = Ivr.objects.filter(pbx=pbx, number=number).first()
+    return closed_page(request, pbx, snapshot, f"{error} You can look, not edit.", status_of(error))
+
+
+def closed_page(request: HttpRequest, pbx: Pbx, snapshot: Ivr | None, why: str, status: int) -> HttpResponse:
+    context = {
+        "pbx": pbx,
+        "ivr": snapshot,
+        "why": why,
+        "groups": rows(snapshot.settings, pbx.version) if snapshot else {},
+        "number": snapshot.number if snapshot else "",
+    }
+    return render_either(request, "ivr/edit_closed.html", "ivr/_edit_closed.html", context, status=status)
+
+
+def edit_post(request: HttpRequest, pbx: Pbx, opened: Opened) -> HttpResponse:
+    settings = allowed_settings(user_of(request), pbx)
+    refuse_forbidden(request, pbx, opened, settings)
+    form = IvrForm(opened, settings, request.POST)
+    if not form.is_valid():
+        return edit_page(request, pbx, form, status=422)
+    if not form.wanted:
+        messages.info(request, f"Nothing differs from what {pbx.name} holds. No change was made.")
+        return go(request, f"/pbxs/{pbx.pk}/ivrs/{opened.number}/")
+    newer = newer_values(opened, form.wanted)
+    if newer:
+        context = {"pbx": pbx, "number": opened.number, "conflicts": conflict_lines(opened.values, newer, form.wanted)}
+        return render_either(request, "ivr/conflict.html", "ivr/_conflict.html", context, status=409)
+    reason, ticket = form.cleaned_data["reason"], form.cleaned_data["ticket"]
+    change = change_plan(pbx=pbx, opened=opened, wanted=form.wanted, actor=actor(), reason=reason, ticket=ticket)
+    return go(request, change.get_absolute_url())
+
+
+def refuse_forbidden(request: HttpRequest, pbx: Pbx, opened: Opened, settings: list[IvrField]) -> None:
+    """A posted value for a field that is not in this person's form is a forged form: refused and logged."""
+    offered = {field.name for field in settings}
+    for name, action in RIGHTS.items():
+        posted = request.POST.get(name)
+        if name not in offered and posted is not None and posted.strip() != (opened.values.get(name) or ""):
+            record(
+                "access.denied",
+                customer=(pbx.customer_id, pbx.customer.name),
+                pbx=(pbx.pk, pbx.name),
+                ivr=(opened.number, opened.values.get("name") or ""),
+                detail={"action": action.value, "field": name},
+            )
+            raise PermissionDenied

@@ -1,0 +1,222 @@
+"""The lists of IVRs, one IVR, and reading PBXs again."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_GET, require_POST
+
+from ivr.models import Change, Ivr, Refresh, RefreshItem
+from ivr.refresh import pbx_refresh, refresh_start
+from ivr.selectors import SORTS, IvrFilter, ivrs_found, pbxs_in_view
+from ivr.words import caller_hears, callers_may, rows, small
+from pbxadmin.access.models import Customer
+from pbxadmin.access.permissions import can
+from pbxadmin.access.roles import Action
+from pbxadmin.fleet.models import Pbx
+from pbxadmin.web.csv import csv_response
+from pbxadmin.web.htmx import go, render_either
+from pbxadmin.web.pages import Page, keyset
+from pbxadmin.yeastar.errors import PbxError, PbxNotFound
+from pbxadmin.yeastar.fields import BY_NAME, FIELDS
+from pbxadmin.yeastar.wire import ADDRESSABLE
+
+from .common import actor, status_of, user_of, visible_pbx
+from .edit import read_live
+
+PAGE_SIZE = 50
+HISTORY = 8
+COLUMNS = (
+    "id",
+    "pbx_id",
+    "pbx__name",
+    "pbx__customer__name",
+    "number",
+    "name",
+    "prompt_repeat",
+    "response_timeout",
+    "response_timeout_s",
+    "digit_timeout",
+    "dial_extension",
+    "check_voicemail",
+    "dial_outbound",
+    "read_at",
+)
+
+
+@login_required
+@require_GET
+def ivr_list_all(request: HttpRequest) -> HttpResponseBase:
+    wanted = IvrFilter.from_query(request.GET.dict())
+    if request.GET.get("format") == "csv":
+        return ivrs_csv(request, wanted)
+    return list_page(request, wanted, None)
+
+
+@login_required
+@require_GET
+def ivr_list(request: HttpRequest, pbx_id: int) -> HttpResponseBase:
+    pbx = visible_pbx(request, pbx_id)
+    wanted = IvrFilter.from_query(request.GET.dict(), pbx=pbx.pk)
+    if request.GET.get("format") == "csv":
+        return ivrs_csv(request, wanted)
+    return list_page(request, wanted, pbx)
+
+
+def list_page(request: HttpRequest, wanted: IvrFilter, pbx: Pbx | None) -> HttpResponse:
+    user = user_of(request)
+    found = ivrs_found(user, wanted).values(*COLUMNS)
+    page: Page[dict[str, Any]] = keyset(found, wanted.order, request.GET.get("cursor", ""), PAGE_SIZE)
+    context = {
+        "pbx": pbx,
+        "wanted": wanted,
+        "page": page,
+        "rows": [list_row(row) for row in page.rows],
+        "sorts": [(name, label, wanted.sort_query(name)) for name, label in SORT_LABELS.items()],
+        "customers": list(Customer.objects.visible_to(user).values_list("pk", "name")[:500]) if pbx is None else [],
+        "has_pbxs": bool(page.rows) or Pbx.objects.visible_to(user).exists(),
+        "may_add": can(user, Action.MANAGE_PBXS, pbx.customer if pbx else None),
+    }
+    return render_either(request, "ivr/ivr_list.html", "ivr/_ivr_table.html", context)
+
+
+SORT_LABELS = {
+    "number": "Number",
+    "name": "Name",
+    "pbx": "PBX",
+    "customer": "Customer",
+    "response": "Response",
+    "read": "Read",
+}
+assert SORT_LABELS.keys() == SORTS.keys()  # noqa: S101
+
+
+def list_row(row: dict[str, Any]) -> tuple[Any, ...]:
+    """One row for the template, unpacked there: looking values up by name costs more than the query."""
+    number = row["number"]
+    name = BY_NAME["name"]
+    return (
+        number,
+        f"/pbxs/{row['pbx_id']}/ivrs/{quote(number, safe='*')}/" if ADDRESSABLE.fullmatch(number) else "",
+        row["name"],
+        row["pbx_id"],
+        row["pbx__name"],
+        row["pbx__customer__name"],
+        BY_NAME["response_timeout"].in_words(row["response_timeout"]),
+        row["prompt_repeat"],
+        BY_NAME["digit_timeout"].in_words(row["digit_timeout"]),
+        callers_may(row["dial_extension"], row["check_voicemail"], None),
+        row["dial_outbound"] == "on",
+        not name.fits(row["name"]),
+        row["read_at"],
+    )
+
+
+def ivrs_csv(request: HttpRequest, wanted: IvrFilter) -> HttpResponseBase:
+    """The whole filter, not only the page, with every field."""
+    own = [field.name for field in FIELDS]
+    found = ivrs_found(user_of(request), wanted).order_by(*wanted.order)
+    header = ["customer", "pbx", *own, "read_at"]
+    columns = ["pbx__customer__name", "pbx__name", *own, "read_at"]
+
+    def lines() -> Iterator[list[str]]:
+        for row in found.values_list(*columns).iterator(2000):
+            yield ["" if value is None else str(value) for value in row[:-1]] + [row[-1].isoformat(timespec="seconds")]
+
+    return csv_response("ivrs.csv", header, lines())
+
+
+@login_required
+@require_GET
+def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
+    """What we last read of one IVR; one that was never read is read now."""
+    pbx = visible_pbx(request, pbx_id)
+    try:
+        ivr = Ivr.objects.filter(pbx=pbx, number=number).first() or read_first(pbx, number)
+    except PbxNotFound:
+        raise Http404 from None
+    except PbxError as error:
+        context = {"pbx": pbx, "number": number, "why": str(error), "ivr": None, "groups": {}}
+        return render(request, "ivr/edit_closed.html", context, status=status_of(error))
+    history = list(Change.objects.of_ivr(pbx.pk, number)[:HISTORY])
+    settings = ivr.settings
+    groups = rows(settings, pbx.version)
+    context = {
+        "pbx": pbx,
+        "ivr": ivr,
+        "groups": groups,
+        "is_odd": any(row.is_odd for group in groups.values() for row in group),
+        "hears": caller_hears(settings),
+        "may_dial": callers_may(ivr.dial_extension, ivr.check_voicemail, ivr.dial_outbound).lower(),
+        "repeat": small(ivr.prompt_repeat),
+        "seconds": small(ivr.response_timeout),
+        "raw": json.dumps(ivr.raw, indent=2, ensure_ascii=False),
+        "history": history,
+        "unsettled": next((change for change in history if change.status == Change.Status.UNKNOWN), None),
+        "may_edit": can(user_of(request), Action.EDIT_IVR, pbx.customer),
+    }
+    return render(request, "ivr/ivr_page.html", context)
+
+
+def read_first(pbx: Pbx, number: str) -> Ivr:
+    read_live(pbx, number)
+    return Ivr.objects.get(pbx=pbx, number=number)
+
+
+@login_required
+@require_POST
+def pbx_refresh_view(request: HttpRequest, pbx_id: int) -> HttpResponse:
+    """Read one PBX now. The page that follows shows what it holds, or why it could not be read."""
+    pbx = visible_pbx(request, pbx_id)
+    try:
+        count = pbx_refresh(pbx=pbx, actor=actor())
+    except PbxError as error:
+        messages.error(request, f"{pbx.name} could not be read. {error}")
+    else:
+        messages.success(request, f"{pbx.name} was read: {count} IVR{'' if count == 1 else 's'}.")
+    return go(request, own_address(request, f"/pbxs/{pbx.pk}/ivrs/"))
+
+
+def own_address(request: HttpRequest, default: str) -> str:
+    """Where the form wants to go back to, if it is one of our own pages."""
+    wanted = request.POST.get("next", "")
+    is_ours = wanted.startswith("/pbxs/") and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None)
+    return wanted if is_ours else default
+
+
+@login_required
+@require_POST
+def refresh_all(request: HttpRequest) -> HttpResponse:
+    """Read all PBXs in view in the background; the address carries the filter of the list."""
+    pbxs = pbxs_in_view(user_of(request), IvrFilter.from_query(request.GET.dict()))
+    if not pbxs:
+        messages.info(request, "There is no PBX to read.")
+        return go(request, "/ivrs/")
+    run = refresh_start(pbxs=pbxs, actor=actor())
+    return go(request, f"/refreshes/{run.pk}/")
+
+
+@login_required
+@require_GET
+def refresh_page(request: HttpRequest, pk: int) -> HttpResponse:
+    """How far a run has come, for the person who asked for it."""
+    run = get_object_or_404(Refresh, pk=pk, asked_by_id=user_of(request).pk)
+    items = list(run.items.select_related("pbx__customer").order_by("pbx__name", "pk"))
+    ended = [item for item in items if item.state in (RefreshItem.State.DONE, RefreshItem.State.FAILED)]
+    failed = [item for item in items if item.state == RefreshItem.State.FAILED]
+    context = {
+        "run": run,
+        "items": items,
+        "ended": len(ended),
+        "failed": len(failed),
+        "is_running": len(ended) < len(items),
+        "seconds": int((timezone.now() - run.asked_at).total_seconds()),
+    }
+    return render_either(request, "ivr/refresh_page.html", "ivr/_refresh.html", context)

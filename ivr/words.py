@@ -1,0 +1,67 @@
+"""An IVR in operators' words."""
+
+from dataclasses import dataclass
+
+from pbxadmin.yeastar.fields import BY_NAME, FIELDS, ApiVersion, IvrField
+from pbxadmin.yeastar.wire import IvrSettings
+
+ODD = "The PBX holds a value that it would not take from us. It can stay as it is."
+
+
+@dataclass(frozen=True)
+class Row:
+    """One field of an IVR as pages show it: the value as kept (for scripts) and in words, and a remark."""
+
+    field: IvrField
+    value: str
+    words: str
+    remark: str
+    is_locked: bool
+    is_odd: bool
+
+
+def rows(settings: IvrSettings, version: ApiVersion) -> dict[str, list[Row]]:
+    """All fields under the headings of the page."""
+    found: dict[str, list[Row]] = {}
+    for field in FIELDS:
+        value = settings.values()[field.name]
+        is_locked, is_odd = version not in field.writable, not field.fits(value)
+        remark = ODD if is_odd else f"API {version} cannot change it" if is_locked else field.hint
+        row = Row(field, value or "", field.in_words(value), remark, is_locked, is_odd)
+        found.setdefault(field.group, []).append(row)
+    return found
+
+
+def caller_hears(settings: IvrSettings) -> str:
+    """ "Plays the prompt 3 times, waits 3 s for a key after each, 3 s between digits." """
+    repeat, response, digit = (
+        BY_NAME[name].in_words(settings.values()[name])
+        for name in ("prompt_repeat", "response_timeout", "digit_timeout")
+    )
+    return f"Plays the prompt {repeat}, waits {response} for a key after each, {digit} between digits."
+
+
+def callers_may(dial_extension: str | None, check_voicemail: str | None, dial_outbound: str | None) -> str:
+    """What is open to callers, beyond the keys of the menu."""
+    is_open = {"an extension": dial_extension, "voicemail": check_voicemail, "outbound": dial_outbound}
+    words = [what for what, switch in is_open.items() if switch == "on"]
+    return ", ".join(words).capitalize() if words else "Keys only"
+
+
+def small(value: str | None, limit: int = 10) -> int | None:
+    """A value as a number of ticks to draw, None when there is none or it would not fit."""
+    return int(value) if value and value.isdecimal() and int(value) <= limit else None
+
+
+def what_callers_notice(name: str) -> str:
+    """One line under a planned change."""
+    return {
+        "number": "Inbound routes and keys of other IVRs may still point to the old number.",
+        "name": "Seen by colleagues, never heard by callers.",
+        "prompt_repeat": "How often callers hear the prompt before the menu gives up.",
+        "response_timeout": "How long callers have for a first key after each prompt.",
+        "digit_timeout": "How long callers may pause between two keys.",
+        "dial_extension": "Whether callers may type an extension.",
+        "check_voicemail": "Whether callers reach the voicemail menu.",
+        "dial_outbound": "Whether callers may make calls at your cost.",
+    }[name]

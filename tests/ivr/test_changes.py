@@ -1,0 +1,443 @@
+"""The change path, from plan to receipt, against a PBX at the HTTP edge. The outcome table is design section 3."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+import time_machine
+from django.db import DatabaseError, connection
+from django.utils import timezone
+
+from ivr.changes import change_apply, change_plan, reconcile
+from ivr.compare import Status
+from ivr.forms import opened_now
+from ivr.models import Change, Ivr
+from pbxadmin.audit.context import Actor
+from pbxadmin.audit.models import Event
+from pbxadmin.fleet.lease import leased
+from pbxadmin.fleet.models import Pbx, PbxState
+from pbxadmin.yeastar.fields import ApiVersion
+from pbxadmin.yeastar.wire import read_ivr
+from tests.factories import make_pbx
+from tests.pbx_http import PbxDouble, breaks, cannot_be_reached, loses_the_answer, refused, says
+
+pytestmark = pytest.mark.django_db(transaction=True)
+MARA = Actor(7, "Mara Lindqvist")
+SUCCESS = {"status": "Success"}
+
+
+@pytest.fixture
+def pbx() -> Pbx:
+    return make_pbx()
+
+
+def plan(pbx: Pbx, pbx_http: PbxDouble, number: str = "6500", **wanted: str) -> Change:
+    opened = opened_now(pbx.pk, read_ivr(pbx_http.ivrs[number], ApiVersion.V1_0), timezone.now())
+    return change_plan(pbx=pbx, opened=opened, wanted=wanted or {"response_timeout": "6"}, actor=MARA)
+
+
+def apply(change: Change) -> Change:
+    change_apply(change=change, actor=MARA)
+    change.refresh_from_db()
+    return change
+
+
+def outcomes(change: Change) -> list[tuple[str, str]]:
+    return list(Event.objects.filter(change_id=change.pk).order_by("id").values_list("action", "outcome"))
+
+
+def test_a_change_is_sent_once_and_verified_by_reading_it_back(pbx, pbx_http):
+    change = apply(plan(pbx, pbx_http))
+
+    assert change.status == Status.VERIFIED
+    assert pbx_http.ivrs["6500"]["responsetimeout"] == "6"
+    assert pbx_http.calls() == ["login", "ivr/query", "ivr/update", "ivr/query"]
+    assert outcomes(change) == [("change.sending", "sending"), ("change.outcome", "verified")]
+
+
+def test_with_a_live_token_a_verified_edit_makes_three_calls(pbx, pbx_http):
+    apply(plan(pbx, pbx_http))
+    pbx_http.received.clear()
+
+    apply(plan(pbx, pbx_http, response_timeout="7"))
+
+    assert pbx_http.calls() == ["ivr/query", "ivr/update", "ivr/query"]
+
+
+def test_v1_0_sends_what_it_insists_on_with_its_live_value_and_nothing_else(pbx, pbx_http):
+    apply(plan(pbx, pbx_http))
+
+    sent = dict(pbx_http.received)["ivr/update"]
+    assert sent == {"ivrid": "6500", "ivrnumber": "6500", "ivrname": "Main_Menu", "responsetimeout": "6"}
+
+
+def test_v1_1_sends_only_what_changes(pbx, pbx_http):
+    pbx.api_version = ApiVersion.V1_1
+    pbx.save()
+
+    apply(plan(pbx, pbx_http))
+
+    assert dict(pbx_http.received)["ivr/update"] == {"ivrid": "6500", "responsetimeout": "6"}
+
+
+def test_a_name_the_pbx_would_not_take_does_not_block_another_field(pbx, pbx_http):
+    pbx_http.ivrs["6500"]["ivrname"] = "Main Menu"
+
+    change = apply(plan(pbx, pbx_http))
+
+    assert change.status == Status.VERIFIED
+    assert "ivrname" not in dict(pbx_http.received)["ivr/update"]
+
+
+def test_a_lost_answer_after_applying_is_verified_with_a_note(pbx, pbx_http):
+    pbx_http.fail("ivr/update", loses_the_answer)
+
+    change = apply(plan(pbx, pbx_http))
+
+    assert change.status == Status.VERIFIED
+    assert "no usable answer" in change.sentence
+    assert pbx_http.calls().count("ivr/update") == 1
+
+
+@pytest.mark.parametrize(
+    "body", ["<html>busy</html>", "", '{"status":"Suc', '{"status":"Failed","status":"Success"}', "[]"]
+)
+def test_an_answer_that_is_none_is_settled_by_reading(pbx, pbx_http, body):
+    pbx_http.fail("ivr/update", says(body))
+
+    change = apply(plan(pbx, pbx_http))
+
+    assert (change.status, pbx_http.calls().count("ivr/update")) == (Status.NOT_AS_ASKED, 1)
+
+
+def test_success_that_was_not_applied_is_not_as_asked_and_looked_at_again(pbx, pbx_http):
+    pbx_http.fail("ivr/update", says(SUCCESS))
+
+    change = apply(plan(pbx, pbx_http))
+
+    assert change.status == Status.NOT_AS_ASKED
+    assert "said Success but nothing changed" in change.sentence
+    assert change.check_at is not None
+
+
+def test_a_slow_pbx_that_still_applies_is_found_out_by_a_further_event(pbx, pbx_http):
+    pbx_http.fail("ivr/update", says(SUCCESS))
+    change = apply(plan(pbx, pbx_http))
+    pbx_http.ivrs["6500"]["responsetimeout"] = "6"
+
+    with time_machine.travel(timezone.now() + timedelta(seconds=31)):
+        assert reconcile() == 1
+
+    change.refresh_from_db()
+    assert change.status == Status.VERIFIED
+    assert outcomes(change)[-1] == ("change.settled", "verified")
+    assert pbx_http.calls().count("ivr/update") == 1
+
+
+def test_partly_applied_is_not_as_asked(pbx, pbx_http):
+    def partly(double, body):
+        double.ivrs["6500"]["responsetimeout"] = body["responsetimeout"]
+        return SUCCESS
+
+    pbx_http.fail("ivr/update", partly)
+
+    change = apply(plan(pbx, pbx_http, response_timeout="6", prompt_repeat="2"))
+
+    assert change.status == Status.NOT_AS_ASKED
+    assert change.sentence == "Not as asked. Prompt played: asked 2 times, found 3 times."
+
+
+def test_a_refusal_that_changed_nothing_is_refused_with_its_code(pbx, pbx_http):
+    pbx_http.fail("ivr/update", says(refused("10018")))
+
+    change = apply(plan(pbx, pbx_http))
+
+    assert change.status == Status.REFUSED
+    assert "(10018)" in change.sentence
+
+
+def test_a_refusal_although_applied_is_verified_and_says_so(pbx, pbx_http):
+    def applies_and_refuses(double, body):
+        double.update(body)
+        return refused("30001")
+
+    pbx_http.fail("ivr/update", applies_and_refuses)
+
+    change = apply(plan(pbx, pbx_http))
+
+    assert change.status == Status.VERIFIED
+    assert "although ACME-HQ refused it (30001)" in change.sentence
+
+
+def test_when_it_cannot_be_read_back_the_outcome_is_unknown_until_it_can(pbx, pbx_http):
+    pbx_http.fail("ivr/query", breaks, after=1)
+
+    change = apply(plan(pbx, pbx_http))
+
+    assert change.status == Status.UNKNOWN
+    with time_machine.travel(timezone.now() + timedelta(seconds=11)):
+        reconcile()
+    change.refresh_from_db()
+    assert change.status == Status.VERIFIED
+    assert pbx_http.calls().count("ivr/update") == 1
+    assert outcomes(change) == [
+        ("change.sending", "sending"),
+        ("change.outcome", "unknown"),
+        ("change.settled", "verified"),
+    ]
+
+
+def test_a_check_that_fails_again_is_put_off_without_another_event(pbx, pbx_http):
+    pbx_http.fail("ivr/query", breaks, after=1)
+    change = apply(plan(pbx, pbx_http))
+    pbx_http.fail("ivr/query", breaks)
+    before = len(outcomes(change))
+
+    with time_machine.travel(timezone.now() + timedelta(seconds=11)):
+        reconcile()
+        change.refresh_from_db()
+
+        assert change.status == Status.UNKNOWN
+        assert change.check_at > timezone.now() + timedelta(seconds=25)
+    assert len(outcomes(change)) == before
+
+
+def test_a_pbx_gone_between_form_and_apply_ends_as_not_sent(pbx, pbx_http):
+    change = plan(pbx, pbx_http)
+    pbx_http.fail("login", cannot_be_reached)
+
+    apply(change)
+
+    assert change.status == Status.NOT_SENT
+    assert "Nothing was sent." in change.sentence
+    assert pbx_http.calls() == ["login"]
+    pbx.refresh_from_db()
+    assert pbx.state == PbxState.UNREACHABLE
+
+
+def test_an_ivr_that_is_gone_is_not_sent(pbx, pbx_http):
+    change = plan(pbx, pbx_http)
+    del pbx_http.ivrs["6500"]
+
+    apply(change)
+
+    assert change.status == Status.NOT_SENT
+    assert change.sentence == "IVR 6500 is not on ACME-HQ any more. Nothing was sent."
+
+
+def test_an_edit_of_the_same_field_by_somebody_else_is_a_conflict(pbx, pbx_http):
+    change = plan(pbx, pbx_http)
+    pbx_http.ivrs["6500"]["responsetimeout"] = "9"
+
+    apply(change)
+
+    assert change.status == Status.CONFLICT
+    assert "ivr/update" not in pbx_http.calls()
+    assert outcomes(change) == [("change.conflict", "conflict")]
+
+
+def test_an_edit_of_another_field_by_somebody_else_is_kept(pbx, pbx_http):
+    change = plan(pbx, pbx_http)
+    pbx_http.ivrs["6500"]["promptrepeat"] = "1"
+
+    apply(change)
+
+    assert change.status == Status.VERIFIED
+    assert "promptrepeat" not in dict(pbx_http.received)["ivr/update"]
+    assert pbx_http.ivrs["6500"]["promptrepeat"] == "1"
+
+
+def test_what_is_live_already_is_not_sent(pbx, pbx_http):
+    change = plan(pbx, pbx_http)
+    pbx_http.ivrs["6500"]["responsetimeout"] = "6"
+
+    apply(change)
+
+    assert change.status == Status.NOT_SENT
+    assert change.sentence == "ACME-HQ already holds these values. Nothing was sent."
+
+
+def test_a_token_refused_on_the_update_gets_one_login_and_the_same_request_once_more(pbx, pbx_http):
+    pbx_http.fail("ivr/update", says(refused("20006")))
+
+    change = apply(plan(pbx, pbx_http))
+
+    assert change.status == Status.VERIFIED
+    assert pbx_http.calls() == ["login", "ivr/query", "ivr/update", "login", "ivr/update", "ivr/query"]
+
+
+def test_a_login_refused_in_the_middle_proves_that_nothing_was_sent(pbx, pbx_http):
+    pbx_http.fail("ivr/update", says(refused("20006")))
+    pbx_http.fail("login", says(refused("20003")), after=1)
+
+    change = apply(plan(pbx, pbx_http))
+
+    assert change.status == Status.NOT_SENT
+    assert pbx_http.calls() == ["login", "ivr/query", "ivr/update", "login"]
+    pbx.refresh_from_db()
+    assert pbx.state == PbxState.CREDENTIALS_REJECTED
+
+
+def test_after_rejected_credentials_nothing_is_sent_by_anybody(pbx, pbx_http):
+    pbx_http.password_is_right = False
+    apply(plan(pbx, pbx_http))
+    pbx_http.received.clear()
+
+    change = apply(plan(pbx, pbx_http, response_timeout="7"))
+
+    assert change.status == Status.NOT_SENT
+    assert pbx_http.received == []
+
+
+def test_applying_twice_sends_once(pbx, pbx_http):
+    change = plan(pbx, pbx_http)
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(apply_in_thread, change.pk) for _ in range(2)]:
+            done.result()
+
+    change.refresh_from_db()
+    assert change.status == Status.VERIFIED
+    assert pbx_http.calls().count("ivr/update") == 1
+
+
+def apply_in_thread(pk: int) -> None:
+    try:
+        change_apply(change=Change.objects.get(pk=pk), actor=MARA)
+    finally:
+        connection.close()
+
+
+def test_the_same_form_gives_the_same_change(pbx, pbx_http):
+    opened = opened_now(pbx.pk, read_ivr(pbx_http.ivrs["6500"], ApiVersion.V1_0), timezone.now())
+
+    changes = [change_plan(pbx=pbx, opened=opened, wanted={"name": "New"}, actor=MARA) for _ in range(2)]
+    other = change_plan(pbx=pbx, opened=opened, wanted={"name": "Newer"}, actor=MARA)
+
+    assert changes[0].pk == changes[1].pk != other.pk
+
+
+def test_when_the_log_cannot_be_written_nothing_is_sent(pbx, pbx_http):
+    change = plan(pbx, pbx_http)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE audit_event RENAME TO audit_event_away")
+    try:
+        with pytest.raises(DatabaseError):
+            change_apply(change=change, actor=MARA)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE audit_event_away RENAME TO audit_event")
+
+    change.refresh_from_db()
+    assert (change.status, change.is_being_applied) == (Status.PLANNED, False)
+    assert "ivr/update" not in pbx_http.calls()
+
+
+def test_a_renumbering_is_verified_when_the_new_number_answers_and_the_old_one_is_gone(pbx, pbx_http):
+    change = apply(plan(pbx, pbx_http, number="6500", **{"name": "Hello"} | {}))
+    change = apply(renumbering(pbx, pbx_http))
+
+    assert change.status == Status.VERIFIED
+    assert list(pbx_http.ivrs) == ["6510"]
+    assert list(Ivr.objects.values_list("number", flat=True)) == ["6510"]
+
+
+def renumbering(pbx: Pbx, pbx_http: PbxDouble) -> Change:
+    opened = opened_now(pbx.pk, read_ivr(pbx_http.ivrs["6500"], ApiVersion.V1_0), timezone.now())
+    return change_plan(pbx=pbx, opened=opened, wanted={"number": "6510"}, actor=MARA)
+
+
+def test_a_renumbering_that_leaves_both_numbers_is_not_as_asked(pbx, pbx_http):
+    def copies(double, body):
+        double.add("6510")
+        return SUCCESS
+
+    pbx_http.fail("ivr/update", copies)
+
+    change = apply(renumbering(pbx, pbx_http))
+
+    assert change.status == Status.NOT_AS_ASKED
+    assert change.sentence == "Not as asked. ACME-HQ answers to both 6500 and 6510."
+
+
+def test_a_number_that_was_taken_meanwhile_is_not_sent(pbx, pbx_http):
+    change = renumbering(pbx, pbx_http)
+    pbx_http.add("6510")
+
+    apply(change)
+
+    assert change.status == Status.NOT_SENT
+    assert change.sentence == "The number 6510 is already used on ACME-HQ. Nothing was sent."
+    assert "ivr/update" not in pbx_http.calls()
+
+
+def test_a_lost_answer_to_a_renumbering_is_settled_under_the_new_number(pbx, pbx_http):
+    pbx_http.fail("ivr/update", loses_the_answer)
+
+    assert apply(renumbering(pbx, pbx_http)).status == Status.VERIFIED
+
+
+def test_whoever_holds_the_pbx_is_named_when_the_wait_is_over(pbx, pbx_http, monkeypatch):
+    monkeypatch.setattr("pbxadmin.fleet.lease.POLL_S", 0.01)
+    change = plan(pbx, pbx_http)
+
+    with leased(pbx.pk, "Tom Okafor is changing IVR 6501"):
+        started = timezone.now()
+        apply(change)
+
+    assert change.status == Status.NOT_SENT
+    assert "Tom Okafor is changing IVR 6501" in change.sentence
+    assert timedelta(seconds=4) < timezone.now() - started < timedelta(seconds=8)
+
+
+def test_a_plan_ends_after_a_day(pbx, pbx_http):
+    change = plan(pbx, pbx_http)
+
+    with time_machine.travel(timezone.now() + timedelta(hours=25)):
+        apply(change)
+
+    assert change.status == Status.NOT_SENT
+    assert pbx_http.received == []
+
+
+def killed_after_the_intent(pbx: Pbx, pbx_http: PbxDouble, *, applied: bool) -> Change:
+    """The row as a process leaves it that dies between the intent and the answer."""
+    change = plan(pbx, pbx_http)
+    Change.objects.filter(pk=change.pk).update(
+        status=Status.SENDING,
+        live=change.base,
+        sent_at=timezone.now(),
+        claimed_until=timezone.now() + timedelta(seconds=45),
+    )
+    if applied:
+        pbx_http.ivrs["6500"]["responsetimeout"] = "6"
+    return change
+
+
+@pytest.mark.parametrize(("applied", "outcome"), [(True, Status.VERIFIED), (False, Status.NOT_AS_ASKED)])
+def test_a_change_whose_sender_died_is_settled_by_reading_and_never_sent_again(pbx, pbx_http, applied, outcome):
+    change = killed_after_the_intent(pbx, pbx_http, applied=applied)
+
+    assert reconcile() == 0  # its sender may still be at work
+    with time_machine.travel(timezone.now() + timedelta(seconds=46)):
+        assert reconcile() == 1
+
+    change.refresh_from_db()
+    assert change.status == outcome
+    assert outcomes(change) == [("change.settled", outcome)]
+    assert "ivr/update" not in pbx_http.calls()
+
+
+def test_an_answer_to_an_old_connection_is_not_said_of_the_new_one(pbx, pbx_http):
+    """Somebody corrects the password while a call with the old one is on its way."""
+
+    def corrected_meanwhile(double, body):
+        Pbx.objects.filter(pk=pbx.pk).update(revision=pbx.revision + 1)
+        return refused("20003")
+
+    pbx_http.fail("login", corrected_meanwhile)
+
+    apply(plan(pbx, pbx_http))
+
+    pbx.refresh_from_db()
+    assert pbx.state == PbxState.NEVER_CHECKED
