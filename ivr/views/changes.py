@@ -2,30 +2,38 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from functools import reduce
+from operator import or_
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
 from django.db import DatabaseError
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET, require_POST
 
 from ivr.changes import change_apply, change_check
 from ivr.compare import compare
-from ivr.models import Change
+from ivr.models import Change, ChangeQuerySet
 from ivr.receipts import receipt
+from ivr.selectors import MOST_WORDS, whole
 from ivr.words import caller_hears, small, what_callers_notice
 from pbxadmin.access.models import Customer
 from pbxadmin.access.permissions import can, require
 from pbxadmin.access.roles import Action
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.web.htmx import go, render_either
+from pbxadmin.web.pages import keyset
+from pbxadmin.web.words import OUTCOMES
 from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.wire import IvrSettings
 
 from .common import actor, user_of
 
 log = logging.getLogger(__name__)
+PAGE_SIZE = 50
 RIGHTS = {"number": Action.RENUMBER, "dial_outbound": Action.DIAL_OUTBOUND}
 
 
@@ -130,4 +138,27 @@ def change_receipt(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def change_list(request: HttpRequest) -> HttpResponse:
-    raise NotImplementedError
+    """Changes, newest first, narrowed by words (q), pbx, customer and outcome."""
+    found = narrowed(Change.objects.visible_to(user_of(request)), request)
+    page = keyset(found, ["-id"], request.GET.get("cursor", ""), PAGE_SIZE)
+    kept = {name: request.GET.get(name, "") for name in ("q", "pbx", "customer", "outcome")}
+    context = {
+        "page": page,
+        "changes": page.rows,
+        "wanted": kept,
+        "query": urlencode({name: value for name, value in kept.items() if value}),
+        "outcomes": [(status.value, OUTCOMES[status.value].label) for status in Change.Status],
+    }
+    return render_either(request, "ivr/change_list.html", "ivr/_change_table.html", context)
+
+
+def narrowed(found: ChangeQuerySet, request: HttpRequest) -> ChangeQuerySet:
+    for word in request.GET.get("q", "").replace("\0", "").split()[:MOST_WORDS]:
+        columns = ("number", "name", "pbx_name", "customer_name", "planned_by_name", "applied_by_name", "ticket")
+        found = found.filter(reduce(or_, (Q(**{f"{column}__icontains": word}) for column in columns)))
+    for name in ("pbx", "customer"):
+        pk = whole(request.GET.get(name))
+        if pk is not None:
+            found = found.filter(**{f"{name}_id": pk})
+    outcome = request.GET.get("outcome", "")
+    return found.filter(status=outcome) if outcome in Change.Status.values else found

@@ -1,0 +1,205 @@
+"""A change over HTTP: plan, apply, receipt at one address."""
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from ivr.changes import change_plan
+from ivr.forms import opened_now
+from ivr.models import Change
+from pbxadmin.access.roles import Role
+from pbxadmin.audit.context import Actor
+from pbxadmin.fleet.services import pbx_delete
+from pbxadmin.yeastar.fields import ApiVersion
+from pbxadmin.yeastar.wire import read_ivr
+from tests.factories import make_customer, make_pbx, make_user
+from tests.pbx_http import IVR, breaks
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def pbx():
+    return make_pbx()
+
+
+@pytest.fixture
+def mara(pbx, client):
+    user = make_user(Role.HELPDESK, pbx.customer, username="mara", first_name="Mara", last_name="Lindqvist")
+    client.force_login(user)
+    return user
+
+
+@pytest.fixture
+def planned(pbx, mara):
+    return plan(pbx, response_timeout="6")
+
+
+def plan(pbx, **wanted) -> Change:
+    opened = opened_now(pbx.pk, read_ivr(IVR, ApiVersion.V1_0), timezone.now())
+    return change_plan(
+        pbx=pbx,
+        opened=opened,
+        wanted=wanted,
+        actor=Actor(1, "Mara Lindqvist"),
+        ticket="INC-4411",
+        reason="hangs up too soon",
+    )
+
+
+def test_a_plan_shows_old_and_new_and_names_its_target(client, planned, pbx_http):
+    page = client.get(f"/changes/{planned.pk}/").content.decode()
+
+    assert 'data-outcome="planned"' in page
+    assert "<del>3 s</del>" in page.replace("<bdi>", "").replace("</bdi>", "")
+    assert "<ins>6 s</ins>" in page.replace("<bdi>", "").replace("</bdi>", "")
+    assert "Apply on ACME-HQ" in page
+    assert f'action="/changes/{planned.pk}/apply/"' in page
+
+
+def test_looking_at_a_plan_sends_nothing(client, planned, pbx_http):
+    client.get(f"/changes/{planned.pk}/")
+    client.get(f"/changes/{planned.pk}/receipt.txt")
+
+    assert pbx_http.received == []
+    assert client.get(f"/changes/{planned.pk}/apply/").status_code == 405
+
+
+def test_apply_leads_to_the_receipt_at_the_same_address(client, planned, pbx_http):
+    answer = client.post(f"/changes/{planned.pk}/apply/", follow=True)
+
+    page = answer.content.decode()
+    assert answer.redirect_chain == [(f"/changes/{planned.pk}/", 302)]
+    assert page.index('data-outcome="verified"') == page.index("data-outcome")
+    assert "ACME-HQ now answers response timeout 6 s." in page
+
+
+def test_the_receipt_is_plain_text_to_paste(client, planned, pbx_http):
+    client.post(f"/changes/{planned.pk}/apply/")
+
+    answer = client.get(f"/changes/{planned.pk}/receipt.txt")
+
+    text = answer.content.decode()
+    assert answer["Content-Type"] == "text/plain; charset=utf-8"
+    for line in (
+        "Customer   Acme Logistics",
+        "PBX        ACME-HQ",
+        "IVR        6500 Main_Menu",
+        "Change     Response timeout 3 s → 6 s",
+        "Outcome    VERIFIED: read back, all as asked",
+        "Ticket     INC-4411",
+        "Reason     hangs up too soon",
+        f"Link       http://testserver/changes/{planned.pk}/",
+    ):
+        assert line in text
+
+
+def test_a_name_with_line_breaks_cannot_pose_as_a_fact_of_the_receipt(client, pbx, mara, pbx_http):
+    change = plan(pbx, response_timeout="6")
+    Change.objects.filter(pk=change.pk).update(name="x\nOutcome    VERIFIED")
+
+    text = client.get(f"/changes/{change.pk}/receipt.txt").content.decode()
+
+    assert text.count("\nOutcome ") == 1
+
+
+def test_a_conflict_stops_with_409_and_shows_both(client, planned, pbx_http):
+    pbx_http.ivrs["6500"]["responsetimeout"] = "9"
+
+    answer = client.post(f"/changes/{planned.pk}/apply/")
+
+    page = answer.content.decode()
+    assert answer.status_code == 409
+    assert 'data-conflict="response_timeout"' in page
+    assert 'data-outcome="conflict"' in page
+    assert "9 s" in page
+    assert client.get(f"/changes/{planned.pk}/").status_code == 200
+
+
+def test_applying_again_changes_nothing(client, planned, pbx_http):
+    client.post(f"/changes/{planned.pk}/apply/")
+    calls = len(pbx_http.received)
+
+    answer = client.post(f"/changes/{planned.pk}/apply/")
+
+    assert answer.status_code == 302
+    assert len(pbx_http.received) == calls
+
+
+def test_when_the_log_cannot_be_written_the_page_says_that_nothing_was_sent(client, planned, pbx_http):
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE audit_event RENAME TO audit_event_away")
+    try:
+        answer = client.post(f"/changes/{planned.pk}/apply/")
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE audit_event_away RENAME TO audit_event")
+
+    page = answer.content.decode()
+    assert answer.status_code == 503
+    assert "so nothing was sent" in page
+    assert 'data-outcome="planned"' in page
+    assert "ivr/update" not in pbx_http.calls()
+
+
+def test_an_unknown_outcome_can_be_checked_now(client, planned, pbx_http):
+    pbx_http.fail("ivr/query", breaks, after=1)
+    page = client.post(f"/changes/{planned.pk}/apply/", follow=True).content.decode()
+
+    checked = client.post(f"/changes/{planned.pk}/check/", follow=True).content.decode()
+
+    assert 'data-outcome="unknown"' in page
+    assert 'data-outcome="verified"' in checked
+    assert pbx_http.calls().count("ivr/update") == 1
+
+
+@pytest.mark.parametrize(
+    ("role", "status"), [(Role.VIEWER, 403), (Role.AUDITOR, 403), (Role.HELPDESK, 302), (Role.MANAGER, 302)]
+)
+def test_who_may_apply(client, pbx, planned, pbx_http, role, status):
+    client.force_login(make_user(role, pbx.customer))
+
+    assert client.post(f"/changes/{planned.pk}/apply/").status_code == status
+
+
+def test_a_renumbering_is_applied_only_by_who_may_renumber(client, pbx, mara, pbx_http):
+    change = plan(pbx, number="6510")
+
+    assert client.post(f"/changes/{change.pk}/apply/").status_code == 403
+    assert pbx_http.received == []
+
+
+@pytest.mark.parametrize("address", ["", "apply/", "check/", "receipt.txt"])
+def test_somebody_elses_change_is_like_one_that_is_not_there(client, planned, pbx_http, address):
+    client.force_login(make_user(Role.MANAGER, make_customer("Bellweather Clinics")))
+    method = client.post if address in ("apply/", "check/") else client.get
+
+    foreign, absent = method(f"/changes/{planned.pk}/{address}"), method(f"/changes/99999/{address}")
+
+    assert (foreign.status_code, absent.status_code) == (404, 404)
+    assert pbx_http.received == []
+
+
+def test_the_history_stays_readable_when_the_pbx_is_deleted(client, pbx, planned, pbx_http):
+    client.post(f"/changes/{planned.pk}/apply/")
+    pbx_delete(pbx=pbx)
+
+    page = client.get(f"/changes/{planned.pk}/").content.decode()
+
+    assert "(deleted)" in page
+    assert "ACME-HQ" in page
+
+
+def test_the_list_of_changes_finds_by_words_and_outcome(client, pbx, planned, pbx_http):
+    client.post(f"/changes/{planned.pk}/apply/")
+    other = plan(pbx, prompt_repeat="1")
+
+    def found(query):
+        page = client.get(f"/changes/?{query}").content.decode()
+        return [pk for pk in (planned.pk, other.pk) if f'href="/changes/{pk}/"' in page]
+
+    assert found("") == [planned.pk, other.pk]
+    assert found("outcome=verified") == [planned.pk]
+    assert found("q=inc-4411+acme") == [planned.pk, other.pk]
+    assert found("q=nobody") == []
+    assert found(f"pbx={pbx.pk}&outcome=planned") == [other.pk]

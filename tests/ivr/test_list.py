@@ -1,0 +1,242 @@
+"""The lists of IVRs: search, filters, sort, pages, CSV; and reading PBXs again."""
+
+import csv
+import io
+import re
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from ivr.models import Ivr, Refresh, RefreshItem
+from ivr.refresh import refresh_rekick, refresh_start, refresh_work
+from ivr.snapshots import snapshots_keep
+from pbxadmin.access.roles import Role
+from pbxadmin.audit.context import Actor
+from pbxadmin.audit.models import Event
+from pbxadmin.fleet.lease import leased
+from pbxadmin.yeastar.fields import ApiVersion
+from pbxadmin.yeastar.wire import read_ivr
+from tests.factories import make_customer, make_pbx, make_user
+from tests.pbx_http import IVR, cannot_be_reached
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def acme():
+    return make_customer()
+
+
+@pytest.fixture
+def pbx(acme):
+    return make_pbx(acme, site="Leeds, Kirkstall Road", main_numbers="0113 496 0100", notes="Door code with Tom")
+
+
+@pytest.fixture
+def member(client, acme):
+    client.force_login(make_user(Role.HELPDESK, acme))
+    return client
+
+
+def keep(pbx, *ivrs, **common):
+    entries = [IVR | common | ivr for ivr in ivrs]
+    snapshots_keep([(pbx, [read_ivr(entry, ApiVersion.V1_0) for entry in entries])], timezone.now())
+
+
+def listed(client, query="", path="/ivrs/"):
+    answer = client.get(f"{path}?{query}")
+    assert answer.status_code == 200
+    return re.findall(r'data-ivr="([^"]*)"', answer.content.decode())
+
+
+@pytest.mark.parametrize(
+    ("q", "found"),
+    [
+        ("6501", ["6501"]),
+        ("night", ["6501"]),
+        ("acme-hq", ["6500", "6501"]),
+        ("kirkstall NIGHT", ["6501"]),
+        ("0113", ["6500", "6501"]),
+        ("door+code", ["6500", "6501"]),
+        ("logistics", ["6500", "6501"]),
+        ("nothing", []),
+        ("100%25", []),
+        ("%00", ["6500", "6501"]),
+    ],
+)
+def test_words_are_looked_for_everywhere(member, pbx, q, found):
+    keep(pbx, {}, {"ivrnumber": "6501", "ivrname": "Night"})
+
+    assert listed(member, f"q={q}") == found
+
+
+def test_filters_narrow_and_combine(member, pbx, acme):
+    other = make_pbx(acme, name="ACME-DEPOT")
+    keep(
+        pbx,
+        {},
+        {"ivrnumber": "6501", "dialoutboundroutes": "on"},
+        {"ivrnumber": "6502", "dialext": "on", "responsetimeout": 9},
+    )
+    keep(other, {"ivrnumber": "6600", "responsetimeout": "x"})
+
+    assert listed(member, "dial_outbound=on") == ["6501"]
+    assert listed(member, "dial_extension=on") == ["6502"]
+    assert listed(member, "response_under=9") == ["6500", "6501"]
+    assert listed(member, f"pbx={other.pk}") == ["6600"]
+    assert listed(member, f"customer={acme.pk}&dial_outbound=on&dial_extension=on") == []
+    assert listed(member, "customer=x&pbx=&response_under=-1&sort=evil&cursor=@@") == ["6600", "6500", "6501", "6502"]
+
+
+@pytest.mark.parametrize("sort", ["number", "name", "pbx", "customer", "response", "read"])
+def test_pages_follow_each_other_both_ways_in_every_order(member, pbx, sort, monkeypatch):
+    monkeypatch.setattr("ivr.views.lists.PAGE_SIZE", 3)
+    keep(pbx, *({"ivrnumber": f"65{n:02}", "responsetimeout": "?" if n % 3 else str(n % 2 + 1)} for n in range(8)))
+    for order in (sort, f"-{sort}"):
+        forwards, backwards = walk(member, f"sort={order}")
+
+        assert len(set(forwards)) == 8
+        assert forwards[:6] == backwards
+
+
+def walk(client, query):
+    forwards, cursors = [], [""]
+    while True:
+        page = client.get(f"/ivrs/?{query}&cursor={cursors[-1]}").context["page"]
+        forwards += [row["number"] for row in page.rows]
+        if not page.next_cursor:
+            break
+        cursors.append(page.next_cursor)
+    back: list[str] = []
+    while page.previous_cursor:
+        page = client.get(f"/ivrs/?{query}&cursor={page.previous_cursor}").context["page"]
+        back = [row["number"] for row in page.rows] + back
+    return forwards, back
+
+
+def test_the_list_takes_few_queries_however_long(member, pbx, django_assert_max_num_queries):
+    keep(pbx, *({"ivrnumber": str(6500 + n)} for n in range(120)))
+
+    with django_assert_max_num_queries(8):
+        listed(member, "q=650+acme")
+
+
+def test_the_csv_holds_the_whole_filter_and_no_formula(member, pbx):
+    keep(pbx, *({"ivrnumber": str(6500 + n), "ivrname": "=1+1"} for n in range(60)))
+
+    answer = member.get("/ivrs/?format=csv&q=65")
+
+    lines = list(csv.reader(io.StringIO(b"".join(answer).decode("utf-8-sig"))))
+    assert lines[0][:4] == ["customer", "pbx", "number", "name"]
+    assert len(lines) == 61
+    assert {line[3] for line in lines[1:]} == {"'=1+1"}
+
+
+def test_nothing_of_another_customer_is_listed_counted_or_exported(client, pbx):
+    keep(pbx, {"ivrname": "SECRET_MENU"})
+    client.force_login(make_user(Role.MANAGER, make_customer("Bellweather Clinics")))
+
+    for path in ("/ivrs/", f"/ivrs/?pbx={pbx.pk}", f"/ivrs/?customer={pbx.customer_id}", "/ivrs/?q=secret"):
+        assert "SECRET_MENU" not in client.get(path).content.decode()
+    assert b"SECRET_MENU" not in b"".join(client.get("/ivrs/?format=csv"))
+    assert client.get(f"/pbxs/{pbx.pk}/ivrs/").status_code == 404
+    assert client.get(f"/pbxs/{pbx.pk}/ivrs/6500/").status_code == 404
+
+
+def test_one_ivr_shows_all_ten_fields_and_why_some_are_locked(member, pbx):
+    keep(pbx, {"selectedrouters": None, "dialoutboundroutes": "on"})
+
+    page = member.get(f"/pbxs/{pbx.pk}/ivrs/6500/").content.decode()
+
+    assert len(set(re.findall(r'data-field="(\w+)"', page))) == 10
+    assert 'data-field="dial_outbound" data-value="on"' in page
+    assert 'data-field="outbound_routes" data-value=""' in page
+    assert "API v1.0.0 cannot change it" in page
+    assert "Plays the prompt 3 times, waits 3 s for a key after each, 3 s between digits." in page
+    assert "Key presses are not visible through this API" in page
+
+
+def test_reading_one_pbx_keeps_what_it_holds(member, pbx, pbx_http):
+    pbx_http.add("6501", ivrname="Night")
+
+    answer = member.post(f"/pbxs/{pbx.pk}/refresh/", follow=True)
+
+    assert listed(member) == ["6500", "6501"]
+    assert "ACME-HQ was read: 2 IVRs." in answer.content.decode()
+    pbx.refresh_from_db()
+    assert (pbx.state, pbx.ivr_count) == ("reachable", 2)
+
+
+def test_an_ivr_that_is_not_listed_any_more_is_dropped_and_an_empty_list_proves_nothing(member, pbx, pbx_http):
+    keep(pbx, {}, {"ivrnumber": "6501"})
+
+    member.post(f"/pbxs/{pbx.pk}/refresh/")
+    assert listed(member) == ["6500"]
+
+    pbx_http.ivrs.clear()
+    member.post(f"/pbxs/{pbx.pk}/refresh/")
+    assert listed(member) == ["6500"]
+
+
+def test_a_read_that_fails_says_why_and_is_logged(member, pbx, pbx_http):
+    pbx_http.fail("login", cannot_be_reached)
+
+    answer = member.post(f"/pbxs/{pbx.pk}/refresh/", {"next": "//evil.example/"}, follow=True)
+
+    assert "ACME-HQ could not be read." in answer.content.decode()
+    assert answer.redirect_chain[0][0] == f"/pbxs/{pbx.pk}/ivrs/"
+    assert Event.objects.filter(action="refresh.failed", pbx_id=pbx.pk).count() == 1
+
+
+MARA = Actor(1, "Mara")
+
+
+def test_a_run_reads_every_pbx_once_and_says_what_failed(acme, pbx, pbx_http):
+    dead = make_pbx(acme, name="ACME-DEAD", host="dead.invalid")
+    disabled = make_pbx(acme, name="ACME-OFF", is_enabled=False)
+
+    run = refresh_start(pbxs=[pbx, dead, disabled], actor=MARA)
+    refresh_work.call(run.pk)
+
+    states = dict(run.items.values_list("pbx__name", "state"))
+    assert states == {"ACME-HQ": "done", "ACME-DEAD": "failed", "ACME-OFF": "failed"}
+    run.refresh_from_db()
+    assert run.finished_at is not None
+    assert Ivr.objects.count() == 1
+
+
+def test_a_pbx_in_use_is_read_when_it_is_free_again(pbx, pbx_http, monkeypatch):
+    monkeypatch.setattr("ivr.refresh.RUN_S", 0.5)
+    run = refresh_start(pbxs=[pbx], actor=MARA)
+
+    with leased(pbx.pk, "Tom"):
+        refresh_work.call(run.pk)
+        assert run.items.get().state == "waiting"
+    refresh_work.call(run.pk)
+
+    assert run.items.get().state == "done"
+
+
+def test_what_a_dead_worker_had_claimed_is_kicked_again(pbx, pbx_http):
+    run = refresh_start(pbxs=[pbx], actor=MARA)
+    long_ago = timezone.now() - timedelta(minutes=2)
+    RefreshItem.objects.update(state="reading", claimed_until=long_ago)
+    Refresh.objects.update(asked_at=long_ago)
+
+    assert refresh_rekick() == 1
+    assert run.items.get().state in ("waiting", "done")
+
+
+def test_all_in_view_are_read_in_the_background(member, pbx, pbx_http):
+    answer = member.post("/ivrs/refresh/?q=", follow=True)
+
+    run = Refresh.objects.get()
+    assert answer.redirect_chain == [(f"/refreshes/{run.pk}/", 302)]
+    assert f'data-pbx="{pbx.pk}"' in answer.content.decode()
+
+
+def test_a_run_is_shown_to_who_asked_for_it_only(member, client, pbx, pbx_http):
+    run = refresh_start(pbxs=[pbx], actor=Actor(12345, "Somebody"))
+
+    assert member.get(f"/refreshes/{run.pk}/").status_code == 404
