@@ -1,0 +1,167 @@
+import pytest
+from django.test import Client
+
+from pbxadmin.access.models import Customer, User
+from pbxadmin.audit.models import Event
+from tests.factories import make_customer, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def acme() -> Customer:
+    return make_customer("Acme Logistics")
+
+
+@pytest.fixture
+def bellweather() -> Customer:
+    return make_customer("Bellweather Clinics")
+
+
+@pytest.fixture
+def admin(client: Client) -> User:
+    user = make_user(is_superuser=True)
+    client.force_login(user)
+    return user
+
+
+@pytest.mark.parametrize("url", ["/customers/", "/customers/add/", "/customers/1/"])
+def test_nobody_sees_customers_without_signing_in(client: Client, url: str) -> None:
+    response = client.get(url)
+
+    assert (response.status_code, response["Location"]) == (302, f"/accounts/login/?next={url}")
+
+
+def test_the_list_shows_own_customers_only(client: Client, acme: Customer, bellweather: Customer) -> None:
+    client.force_login(make_user("viewer", acme))
+
+    page = client.get("/customers/").content.decode()
+
+    assert "Acme Logistics" in page
+    assert "Bellweather" not in page
+
+
+def test_somebody_without_a_role_sees_none(client: Client, acme: Customer) -> None:
+    client.force_login(make_user())
+
+    page = client.get("/customers/").content.decode()
+
+    assert "You have no role for any customer" in page
+    assert "Acme" not in page
+
+
+def test_the_list_takes_few_queries_however_long_it_is(
+    client: Client, admin: User, django_assert_max_num_queries
+) -> None:  # type: ignore[no-untyped-def]
+    for n in range(60):
+        make_customer(f"Customer {n:03}")
+
+    with django_assert_max_num_queries(4):
+        page = client.get("/customers/").content.decode()
+
+    assert "Customer 049" in page
+    assert "Customer 050" not in page
+
+
+def test_another_customer_is_answered_like_one_that_does_not_exist(
+    client: Client, acme: Customer, bellweather: Customer
+) -> None:
+    client.force_login(make_user("manager", acme))
+
+    theirs = client.get(f"/customers/{bellweather.pk}/")
+    none = client.get("/customers/4711/")
+    huge = client.get("/customers/99999999999999999999/")
+    renamed = client.post(f"/customers/{bellweather.pk}/rename/", {"name": "Mine"})
+
+    assert theirs.status_code == none.status_code == huge.status_code == renamed.status_code == 404
+    assert theirs.content == none.content == huge.content
+
+
+@pytest.mark.parametrize("role", ["viewer", "helpdesk", "auditor", "manager"])
+def test_only_a_site_admin_adds_or_renames_a_customer(client: Client, role: str, acme: Customer) -> None:
+    client.force_login(make_user(role))
+
+    assert client.get("/customers/add/").status_code == 403
+    assert client.post("/customers/add/", {"name": "Mine"}).status_code == 403
+    assert client.post(f"/customers/{acme.pk}/rename/", {"name": "Mine"}).status_code == 403
+    assert list(Customer.objects.values_list("name", flat=True)) == ["Acme Logistics"]
+    assert "rename/" not in client.get(f"/customers/{acme.pk}/").content.decode()
+    assert Event.objects.filter(action="access.denied").count() == 3
+
+
+def test_a_site_admin_adds_a_customer(client: Client, admin: User) -> None:
+    response = client.post("/customers/add/", {"name": " Acme Logistics ", "archived_at": "2020-01-01", "id": "7"})
+
+    customer = Customer.objects.get()
+    assert response["Location"] == f"/customers/{customer.pk}/"
+    assert (customer.name, customer.archived_at) == ("Acme Logistics", None)
+    event = Event.objects.get(action="customer.added")
+    assert (event.chain, event.actor_id, event.customer_name) == (f"customer:{customer.pk}", admin.pk, "Acme Logistics")
+
+
+@pytest.mark.parametrize("name", ["", "   ", "ACME logistics", "Ac\u202eme", "x" * 101])
+def test_a_bad_name_is_shown_again_beside_its_error(client: Client, admin: User, acme: Customer, name: str) -> None:
+    response = client.post("/customers/add/", {"name": name})
+
+    assert response.status_code == 422
+    assert 'data-error-for="name"' in response.content.decode()
+    assert Customer.objects.count() == 1
+
+
+def test_a_site_admin_renames_a_customer_and_both_names_are_kept(client: Client, admin: User, acme: Customer) -> None:
+    client.post(f"/customers/{acme.pk}/rename/", {"name": "Acme Freight"})
+
+    acme.refresh_from_db()
+    assert acme.name == "Acme Freight"
+    event = Event.objects.get(action="customer.edited")
+    assert event.data["fields"]["name"] == {"before": "Acme Logistics", "asked": "Acme Freight"}
+
+
+def test_a_new_name_that_is_taken_is_refused(
+    client: Client, admin: User, acme: Customer, bellweather: Customer
+) -> None:
+    response = client.post(f"/customers/{acme.pk}/rename/", {"name": "bellweather CLINICS"})
+
+    assert response.status_code == 422
+    assert "There is a customer with this name already." in response.content.decode()
+
+
+def test_changing_only_the_case_of_a_name_is_possible(client: Client, admin: User, acme: Customer) -> None:
+    client.post(f"/customers/{acme.pk}/rename/", {"name": "ACME Logistics"})
+
+    acme.refresh_from_db()
+    assert acme.name == "ACME Logistics"
+
+
+def test_a_rename_needs_a_post(client: Client, admin: User, acme: Customer) -> None:
+    assert client.get(f"/customers/{acme.pk}/rename/").status_code == 405
+
+
+@pytest.mark.parametrize(("role", "shown"), [("manager", True), ("auditor", True), ("helpdesk", False)])
+def test_people_are_shown_to_those_who_manage_or_review_them(
+    client: Client, acme: Customer, bellweather: Customer, role: str, shown: bool
+) -> None:
+    make_user("helpdesk", acme, username="mara")
+    make_user("helpdesk", bellweather, username="beatrix")
+    make_user("manager", username="maximilian")
+    client.force_login(make_user(role, acme))
+
+    page = client.get(f"/customers/{acme.pk}/").content.decode()
+
+    assert ("mara" in page) is shown
+    assert ("maximilian" in page) is shown
+    assert "beatrix" not in page
+
+
+def test_names_are_escaped(client: Client, admin: User) -> None:
+    client.post("/customers/add/", {"name": "<script>alert(1)</script>"})
+
+    assert "<script>alert" not in client.get("/customers/").content.decode()
+
+
+def test_forms_need_a_token() -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(make_user(is_superuser=True))
+
+    assert client.post("/customers/add/", {"name": "Acme"}).status_code == 403
+    assert not Customer.objects.exists()
