@@ -1,4 +1,16 @@
-from django.urls import URLPattern
+from django.urls import path
+
+from . import views
 
 app_name = "fleet"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("pbxs/", views.pbx_list, name="pbx-list"),
+    path("pbxs/add/", views.pbx_add, name="pbx-add"),
+    path("pbxs/<int:pk>/", views.pbx_page, name="pbx-page"),
+    path("pbxs/<int:pk>/edit/", views.pbx_edit, name="pbx-edit"),
+    path("pbxs/<int:pk>/test/", views.pbx_test, name="pbx-test"),
+    path("pbxs/<int:pk>/pin/", views.pbx_pin, name="pbx-pin"),
+    path("pbxs/<int:pk>/disable/", views.pbx_switch, {"enabled": False}, name="pbx-disable"),
+    path("pbxs/<int:pk>/enable/", views.pbx_switch, {"enabled": True}, name="pbx-enable"),
+    path("pbxs/<int:pk>/delete/", views.pbx_delete, name="pbx-delete"),
+]

@@ -1,0 +1,208 @@
+"""The form of a PBX record."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlencode
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.forms.boundfield import BoundField
+
+from pbxadmin.access.models import Customer
+from pbxadmin.access.names import refuse_unseen, tidy
+from pbxadmin.access.permissions import customers_of
+from pbxadmin.access.roles import Action
+from pbxadmin.web.words import PBX_STATES
+from pbxadmin.yeastar.fields import ApiVersion
+from pbxadmin.yeastar.transport import TlsProfile, TrustMode
+
+from .inputs import clean_ca, clean_fingerprint, clean_host, clean_port
+from .models import Pbx, PbxQuerySet, PbxState
+
+if TYPE_CHECKING:
+    from pbxadmin.access.grants import AnyUser
+
+Saved = TypeVar("Saved")
+SCHEMES = [("https", "HTTPS"), ("http", "HTTP, not encrypted")]
+TRUST = [
+    (TrustMode.PIN.value, "One pinned certificate"),
+    (TrustMode.SYSTEM.value, "The certificate authorities of this server"),
+    (TrustMode.CA.value, "A certificate authority of its own"),
+    (TrustMode.NONE.value, "Nothing: do not verify"),
+]
+PROFILES = [
+    (TlsProfile.MODERN.value, "Modern"),
+    (TlsProfile.LEGACY.value, "Legacy: TLS 1.2 with RSA key exchange"),
+    (TlsProfile.ANCIENT.value, "Ancient: TLS 1.0 and weak keys"),
+]
+SECTIONS = {
+    "Which PBX": ("customer", "name"),
+    "Where it answers": ("scheme", "host", "port", "api_version"),
+    "API login": ("username", "password"),
+    "How it proves who it is": ("trust", "fingerprint", "ca_certificate", "tls_profile"),
+    "To find it by": ("site", "main_numbers", "notes"),
+}
+CHOICES = ("scheme", "api_version", "trust", "tls_profile")
+
+
+class InputField(forms.CharField):
+    """Text that a function brings into the form in which it is kept."""
+
+    def __init__(self, *, cleaned_by: Callable[[str], Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cleaned_by = cleaned_by
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        return self.cleaned_by(text) if text else text
+
+
+class PbxForm(forms.Form):
+    """What people enter about a PBX. The customer is fixed once the PBX has answered under it."""
+
+    customer = forms.ModelChoiceField(
+        Customer.objects.none(),
+        empty_label="Choose a customer",
+        help_text="Stays as it is once the PBX has answered.",
+    )
+    name = InputField(cleaned_by=tidy, max_length=60, validators=[refuse_unseen], help_text="Such as ACME-HQ.")
+    scheme = forms.ChoiceField(choices=SCHEMES, required=False, initial="https", label="Protocol")
+    host = InputField(cleaned_by=clean_host, max_length=260, help_text="Host name or IP address.")
+    port = InputField(cleaned_by=clean_port, initial="8088", help_text="1 to 65535.")
+    api_version = forms.ChoiceField(
+        choices=[(version.value, version.value) for version in ApiVersion],
+        required=False,
+        initial=ApiVersion.V1_0.value,
+        label="API version",
+    )
+    username = forms.CharField(max_length=100, validators=[refuse_unseen], label="API user")
+    password = forms.CharField(
+        max_length=200,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        label="API password",
+        help_text="Only what the API needs of it is kept, encrypted. It is never shown again.",
+    )
+    trust = forms.ChoiceField(choices=TRUST, required=False, initial=TrustMode.PIN.value, label="Trusted by")
+    fingerprint = InputField(
+        cleaned_by=clean_fingerprint,
+        max_length=200,
+        required=False,
+        label="Pinned fingerprint (SHA-256)",
+        help_text="May stay empty: the connection test shows it and offers to pin it.",
+    )
+    ca_certificate = InputField(
+        cleaned_by=clean_ca,
+        max_length=60_000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4}),
+        label="CA certificate (PEM)",
+        help_text="For a certificate authority of its own.",
+    )
+    tls_profile = forms.ChoiceField(
+        choices=PROFILES,
+        required=False,
+        initial=TlsProfile.MODERN.value,
+        label="TLS profile",
+        help_text="Legacy and ancient are for old firmware that agrees on nothing better.",
+    )
+    site = forms.CharField(max_length=200, required=False, help_text="Where it stands.")
+    main_numbers = forms.CharField(max_length=200, required=False, help_text="The numbers that callers dial.")
+    notes = forms.CharField(max_length=2000, required=False, widget=forms.Textarea(attrs={"rows": 3}))
+
+    def __init__(
+        self, data: Mapping[str, Any] | None, *, user: "AnyUser", pbx: Pbx | None = None, customer: str = ""
+    ) -> None:
+        shown = [name for name in self.base_fields if name != "password"]
+        initial = {name: getattr(pbx, name) for name in shown} if pbx else {"customer": customer}
+        super().__init__(data, initial=initial)
+        self.pbx = pbx
+        self.fields["customer"].queryset = customers_of(user, Action.MANAGE_PBXS)  # type: ignore[attr-defined]
+        if pbx and pbx.last_contact_at:
+            del self.fields["customer"]
+        if pbx and pbx.password_digest:
+            self.fields["password"].required = False
+            self.fields["password"].help_text = f"Set on {pbx.password_set_at:%Y-%m-%d}. Leave it empty to keep it."
+
+    def clean(self) -> dict[str, Any]:
+        values = self.cleaned_data
+        for name in CHOICES:
+            if values.get(name) == "":  # not sent: it stays what it is
+                values[name] = self.get_initial_for_field(self.fields[name], name)
+        if values.get("trust") == TrustMode.CA and values.get("ca_certificate") == "":
+            self.add_error("ca_certificate", "Paste the certificate of the authority that this PBX is trusted by.")
+        customer = values.get("customer", self.pbx.customer if self.pbx else None)
+        others = Pbx.objects.exclude(pk=self.pbx.pk) if self.pbx else Pbx.objects.all()
+        if others.filter(customer=customer, name__iexact=values.get("name", "")).exists():
+            self.add_error("name", f"{customer} has a PBX with this name already.")
+        return values
+
+    def sections(self) -> Iterator[tuple[str, list[BoundField]]]:
+        for title, names in SECTIONS.items():
+            yield title, [self[name] for name in names if name in self.fields]
+
+    def saved(self, use_case: Callable[..., Saved]) -> Saved | None:
+        """Hand what was entered to a use case; None when something stands against it, which the form then shows."""
+        if not self.is_valid():
+            return None
+        try:
+            return use_case(**self.entered())
+        except ValidationError as error:
+            self.add_error(None, error)
+            return None
+
+    def entered(self) -> dict[str, Any]:
+        values = dict(self.cleaned_data)
+        entered = {"values": values, "password": values.pop("password")}
+        return entered if self.pbx else entered | {"customer": values.pop("customer")}
+
+
+class PbxFilter(forms.Form):
+    """The filters of the list of PBXs, from the query of its address."""
+
+    q = forms.CharField(max_length=200, required=False)
+    customer = forms.ModelChoiceField(Customer.objects.none(), required=False, empty_label="All customers")
+    state = forms.ChoiceField(choices=[("", "Any state"), *((s, PBX_STATES[s][0]) for s in PbxState)], required=False)
+
+    def __init__(self, data: Mapping[str, Any], *, user: "AnyUser") -> None:
+        super().__init__(data)
+        self.fields["customer"].queryset = Customer.objects.visible_to(user)  # type: ignore[attr-defined]
+        for name in ("customer", "state"):
+            self.fields[name].widget.attrs["class"] = "input"
+
+    def found(self, pbxs: PbxQuerySet) -> PbxQuerySet:
+        """Those that pass. A customer or state that does not exist passes none."""
+        if not self.is_valid():
+            return pbxs.none()
+        pbxs = pbxs.matching(self.cleaned_data["q"].split())
+        if customer := self.cleaned_data["customer"]:
+            pbxs = pbxs.filter(customer=customer)
+        if state := self.cleaned_data["state"]:
+            pbxs = pbxs.filter(state=state)
+        return pbxs
+
+    @property
+    def is_narrow(self) -> bool:
+        return any(self.data.get(name) for name in self.fields)
+
+    @property
+    def query(self) -> str:
+        """For the links to other pages of the list."""
+        return urlencode({name: self.data[name] for name in self.fields if self.data.get(name)})
+
+
+class PinForm(forms.Form):
+    fingerprint = InputField(cleaned_by=clean_fingerprint, max_length=200)
+
+
+class DeleteForm(forms.Form):
+    name = forms.CharField(max_length=200, label="Name of the PBX", widget=forms.TextInput({"autocomplete": "off"}))
+
+    def __init__(self, data: Mapping[str, Any] | None, *, pbx: Pbx) -> None:
+        super().__init__(data)
+        self.pbx = pbx
+
+    def clean_name(self) -> str:
+        if tidy(self.cleaned_data["name"]) != self.pbx.name:
+            raise ValidationError(f"Type {self.pbx.name} to delete it. Nothing was deleted.")
+        return self.pbx.name

@@ -1,0 +1,59 @@
+"""What people type about a PBX, brought into the form in which it is kept. Raises ValidationError otherwise."""
+
+import re
+from ipaddress import ip_address
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from django.core.exceptions import ValidationError
+
+HOST_HELP = "Enter a host name such as pbx.example.com, or an IP address: without https://, port or path."
+LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+NAME = re.compile(rf"{LABEL}(?:\.{LABEL})*")
+NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+PORT_HELP = "Enter a whole number from 1 to 65535."
+
+
+def clean_host(text: str) -> str:
+    """A name of letters, digits and hyphens in lower case, or an address as `ipaddress` writes it.
+
+    A name that ends in a number is neither: resolvers read 2852039166, 0xa9fea9fe and 0251.0376.1 as addresses.
+    """
+    host = text.strip().lower()
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    try:
+        address = ip_address(bare)
+    except ValueError:
+        address = None
+    if address is not None and "%" not in bare:
+        return str(address)
+    if len(host) > 253 or not NAME.fullmatch(host) or NUMBER.fullmatch(host.rpartition(".")[2]):
+        raise ValidationError(HOST_HELP)
+    return host
+
+
+def clean_port(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
+        raise ValidationError(PORT_HELP)
+    return int(text)
+
+
+def clean_fingerprint(text: str) -> str:
+    """64 lower-case hex digits, from the usual ways to write them: with colons, blanks or capitals."""
+    digits = re.sub(r"[:\s]", "", text).lower()
+    if digits and not re.fullmatch(r"[0-9a-f]{64}", digits):
+        raise ValidationError("A SHA-256 fingerprint has 64 hex digits, with or without colons between them.")
+    return digits
+
+
+def clean_ca(text: str) -> str:
+    """The certificates in a PEM text, and nothing of what stands between them."""
+    if not text.strip():
+        return ""
+    try:
+        certificates = x509.load_pem_x509_certificates(text.encode())
+        return "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in certificates)
+    except ValueError:
+        raise ValidationError(
+            "This is not a certificate. Paste it in PEM form, from BEGIN CERTIFICATE to END CERTIFICATE."
+        ) from None

@@ -1,0 +1,31 @@
+"""Words and figures of the PBX pages."""
+
+from django import template
+
+from pbxadmin.fleet.forms import PROFILES, TRUST
+from pbxadmin.fleet.models import Pbx
+
+register = template.Library()
+
+
+@register.filter
+def trusted_by(pbx: Pbx) -> str:
+    return dict(TRUST)[pbx.trust]
+
+
+@register.filter
+def tls_profile(pbx: Pbx) -> str:
+    return dict(PROFILES)[pbx.tls_profile]
+
+
+@register.filter
+def took(seconds: float) -> str:
+    """ "12 ms", from a second on "1.3 s"."""
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+@register.filter
+def fingerprint(digits: str) -> str:
+    """A SHA-256 as people compare it: pairs with colons, in four groups of eight."""
+    pairs = [digits[at : at + 2].upper() for at in range(0, len(digits), 2)]
+    return " ".join(":".join(pairs[at : at + 8]) for at in range(0, len(pairs), 8))

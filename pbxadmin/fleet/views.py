@@ -1,0 +1,127 @@
+"""Pages of PBX records: list, one, add and edit, test and pin, disable and delete."""
+
+from functools import partial
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from pbxadmin.access.permissions import can_anywhere, require, require_anywhere
+from pbxadmin.access.roles import Action
+from pbxadmin.web.htmx import go, render_either
+from pbxadmin.web.pages import keyset
+
+from . import services
+from .forms import DeleteForm, PbxFilter, PbxForm, PinForm
+from .models import Pbx
+from .probe import connection_test
+
+PAGE_SIZE = 50
+
+
+def visible_pbx(request: HttpRequest, pk: int) -> Pbx:
+    return get_object_or_404(Pbx.objects.visible_to(request.user).select_related("customer"), pk=pk)
+
+
+def managed_pbx(request: HttpRequest, pk: int) -> Pbx:
+    pbx = visible_pbx(request, pk)
+    require(request.user, Action.MANAGE_PBXS, pbx.customer)
+    return pbx
+
+
+def to_page(request: HttpRequest, pbx: Pbx) -> HttpResponse:
+    return go(request, reverse("fleet:pbx-page", args=[pbx.pk]))
+
+
+@login_required
+@require_GET
+def pbx_list(request: HttpRequest) -> HttpResponse:
+    wanted = PbxFilter(request.GET, user=request.user)
+    found = wanted.found(Pbx.objects.visible_to(request.user)).select_related("customer")
+    page = keyset(found, ("name", "id"), request.GET.get("cursor", ""), PAGE_SIZE)
+    context = {
+        "wanted": wanted,
+        "page": page,
+        "has_pbxs": bool(page.rows) or Pbx.objects.visible_to(request.user).exists(),
+        "may_add": can_anywhere(request.user, Action.MANAGE_PBXS),
+    }
+    return render_either(request, "fleet/pbx_list.html", "fleet/_pbx_table.html", context)
+
+
+@login_required
+@require_GET
+def pbx_page(request: HttpRequest, pk: int) -> HttpResponse:
+    return render(request, "fleet/pbx_page.html", {"pbx": visible_pbx(request, pk)})
+
+
+@login_required
+def pbx_add(request: HttpRequest) -> HttpResponse:
+    require_anywhere(request.user, Action.MANAGE_PBXS)
+    data, customer = request.POST if request.method == "POST" else None, request.GET.get("customer", "")
+    form = PbxForm(data, user=request.user, customer=customer)
+    if pbx := form.saved(services.pbx_create):
+        return to_page(request, pbx)
+    return show_form(request, form)
+
+
+@login_required
+def pbx_edit(request: HttpRequest, pk: int) -> HttpResponse:
+    pbx = managed_pbx(request, pk)
+    form = PbxForm(request.POST if request.method == "POST" else None, user=request.user, pbx=pbx)
+    changed = form.saved(partial(services.pbx_edit, pbx=pbx))
+    if changed is None:
+        return show_form(request, form)
+    if not changed:
+        messages.info(request, "Nothing was changed.")
+    return to_page(request, pbx)
+
+
+def show_form(request: HttpRequest, form: PbxForm) -> HttpResponse:
+    context = {"form": form, "pbx": form.pbx}
+    status = 422 if form.errors else 200
+    return render_either(request, "fleet/pbx_edit.html", "fleet/_pbx_form.html", context, status=status)
+
+
+@login_required
+@require_POST
+def pbx_test(request: HttpRequest, pk: int) -> HttpResponse:
+    """Test the connection now and show what each step found; the page is the answer to the POST."""
+    pbx = managed_pbx(request, pk)
+    test = connection_test(pbx, f"{request.user} is testing the connection")
+    return render(request, "fleet/pbx_test.html", {"pbx": pbx, "test": test})
+
+
+@login_required
+@require_POST
+def pbx_pin(request: HttpRequest, pk: int) -> HttpResponse:
+    """Trust the certificate that the test showed, from now on and no other."""
+    pbx = managed_pbx(request, pk)
+    form = PinForm(request.POST)
+    if not form.is_valid():
+        return HttpResponseBadRequest("This is not a fingerprint.")
+    services.pbx_pin(pbx=pbx, fingerprint=form.cleaned_data["fingerprint"])
+    messages.success(request, f"The certificate is pinned. {pbx.name} is trusted by it alone.")
+    return to_page(request, pbx)
+
+
+@login_required
+@require_POST
+def pbx_switch(request: HttpRequest, pk: int, enabled: bool) -> HttpResponse:
+    pbx = managed_pbx(request, pk)
+    services.pbx_switch(pbx=pbx, enabled=enabled)
+    return to_page(request, pbx)
+
+
+@login_required
+def pbx_delete(request: HttpRequest, pk: int) -> HttpResponse:
+    pbx = managed_pbx(request, pk)
+    form = DeleteForm(request.POST if request.method == "POST" else None, pbx=pbx)
+    if not form.is_valid():
+        context = {"form": form, "pbx": pbx}
+        return render(request, "fleet/pbx_delete.html", context, status=422 if form.errors else 200)
+    services.pbx_delete(pbx=pbx)
+    messages.success(request, f"{pbx.name} is deleted. Its changes and events stay readable.")
+    return go(request, reverse("fleet:pbx-list"))
