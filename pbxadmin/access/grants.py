@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING, TypeAlias
 
+from django.contrib.auth.models import AnonymousUser
+
 from .roles import ROLES, Action
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AnonymousUser
-
     from .models import User
 
     AnyUser: TypeAlias = User | AnonymousUser
@@ -23,13 +23,12 @@ def customer_ids(user: "AnyUser", action: Action = Action.SEE) -> frozenset[int]
 
 
 def grants(user: "AnyUser") -> list[Grant]:
-    if not user.is_active or user.is_anonymous:
+    if isinstance(user, AnonymousUser) or not user.is_active:
         return []
-    if "_grants" not in user.__dict__:
-        user.__dict__["_grants"] = list(user.memberships.current().values_list("customer_id", "role"))
-    kept: list[Grant] = user.__dict__["_grants"]
-    return kept
+    if user.grants is None:
+        user.grants = list(user.memberships.current().values_list("customer_id", "role"))
+    return user.grants
 
 
-def forget_grants(user: "AnyUser") -> None:
-    user.__dict__.pop("_grants", None)
+def forget_grants(user: "User") -> None:
+    user.grants = None

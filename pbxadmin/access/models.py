@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from .grants import customer_ids
+from .grants import Grant, customer_ids
 from .names import FoldedField, NameField, fold
 from .roles import WITH_ARCHIVED, Action, Role
 
@@ -28,6 +28,8 @@ class User(AbstractUser):
     folded = FoldedField(source="username", error_messages={"unique": "This user name is taken."})
 
     objects: ClassVar[PeopleManager] = PeopleManager()
+
+    grants: list[Grant] | None = None  # filled by grants.py, which alone reads it
 
     @property
     def display_name(self) -> str:
