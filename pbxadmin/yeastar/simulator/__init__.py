@@ -1,0 +1,30 @@
+"""A fleet of simulated S-Series PBXs on 127.0.0.1, for the demo and the tests: they keep IVRs and misbehave on request.
+
+    with Fleet(2) as fleet:
+        pbx = fleet.pbxs[0]
+        pbx.misbehave(Fault.CLOSE, call="ivr/update", stores=NOTHING)
+        ...
+        assert pbx.calls() == ["login", "ivr/update"]
+
+It uses nothing else of ours. Its table of wire names and rules (device.py) is its own, so that a typo in fields.py
+shows.
+"""
+
+from .device import V1_0, V1_1, V2_0
+from .faults import ALWAYS, AS_ASKED, NOTHING, Fault, instead, only
+from .fleet import Fleet
+from .pbx import SimulatedPbx
+
+__all__ = [
+    "ALWAYS",
+    "AS_ASKED",
+    "NOTHING",
+    "V1_0",
+    "V1_1",
+    "V2_0",
+    "Fault",
+    "Fleet",
+    "SimulatedPbx",
+    "instead",
+    "only",
+]

@@ -1,0 +1,211 @@
+"""What an S-Series PBX does with a request, after the vendor's guides for API v1.0.0, v1.1.0 and v2.0.0."""
+
+import json
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import md5
+from typing import Any
+
+V1_0, V1_1, V2_0 = "v1.0.0", "v1.1.0", "v2.0.0"
+
+Fields = dict[str, str]
+Answer = dict[str, Any]
+
+SECONDS = re.compile("[1-9]|10")
+SWITCH = re.compile("on|off", re.IGNORECASE)
+# What ivr/update takes, by its name on the wire.
+RULES = {
+    "ivrnumber": re.compile("[0-9]{1,7}"),
+    "ivrname": re.compile(r"[^\s!$()/#;,\[\]\"=<>&'`^%@{}|\\]{1,31}"),
+    "promptrepeat": re.compile("[1-5]"),
+    "responsetimeout": SECONDS,
+    "digittimeout": SECONDS,
+    "dialext": SWITCH,
+    "dialtocheckvoicemail": SWITCH,
+    "dialoutboundroutes": SWITCH,
+}
+READ_ONLY = {V1_0: {"dialoutboundroutes"}, V1_1: {"dialoutboundroutes"}, V2_0: {"ivrnumber"}}
+WRONG_LOGINS_ALLOWED = 5
+
+
+class Refusal(Exception):
+    def __init__(self, errno: str) -> None:
+        super().__init__(errno)
+        self.errno = errno
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One call. stores: what an update keeps of what was asked, which is how a PBX lies."""
+
+    version: str
+    token: str
+    fields: Mapping[str, Any]
+    stores: Callable[[Fields], Fields]
+
+    @property
+    def identity(self) -> str:
+        return str(self.fields.get("number" if self.version == V2_0 else "ivrid") or "")
+
+
+class Device:
+    """One PBX. Attributes may be changed at any time; the next request sees them.
+
+    ivrs: by number, with the names of the wire. extensions: numbers that no IVR may take.
+    versions: of the API that answer. leaves_out: fields that ivr/query does not report.
+    """
+
+    def __init__(self, name: str = "PBX", ivrs: Mapping[str, Fields] | None = None) -> None:
+        self.name = name
+        self.ivrs = {number: dict(ivr) for number, ivr in (ivrs or {}).items()}
+        self.username = "api"
+        self.password = ""
+        self.serial = "369300000000"
+        self.model = "Yeastar S100"
+        self.firmware = "30.10.0.67"
+        self.extensions = {"1000", "1001", "1002"}
+        self.versions = {V1_0, V1_1}
+        self.leaves_out: set[str] = set()
+        self.token_life_s = 1800.0
+        self.lockout_s = 600.0
+        self.tokens: dict[str, float] = {}
+        self.wrong_logins = 0
+        self.locked_until = 0.0
+        self.on_change: Callable[[], None] = lambda: None
+
+    def answer(
+        self, version: str, call: str, token: str, body: bytes, stores: Callable[[Fields], Fields] = dict
+    ) -> Answer:
+        try:
+            if version not in self.versions or call not in CALLS:
+                raise Refusal("10003")
+            asked = Asked(version, token, parse(body), stores)
+            if call != "login":
+                self.check_token(token)
+            return {"status": "Success"} | CALLS[call](self, asked)
+        except Refusal as refusal:
+            return {"status": "Failed", "errno": refusal.errno}
+
+    def login(self, asked: Asked) -> Answer:
+        if time.monotonic() < self.locked_until:
+            raise Refusal("20002")
+        digest = md5(self.password.encode(), usedforsecurity=False).hexdigest()
+        if (asked.fields.get("username"), asked.fields.get("password")) != (self.username, digest):
+            self.count_wrong_login()
+            raise Refusal("20003")
+        if asked.version != V2_0 and not is_port(asked.fields.get("port")):
+            raise Refusal("20008")
+        self.wrong_logins = 0
+        token = secrets.token_hex(16)
+        self.tokens[token] = time.monotonic() + self.token_life_s
+        return {"token": token} | ({"transport": "TCP"} if asked.version == V2_0 else {})
+
+    def count_wrong_login(self) -> None:
+        self.wrong_logins += 1
+        if self.wrong_logins == WRONG_LOGINS_ALLOWED:
+            self.wrong_logins = 0
+            self.locked_until = time.monotonic() + self.lockout_s
+
+    def check_token(self, token: str) -> None:
+        if not token:
+            raise Refusal("20005")
+        if token not in self.tokens:
+            raise Refusal("20004")
+        if time.monotonic() >= self.tokens[token]:
+            raise Refusal("20006")
+
+    def expire_tokens(self) -> None:
+        self.tokens = dict.fromkeys(self.tokens, 0.0)
+
+    def heartbeat(self, asked: Asked) -> Answer:
+        if not asked.fields.get("ipaddr"):
+            raise Refusal("20011")
+        self.tokens[asked.token] = time.monotonic() + self.token_life_s
+        return {}
+
+    def logout(self, asked: Asked) -> Answer:
+        del self.tokens[asked.token]
+        return {}
+
+    def apply(self, asked: Asked) -> Answer:
+        return {}
+
+    def device_info(self, asked: Asked) -> Answer:
+        return {
+            "deviceinfo": {
+                "devicename": self.model,
+                "sn": self.serial,
+                "hardwarever": "V1.30 0000-0000",
+                "firmwarever": self.firmware,
+                "systemtime": time.strftime("%Y-%m-%d %H:%M:%S UTC+0", time.gmtime()),
+                "uptime": "03:25:04",
+                "extensionstatus": f"{len(self.extensions)}/100",
+            }
+        }
+
+    def ivr_query(self, asked: Asked) -> Answer:
+        if asked.version == V2_0 and not asked.identity:
+            raise Refusal("10004")
+        numbers = sorted(self.ivrs) if asked.identity in ("", "all") else asked.identity.split(",")
+        if any(number not in self.ivrs for number in numbers):
+            raise Refusal("10012")
+        return {"ivr": [self.reported(number, asked.version) for number in numbers]}
+
+    def reported(self, number: str, version: str) -> Fields:
+        ivr = {key: value for key, value in self.ivrs[number].items() if key not in self.leaves_out}
+        if version == V2_0:
+            dropped = ("ivrnumber", "selectedrouters")
+            ivr = {"number": number} | {key: value for key, value in ivr.items() if key not in dropped}
+        return ivr
+
+    def ivr_update(self, asked: Asked) -> Answer:
+        if not asked.identity:
+            raise Refusal("10004")
+        if asked.identity not in self.ivrs:
+            raise Refusal("10012")
+        writable = RULES.keys() - READ_ONLY[asked.version]
+        wanted = {key: str(value) for key, value in asked.fields.items() if key in writable}
+        number = wanted.get("ivrnumber", asked.identity)
+        is_taken = number != asked.identity and (number in self.ivrs or number in self.extensions)
+        if is_taken or not all(RULES[key].fullmatch(value) for key, value in wanted.items()):
+            raise Refusal("10018")
+        self.edit(asked.identity, **asked.stores({key: canonical(key, value) for key, value in wanted.items()}))
+        return {}
+
+    def edit(self, number: str, **fields: str) -> None:
+        """Change an IVR as somebody on the PBX's own pages would: without these rules. `ivrnumber` renumbers it."""
+        if fields:
+            ivr = self.ivrs.pop(number) | fields
+            self.ivrs[ivr["ivrnumber"]] = ivr
+            self.on_change()
+
+
+CALLS: dict[str, Callable[[Device, Asked], Answer]] = {
+    "login": Device.login,
+    "heartbeat": Device.heartbeat,
+    "logout": Device.logout,
+    "deviceinfo/query": Device.device_info,
+    "ivr/query": Device.ivr_query,
+    "ivr/update": Device.ivr_update,
+    "apply": Device.apply,
+}
+
+
+def canonical(key: str, value: str) -> str:
+    return value.lower() if RULES[key] is SWITCH else value
+
+
+def is_port(value: Any) -> bool:
+    return re.fullmatch("[0-9]{1,5}", str(value)) is not None and 0 < int(value) < 65536
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """The fields of a call; none for an empty body."""
+    try:
+        asked = json.loads(body) if body.strip() else {}
+    except (ValueError, RecursionError):
+        raise Refusal("20000") from None
+    return asked if isinstance(asked, dict) else {}

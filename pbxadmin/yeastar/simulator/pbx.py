@@ -1,0 +1,246 @@
+"""A device that listens on a port of 127.0.0.1 and counts what reaches it."""
+
+import asyncio
+import json
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+from .device import Device, Fields
+from .faults import AS_ASKED, ON_ACCEPT, Fault, Misbehaviour, Stores, as_json, due, http, page, pieces
+
+HOST = "127.0.0.1"
+LONGEST_S = 90.0
+HEAD_LIMIT = 65536
+BODY_LIMIT = 1_048_576
+
+
+class Received(NamedTuple):
+    call: str
+    body: Any
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    target: str
+    body: bytes
+
+    @property
+    def token(self) -> str:
+        return parse_qs(urlsplit(self.target).query).get("token", [""])[0]
+
+    @property
+    def place(self) -> tuple[str, str] | None:
+        """Version and call; None for anything that is not below /api/."""
+        top, _, rest = urlsplit(self.target).path.removeprefix("/").partition("/")
+        version, _, call = rest.partition("/")
+        return (version, call) if top == "api" and call else None
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Both sides of a TLS server: the certificate of the PBX, and a stranger's."""
+
+    own: ssl.SSLContext
+    other: ssl.SSLContext
+
+
+class SimulatedPbx(Device):
+    """One PBX of a fleet. What it counts:
+
+    received: each call that could be read, in order, with its body. connections: all that were accepted.
+    bytes_received: of HTTP, after TLS. max_in_flight: the most calls that were being worked on at one time.
+
+    latency_s: think time of each call. one_at_a_time: answers 20010 to a call that comes during another.
+    """
+
+    def __init__(self, name: str = "PBX", ivrs: Mapping[str, Fields] | None = None) -> None:
+        super().__init__(name, ivrs)
+        self.scheme = "https"
+        self.port = 0
+        self.fingerprint = ""
+        self.latency_s = 0.0
+        self.one_at_a_time = False
+        self.received: list[Received] = []
+        self.connections = 0
+        self.bytes_received = 0
+        self.in_flight = 0
+        self.max_in_flight = 0
+        self.orders: list[Misbehaviour] = []
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.listener: socket.socket | None = None
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://{HOST}:{self.port}"
+
+    def calls(self) -> list[str]:
+        return [received.call for received in self.received]
+
+    def count(self, call: str) -> int:
+        return Counter(self.calls())[call]
+
+    def misbehave(
+        self,
+        fault: Fault = Fault.NONE,
+        *,
+        call: str | None = None,
+        times: int = 1,
+        after: int = 0,
+        stores: Stores = AS_ASKED,
+        errno: str = "30001",
+        payload: Any = None,
+        before: Callable[[], None] = lambda: None,
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Misbehave at `times` matching calls, `after` so many good ones. The first order that is due holds.
+
+        call: such as "ivr/update"; None for any. Faults before the request is read count connections instead.
+        stores: what an update applies: AS_ASKED, NOTHING, only("ivrname"), instead(responsetimeout="10").
+        errno, payload: for Fault.ERRNO and Fault.PAYLOAD.
+        before, then: done just before and just after the call is carried out: somebody edits in between.
+        """
+        self.orders.append(Misbehaviour(fault, call, times, after, stores, errno, payload, before, then))
+
+    def behave(self) -> None:
+        self.orders.clear()
+
+    # Below runs in the fleet's loop.
+
+    def open(self, certificates: Certificates) -> None:
+        """Start to listen, on the port that this PBX had before if it is still free."""
+        self.listener = listener(self.port)
+        self.port = self.listener.getsockname()[1]
+        self.keep(self.accept(self.listener, certificates))
+
+    def close(self) -> None:
+        """Stop to listen, and drop what is going on; the port then refuses."""
+        for task in list(self.tasks):
+            task.cancel()
+        if self.listener:
+            self.listener.close()
+            self.listener = None
+
+    def keep(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def accept(self, listener: socket.socket, certificates: Certificates) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                link, _ = await loop.sock_accept(listener)
+            except OSError:  # out of file descriptors, for a moment
+                await asyncio.sleep(0.05)
+                continue
+            self.keep(self.connection(link, certificates))
+
+    async def connection(self, link: socket.socket, certificates: Certificates) -> None:
+        self.connections += 1
+        order = due(self.orders, None)
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            with suppress(OSError, EOFError, ValueError, asyncio.LimitOverrunError):
+                async with asyncio.timeout(LONGEST_S):
+                    if order.fault in ON_ACCEPT and order.fault is not Fault.OTHER_CERTIFICATE:
+                        await self.play_raw(link, order)
+                    else:
+                        stranger = order.fault is Fault.OTHER_CERTIFICATE
+                        await self.talk(link, certificates.other if stranger else certificates.own)
+        finally:
+            link.close()
+
+    async def play_raw(self, link: socket.socket, order: Misbehaviour) -> None:
+        loop = asyncio.get_running_loop()
+        for piece, pause_s in pieces(b"", "", order):
+            await loop.sock_sendall(link, piece)
+            await asyncio.sleep(pause_s)
+
+    async def talk(self, link: socket.socket, certificate: ssl.SSLContext) -> None:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(HEAD_LIMIT)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        tls = certificate if self.scheme == "https" else None
+        transport, _ = await loop.connect_accepted_socket(
+            lambda: protocol, link, ssl=tls, ssl_shutdown_timeout=1.0 if tls else None
+        )
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        try:
+            request = await self.read(reader)
+            await self.respond(request, writer)
+            writer.close()
+            await writer.wait_closed()
+        finally:
+            transport.abort()
+
+    async def read(self, reader: asyncio.StreamReader) -> Request:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            self.bytes_received += len(head)
+            lines = head.decode("latin-1").split("\r\n")
+            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+            body = await reader.readexactly(min(int(headers.get("content-length", "0")), BODY_LIMIT))
+            self.bytes_received += len(body)
+        except asyncio.IncompleteReadError as error:
+            self.bytes_received += len(error.partial)
+            raise
+        method, target, _ = lines[0].split(" ", 2)
+        return Request(method, target, body)
+
+    async def respond(self, request: Request, writer: asyncio.StreamWriter) -> None:
+        if request.place is None:
+            text = f"{self.name}, a simulated PBX. This is where its own pages would be."
+            writer.write(http(page(text), kind="text/html"))
+            return
+        version, call = request.place
+        self.received.append(Received(call, read_body(request.body)))
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
+        try:
+            order = due(self.orders, call)
+            await asyncio.sleep(self.latency_s)
+            answer = as_json(self.work(request, version, call, order))
+        finally:
+            self.in_flight -= 1
+        for piece, pause_s in pieces(answer, request.target, order):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(pause_s)
+
+    def work(self, request: Request, version: str, call: str, order: Misbehaviour) -> dict[str, Any]:
+        if request.method != "POST":
+            return {"status": "Failed", "errno": "20001"}
+        if self.one_at_a_time and self.in_flight > 1:
+            return {"status": "Failed", "errno": "20010"}
+        order.before()
+        answer = self.answer(version, call, request.token, request.body, order.stores)
+        order.then()
+        return answer
+
+
+def listener(port: int) -> socket.socket:
+    """A listening socket on this port, or on any free one for 0."""
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    found.setblocking(False)
+    try:
+        found.bind((HOST, port))
+    except OSError:
+        found.bind((HOST, 0))
+    found.listen(128)
+    return found
+
+
+def read_body(body: bytes) -> Any:
+    """For the tests to look at: the JSON, or the bytes when it is none."""
+    try:
+        return json.loads(body) if body else {}
+    except ValueError:
+        return body

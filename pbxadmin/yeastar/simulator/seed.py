@@ -1,0 +1,59 @@
+"""What the PBXs of a fleet hold at first: made from the position alone, so that every run has the same."""
+
+from .device import V2_0, Fields
+from .pbx import SimulatedPbx
+
+SITES = (
+    *("HQ", "Hamburg", "Leeds", "Porto", "Lyon", "Gdansk", "Turin", "Cork", "Ghent", "Malmo"),
+    *("Brno", "Graz", "Tartu", "Basel", "Delft", "Seville", "Patras", "Varna", "Oulu", "Zadar"),
+)
+MENUS = (
+    *("Main_Menu", "After_Hours", "Sales", "Support", "Welcome Guest"),  # a blank: somebody made it on the PBX
+    *("Billing", "Holidays", "Warehouse"),
+)
+PROMPTS = ("[Default]", "welcome-day", "closed-evening", "sales-greeting")
+MODELS = (("Yeastar S100", "30.10.0.67"), ("Yeastar S50", "30.10.0.59"), ("Yeastar S300", "30.11.0.11"))
+
+
+def seeded(position: int) -> SimulatedPbx:
+    pbx = SimulatedPbx(name(position), ivrs(position))
+    pbx.password = f"Simulated{1000 + position}"
+    pbx.serial = f"3693{position:08d}"
+    pbx.model, pbx.firmware = MODELS[position % len(MODELS)]
+    if position % 4 == 3:
+        pbx.firmware = "30.13.0.30"
+        pbx.versions.add(V2_0)
+    if position % 10 == 7:
+        pbx.leaves_out.add("dialtocheckvoicemail")
+    return pbx
+
+
+def name(position: int) -> str:
+    """Two of three PBXs are ACME's, the others BELL's."""
+    third, rest = divmod(position, 3)
+    prefix, ordinal = ("BELL", third) if rest == 2 else ("ACME", third * 2 + rest)
+    round_, site = divmod(ordinal, len(SITES))
+    return f"{prefix}-{SITES[site]}" + (f"-{round_ + 1}" if round_ else "")
+
+
+def ivrs(position: int) -> dict[str, Fields]:
+    menus = MENUS[: 5 + position % 4]
+    return {str(6500 + place): ivr(position, place, menu) for place, menu in enumerate(menus)}
+
+
+def ivr(position: int, place: int, menu: str) -> Fields:
+    turn = position * 3 + place
+    dials_out = place == 3 and position % 4 == 0
+    routes = {"selectedrouters": "Local_Out"} if dials_out else {}
+    return {
+        "ivrnumber": str(6500 + place),
+        "ivrname": menu,
+        "prompt": PROMPTS[turn % len(PROMPTS)],
+        "promptrepeat": str(1 + turn % 4),
+        "responsetimeout": str(3 + turn % 8),
+        "digittimeout": str(2 + turn % 5),
+        "dialext": "on" if turn % 3 == 0 else "off",
+        "dialoutboundroutes": "on" if dials_out else "off",
+        "dialtocheckvoicemail": "on" if turn % 5 == 0 else "off",
+        **routes,
+    }
