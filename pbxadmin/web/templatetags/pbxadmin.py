@@ -1,0 +1,122 @@
+"""Tags and filters for every template: icons, pills, fields, times, and text that is not ours."""
+
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from django import forms, template
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from heroicons.templatetags.heroicons import heroicon_outline
+
+from pbxadmin.web.words import OUTCOMES, PBX_STATES, Look
+
+register = template.Library()
+
+
+@register.simple_tag
+def icon(name: str) -> str:
+    return drawn(str(name))
+
+
+@cache
+def drawn(name: str) -> str:
+    return str_safe(heroicon_outline(name, size=20, **{"class": "ic", "aria-hidden": "true"}))
+
+
+def str_safe(markup: str) -> SafeString:
+    return format_html("{}", markup)
+
+
+@register.simple_tag
+def state_pill(state: str) -> str:
+    """Reachable is plain: only what needs a person is filled."""
+    return pill(PBX_STATES[state], plain=state in ("reachable", "never-checked"))
+
+
+@register.simple_tag
+def outcome_pill(outcome: str) -> str:
+    return pill(OUTCOMES[outcome], plain=outcome in ("verified", "planned"))
+
+
+@cache
+def pill(look: Look, *, plain: bool) -> SafeString:
+    kind = "pill plain" if plain else "pill"
+    return format_html('<span class="{}" data-tone="{}">{}{}</span>', kind, look.tone, drawn(look.icon), look.label)
+
+
+@register.filter
+def look(outcome: str) -> Look:
+    return OUTCOMES[outcome]
+
+
+@register.inclusion_tag("web/_field.html")
+def field_row(field: forms.BoundField) -> dict[str, Any]:
+    """A form field: label above, unit behind, hint below, error below that, all tied together for screen readers."""
+    described = [f"{field.id_for_label}-e"] if field.errors else []
+    described += [f"{field.id_for_label}-h"] if field.help_text else []
+    attrs = dict(field.field.widget.attrs)
+    attrs["class"] = f"input {attrs.get('class', '')}".strip()
+    attrs["aria-describedby"] = " ".join(described)
+    if field.errors:
+        attrs["aria-invalid"] = "true"
+        if next((name for name in field.form.fields if name in field.form.errors), None) == field.name:
+            attrs["autofocus"] = True
+    is_check = isinstance(field.field, forms.BooleanField)
+    if is_check:
+        attrs["class"] = ""
+    return {
+        "field": field,
+        "widget": field.as_widget(attrs={name: value for name, value in attrs.items() if value}),
+        "is_check": is_check,
+        "unit": getattr(field.field, "unit", ""),
+    }
+
+
+@register.filter
+def age(at: datetime | None) -> str:
+    """ "now", "2 min", "3 h", "4 d": short enough for a column."""
+    if at is None:
+        return "never"
+    minutes = int((timezone.now() - at).total_seconds()) // 60
+    if minutes < 1:
+        return "now"
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // (24 * 60)} d"
+
+
+@register.filter
+def clock(at: datetime | None) -> str:
+    """The time of day, with the day before it when that is not today; in full on hover. UTC."""
+    if at is None:
+        return ""
+    now = timezone.now()
+    shown = f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at.day} {at:%b %H:%M}"
+    shown = shown if at.year == now.year else f"{at:%Y-%m-%d %H:%M}"
+    return format_html(
+        '<time datetime="{}" title="{} UTC">{}</time>', f"{at:%Y-%m-%dT%H:%M:%SZ}", f"{at:%Y-%m-%d %H:%M:%S}", shown
+    )
+
+
+@register.filter
+def visible(text: Any) -> str:
+    """Text that is not ours, kept to itself, with characters that cannot be seen shown by their code."""
+    text = "" if text is None else str(text)
+    if text.isprintable():
+        return format_html("<bdi>{}</bdi>", text)
+    parts = ((marked(character),) for character in text)
+    return format_html("<bdi>{}</bdi>", format_html_join("", "{}", parts))
+
+
+def marked(character: str) -> str:
+    if character.isprintable():
+        return character
+    return format_html('<span class="odd" title="A character that cannot be seen">U+{}</span>', f"{ord(character):04X}")
+
+
+@register.filter
+def turns(count: int) -> range:
+    """1 to count, to draw as many of something."""
+    return range(1, count + 1)

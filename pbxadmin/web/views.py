@@ -1,0 +1,35 @@
+"""Pages for what went wrong, in the same look; HTMX gets a line for its place of problems."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+
+from .htmx import wants_fragment
+
+
+def problem(request: HttpRequest, status: int, heading: str, text: str) -> HttpResponse:
+    template = "web/_problem.html" if wants_fragment(request) else "web/problem.html"
+    return render(request, template, {"status": status, "heading": heading, "text": text}, status=status)
+
+
+def forbidden(request: HttpRequest, exception: Any = None) -> HttpResponse:
+    text = "Your role does not allow this. Ask a manager of this customer, or whoever runs PBX Admin."
+    return problem(request, 403, "Not allowed", text)
+
+
+def not_found(request: HttpRequest, exception: Any = None) -> HttpResponse:
+    return problem(request, 404, "Nothing here", "It does not exist, or it is not yours to see.")
+
+
+def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
+    text = "It did not come from this page, or its cookie is gone. Go back, load the page again, and send it once more."
+    return problem(request, 403, "The form was not accepted", text)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Needs neither database nor session: they may be what failed."""
+    text = "Something went wrong on our side. If you were changing an IVR, look at Changes before you try again."
+    template = "web/_problem.html" if wants_fragment(request) else "web/server_error.html"
+    return HttpResponse(render_to_string(template, {"heading": "Our fault", "text": text}), status=500)

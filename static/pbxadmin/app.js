@@ -1,0 +1,65 @@
+"use strict";
+// What HTMX cannot do. Everything works without this file.
+(() => {
+  const say = (text) => { document.getElementById("said").textContent = text; };
+
+  // "/" goes to the search, unless somebody is typing.
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest("input, select, textarea, [contenteditable]");
+    if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    (document.getElementById("filter-q") || document.getElementById("q")).focus();
+  });
+
+  // Theme: as the system, light, dark.
+  const themes = ["system", "light", "dark"];
+  const button = document.querySelector("[data-theme-button]");
+  const show = (theme) => {
+    if (theme === "system") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = theme;
+    button.setAttribute("aria-label", `Theme: ${theme === "system" ? "as the system" : theme}`);
+    button.title = button.getAttribute("aria-label");
+  };
+  if (button) {
+    button.hidden = false;
+    show(localStorage.getItem("theme") || "system");
+    button.addEventListener("click", () => {
+      const next = themes[(themes.indexOf(localStorage.getItem("theme") || "system") + 1) % themes.length];
+      if (next === "system") localStorage.removeItem("theme");
+      else localStorage.setItem("theme", next);
+      show(next);
+      say(button.title);
+    });
+  }
+
+  // Copy buttons exist only where they work.
+  const offer = (root) => root.querySelectorAll("[data-copy]").forEach((copy) => { copy.hidden = !navigator.clipboard; });
+  document.addEventListener("click", async (event) => {
+    const copy = event.target.closest("[data-copy]");
+    if (!copy) return;
+    await navigator.clipboard.writeText(document.querySelector(copy.dataset.copy).textContent);
+    const label = copy.lastChild;
+    const before = label.textContent;
+    label.textContent = "Copied";
+    say("Receipt copied");
+    setTimeout(() => { label.textContent = before; }, 2000);
+  });
+
+  // A form that sends something sends it once.
+  document.addEventListener("submit", (event) => {
+    if (event.target.method !== "post" || event.target.hasAttribute("hx-post")) return;
+    if (event.target.dataset.sent) event.preventDefault();
+    event.target.dataset.sent = "yes";
+  });
+  addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => { delete form.dataset.sent; }));
+
+  // After HTMX put something in: focus the first field in error, and say what came out.
+  document.addEventListener("htmx:afterSwap", (event) => {
+    offer(document);
+    const bad = event.target.parentElement?.querySelector("[aria-invalid=true]") || document.querySelector("#main [aria-invalid=true]");
+    if (bad) bad.focus();
+    const outcome = document.querySelector("[data-outcome] .outcome h2");
+    if (outcome) say(outcome.textContent);
+  });
+  offer(document);
+})();
