@@ -1,0 +1,91 @@
+"""What `manage.py demo` fills the database with. It can be run again: what is there is kept."""
+
+import json
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+
+from ivr.refresh import refresh_start
+from pbxadmin.access.models import Customer, User
+from pbxadmin.access.roles import Role
+from pbxadmin.access.services import customer_create, membership_grant
+from pbxadmin.audit.context import SYSTEM
+from pbxadmin.fleet.models import Pbx
+from pbxadmin.fleet.services import pbx_create, pbx_edit
+
+ACME, BELLWEATHER = "Acme Logistics", "Bellweather Clinics"
+# user name, first name, last name, role, customer (None: all)
+PEOPLE: Sequence[tuple[str, str, str, Role | None, str | None]] = (
+    ("admin", "Site", "Admin", None, None),
+    ("max", "Max", "Brandt", Role.MANAGER, None),
+    ("mara", "Mara", "Lindqvist", Role.HELPDESK, ACME),
+    ("vic", "Vic", "Osei", Role.VIEWER, ACME),
+    ("bea", "Bea", "Okafor", Role.HELPDESK, BELLWEATHER),
+    ("ada", "Ada", "Raman", Role.AUDITOR, None),
+)
+SITES = ("Leeds, Kirkstall Road", "Bristol, Temple Way", "Hull, Albert Dock", "York, Clifton Moor")
+
+
+@contextmanager
+def simulated_fleet(count: int) -> Iterator[list[dict[str, Any]]]:
+    """A fleet in a process of its own, which ends with the block or with us. What it says of each PBX."""
+    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "simulate", "--pbxs", str(count), "--json"]
+    command += ["--state", str(settings.DATA_DIR / "fleet.json"), "--until-eof"]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)  # noqa: S603
+    try:
+        assert child.stdout is not None  # noqa: S101  (asked for just above)
+        yield json.loads(child.stdout.readline() or "[]")
+    finally:
+        child.terminate()
+        child.wait(10)
+
+
+def fill(fleet: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Customers, people and PBX records for this fleet, and a first read of all. The sign-ins."""
+    customers = [customer_named(name) for name in (ACME, BELLWEATHER)]
+    passwords = kept_passwords()
+    for username, first, last, role, customer in PEOPLE:
+        user = person(username, first, last, passwords[username])
+        if role is not None:
+            membership_grant(user=user, role=role, customer=next((c for c in customers if c.name == customer), None))
+    pbxs = [keep_record(customers[position % 3 == 2], one, position) for position, one in enumerate(fleet)]
+    refresh_start(pbxs=pbxs, actor=SYSTEM)
+    return [(username, passwords[username]) for username, *_ in PEOPLE]
+
+
+def customer_named(name: str) -> Customer:
+    return Customer.objects.filter(name=name).first() or customer_create(name=name)
+
+
+def person(username: str, first: str, last: str, password: str) -> User:
+    user = User.objects.filter(username=username).first()
+    if user is None:
+        make = User.objects.create_superuser if username == "admin" else User.objects.create_user
+        user = make(username, password=password, first_name=first, last_name=last)
+    return user
+
+
+def kept_passwords() -> dict[str, str]:
+    """Made once and kept beside the keys, so that a second start prints the same."""
+    path = settings.DATA_DIR / "demo_sign_ins.json"
+    kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    passwords = {username: kept.get(username) or f"{username}-{secrets.token_hex(5)}" for username, *_ in PEOPLE}
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(passwords, indent=1))
+    return passwords
+
+
+def keep_record(customer: Customer, simulated: dict[str, Any], position: int) -> Pbx:
+    connection = {key: simulated[key] for key in ("scheme", "port", "username", "fingerprint")}
+    values = {"name": simulated["name"], "host": "127.0.0.1", "trust": "pin", **connection}
+    pbx = Pbx.objects.filter(name=simulated["name"]).select_related("customer").first()
+    if pbx is None:
+        values |= {"site": SITES[position % len(SITES)], "main_numbers": f"0113 496 {position:04}"}
+        return pbx_create(customer=customer, values=values, password=simulated["password"])
+    pbx_edit(pbx=pbx, values=values)
+    return pbx

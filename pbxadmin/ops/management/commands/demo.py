@@ -1,0 +1,44 @@
+import socket
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from pbxadmin.ops.demo import fill, simulated_fleet
+from pbxadmin.ops.server import Server, collect_static
+
+
+class Command(BaseCommand):
+    help = "Everything at once: a private data folder, people, a simulated fleet on HTTPS, the server. Ctrl-C stops it."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--pbxs", type=int, default=12, help="size of the fleet, 1 to 1000 (default: 12)")
+        parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not 1 <= options["pbxs"] <= 1000:
+            raise CommandError("--pbxs takes a number from 1 to 1000.")
+        check_free(options["host"], options["port"])
+        self.stdout.write("Preparing the database and the simulated fleet …")
+        call_command("migrate", verbosity=0)
+        collect_static()
+        with simulated_fleet(options["pbxs"]) as fleet:
+            sign_ins = fill(fleet)
+            address = f"http://localhost:{options['port']}"
+            lines = ["", f"PBX Admin: {address}", "", *(f"{user} / {password}" for user, password in sign_ins)]
+
+            def say() -> None:
+                self.stdout.write("\n".join([*lines, "", "Ctrl-C stops it."]))
+                self.stdout.flush()
+
+            Server(options["host"], options["port"], work=True, when_ready=say).run()
+
+
+def check_free(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            raise CommandError(f"Port {port} is in use. Choose another one: manage.py demo --port {port + 1}") from None

@@ -1,0 +1,43 @@
+import json
+import signal
+import sys
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from pbxadmin.yeastar.simulator import Fleet, SimulatedPbx
+
+
+class Command(BaseCommand):
+    help = "Runs a fleet of simulated PBXs on 127.0.0.1, one HTTPS port each. Stops on Ctrl-C or SIGTERM."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--pbxs", type=int, default=12)
+        parser.add_argument("--state", type=Path, help="file that keeps IVRs, ports and the certificate between runs")
+        parser.add_argument("--json", action="store_true", help="one line of JSON instead of a line per PBX")
+        parser.add_argument("--until-eof", action="store_true", help="stop when standard input ends, as with a parent")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        stopping = Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopping.set())
+        if options["until_eof"]:
+            Thread(target=lambda: (sys.stdin.read(), stopping.set()), daemon=True).start()
+        with Fleet(options["pbxs"], state_file=options["state"]) as fleet:
+            rows = [row(pbx) for pbx in fleet.pbxs]
+            self.stdout.write(json.dumps(rows) if options["json"] else "\n".join(line(row) for row in rows))
+            self.stdout.flush()
+            while not stopping.wait(3600):
+                pass
+
+
+def row(pbx: SimulatedPbx) -> dict[str, Any]:
+    return {key: getattr(pbx, key) for key in ("name", "scheme", "port", "username", "password", "fingerprint")}
+
+
+def line(row: dict[str, Any]) -> str:
+    address = f"{row['scheme']}://127.0.0.1:{row['port']}"
+    return f"{row['name']:<16} {address:<26} {row['username']} / {row['password']}  SHA-256 {row['fingerprint']}"

@@ -1,0 +1,19 @@
+import signal
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from pbxadmin.ops.workers import Workers
+
+
+class Command(BaseCommand):
+    help = "Runs background work: refreshes, and the tick that settles what was left open. Stops on Ctrl-C or SIGTERM."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        workers = Workers()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: workers.stopping.set())
+        workers.start()
+        self.stdout.write(f"Working with {workers.count} threads.")
+        workers.stopping.wait()
+        workers.stop()

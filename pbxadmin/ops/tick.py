@@ -1,0 +1,51 @@
+"""The tick: what has to happen by itself, every ten seconds, in one process at a time."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from threading import Event
+
+from django.db import close_old_connections
+from django.utils import timezone
+
+from ivr.changes import reconcile
+from ivr.refresh import refresh_rekick
+
+from .models import Turn
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 10
+LOOK_S = 2.0
+LATE_S = 60
+JOBS: tuple[Callable[[], int], ...] = (reconcile, refresh_rekick)
+
+
+def tick() -> bool:
+    """Do what is due, if it is our turn. A job that fails is logged and does not keep the others from running."""
+    now = timezone.now()
+    Turn.objects.get_or_create(name="tick", defaults={"due_at": now})
+    if not Turn.objects.filter(name="tick", due_at__lte=now).update(due_at=now + timedelta(seconds=EVERY_S)):
+        return False
+    for job in JOBS:
+        try:
+            job()
+        except Exception:
+            log.exception("tick: %s failed", job.__name__)
+    Turn.objects.filter(name="tick").update(done_at=timezone.now())
+    return True
+
+
+def ticks(stopping: Event) -> None:
+    """Tick until told to stop; a database that is away is waited for."""
+    while not stopping.is_set():
+        try:
+            close_old_connections()
+            tick()
+        except Exception:
+            log.exception("tick: no turn")
+        stopping.wait(LOOK_S)
+
+
+def last_tick() -> datetime | None:
+    return Turn.objects.filter(name="tick").values_list("done_at", flat=True).first()

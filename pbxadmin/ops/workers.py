@@ -1,0 +1,71 @@
+"""Background workers as threads: inside the server, or alone in `manage.py work`."""
+
+import logging
+import socket
+import time
+from threading import Event, Thread
+from typing import Any
+
+from django.conf import settings
+from django.db import close_old_connections, connections
+from django.utils.crypto import get_random_string
+from django_tasks_db.management.commands.db_worker import Worker
+
+from .tick import ticks
+
+log = logging.getLogger(__name__)
+
+INTERVAL_S = 0.5
+WAIT_S = 2.0
+STOP_S = 10.0
+
+
+class Workers:
+    """The threads that work and the one that ticks. Each is started anew when it dies, as with its connection."""
+
+    def __init__(self, count: int | None = None) -> None:
+        self.count = count or settings.WORK_THREADS
+        self.stopping = Event()
+        self.working: dict[int, Any] = {}
+        self.threads: list[Thread] = []
+
+    def start(self) -> None:
+        self.threads = [Thread(target=self.work, args=[place], daemon=True) for place in range(self.count)]
+        self.threads.append(Thread(target=ticks, args=[self.stopping], daemon=True))
+        for thread in self.threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Let what is running end, for a while. Whatever is cut off is kicked again: rows are truth, tasks are kicks."""
+        self.stopping.set()
+        for worker in self.working.values():
+            worker.running = False
+        until = time.monotonic() + STOP_S
+        for thread in self.threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def work(self, place: int) -> None:
+        while not self.stopping.is_set():
+            self.working[place] = worker = new_worker()
+            try:
+                close_old_connections()
+                worker.run()
+            except Exception:
+                log.exception("worker %s died and is started anew", place)
+                connections.close_all()
+            self.stopping.wait(WAIT_S)
+        connections.close_all()
+
+
+def new_worker() -> Any:
+    """A worker of the task package, without its signal handling: that belongs to a main thread."""
+    return Worker(
+        queue_names=["default"],
+        interval=INTERVAL_S,
+        batch=False,
+        backend_name="default",
+        startup_delay=False,
+        max_tasks=None,
+        worker_id=f"{socket.gethostname()[:40]}-{get_random_string(8)}",
+        excluded_queue_names=[],
+    )
