@@ -21,7 +21,7 @@ STOP_S = 10.0
 
 
 class Workers:
-    """The threads that work and the one that ticks. Each is started anew when it dies, as with its connection."""
+    """The threads that work and the one that ticks. One that dies is started anew."""
 
     def __init__(self, count: int | None = None) -> None:
         self.count = count or settings.WORK_THREADS
@@ -36,7 +36,7 @@ class Workers:
             thread.start()
 
     def stop(self) -> None:
-        """Let what is running end, for a while. Whatever is cut off is kicked again: rows are truth, tasks are kicks."""
+        """Let what is running end, for a while. What is cut off is kicked again: rows are truth, tasks are kicks."""
         self.stopping.set()
         for worker in self.working.values():
             worker.running = False

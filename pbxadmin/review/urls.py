@@ -1,4 +1,9 @@
-from django.urls import URLPattern
+from django.urls import path
+
+from . import views
 
 app_name = "review"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("audit/", views.event_list, name="event-list"),
+    path("audit/<int:pk>/", views.event_page, name="event-page"),
+]

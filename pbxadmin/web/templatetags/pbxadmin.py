@@ -88,6 +88,13 @@ def age(at: datetime | None) -> str:
 
 
 @register.filter
+def ago(at: datetime | None) -> str:
+    """The same in a sentence: "just now", "2 min ago", "never"."""
+    words = age(at)
+    return {"now": "just now", "never": "never"}.get(words, f"{words} ago")
+
+
+@register.filter
 def clock(at: datetime | None) -> str:
     """The time of day, with the day before it when that is not today; in full on hover. UTC."""
     if at is None:
@@ -120,3 +127,9 @@ def marked(character: str) -> str:
 def turns(count: int) -> range:
     """1 to count, to draw as many of something."""
     return range(1, count + 1)
+
+
+@register.simple_tag
+def event_outcome(outcome: str) -> str:
+    """The outcome of an event: a pill where it is one of a change, else the word."""
+    return outcome_pill(outcome) if outcome in OUTCOMES else visible(outcome)

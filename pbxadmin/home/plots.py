@@ -1,0 +1,38 @@
+"""The fleet as squares, one each, for an SVG without script or style. Beyond 200 PBXs a square stands for several."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+
+from pbxadmin.fleet.models import PbxState
+from pbxadmin.web.words import PBX_STATES
+
+COLUMNS, STEP, MOST = 20, 18, 200
+
+
+@dataclass(frozen=True)
+class Squares:
+    """cells: x, y, tone and whether it carries a mark as well as a colour."""
+
+    cells: list[tuple[int, int, str, bool]]
+    height: int
+    stands_for: int
+    words: str
+
+    @property
+    def width(self) -> int:
+        return COLUMNS * STEP
+
+
+def fleet_squares(by_state: Mapping[str, int]) -> Squares:
+    total = sum(by_state.values())
+    stands_for = max(1, ceil(total / MOST))
+    states = [state for state in PbxState.values for _ in range(ceil(by_state.get(state, 0) / stands_for))]
+    cells = [
+        (place % COLUMNS * STEP, place // COLUMNS * STEP, PBX_STATES[state].tone, state != PbxState.REACHABLE)
+        for place, state in enumerate(states)
+    ]
+    said = ", ".join(
+        f"{by_state[state]} {PBX_STATES[state].label.lower()}" for state in PbxState.values if by_state.get(state)
+    )
+    return Squares(cells, ceil(len(cells) / COLUMNS) * STEP, stands_for, f"{total} PBXs: {said}")

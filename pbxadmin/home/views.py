@@ -1,0 +1,56 @@
+"""The control room: what needs a person now, how the fleet is, what was changed last."""
+
+from datetime import timedelta
+from typing import cast
+
+from django.contrib.auth.decorators import login_required
+from django.db.models import Count, Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from ivr.models import Change, Ivr
+from pbxadmin.access.models import Customer, User
+from pbxadmin.access.permissions import can_anywhere
+from pbxadmin.access.roles import Action
+from pbxadmin.fleet.models import NEEDS_A_PERSON, Pbx, PbxState
+from pbxadmin.web.words import PBX_STATES
+
+from .plots import fleet_squares
+
+RECENT_DAYS = 7
+RECENT_CHANGES = 8
+MOST_TODO = 8
+FRESH = timedelta(minutes=15)
+NOT_VERIFIED = (Change.Status.UNKNOWN, Change.Status.NOT_AS_ASKED)
+
+
+@login_required
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    user = cast(User, request.user)
+    now = timezone.now()
+    pbxs = Pbx.objects.visible_to(user).filter(is_enabled=True)
+    changes = Change.objects.visible_to(user)
+    unsettled = changes.filter(status__in=NOT_VERIFIED, planned_at__gte=now - timedelta(days=RECENT_DAYS))
+    troubled = pbxs.filter(state__in=NEEDS_A_PERSON)
+    by_state = dict(pbxs.order_by().values_list("state").annotate(count=Count("pk")))
+    total = sum(by_state.values())
+    context = {
+        "troubled": list(troubled.select_related("customer").order_by("state_at")[: MOST_TODO + 1]),
+        "unsettled": list(unsettled[: MOST_TODO + 1]),
+        "needs": sum(by_state.get(state, 0) for state in NEEDS_A_PERSON),
+        "unsettled_count": unsettled.count(),
+        "total": total,
+        "fresh": pbxs.filter(read_at__gte=now - FRESH).count(),
+        "ivrs": Ivr.objects.visible_to(user).aggregate(all=Count("pk"), out=Count("pk", filter=Q(dial_outbound="on"))),
+        "customers": Customer.objects.visible_to(user).count(),
+        "recent": list(changes[:RECENT_CHANGES]),
+        "squares": fleet_squares(by_state),
+        "legend": [(PBX_STATES[state], by_state[state]) for state in PbxState.values if by_state.get(state)],
+        "may_add": can_anywhere(user, Action.MANAGE_PBXS),
+        "may_add_customer": user.is_superuser,
+        "now": now,
+    }
+    return render(request, "home/home.html" if total else "home/first_run.html", context)
