@@ -74,7 +74,7 @@ def change_plan(
             "wanted": dict(wanted),
             "reason": reason,
             "ticket": ticket,
-            "planned_by_id": actor.id,
+            "planned_by_id": actor.id or 0,
             "planned_by_name": actor.name,
         },
     )

@@ -113,7 +113,8 @@ class SealedField(models.TextField[Any, Any]):
     """Ciphertext of one secret, "" for none. Set by `seal`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{"blank": True, "default": "", "editable": False} | kwargs)
+        kept: dict[str, Any] = {"blank": True, "default": "", "editable": False}
+        super().__init__(*args, **kept | kwargs)
 
     def contribute_to_class(self, cls: type[models.Model], name: str, private_only: bool = False) -> None:
         super().contribute_to_class(cls, name, private_only)

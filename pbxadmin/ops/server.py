@@ -22,7 +22,7 @@ class Server(BaseApplication):
         self.bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.workers = Workers() if work else None
         self.when_ready = when_ready
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
 
     def load_config(self) -> None:
         options = {
@@ -38,8 +38,9 @@ class Server(BaseApplication):
             "post_worker_init": self.started,
             "worker_exit": self.stopped,
         }
+        config: Any = self.cfg
         for name, value in options.items():
-            self.cfg.set(name, value)
+            config.set(name, value)
 
     def load(self) -> Any:
         return get_wsgi_application()
@@ -56,7 +57,7 @@ class Server(BaseApplication):
 
     def run(self) -> None:
         connections.close_all()  # a connection shared by a fork would be two processes talking over each other
-        super().run()
+        super().run()  # type: ignore[no-untyped-call]
 
 
 def collect_static() -> None:

@@ -359,7 +359,7 @@ class PbxAdapter(HTTPAdapter):
 
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    ) -> Any:
         host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
         # urllib3 writes cert_reqs into the shared context: it must be what the context already says.
         return host, {**pool, "cert_reqs": self.context.verify_mode}
@@ -373,15 +373,21 @@ def pinned_pool(pin: str) -> type[Any]:
     return with_class(HTTPSConnectionPool, type("PinnedConnection", (TlsConnection,), {"pin": pin}))
 
 
+class NoRedirects(requests.Session):
+    """Sees no redirect in any answer: `requests` reads the whole body of one, even when told not to follow it."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
+
+
 class Transport:
     """POSTs JSON to one PBX. Each exchange is a connection of its own: the PBX's small server closes it anyway."""
 
     def __init__(self, endpoint: Endpoint, trust: Trust, *, exchange_s: float = EXCHANGE_S) -> None:
         self.endpoint = endpoint
         self.exchange_s = exchange_s
-        self.session = requests.Session()
+        self.session = NoRedirects()
         self.session.trust_env = False  # no proxy, CA bundle or netrc from the environment
-        self.session.max_redirects = 0
         self.session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self.session.adapters.clear()
         self.session.mount(f"{endpoint.scheme}://", self.adapter(trust))

@@ -155,7 +155,7 @@ def read_value(each: IvrField, value: Any) -> str | None:
         return "on" if value else "off"
     if not isinstance(value, str):
         value = str(value) if isinstance(value, int) else json.dumps(value, ensure_ascii=False)
-    text = value.strip() if each.kind in (Kind.COUNT, Kind.SWITCH, Kind.NUMBER) else value
+    text: str = value.strip() if each.kind in (Kind.COUNT, Kind.SWITCH, Kind.NUMBER) else value
     if each.kind is Kind.SWITCH:
         return text.lower() or None
     if each.kind is Kind.COUNT:

@@ -25,13 +25,18 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopping.set())
         if options["until_eof"]:
-            Thread(target=lambda: (sys.stdin.read(), stopping.set()), daemon=True).start()
+            Thread(target=stop_at_eof, args=[stopping], daemon=True).start()
         with Fleet(options["pbxs"], state_file=options["state"]) as fleet:
             rows = [row(pbx) for pbx in fleet.pbxs]
             self.stdout.write(json.dumps(rows) if options["json"] else "\n".join(line(row) for row in rows))
             self.stdout.flush()
             while not stopping.wait(3600):
                 pass
+
+
+def stop_at_eof(stopping: Event) -> None:
+    sys.stdin.read()
+    stopping.set()
 
 
 def row(pbx: SimulatedPbx) -> dict[str, Any]:
