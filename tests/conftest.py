@@ -1,1 +1,1 @@
-pytest_plugins = ["tests.audit_flush", "tests.pbx_http"]
+pytest_plugins = ["tests.audit_flush", "tests.pbx_http", "tests.simulated"]

@@ -1,0 +1,63 @@
+"""The simulated fleet for tests that need real TLS, and the client as the product builds it, with short deadlines."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from pbxadmin.yeastar.client import PbxClient, password_digest
+from pbxadmin.yeastar.fields import ApiVersion
+from pbxadmin.yeastar.simulator import Fleet, SimulatedPbx
+from pbxadmin.yeastar.transport import Endpoint, Secret, Transport, Trust, TrustMode
+
+EXCHANGE_S = 0.8
+
+
+def client_for(
+    pbx: SimulatedPbx,
+    *,
+    version: ApiVersion = ApiVersion.V1_0,
+    trust: Trust | None = None,
+    password: str | None = None,
+    token: Secret | None = None,
+    exchange_s: float = EXCHANGE_S,
+    **more: Any,
+) -> PbxClient:
+    """A client for a simulated PBX; by default it pins the right certificate and knows the right password."""
+    return PbxClient(
+        transport=Transport(
+            Endpoint(pbx.scheme, "127.0.0.1", pbx.port),
+            trust or Trust(TrustMode.PIN, pbx.fingerprint),
+            exchange_s=exchange_s,
+        ),
+        version=version,
+        username=pbx.username,
+        digest=Secret(password_digest(pbx.password if password is None else password)),
+        token=token,
+        **more,
+    )
+
+
+@pytest.fixture
+def make_fleet() -> Iterator[Callable[..., Fleet]]:
+    """Fleets of any size; they stop with the test."""
+    started: list[Fleet] = []
+
+    def make(count: int = 1, **options: Any) -> Fleet:
+        fleet = Fleet(count, **options).__enter__()
+        started.append(fleet)
+        return fleet
+
+    yield make
+    for fleet in started:
+        fleet.__exit__()
+
+
+@pytest.fixture
+def fleet(make_fleet: Callable[..., Fleet]) -> Fleet:
+    return make_fleet(3)
+
+
+@pytest.fixture
+def simulated_pbx(make_fleet: Callable[..., Fleet]) -> SimulatedPbx:
+    return make_fleet().pbxs[0]
