@@ -1,0 +1,64 @@
+"""A simulated fleet in a process of its own, so that its work is not counted as ours, which tells what reached it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pbxadmin.yeastar.simulator import Fleet
+
+ROOT = Path(__file__).resolve().parents[2]
+SHOWN = ("name", "scheme", "port", "username", "password", "fingerprint")
+
+
+class DistantFleet:
+    """pbxs: what a record of each PBX needs."""
+
+    def __init__(self, child: "subprocess.Popen[str]") -> None:
+        self.child = child
+        self.pbxs: list[dict[str, Any]] = self.read()
+
+    def read(self) -> list[dict[str, Any]]:
+        assert self.child.stdout is not None
+        return json.loads(self.child.stdout.readline() or "[]")
+
+    def counted(self) -> list[dict[str, Any]]:
+        """Of each PBX since the last time: its calls in order, and the most that were worked on at one time."""
+        assert self.child.stdin is not None
+        self.child.stdin.write("count\n")
+        self.child.stdin.flush()
+        return self.read()
+
+
+@contextmanager
+def distant_fleet(count: int, latency_s: float = 0.0) -> Iterator[DistantFleet]:
+    """PBXs that refuse a second call at a time (20010) and take so long for each."""
+    command = [sys.executable, "-m", "tests.bench.fleet", str(count), str(latency_s)]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    try:
+        yield DistantFleet(child)
+    finally:
+        child.communicate(timeout=30)  # it ends with its standard input
+
+
+def serve(count: int, latency_s: float) -> None:
+    with Fleet(count) as fleet:
+        for pbx in fleet.pbxs:
+            pbx.latency_s, pbx.one_at_a_time = latency_s, True
+        say([{key: getattr(pbx, key) for key in SHOWN} for pbx in fleet.pbxs])
+        for _ in sys.stdin:
+            say([{"calls": pbx.calls(), "max_in_flight": pbx.max_in_flight} for pbx in fleet.pbxs])
+            for pbx in fleet.pbxs:
+                pbx.received.clear()
+                pbx.max_in_flight = pbx.in_flight
+
+
+def say(rows: list[dict[str, Any]]) -> None:
+    print(json.dumps(rows), flush=True)
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]), float(sys.argv[2]))
