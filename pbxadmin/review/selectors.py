@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -73,7 +73,7 @@ class EventFilter:
         if self.since:
             events = events.filter(at__gte=datetime.combine(self.since, time.min, UTC))
         if self.until:
-            events = events.filter(at__lt=datetime.combine(self.until, time.min, UTC) + timedelta(days=1))
+            events = events.filter(at__lte=datetime.combine(self.until, time.max, UTC))
         for word in self.q.split()[:MOST_WORDS]:
             anywhere = Q()
             for column in WORD_COLUMNS:

@@ -63,9 +63,15 @@ def event_page(request: HttpRequest, pk: int) -> HttpResponse:
         "detail": sorted(event.data["detail"].items()),
         "others": others,
         "customer_exists": Customer.objects.filter(pk=event.customer_id).exists() if event.customer_id else False,
-        "text": json.dumps(event.data, indent=2, ensure_ascii=False, sort_keys=True),
+        "text": readable(event.data),
     }
     return render(request, "review/event_page.html", context)
+
+
+def readable(data: dict[str, Any]) -> str:
+    """JSON, indented; characters that cannot be seen are escaped as JSON does it."""
+    text = json.dumps(data, indent=2, ensure_ascii=False, sort_keys=True)
+    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
 
 
 def changed_fields(event: Event) -> list[dict[str, str]]:

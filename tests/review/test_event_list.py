@@ -1,0 +1,316 @@
+"""The log's list: who may look, what each may see, filters and pages."""
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+import time_machine
+
+from pbxadmin.access.services import membership_grant
+from pbxadmin.audit.context import Actor
+from pbxadmin.audit.log import record
+from pbxadmin.audit.models import Event
+from tests.factories import make_customer, make_user
+
+pytestmark = pytest.mark.django_db
+MARA, TOM = Actor(70, "Mara Lindqvist"), Actor(71, "Tom Reed")
+HQ, DEPOT = (501, "ACME-HQ"), (502, "ACME-DEPOT")
+
+
+@pytest.fixture
+def acme():
+    return make_customer("Acme Logistics")
+
+
+@pytest.fixture
+def bellweather():
+    return make_customer("Bellweather Clinics")
+
+
+@pytest.fixture
+def auditor(client):
+    client.force_login(make_user("auditor"))
+    return client
+
+
+def of(customer):
+    return (customer.pk, customer.name)
+
+
+def listed(client, query=""):
+    answer = client.get(f"/audit/?{query}")
+    assert answer.status_code == 200, query
+    return [int(pk) for pk in re.findall(r'data-event="(\d+)"', answer.content.decode())]
+
+
+def test_who_is_not_signed_in_is_led_to_sign_in(client):
+    answer = client.get("/audit/?q=acme")
+
+    assert (answer.status_code, answer["Location"]) == (302, "/accounts/login/?next=/audit/%3Fq%3Dacme")
+
+
+@pytest.mark.parametrize("role", ["viewer", "helpdesk", "manager"])
+@pytest.mark.parametrize("for_all", [True, False])
+def test_who_may_not_review_is_refused(client, acme, role, for_all):
+    event = record("pbx.edited", customer=of(acme), pbx=HQ)
+    client.force_login(make_user(role, None if for_all else acme))
+
+    for path in ("/audit/", f"/audit/{event.pk}/", "/audit/999999/"):
+        answer = client.get(path)
+        assert answer.status_code == 403, path
+        assert "ACME-HQ" not in answer.content.decode()
+
+
+def test_somebody_without_any_role_is_refused(client):
+    client.force_login(make_user())
+
+    assert client.get("/audit/").status_code == 403
+
+
+@pytest.mark.parametrize("method", ["post", "put", "delete"])
+def test_the_log_is_only_read(auditor, acme, method):
+    event = record("pbx.edited", customer=of(acme))
+
+    assert getattr(auditor, method)("/audit/").status_code == 405
+    assert getattr(auditor, method)(f"/audit/{event.pk}/").status_code == 405
+
+
+def test_an_auditor_of_one_customer_sees_its_events_and_no_others(client, acme, bellweather):
+    client.force_login(make_user("auditor", acme))
+    record("session.failed", detail={"user": "x"})
+    record("pbx.edited", customer=of(bellweather), pbx=(9, "BELL-HQ"))
+
+    shown = listed(client)
+
+    assert shown
+    assert shown == list(Event.objects.filter(customer_id=acme.pk).values_list("pk", flat=True))
+    page = client.get("/audit/").content.decode()
+    assert "BELL-HQ" not in page
+    assert "Bellweather" not in page
+
+
+def test_no_filter_reaches_past_the_right(client, acme, bellweather):
+    client.force_login(make_user("auditor", acme))
+    record("session.failed", outcome="refused")
+    record("pbx.edited", customer=of(bellweather), pbx=(9, "BELL-HQ"), actor=TOM, outcome="verified")
+
+    for query in (f"customer={bellweather.pk}", "pbx=9", "q=BELL-HQ", "actor=Tom", "action=session.failed"):
+        assert listed(client, query) == [], query
+
+
+def test_roles_for_two_customers_add_up_to_both_logs_but_not_the_installations(client, acme, bellweather):
+    user = make_user("auditor", acme)
+    membership_grant(user=user, role="viewer", customer=bellweather)
+    client.force_login(user)
+    first, second = (record("pbx.edited", customer=of(customer)).pk for customer in (acme, bellweather))
+
+    assert first in listed(client)
+    assert second not in listed(client)
+
+    membership_grant(user=user, role="auditor", customer=bellweather)
+
+    assert {first, second} <= set(listed(client))
+    assert not Event.objects.filter(pk__in=listed(client), chain="installation").exists()
+
+
+@pytest.mark.parametrize("who", ["auditor of all", "site admin"])
+def test_an_auditor_of_all_and_a_site_admin_see_everything(client, acme, bellweather, who):
+    client.force_login(make_user(is_superuser=True) if who == "site admin" else make_user("auditor"))
+    record("session.failed")
+    record("pbx.edited", customer=of(bellweather))
+
+    assert listed(client) == list(Event.objects.order_by("-id").values_list("pk", flat=True))
+    assert {event.chain for event in Event.objects.all()} >= {"installation", f"customer:{acme.pk}"}
+
+
+@pytest.fixture
+def four(acme, bellweather):
+    """Four events a day apart from 1 March 2026, at noon."""
+    made = []
+    for day, say in enumerate(
+        (
+            {"action": "pbx.edited", "customer": of(acme), "pbx": HQ, "actor": MARA},
+            {"action": "change.outcome", "customer": of(acme), "pbx": HQ, "actor": TOM, "outcome": "verified"},
+            {"action": "change.outcome", "customer": of(acme), "pbx": DEPOT, "actor": MARA, "outcome": "unknown"},
+            {"action": "pbx.tested", "customer": of(bellweather), "pbx": (9, "BELL-HQ"), "actor": TOM},
+        ),
+        1,
+    ):
+        ivr = ("6500", "Night_Menu") if say["action"] == "change.outcome" else None
+        with time_machine.travel(datetime(2026, 3, day, 12, tzinfo=UTC), tick=False):
+            made.append(record(**say, ivr=ivr).pk)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("query", "places"),
+    [
+        ("q=bell-hq", [3]),
+        ("q=night+mara", [2]),
+        ("q=6500", [2, 1]),
+        ("q=acme-depot+tom", []),
+        ("q=LOGISTICS+reed", [1]),
+        ("q=%25", []),
+        ("pbx=501", [1, 0]),
+        ("pbx=501&action=pbx.edited", [0]),
+        ("actor=tom", [3, 1]),
+        ("action=change.outcome", [2, 1]),
+        ("outcome=unknown", [2]),
+        ("outcome=verif", []),
+        ("from=2026-03-03&to=2026-03-31", [3, 2]),
+        ("to=2026-03-02", [1, 0]),
+        ("from=2026-03-02&to=2026-03-02", [1]),
+        ("from=2026-03-03&to=2026-03-02", []),
+        ("actor=tom&from=2026-03-01&to=2026-03-03", [1]),
+    ],
+)
+def test_filters_narrow_and_combine(auditor, four, query, places):
+    shown = [pk for pk in listed(auditor, query) if pk in four]
+
+    assert shown == [four[place] for place in places]
+
+
+def test_a_customer_is_chosen_by_its_id(auditor, four, bellweather):
+    shown = listed(auditor, f"customer={bellweather.pk}")
+
+    assert shown == list(Event.objects.filter(customer_id=bellweather.pk).values_list("pk", flat=True))
+    assert four[3] in shown
+
+
+def test_a_day_runs_from_midnight_to_midnight_utc(auditor):
+    times = ("2026-03-01T23:59:59.999999", "2026-03-02T00:00:00", "2026-03-02T23:59:59.999999", "2026-03-03T00:00:00")
+    made = []
+    for at in times:
+        with time_machine.travel(datetime.fromisoformat(f"{at}+00:00"), tick=False):
+            made.append(record("session.failed").pk)
+
+    assert listed(auditor, "from=2026-03-02&to=2026-03-02") == [made[2], made[1]]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "customer=x",
+        "customer=-1",
+        "customer=99999999999999999999",
+        "customer=%D9%A1",
+        "pbx=1.5",
+        "pbx='%20OR%201=1",
+        "action=pbx.painted",
+        "from=yesterday",
+        "from=2026-02-30",
+        "to=31.12.2026",
+        "to=9999-12-31",
+        "from=0001-01-01",
+        "q=%00",
+        "actor=%00",
+        "outcome=%00",
+        "cursor=@@@",
+        "cursor=%C3%A9",
+        "cursor=" + "W" * 3900,
+        "nonsense=1",
+    ],
+)
+def test_values_that_make_no_sense_count_as_absent(auditor, four, query):
+    assert listed(auditor, query) == listed(auditor)
+
+
+def test_a_text_of_any_length_is_a_search(auditor, four):
+    assert listed(auditor, "q=" + "mara+" * 700) == listed(auditor, "q=mara")
+    assert listed(auditor, "q=" + "x" * 3000) == []
+
+
+def test_what_was_chosen_stands_in_the_form_and_in_the_links_of_the_pager(auditor, four, monkeypatch):
+    monkeypatch.setattr("pbxadmin.review.views.PAGE_SIZE", 1)
+
+    page = auditor.get("/audit/?q=acme+%26co%22&action=change.outcome&from=2026-03-02&pbx=501").content.decode()
+    assert 'value="acme &amp;co&quot;"' in page
+    assert '<option value="change.outcome" selected>' in page
+    assert 'name="from" value="2026-03-02"' in page
+    assert '<input type="hidden" name="pbx" value="501">' in page
+    assert "No event matches" in page
+
+    pager = auditor.get("/audit/?action=change.outcome&from=2026-03-02").content.decode()
+    assert re.search(r'href="\?action=change\.outcome&amp;from=2026-03-02&amp;cursor=[\w-]+" rel="next"', pager)
+
+
+def test_pages_follow_each_other_both_ways(auditor, acme, monkeypatch):
+    monkeypatch.setattr("pbxadmin.review.views.PAGE_SIZE", 3)
+    made = [record("pbx.edited", customer=of(acme), pbx=HQ).pk for _ in range(8)]
+
+    pages, cursor = [], ""
+    while True:
+        page = auditor.get(f"/audit/?pbx=501&cursor={cursor}").context["page"]
+        pages.append([event.pk for event in page.rows])
+        if not page.next_cursor:
+            break
+        cursor = page.next_cursor
+    back = []
+    while page.previous_cursor:
+        page = auditor.get(f"/audit/?pbx=501&cursor={page.previous_cursor}").context["page"]
+        back.insert(0, [event.pk for event in page.rows])
+
+    newest_first = made[::-1]
+    assert pages == [newest_first[:3], newest_first[3:6], newest_first[6:]]
+    assert back == pages[:-1]
+
+
+def test_an_event_that_comes_in_meanwhile_moves_no_page(auditor, acme, monkeypatch):
+    monkeypatch.setattr("pbxadmin.review.views.PAGE_SIZE", 2)
+    made = [record("pbx.edited", customer=of(acme), pbx=HQ).pk for _ in range(4)]
+    first = auditor.get("/audit/?pbx=501").context["page"]
+
+    record("pbx.edited", customer=of(acme), pbx=HQ)
+
+    assert listed(auditor, f"pbx=501&cursor={first.next_cursor}") == [made[1], made[0]]
+
+
+def test_the_list_takes_five_queries_however_long(auditor, acme, django_assert_num_queries):
+    for number in range(60):
+        record("pbx.edited", customer=of(acme), pbx=HQ, fields={"host": {"before": "a", "asked": str(number)}})
+
+    with django_assert_num_queries(5):
+        assert len(listed(auditor, "q=acme")) == 50
+
+
+def test_htmx_gets_the_table_alone(auditor, four):
+    whole = auditor.get("/audit/?q=night").content.decode()
+    answer = auditor.get("/audit/?q=night", headers={"HX-Request": "true"})
+
+    fragment = answer.content.decode()
+    assert "<!doctype html>" in whole
+    assert fragment.strip() in whole
+    assert fragment.lstrip().startswith('<div id="event-table"')
+    assert "HX-Request" in answer["Vary"]
+
+
+@pytest.mark.parametrize("header", ["HX-Boosted", "HX-History-Restore-Request"])
+def test_a_boosted_link_and_the_back_button_get_the_whole_page(auditor, header):
+    answer = auditor.get("/audit/", headers={"HX-Request": "true", header: "true"})
+
+    assert "<!doctype html>" in answer.content.decode()
+
+
+HOSTILE = "<script>alert(1)</script>\u202eQH\x1b[31m'\""
+SHOWN = (
+    '<bdi>&lt;script&gt;alert(1)&lt;/script&gt;<span class="odd" title="A character that cannot be seen">U+202E</span>'
+    'QH<span class="odd" title="A character that cannot be seen">U+001B</span>[31m&#x27;&quot;</bdi>'
+)
+
+
+def test_names_from_a_pbx_are_shown_escaped_and_with_what_cannot_be_seen(auditor, acme):
+    record(
+        "change.outcome",
+        customer=of(acme),
+        pbx=(501, HOSTILE),
+        ivr=("6500", HOSTILE),
+        actor=Actor(70, HOSTILE),
+        fields={"name": {"before": HOSTILE, "asked": HOSTILE}},
+    )
+
+    page = auditor.get("/audit/?pbx=501").content.decode()
+
+    assert page.count(SHOWN) == 5
+    assert "<script>alert" not in page
+    assert "\u202e" not in page
+    assert "\x1b" not in page

@@ -1,0 +1,189 @@
+"""One event with its proof."""
+
+import re
+
+import pytest
+
+from pbxadmin.audit.context import Actor, Who, acting
+from pbxadmin.audit.log import record
+from tests.factories import make_customer, make_user
+
+pytestmark = pytest.mark.django_db
+HQ = (501, "ACME-HQ")
+
+
+@pytest.fixture
+def acme():
+    return make_customer("Acme Logistics")
+
+
+@pytest.fixture
+def auditor(client, acme):
+    client.force_login(make_user("auditor", acme))
+    return client
+
+
+def of(customer):
+    return (customer.pk, customer.name)
+
+
+def page_of(client, event):
+    answer = client.get(f"/audit/{event.pk}/")
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def rows(page):
+    """Field: before, asked, found, as a person reads them."""
+    found = {}
+    for name, cells in re.findall(r'<tr data-field="(\w+)">(.*?)</tr>', page):
+        found[name] = [re.sub("<[^>]+>", "", cell) for cell in re.findall(r"<td data-label[^>]*>(.*?)</td>", cells)]
+    return found
+
+
+def test_who_is_not_signed_in_is_led_to_sign_in(client, acme):
+    event = record("pbx.edited", customer=of(acme))
+
+    assert client.get(f"/audit/{event.pk}/")["Location"] == f"/accounts/login/?next=/audit/{event.pk}/"
+
+
+def test_before_asked_and_found_are_said_in_words(auditor, acme):
+    event = record(
+        "change.outcome",
+        outcome="not-as-asked",
+        customer=of(acme),
+        pbx=HQ,
+        ivr=("6500", "Main_Menu"),
+        fields={
+            "response_timeout": {"before": "3", "asked": "1", "found": None},
+            "prompt_repeat": {"before": "1", "asked": "5", "found": "5"},
+            "dial_extension": {"before": "off", "asked": "on", "found": "maybe"},
+            "tls_profile": {"before": "modern", "asked": "legacy"},
+            "port": {"before": None, "asked": 8088},
+        },
+    )
+
+    page = page_of(auditor, event)
+
+    assert rows(page) == {
+        "response_timeout": ["3 s", "1 s", "not reported"],
+        "prompt_repeat": ["1 time", "5 times", "5 times"],
+        "dial_extension": ["Off", "On", "maybe"],
+        "tls_profile": ["modern", "legacy", ""],
+        "port": ["", "8088", ""],
+    }
+    assert "<b>Response timeout</b>" in page
+    assert "<b>Tls profile</b>" in page
+    assert "Not as asked" in page
+
+
+def test_who_when_why_and_from_where_are_shown(auditor, acme):
+    with acting(Who(Actor(70, "Mara Lindqvist"), "192.0.2.1", "request-abc")):
+        event = record(
+            "pbx.edited", customer=of(acme), pbx=HQ, detail={"host": "10.0.0.1"}, reason="Moved", ticket="T-17"
+        )
+
+    page = page_of(auditor, event)
+
+    for said in ("PBX edited", "Mara Lindqvist", "(id 70)", "192.0.2.1", "request-abc", "10.0.0.1", "Moved", "T-17"):
+        assert said in page, said
+
+
+def test_the_place_in_the_chain_is_shown_with_both_hashes(auditor, acme):
+    first = record("pbx.edited", customer=of(acme))
+    second = record("pbx.edited", customer=of(acme))
+
+    page = page_of(auditor, second)
+
+    assert f"customer:{acme.pk}" in page
+    assert second.hash in page
+    assert first.hash in page
+
+
+def test_the_first_event_of_a_chain_says_that_there_is_none_before(client):
+    client.force_login(make_user(is_superuser=True))
+    event = record("session.failed")
+
+    assert "none: the first of its chain" in page_of(client, event)
+
+
+def test_other_events_of_the_same_change_are_linked_in_order(auditor, acme):
+    sending, outcome, other = (
+        record(action, outcome=said, customer=of(acme), pbx=HQ, change_id=change)
+        for action, said, change in (
+            ("change.sending", "sending", 5),
+            ("change.outcome", "unknown", 5),
+            ("change.settled", "verified", 6),
+        )
+    )
+    settled = record("change.settled", outcome="verified", customer=of(acme), pbx=HQ, change_id=5)
+
+    page = page_of(auditor, outcome)
+
+    assert re.findall(r'href="/audit/(\d+)/"', page) == [str(sending.pk), str(settled.pk)]
+    assert str(other.pk) not in re.findall(r'href="/audit/(\d+)/"', page)
+    assert 'href="/changes/5/"' in page
+
+
+def test_the_page_says_what_was_hashed_and_not_the_index_beside_it(auditor, acme):
+    long_name = "N" * 250
+    event = record("pbx.edited", customer=of(acme), pbx=(501, long_name))
+
+    assert event.pbx_name != long_name
+    assert long_name in page_of(auditor, event)
+
+
+def test_somebody_elses_event_answers_byte_for_byte_like_an_absent_one(auditor):
+    theirs = record("pbx.edited", customer=of(make_customer("Bellweather Clinics")), pbx=(9, "BELL-HQ"))
+    installation = record("session.failed")
+
+    absent = auditor.get("/audit/987654321/")
+
+    assert absent.status_code == 404
+    for event in (theirs, installation):
+        answer = auditor.get(f"/audit/{event.pk}/")
+        assert (answer.status_code, answer.content) == (404, absent.content)
+        assert without_request_id(answer) == without_request_id(absent)
+
+
+def without_request_id(answer):
+    return {name: value for name, value in answer.headers.items() if name.lower() != "x-request-id"}
+
+
+@pytest.mark.parametrize("pk", ["99999999999999999999999", "0", "-1", "abc", "1.5"])
+def test_a_number_that_no_event_has_is_not_there(auditor, pk):
+    assert auditor.get(f"/audit/{pk}/").status_code == 404
+
+
+HOSTILE = "</pre><script>alert(1)</script>\u202eQH\x1b[31m\u200b'\""
+
+
+def test_nothing_that_a_pbx_says_reaches_the_page_unescaped_or_unseen(auditor, acme):
+    event = record(
+        "change.outcome",
+        outcome=HOSTILE[:20],
+        customer=of(acme),
+        pbx=(501, HOSTILE),
+        ivr=(HOSTILE, HOSTILE),
+        actor=Actor(70, HOSTILE),
+        fields={"name": {"before": HOSTILE, "asked": HOSTILE, "found": HOSTILE}},
+        detail={"host": HOSTILE},
+        reason=HOSTILE,
+        ticket=HOSTILE,
+    )
+
+    page = page_of(auditor, event)
+
+    assert "<script>alert" not in page
+    assert "</pre><script" not in page
+    assert page.count("U+202E") >= 9
+    for unseen in ("\u202e", "\x1b", "\u200b"):
+        assert unseen not in page, ascii(unseen)
+
+
+def test_a_page_takes_six_queries(auditor, acme, django_assert_num_queries):
+    event = record("change.outcome", customer=of(acme), change_id=5)
+    record("change.settled", customer=of(acme), change_id=5)
+
+    with django_assert_num_queries(6):
+        page_of(auditor, event)
