@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 SEND_BUDGET_S = 10.0  # with less than this left, a send could not be read back within the page's time
 CHECK_AFTER_S = (10, 30, 120, 600)
 LOOK_AGAIN_S = 30
+CALLS = {"login": "Signed in", "deviceinfo/query": "Asked who it is", "ivr/query": "Read", "ivr/update": "Sent once"}
 RECONCILE_S = 25.0  # the tick has other work
 
 
@@ -277,7 +278,7 @@ def settle(
 
 
 def call_words(call: Call) -> dict[str, Any]:
-    words = {"login": "Signed in", "ivr/query": "Read", "ivr/update": "Sent once"}[call.name]
+    words = CALLS.get(call.name, call.name)
     return {"call": call.name, "words": words, "seconds": round(call.seconds, 3), "error": str(call.error or "")}
 
 

@@ -33,9 +33,11 @@ class PbxDouble:
         self.faults: dict[str, list[Fault | None]] = {}
         self.password_is_right = True
         self.tokens: set[str] = set()
+        self.serial = "369364835218"
 
     def calls(self) -> list[str]:
-        return [name for name, _ in self.received]
+        """What was called, apart from the question who it is, which follows every login."""
+        return [name for name, _ in self.received if name != "deviceinfo/query"]
 
     def add(self, number: str, **fields: str) -> None:
         self.ivrs[number] = IVR | {"ivrnumber": number, "ivrname": f"IVR_{number}"} | fields
@@ -65,6 +67,8 @@ class PbxDouble:
             return {"status": "Success", "token": f"{len(self.tokens) - 1:032x}"}
         if token not in self.tokens:
             return refused("20004")
+        if name == "deviceinfo/query":
+            return {"status": "Success", "deviceinfo": {"sn": self.serial, "devicename": "Yeastar S100"}}
         if name == "ivr/query":
             wanted = body["ivrid"].split(",") if "ivrid" in body else list(self.ivrs)
             if not all(number in self.ivrs for number in wanted):

@@ -17,6 +17,8 @@ ACTIONS: dict[str, str] = {
     "pbx.deleted": "PBX deleted",
     "pbx.tested": "Connection tested",
     "pbx.pinned": "Certificate pinned",
+    "pbx.stranger": "Another device answered",
+    "pbx.replaced": "Replacement accepted",
     "refresh.failed": "PBX could not be read",
     "change.sending": "Change is being sent",
     "change.outcome": "Change ended",

@@ -4,6 +4,7 @@ Nothing is sent to a PBX that rejected its credentials or locked us out, whoever
 address out for ten minutes, for every service behind it.
 """
 
+import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from pbxadmin.audit.log import record
 from pbxadmin.sealed import seal
 from pbxadmin.yeastar.client import PAGE_S, PbxClient
 from pbxadmin.yeastar.errors import (
@@ -26,12 +28,15 @@ from pbxadmin.yeastar.errors import (
     PbxUntrusted,
 )
 from pbxadmin.yeastar.transport import Secret, Transport
+from pbxadmin.yeastar.wire import DeviceInfo
 
 from .lease import WAIT_S, Held, leased
 from .models import Pbx, PbxState
 
 TOKEN_USE = timedelta(minutes=25)
 LOCKOUT = timedelta(minutes=10)
+FAILURES_BEFORE_PAUSE = 3
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 30, 900
 
 
 @dataclass(frozen=True)
@@ -44,18 +49,21 @@ class Contact:
 
 
 @contextmanager
-def contact(pbx: Pbx, held_by: str, *, wait_s: float = WAIT_S, seconds: float = PAGE_S) -> Iterator[Contact]:
+def contact(
+    pbx: Pbx, held_by: str, *, wait_s: float = WAIT_S, seconds: float = PAGE_S, insist: bool = False
+) -> Iterator[Contact]:
     """Hold a PBX and a client for it during the block; its state and token are recorded at the end.
 
     held_by: words for whoever has to wait, such as "Mara Lindqvist is editing IVR 6500".
     seconds: the budget for all calls together, the wait included.
+    insist: a person asks for it now, so a pause after failures does not count.
     Raises PbxHeldBack (PbxInUse) when we may not try; inside the block, any PbxError of the calls.
     """
     until = time.monotonic() + seconds
-    check_allowed(pbx)
+    check_allowed(pbx, insist=insist)
     with leased(pbx.pk, held_by, wait_s) as held:
         pbx.refresh_from_db()  # whoever had it before may have learned something
-        check_allowed(pbx)
+        check_allowed(pbx, insist=insist)
         client = client_for(pbx, until)
         try:
             yield Contact(pbx, client, held)
@@ -64,7 +72,7 @@ def contact(pbx: Pbx, held_by: str, *, wait_s: float = WAIT_S, seconds: float = 
             contact_record(pbx, client)
 
 
-def check_allowed(pbx: Pbx) -> None:
+def check_allowed(pbx: Pbx, *, insist: bool = False) -> None:
     """Raises PbxHeldBack with the reason when nothing may be sent to this PBX."""
     if not pbx.is_enabled:
         raise PbxHeldBack(f"{pbx.name} is disabled. Enable it to talk to it again.")
@@ -72,6 +80,11 @@ def check_allowed(pbx: Pbx) -> None:
         raise PbxHeldBack(f"{pbx.name} rejected its credentials. Nothing is sent until somebody edits them.")
     if pbx.locked_until and pbx.locked_until > timezone.now():
         raise PbxHeldBack(f"{pbx.name} is locked until {clock(pbx.locked_until)}. Nothing is sent before that.")
+    if pbx.is_paused and pbx.paused_until and not insist:
+        raise PbxHeldBack(
+            f"{pbx.name} is paused until {clock(pbx.paused_until)}, after {pbx.failures} failures in a row."
+            " Test the connection to try sooner."
+        )
     if not pbx.password_digest:
         raise PbxHeldBack(f"{pbx.name} has no password yet. Edit the PBX and enter it.")
 
@@ -89,6 +102,8 @@ def client_for(pbx: Pbx, until: float) -> PbxClient:
         digest=Secret(pbx.password_digest.open()),
         token=kept_token(pbx),
         until=until,
+        known_serial=pbx.serial,
+        is_stranger=bool(pbx.other_serial),
     )
 
 
@@ -99,9 +114,26 @@ def kept_token(pbx: Pbx) -> Secret | None:
 
 
 def contact_record(pbx: Pbx, client: PbxClient) -> None:
-    """Save the state that the client's calls showed, and the token to use next."""
-    if client.calls:
-        learn(pbx, learned(client.calls[-1].error, timezone.now()) | new_token(pbx, client))
+    """Save the state that the client's calls showed, who answered, and the token to use next."""
+    if not client.calls:
+        return
+    columns = learned(pbx, client.calls[-1].error, timezone.now()) | new_token(pbx, client)
+    if client.device:
+        columns |= identity(pbx, client.device)
+    learn(pbx, columns)
+
+
+def identity(pbx: Pbx, device: DeviceInfo) -> dict[str, Any]:
+    """Who answered, as columns. Another device than the one we know is recorded once, and blocks writes."""
+    found: dict[str, Any] = {"identity_at": timezone.now()}
+    if not pbx.serial or device.serial in ("", pbx.serial):
+        serial = device.serial or pbx.serial
+        return found | {"serial": serial, "model": device.model, "firmware": device.firmware, "other_serial": ""}
+    if pbx.other_serial != device.serial:
+        names: dict[str, Any] = {"customer": (pbx.customer_id, pbx.customer.name), "pbx": (pbx.pk, pbx.name)}
+        detail = {"known": pbx.serial, "found": device.serial, "model": device.model}
+        record("pbx.stranger", **names, detail=detail)
+    return found | {"other_serial": device.serial}
 
 
 def learn(pbx: Pbx, columns: dict[str, Any]) -> None:
@@ -121,15 +153,26 @@ def new_token(pbx: Pbx, client: PbxClient) -> dict[str, Any]:
     return {}
 
 
-def learned(error: PbxError | None, now: datetime) -> dict[str, Any]:
+def learned(pbx: Pbx, error: PbxError | None, now: datetime) -> dict[str, Any]:
     """What an exchange that ended in this error says about the PBX, as columns of its record."""
     state, reason = state_after(error)
     found: dict[str, Any] = {"state": state, "state_reason": reason, "state_at": now}
     if state is PbxState.LOCKED:
         found["locked_until"] = now + LOCKOUT
     if not isinstance(error, PbxNotSent | PbxOutcomeUnknown):
-        found["last_contact_at"] = now
+        return found | {"last_contact_at": now, "failures": 0, "paused_until": None}
+    if state is PbxState.UNREACHABLE:
+        failures = pbx.failures + 1
+        return found | {"failures": failures, "paused_until": pause_end(failures, now)}
     return found
+
+
+def pause_end(failures: int, now: datetime) -> datetime | None:
+    """None for the first failures; then a pause that doubles from 30 s to 15 min, and not quite the same for each."""
+    if failures < FAILURES_BEFORE_PAUSE:
+        return None
+    seconds = min(FIRST_PAUSE_S * 2 ** min(failures - FAILURES_BEFORE_PAUSE, 10), LONGEST_PAUSE_S)
+    return now + timedelta(seconds=seconds * random.uniform(0.8, 1.0))  # noqa: S311  (no secret)
 
 
 def state_after(error: PbxError | None) -> tuple[PbxState, str]:

@@ -39,7 +39,8 @@ SECTIONS = {
     "Which PBX": ("customer", "name"),
     "Where it answers": ("scheme", "host", "port", "api_version"),
     "API login": ("username", "password"),
-    "How it proves who it is": ("trust", "fingerprint", "ca_certificate", "tls_profile"),
+    "How it proves who it is": ("trust", "tls_profile"),
+    "Its certificate": ("fingerprint", "ca_certificate"),
     "To find it by": ("site", "main_numbers", "notes"),
 }
 CHOICES = ("scheme", "api_version", "trust", "tls_profile")
@@ -68,7 +69,9 @@ class PbxForm(forms.Form):
     name = InputField(cleaned_by=tidy, max_length=60, validators=[refuse_unseen], help_text="Such as ACME-HQ.")
     scheme = forms.ChoiceField(choices=SCHEMES, required=False, initial="https", label="Protocol")
     host = InputField(cleaned_by=clean_host, max_length=260, help_text="Host name or IP address.")
-    port = InputField(cleaned_by=clean_port, initial="8088", help_text="1 to 65535.")
+    port = InputField(
+        cleaned_by=clean_port, initial="8088", widget=forms.TextInput({"class": "num"}), help_text="1 to 65535."
+    )
     api_version = forms.ChoiceField(
         choices=[(version.value, version.value) for version in ApiVersion],
         required=False,
@@ -117,6 +120,8 @@ class PbxForm(forms.Form):
         initial = {name: getattr(pbx, name) for name in shown} if pbx else {"customer": customer}
         super().__init__(data, initial=initial)
         self.pbx = pbx
+        for field in self.fields.values():
+            field.error_messages["required"] = "Fill this in."
         self.fields["customer"].queryset = customers_of(user, Action.MANAGE_PBXS)  # type: ignore[attr-defined]
         if pbx and pbx.last_contact_at:
             del self.fields["customer"]
@@ -192,7 +197,19 @@ class PbxFilter(forms.Form):
 
 
 class PinForm(forms.Form):
+    """A first pin needs a look; another one in its place needs a reason too."""
+
     fingerprint = InputField(cleaned_by=clean_fingerprint, max_length=200)
+    reason = forms.CharField(max_length=500, required=False)
+
+    def __init__(self, data: Mapping[str, Any], *, pbx: Pbx) -> None:
+        super().__init__(data)
+        self.fields["reason"].required = bool(pbx.fingerprint)
+
+
+class ReplacementForm(forms.Form):
+    serial = forms.CharField(max_length=100)
+    reason = forms.CharField(max_length=500)
 
 
 class DeleteForm(forms.Form):

@@ -87,7 +87,10 @@ class Pbx(models.Model):
     state_at = models.DateTimeField(null=True)
     locked_until = models.DateTimeField(null=True)
     last_contact_at = models.DateTimeField(null=True)
+    failures = models.PositiveIntegerField(default=0, help_text="in a row, of connecting or of getting an answer")
+    paused_until = models.DateTimeField(null=True, help_text="nothing is sent before, unless a person asks for a test")
     serial = models.CharField(max_length=100, blank=True)
+    other_serial = models.CharField(max_length=100, blank=True, help_text="another device answers at this address")
     model = models.CharField(max_length=100, blank=True)
     firmware = models.CharField(max_length=100, blank=True)
     identity_at = models.DateTimeField(null=True)
@@ -129,6 +132,10 @@ class Pbx(models.Model):
     def trusted(self) -> Trust:
         """Raises PbxHeldBack when the pin or the CA is missing."""
         return Trust(TrustMode(self.trust), self.fingerprint, self.ca_certificate, TlsProfile(self.tls_profile))
+
+    @property
+    def is_paused(self) -> bool:
+        return self.paused_until is not None and self.paused_until > timezone.now()
 
     @property
     def is_unprotected(self) -> bool:

@@ -96,7 +96,7 @@ class ConnectionTest:
             self.client.transport.close()
             contact_record(self.pbx, self.client)
         elif error and not isinstance(error, PbxHeldBack):
-            learn(self.pbx, learned(error, timezone.now()))
+            learn(self.pbx, learned(self.pbx, error, timezone.now()))
 
     def take(self, step: Step) -> PbxError | None:
         started = time.monotonic()
@@ -149,20 +149,19 @@ class ConnectionTest:
         raise PbxUntrusted("It is not the pinned one. Nothing was sent. Find out why before you pin the new one.")
 
     def login(self) -> str:
-        check_allowed(self.pbx)
+        check_allowed(self.pbx, insist=True)  # a person asks, so a pause ends here
         self.client = client_for(self.pbx, self.until)
+        self.client.known_serial = None  # the next step asks who it is, in sight of the person
         self.client.login()
         return f"Signed in as {self.pbx.username}."
 
     def device(self) -> str:
-        info = self.signed_in.device_info()
-        identity = {
-            "serial": info.serial,
-            "model": info.model,
-            "firmware": info.firmware,
-            "identity_at": timezone.now(),
-        }
-        learn(self.pbx, identity)
+        info = self.signed_in.device = self.signed_in.device_info()
+        if self.pbx.serial and info.serial not in ("", self.pbx.serial):
+            raise PbxHeldBack(
+                f"Another device answers: serial {info.serial}, known is {self.pbx.serial}."
+                " Nothing is written to it until somebody accepts it on the page of this PBX."
+            )
         serial, firmware = info.serial or "not reported", info.firmware or "not reported"
         return f"{info.model or 'Model not reported'}, serial {serial}, firmware {firmware}."
 

@@ -87,6 +87,7 @@ def columns_to_forget(before: Pbx, changed: Mapping[str, Any], password: str) ->
     forgotten: dict[str, Any] = {"token": "", "token_at": None}
     if before.state != PbxState.CREDENTIALS_REJECTED or password or any(name in changed for name in LOGIN):
         forgotten |= {"state": PbxState.NEVER_CHECKED, "state_reason": "", "state_at": None}
+        forgotten |= {"failures": 0, "paused_until": None}
     if "host" in changed or "port" in changed:
         forgotten["locked_until"] = None
     return forgotten
@@ -102,12 +103,25 @@ def password_keep(pbx: Pbx, password: str) -> None:
     pbx.password_set_at = timezone.now()
 
 
-def pbx_pin(*, pbx: Pbx, fingerprint: str) -> None:
-    """Trust exactly this certificate from now on. fingerprint: 64 lower-case hex digits that a person compared."""
+def pbx_pin(*, pbx: Pbx, fingerprint: str, reason: str = "") -> None:
+    """Trust exactly this certificate from now on. fingerprint: 64 lower-case hex digits that a person compared.
+
+    reason: why another certificate is right now, when one was pinned before.
+    """
     with transaction.atomic():
         before = pbx.fingerprint
         pbx_edit(pbx=pbx, values={"trust": TrustMode.PIN.value, "fingerprint": fingerprint})
-        pbx_event("pbx.pinned", pbx, fields={"fingerprint": {"before": before, "asked": fingerprint}})
+        fields = {"fingerprint": {"before": before, "asked": fingerprint}}
+        pbx_event("pbx.pinned", pbx, fields=fields, reason=reason)
+
+
+def pbx_accept_replacement(*, pbx: Pbx, reason: str) -> None:
+    """From now on this record stands for the device that answers at its address."""
+    with transaction.atomic():
+        fields = {"serial": {"before": pbx.serial, "asked": pbx.other_serial}}
+        mine = Pbx.objects.filter(pk=pbx.pk, other_serial=pbx.other_serial).exclude(other_serial="")
+        if mine.update(serial=pbx.other_serial, other_serial="", model="", firmware=""):
+            pbx_event("pbx.replaced", pbx, fields=fields, reason=reason)
 
 
 def pbx_switch(*, pbx: Pbx, enabled: bool) -> None:

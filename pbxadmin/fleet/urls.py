@@ -10,6 +10,7 @@ urlpatterns = [
     path("pbxs/<int:pk>/edit/", views.pbx_edit, name="pbx-edit"),
     path("pbxs/<int:pk>/test/", views.pbx_test, name="pbx-test"),
     path("pbxs/<int:pk>/pin/", views.pbx_pin, name="pbx-pin"),
+    path("pbxs/<int:pk>/accept/", views.pbx_accept, name="pbx-accept"),
     path("pbxs/<int:pk>/disable/", views.pbx_switch, {"enabled": False}, name="pbx-disable"),
     path("pbxs/<int:pk>/enable/", views.pbx_switch, {"enabled": True}, name="pbx-enable"),
     path("pbxs/<int:pk>/delete/", views.pbx_delete, name="pbx-delete"),

@@ -15,7 +15,7 @@ from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import keyset
 
 from . import services
-from .forms import DeleteForm, PbxFilter, PbxForm, PinForm
+from .forms import DeleteForm, PbxFilter, PbxForm, PinForm, ReplacementForm
 from .models import Pbx
 from .probe import connection_test
 
@@ -99,11 +99,28 @@ def pbx_test(request: HttpRequest, pk: int) -> HttpResponse:
 def pbx_pin(request: HttpRequest, pk: int) -> HttpResponse:
     """Trust the certificate that the test showed, from now on and no other."""
     pbx = managed_pbx(request, pk)
-    form = PinForm(request.POST)
-    if not form.is_valid():
+    form = PinForm(request.POST, pbx=pbx)
+    if "fingerprint" in form.errors:
         return HttpResponseBadRequest("This is not a fingerprint.")
-    services.pbx_pin(pbx=pbx, fingerprint=form.cleaned_data["fingerprint"])
+    if form.errors:
+        messages.error(request, "Nothing was pinned. Another certificate in place of the pinned one needs a reason.")
+        return to_page(request, pbx)
+    services.pbx_pin(pbx=pbx, fingerprint=form.cleaned_data["fingerprint"], reason=form.cleaned_data["reason"])
     messages.success(request, f"The certificate is pinned. {pbx.name} is trusted by it alone.")
+    return to_page(request, pbx)
+
+
+@login_required
+@require_POST
+def pbx_accept(request: HttpRequest, pk: int) -> HttpResponse:
+    """Accept the device that answers now in place of the one that was known."""
+    pbx = managed_pbx(request, pk)
+    form = ReplacementForm(request.POST)
+    if not form.is_valid() or form.cleaned_data["serial"] != pbx.other_serial:
+        messages.error(request, "Nothing was accepted. Look at the serial number again and give a reason.")
+        return to_page(request, pbx)
+    services.pbx_accept_replacement(pbx=pbx, reason=form.cleaned_data["reason"])
+    messages.success(request, f"{pbx.name} is now the device with serial {pbx.other_serial}.")
     return to_page(request, pbx)
 
 

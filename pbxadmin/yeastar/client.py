@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import PbxBadAnswer, PbxError, PbxNotFound, PbxTokenRefused
+from .errors import PbxBadAnswer, PbxError, PbxHeldBack, PbxNotFound, PbxTokenRefused
 from .fields import ApiVersion
 from .transport import Secret, Transport
 from .wire import DeviceInfo, IvrSettings, read_answer, read_device, read_ivrs, write_query, write_update
@@ -38,6 +38,8 @@ class PbxClient:
 
     token: one that is known to be recent, or None; after use, the one to keep.
     until: time.monotonic() at which all work with this client ends; 20 s from now unless told otherwise.
+    known_serial: whom we expect, "" for anybody; asked after each login, and nothing is written to another device.
+    None asks nothing.
     """
 
     transport: Transport
@@ -47,6 +49,9 @@ class PbxClient:
     token: Secret | None = None
     until: float = field(default_factory=lambda: time.monotonic() + PAGE_S)
     calls: list[Call] = field(default_factory=list)
+    known_serial: str | None = None
+    is_stranger: bool = False
+    device: DeviceInfo | None = None
 
     @property
     def seconds_left(self) -> float:
@@ -65,6 +70,16 @@ class PbxClient:
         if not isinstance(token, str) or not TOKEN.fullmatch(token):
             raise PbxBadAnswer("The PBX accepted the login and gave no token.")
         self.token = Secret(token)
+        if self.known_serial is not None:
+            self.meet()
+
+    def meet(self) -> None:
+        """Ask the device who it is. One that does not say is taken for who it was."""
+        try:
+            self.device = read_device(self.exchange("deviceinfo/query", None, self.token))
+        except PbxError:
+            return
+        self.is_stranger = bool(self.known_serial and self.device.serial not in ("", self.known_serial))
 
     def query_ivrs(self, numbers: Sequence[str] | None = None) -> tuple[IvrSettings, ...]:
         """Read all IVRs, or those with these numbers.
@@ -116,6 +131,8 @@ class PbxClient:
         return self.exchange(name, body, self.token)
 
     def exchange(self, name: str, body: Mapping[str, str] | None, token: Secret | None) -> dict[str, Any]:
+        if name == "ivr/update" and self.is_stranger:
+            raise PbxHeldBack("Another device answers at this address. An admin has to accept it first.")
         started = time.monotonic()
         failure: PbxError | None = None
         try:
