@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
@@ -14,6 +15,9 @@ from .context import Actor, current
 from .models import INSTALLATION, Event
 
 Named = tuple[int, str]
+INDEX = {
+    field.name: field.max_length for field in Event._meta.concrete_fields if field.name not in ("id", "text", "hash")
+}
 
 
 def record(
@@ -62,31 +66,22 @@ def record(
     return append(f"customer:{customer[0]}" if customer else INSTALLATION, cleaned(facts))
 
 
-def append(chain: str, facts: dict[str, Any]) -> Event:
+def append(chain: str, facts: Mapping[str, Any]) -> Event:
     with transaction.atomic():
         lock(chain)
         tail = Event.objects.filter(chain=chain).order_by("-sequence").values_list("sequence", "hash").first()
         sequence, previous = (tail[0] + 1, tail[1]) if tail else (1, "")
-        at = timezone.now()
-        text = canonical({**facts, "chain": chain, "sequence": sequence, "at": at.isoformat(), "previous": previous})
-        return Event.objects.create(
-            chain=chain,
-            sequence=sequence,
-            at=at,
-            text=text,
-            previous_hash=previous,
-            hash=link(previous, text),
-            **index_of(facts),
-        )
+        at = timezone.now().isoformat(timespec="microseconds")
+        data = {**facts, "chain": chain, "sequence": sequence, "at": at, "previous_hash": previous}
+        text = canonical(data)
+        return Event.objects.create(**index_of(data), text=text, hash=link(previous, text))
 
 
-def index_of(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns beside the text, cut to what they hold."""
-    return {
-        field.name: facts[field.name][: field.max_length] if isinstance(facts[field.name], str) else facts[field.name]
-        for field in Event._meta.concrete_fields
-        if field.name in facts
-    }
+def index_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns beside the text: what it says, cut to what they hold. Raises KeyError when it says too little."""
+    said = {name: data[name] for name in INDEX}
+    cut = {name: value[: INDEX[name]] if isinstance(value, str) else value for name, value in said.items()}
+    return {**cut, "at": datetime.fromisoformat(data["at"])}
 
 
 def lock(chain: str) -> None:

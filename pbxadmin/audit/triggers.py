@@ -57,11 +57,13 @@ def triggers_install(connection: BaseDatabaseWrapper) -> None:
 
 
 def triggers_remove(connection: BaseDatabaseWrapper) -> None:
-    """For the reverse of the first migration only."""
+    """For the reverse of the first migration, and nothing else in the product."""
     on_table = f" ON {TABLE}" if connection.vendor == "postgresql" else ""
     with connection.cursor() as cursor:
         for name in triggers_for(connection.vendor):
             cursor.execute(f"DROP TRIGGER IF EXISTS {name}{on_table}")
+        if connection.vendor == "postgresql":
+            cursor.execute("DROP FUNCTION IF EXISTS audit_event_refuse()")
 
 
 def install_after_migrate(using: str, **_: Any) -> None:

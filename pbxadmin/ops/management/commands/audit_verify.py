@@ -14,11 +14,11 @@ class Command(BaseCommand):
         report = verify()
         for chain, length in sorted(report.chains.items()):
             self.stdout.write(f"{chain}: {length} event{'' if length == 1 else 's'}")
-        for fault in report.faults:
+        faults = [str(fault) for fault in report.faults]
+        for name in triggers_missing(connection):
+            faults.append(f"trigger {name} is missing: the database would let events be altered")
+        for fault in faults:
             self.stdout.write(f"BAD {fault}")
-        missing = triggers_missing(connection)
-        for name in missing:
-            self.stdout.write(f"BAD trigger {name} is missing: the database would let events be altered")
-        if report.faults or missing:
-            raise CommandError(f"{len(report.faults) + len(missing)} faults. First: {(report.faults or missing)[0]}")
+        if faults:
+            raise CommandError(f"{len(faults)} fault{'' if len(faults) == 1 else 's'}. First: {faults[0]}")
         self.stdout.write(f"All {report.events} events are as they were recorded.")
