@@ -6,9 +6,9 @@ settings.PBX_KEYS, newest first; the key id says which of them sealed a value.
 """
 
 import base64
-import binascii
 import hashlib
 import os
+import re
 from typing import Any, NoReturn
 
 from cryptography.exceptions import InvalidTag
@@ -18,6 +18,7 @@ from django.db import models
 
 VERSION = "v1"
 NONCE_BYTES = 12
+FORM = re.compile(rf"{VERSION}\.(?P<key_id>[0-9a-f]{{8}})\.(?P<payload>[\w-]+=*)", re.ASCII)
 
 
 class SealBroken(Exception):
@@ -52,17 +53,16 @@ class Sealed:
 
     def open(self) -> str:
         """The secret. Raises SealBroken."""
+        form = FORM.fullmatch(self.text)
+        if form is None:
+            raise SealBroken("A sealed value is not in its form.")
+        key = next((key for key in settings.PBX_KEYS if key_id_of(key) == form["key_id"]), None)
+        if key is None:
+            raise SealBroken(f"A secret was sealed with key {form['key_id']}, which is not in PBX_KEYS.")
         try:
-            version, key_id, payload = self.text.split(".")
-            sealed = base64.urlsafe_b64decode(payload)
-        except (ValueError, binascii.Error):
-            raise SealBroken("A sealed value is not in its form.") from None
-        key = next((key for key in settings.PBX_KEYS if key_id_of(key) == key_id), None)
-        if version != VERSION or key is None:
-            raise SealBroken(f"A secret was sealed with key {key_id}, which is not in PBX_KEYS.")
-        try:
+            sealed = base64.urlsafe_b64decode(form["payload"])
             plain = AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], self._bound_to.encode())
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: cut short
             raise SealBroken("A sealed value was altered, or moved from another row.") from None
         return plain.decode()
 
@@ -103,10 +103,10 @@ class SealedAttribute:
 
 
 def text_of(value: Any) -> str:
-    text = value.text if isinstance(value, Sealed) else value or ""
-    if text and not str(text).startswith(f"{VERSION}."):
+    text = str(value.text if isinstance(value, Sealed) else value or "")
+    if text and not FORM.fullmatch(text):
         raise ValueError("a secret goes into a SealedField by seal(), never in clear")
-    return str(text)
+    return text
 
 
 class SealedField(models.TextField[Any, Any]):

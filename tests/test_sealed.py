@@ -69,6 +69,39 @@ def test_an_altered_value_does_not_open(pbx):
         pbx.token.open()
 
 
-def test_a_secret_in_clear_is_refused(pbx):
+@pytest.mark.parametrize("payload", ["A", "AAAA", "A" * 16, "A" * 40])
+def test_a_value_cut_short_does_not_open(pbx, payload):
+    start = pbx.token.text.rsplit(".", 1)[0]
+    pbx.token = type(pbx.token)(f"{start}.{payload}", "")
+
+    with pytest.raises(SealBroken):
+        pbx.token.open()
+
+
+def test_nothing_kept_is_false_and_does_not_open(pbx):
+    pbx.token = ""
+    pbx.save(update_fields=["token"])
+
+    assert not Pbx.objects.get(pk=pbx.pk).token
+    with pytest.raises(SealBroken, match="not in its form"):
+        pbx.token.open()
+
+
+@pytest.mark.parametrize("secret", [SECRET, "v1.hunter2", f"v1.{SECRET}"])
+def test_a_secret_in_clear_is_refused(pbx, secret):
     with pytest.raises(ValueError, match="never in clear"):
-        pbx.token = SECRET
+        pbx.token = secret
+    with pytest.raises(ValueError, match="never in clear"):
+        Pbx.objects.filter(pk=pbx.pk).update(token=secret)
+
+
+def test_a_secret_is_not_sealed_to_a_row_that_has_no_key_yet():
+    with pytest.raises(ValueError, match="saved before"):
+        seal(Pbx(), "token", SECRET)
+
+
+def test_the_same_secret_is_never_sealed_to_the_same_text_twice(pbx):
+    before = pbx.token.text
+    seal(pbx, "token", SECRET)
+
+    assert pbx.token.text != before
