@@ -7,7 +7,7 @@ from .models import Customer
 
 
 class CustomerForm(forms.Form):
-    name = forms.CharField(max_length=100, label="Name")
+    name = forms.CharField(max_length=100, label="Name", widget=forms.TextInput({"class": "name"}))
 
     def saved(self, use_case: Callable[..., Customer]) -> Customer | None:
         """Run a use case with the name that was typed; None when something stands against it, which the form shows."""

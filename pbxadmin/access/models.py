@@ -1,5 +1,6 @@
 """People, customers, and who has which role where."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from django.contrib.auth.models import AbstractUser, UserManager
@@ -45,6 +46,10 @@ class CustomerQuerySet(models.QuerySet["Customer"]):
         found = self if action in WITH_ARCHIVED else self.active()
         ids = customer_ids(user, action)
         return found if ids is None else found.filter(pk__in=ids)
+
+    def matching(self, words: Sequence[str]) -> Self:
+        """Those whose names hold every word, whatever its case."""
+        return self.filter(*(Q(folded__contains=fold(word)) for word in words))
 
     def active(self) -> Self:
         return self.filter(archived_at=None)

@@ -1,6 +1,7 @@
 """Pages of customers and of who works for them."""
 
 from functools import partial
+from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -23,9 +24,12 @@ PAGE_SIZE = 50
 @login_required
 @require_GET
 def customer_list(request: HttpRequest) -> HttpResponse:
-    customers = Customer.objects.visible_to(request.user)
+    q = request.GET.get("q", "").strip()
+    customers = Customer.objects.visible_to(request.user).matching(q.split())
     page = keyset(customers, ("folded", "id"), request.GET.get("cursor", ""), PAGE_SIZE)
-    return render(request, "access/customer_list.html", {"page": page})
+    return render(
+        request, "access/customer_list.html", {"page": page, "q": q, "query": urlencode({"q": q}) if q else ""}
+    )
 
 
 @login_required

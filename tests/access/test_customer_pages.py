@@ -63,6 +63,13 @@ def test_the_list_takes_few_queries_however_long_it_is(
     assert "Customer 050" not in page
 
 
+@pytest.mark.parametrize(("q", "found"), [("ACME", True), ("log acme", True), ("acme clinics", False), ("%", False)])
+def test_the_list_is_searched_by_words(client: Client, admin: User, acme: Customer, q: str, found: bool) -> None:
+    page = client.get("/customers/", {"q": q}).content.decode()
+
+    assert ("Acme Logistics" in page) is found
+
+
 def test_another_customer_is_answered_like_one_that_does_not_exist(
     client: Client, acme: Customer, bellweather: Customer
 ) -> None:
