@@ -21,7 +21,8 @@ def fragment_answers(get_response: GetResponse) -> GetResponse:
         is_login = answer.status_code == 302 and urlsplit(answer["Location"]).path == login
         if is_login and request.headers.get("HX-Request") == "true":
             where = urlencode({"next": page_of(request)})
-            return HttpResponse(status=204, headers={"HX-Redirect": f"{login}?{where}"})
+            kept = {name: answer[name] for name in ("Cache-Control", "Vary") if name in answer}
+            return HttpResponse(status=204, headers={"HX-Redirect": f"{login}?{where}", **kept})
         return answer
 
     return middleware
@@ -30,7 +31,10 @@ def fragment_answers(get_response: GetResponse) -> GetResponse:
 def page_of(request: HttpRequest) -> str:
     """The page that the person was on, as HTMX tells it; only ever one of ours."""
     told = request.headers.get("HX-Current-URL", "")
-    parts = urlsplit(told)
+    try:
+        parts = urlsplit(told)
+    except ValueError:
+        return "/"
     path = f"{parts.path}?{parts.query}" if parts.query else parts.path
     is_ours = url_has_allowed_host_and_scheme(told, allowed_hosts={request.get_host()}) and path.startswith("/")
     return path if is_ours and not path.startswith(("//", "/\\")) else "/"

@@ -29,7 +29,8 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Needs neither database nor session: they may be what failed."""
+    """Needs neither database nor session, nor middleware for its headers: they may be what failed."""
     text = "Something went wrong on our side. If you were changing an IVR, look at Changes before you try again."
     template = "web/_problem.html" if wants_fragment(request) else "web/server_error.html"
-    return HttpResponse(render_to_string(template, {"heading": "Our fault", "text": text}), status=500)
+    headers = {"Cache-Control": "no-store, private", "X-Frame-Options": "DENY"}
+    return HttpResponse(render_to_string(template, {"heading": "Our fault", "text": text}), status=500, headers=headers)
