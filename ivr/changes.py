@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -89,13 +89,44 @@ def newer_values(opened: Opened, wanted: Mapping[str, str]) -> dict[str, str | N
     return values if values and compare(opened.values, values, wanted).conflicts else None
 
 
-def change_apply(*, change: Change, actor: Actor) -> None:
+class NotConfirmed(Exception):
+    """The change brings risks that nobody confirmed. Nothing was sent."""
+
+
+def change_conflict(change: Change, live: Mapping[str, str | None]) -> None:
+    """End a plan that clashes with what was read since its form was opened. Nothing was sent."""
+    if change.status == Status.PLANNED and claim(change, status=Status.PLANNED):
+        change.live = dict(live)
+        settle(change, Verdict(Status.CONFLICT, "Changed since you opened it. Nothing was sent."))
+
+
+def change_resolve(*, change: Change, yours: Collection[str], actor: Actor) -> Change | None:
+    """A new plan from a conflict, against what the PBX held when it was found; None when nothing is left to change.
+
+    yours: fields in conflict for which the person keeps their own value; the others stay as they are on the PBX.
+    """
+    live: dict[str, str | None] = dict(change.live or {})
+    conflicts = compare(change.base, live, change.wanted).conflicts
+    kept = {name: text for name, text in change.wanted.items() if name not in conflicts or name in yours}
+    wanted = {name: text for name, text in kept.items() if live.get(name) != text}
+    pbx = Pbx.objects.select_related("customer").get(pk=change.pbx_id)
+    opened = Opened(change.pbx_id, change.number, live, timezone.now(), f"conflict {change.pk}")
+    if not wanted:
+        return None
+    return change_plan(pbx=pbx, opened=opened, wanted=wanted, actor=actor, reason=change.reason, ticket=change.ticket)
+
+
+def change_apply(*, change: Change, actor: Actor, confirmed: bool = False) -> None:
     """Carry out a planned change: sent once, proven by reading back, recorded. The stored status is right afterwards.
 
     A change that is not planned any more, or that somebody else is applying, is left alone: the second of two clicks
-    does nothing. Raises a database error when the intent cannot be recorded; then nothing was sent.
+    does nothing. Raises NotConfirmed when it brings risks and `confirmed` is not set, and a database error when the
+    intent cannot be recorded; in both cases nothing was sent.
     """
-    if not claim(change, status=Status.PLANNED, applied_by_id=actor.id, applied_by_name=actor.name):
+    if change.status == Status.PLANNED and change.risks and not confirmed:
+        raise NotConfirmed
+    by = {"applied_by_id": actor.id, "applied_by_name": actor.name, "confirmed": change.risks}
+    if not claim(change, status=Status.PLANNED, **by):
         return
     pbx = Pbx.objects.select_related("customer").filter(pk=change.pbx_id).first()
     if change.is_expired or pbx is None:
@@ -182,6 +213,8 @@ def why_not_send(change: Change, hands: Contact, before: Reading) -> Verdict | N
         return Verdict(Status.CONFLICT, "Changed since you opened it. Nothing was sent.")
     if not comparison.send:
         return Verdict(Status.NOT_SENT, f"{name} already holds these values. Nothing was sent.")
+    if hands.client.is_stranger:
+        return Verdict(Status.NOT_SENT, f"Another device answers at the address of {name}. Nothing was sent.")
     if "number" in comparison.send and change.wanted["number"] in before.numbers:
         taken = change.wanted["number"]
         return Verdict(Status.NOT_SENT, f"The number {taken} is already used on {name}. Nothing was sent.")
@@ -203,7 +236,7 @@ def intend(change: Change) -> None:
         }
         if mine.update(**columns) != 1:
             raise RuntimeError(f"change {change.pk} was taken while it was claimed")
-        change_event("change.sending", change, outcome="sending")
+        change_event("change.sending", change, outcome="sending", detail={"confirmed": change.confirmed})
     change.status, change.sent_at = Status.SENDING, now
 
 
@@ -308,8 +341,11 @@ def change_event(action: str, change: Change, **more: Any) -> Any:
     )
 
 
-def change_check(change: Change) -> None:
-    """Settle by reading a change whose sender is gone, or look again at one that may still become true. Never sends."""
+def change_check(change: Change, *, insist: bool = False) -> None:
+    """Settle by reading a change whose sender is gone, or look again at one that may still become true. Never sends.
+
+    insist: a person asks for it now, so a pause of the PBX after failures does not count.
+    """
     was = Status(change.status)
     if was not in (Status.SENDING, Status.UNKNOWN, Status.NOT_AS_ASKED) or not claim(change, status=was):
         return
@@ -319,7 +355,7 @@ def change_check(change: Change) -> None:
     try:
         if pbx is None:
             raise PbxNotSent(f"{change.pbx_name} was deleted.")
-        with contact(pbx, f"PBX Admin is checking IVR {change.number}") as hands:
+        with contact(pbx, f"PBX Admin is checking IVR {change.number}", insist=insist) as hands:
             check_by_reading(change, was, hands)
     except PbxError as error:
         put_off(change, was, error)

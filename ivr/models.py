@@ -14,6 +14,8 @@ from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS, ApiVersion
 from pbxadmin.yeastar.wire import IvrSettings
 
+from .risks import risks
+
 if TYPE_CHECKING:
     from pbxadmin.access.grants import AnyUser
 
@@ -108,6 +110,7 @@ class Change(models.Model):
 
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.PLANNED)
     sentence = models.TextField(blank=True, help_text="what happened, for the person")
+    confirmed = models.JSONField(default=list, help_text="the risks that the person who applied it confirmed")
     answer = models.JSONField(default=dict, help_text="what the PBX said, as compare.Answer; empty before it said it")
     calls = models.JSONField(default=list, help_text="what was exchanged: call, seconds, error")
     event_id = models.BigIntegerField(null=True, help_text="the event of the outcome")
@@ -171,6 +174,10 @@ class Change(models.Model):
         """The number that the IVR answers to, as far as we know."""
         found = self.found or {}
         return str(found.get("number") or self.number)
+
+    @property
+    def risks(self) -> list[str]:
+        return risks(self.base, self.wanted)
 
     def lines(self) -> list["ChangeLine"]:
         before, found = self.live or self.base, self.found or {}

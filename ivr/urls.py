@@ -29,5 +29,6 @@ urlpatterns = [
     path("changes/<int:pk>/", changes.change_page, name="change-page"),
     path("changes/<int:pk>/apply/", changes.change_apply_view, name="change-apply"),
     path("changes/<int:pk>/check/", changes.change_check_view, name="change-check"),
+    path("changes/<int:pk>/resolve/", changes.change_resolve_view, name="change-resolve"),
     path("changes/<int:pk>/receipt.txt", changes.change_receipt, name="change-receipt"),
 ]

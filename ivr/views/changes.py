@@ -7,6 +7,7 @@ from operator import or_
 from typing import Any
 from urllib.parse import urlencode
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db import DatabaseError
 from django.db.models import Q
@@ -14,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET, require_POST
 
-from ivr.changes import change_apply, change_check
+from ivr.changes import NotConfirmed, change_apply, change_check, change_resolve
 from ivr.compare import compare
 from ivr.models import Change, ChangeQuerySet
 from ivr.receipts import receipt
@@ -54,13 +55,16 @@ def change_page(request: HttpRequest, pk: int) -> HttpResponse:
     return show(request, visible_change(request, pk))
 
 
-def show(request: HttpRequest, change: Change, status: int = 200, problem: str = "") -> HttpResponse:
+def show(
+    request: HttpRequest, change: Change, status: int = 200, problem: str = "", unconfirmed: bool = False
+) -> HttpResponse:
     now, after = values_now_and_after(change)
     customer = Customer.objects.get(pk=change.customer_id)
     context = {
         "change": change,
         "lines": [(line, what_callers_notice(line.field.name)) for line in change.lines()],
         "conflicts": conflict_lines(change.base, change.live or change.base, change.wanted),
+        "kept": kept_lines(change),
         "pbx": Pbx.objects.filter(pk=change.pbx_id).first(),
         "unchanged": len(BY_NAME) - len(change.wanted),
         "now": now,
@@ -73,6 +77,7 @@ def show(request: HttpRequest, change: Change, status: int = 200, problem: str =
         "may_apply": can(user_of(request), Action.EDIT_IVR, customer),
         "may_review": can(user_of(request), Action.REVIEW_LOG, customer),
         "problem": problem,
+        "unconfirmed": unconfirmed,
     }
     return render_either(request, "ivr/change_page.html", "ivr/_change.html", context, status=status)
 
@@ -99,13 +104,28 @@ def conflict_lines(
     ]
 
 
+def kept_lines(change: Change) -> list[dict[str, str]]:
+    """Fields that somebody else changed and this change does not ask for: both can stay."""
+    live = change.live or change.base
+    return [
+        {
+            "label": BY_NAME[name].label,
+            "opened": BY_NAME[name].in_words(change.base.get(name)),
+            "now": BY_NAME[name].in_words(live.get(name)),
+        }
+        for name in compare(change.base, live, change.wanted).kept
+    ]
+
+
 @login_required
 @require_POST
 def change_apply_view(request: HttpRequest, pk: int) -> HttpResponse:
     change = visible_change(request, pk)
     require_rights(request, change)
     try:
-        change_apply(change=change, actor=actor())
+        change_apply(change=change, actor=actor(), confirmed=bool(request.POST.get("confirm")))
+    except NotConfirmed:
+        return show(request, change, status=422, unconfirmed=True)
     except DatabaseError:
         log.exception("change %s could not be recorded", pk)
         change = visible_change(request, pk)
@@ -123,8 +143,26 @@ def change_check_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Read once more, now, what a change of unknown outcome came to."""
     change = visible_change(request, pk)
     require(user_of(request), Action.EDIT_IVR, Customer.objects.get(pk=change.customer_id))
-    change_check(change)
+    change_check(change, insist=True)
     return go(request, change.get_absolute_url())
+
+
+@login_required
+@require_POST
+def change_resolve_view(request: HttpRequest, pk: int) -> HttpResponse:
+    """The person chose field by field; the result is a new plan that goes through the whole path again."""
+    change = visible_change(request, pk)
+    require_rights(request, change)
+    conflicts = [line["name"] for line in conflict_lines(change.base, change.live or change.base, change.wanted)]
+    chosen = {name: request.POST.get(name) for name in conflicts}
+    if change.status != Change.Status.CONFLICT or not set(chosen.values()) <= {"yours", "theirs"}:
+        return show(request, change, status=422, problem="Choose a value in each row first.")
+    yours = [name for name, choice in chosen.items() if choice == "yours"]
+    plan = change_resolve(change=change, yours=yours, actor=actor())
+    if plan is None:
+        messages.info(request, f"{change.pbx_name} stays as it is. Nothing was sent.")
+        return go(request, f"/pbxs/{change.pbx_id}/ivrs/{change.number}/")
+    return go(request, plan.get_absolute_url())
 
 
 @login_required

@@ -7,7 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from ivr.changes import Opened, change_plan, newer_values
+from ivr.changes import Opened, change_conflict, change_plan, newer_values
 from ivr.forms import IvrForm, opened_from, opened_now
 from ivr.models import Ivr
 from ivr.snapshots import snapshot_keep
@@ -20,10 +20,10 @@ from pbxadmin.fleet.contact import contact
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.yeastar.errors import PbxError, PbxNotFound
-from pbxadmin.yeastar.fields import IvrField, writable_fields
+from pbxadmin.yeastar.fields import BY_NAME, IvrField, writable_fields
 from pbxadmin.yeastar.wire import IvrSettings
 
-from .changes import RIGHTS, conflict_lines
+from .changes import RIGHTS, show
 from .common import actor, addressable, status_of, user_of, visible_pbx
 
 TOO_OLD = "This form was opened too long ago, so the PBX was read again. Look at the values, then review once more."
@@ -122,19 +122,19 @@ def edit_post(request: HttpRequest, pbx: Pbx, opened: Opened) -> HttpResponse:
     if not form.wanted:
         messages.info(request, f"Nothing differs from what {pbx.name} holds. No change was made.")
         return go(request, f"/pbxs/{pbx.pk}/ivrs/{opened.number}/")
-    newer = newer_values(opened, form.wanted)
-    if newer:
-        context = {"pbx": pbx, "number": opened.number, "conflicts": conflict_lines(opened.values, newer, form.wanted)}
-        return render_either(request, "ivr/conflict.html", "ivr/_conflict.html", context, status=409)
     reason, ticket = form.cleaned_data["reason"], form.cleaned_data["ticket"]
     change = change_plan(pbx=pbx, opened=opened, wanted=form.wanted, actor=actor(), reason=reason, ticket=ticket)
+    newer = newer_values(opened, form.wanted)
+    if newer:
+        change_conflict(change, newer)
+        return show(request, change, status=409)
     return go(request, change.get_absolute_url())
 
 
 def refuse_forbidden(request: HttpRequest, pbx: Pbx, opened: Opened, settings: list[IvrField]) -> None:
-    """A posted value for a field that is not in this person's form is a forged form: refused and logged."""
+    """A posted value for a field that is not in this form, by the API version or the role: refused and logged."""
     offered = {field.name for field in settings}
-    for name, action in RIGHTS.items():
+    for name in BY_NAME:
         posted = request.POST.get(name)
         if name not in offered and posted is not None and posted.strip() != (opened.values.get(name) or ""):
             record(
@@ -142,6 +142,6 @@ def refuse_forbidden(request: HttpRequest, pbx: Pbx, opened: Opened, settings: l
                 customer=(pbx.customer_id, pbx.customer.name),
                 pbx=(pbx.pk, pbx.name),
                 ivr=(opened.number, opened.values.get("name") or ""),
-                detail={"action": action.value, "field": name},
+                detail={"action": RIGHTS.get(name, Action.EDIT_IVR).value, "field": name},
             )
             raise PermissionDenied

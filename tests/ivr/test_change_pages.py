@@ -116,6 +116,31 @@ def test_a_conflict_stops_with_409_and_shows_both(client, planned, pbx_http):
     assert client.get(f"/changes/{planned.pk}/").status_code == 200
 
 
+def test_a_conflict_is_resolved_field_by_field_into_a_new_plan(client, planned, pbx_http):
+    pbx_http.ivrs["6500"]["responsetimeout"] = "9"
+    client.post(f"/changes/{planned.pk}/apply/")
+
+    undecided = client.post(f"/changes/{planned.pk}/resolve/", {})
+    decided = client.post(f"/changes/{planned.pk}/resolve/", {"response_timeout": "yours"})
+
+    assert undecided.status_code == 422
+    new = Change.objects.get(pk=int(decided["Location"].split("/")[2]))
+    assert (new.status, new.base["response_timeout"], new.wanted) == ("planned", "9", {"response_timeout": "6"})
+
+
+def test_a_risky_plan_shows_one_box_to_tick_and_without_it_nothing_is_sent(client, pbx, mara, pbx_http):
+    change = plan(pbx, dial_extension="on")
+    page = client.get(f"/changes/{change.pk}/").content.decode()
+
+    unticked = client.post(f"/changes/{change.pk}/apply/")
+    calls = list(pbx_http.received)
+    ticked = client.post(f"/changes/{change.pk}/apply/", {"confirm": "yes"})
+
+    assert page.count('name="confirm"') == 1
+    assert (unticked.status_code, ticked.status_code, calls) == (422, 302, [])
+    assert 'data-error-for="confirm"' in unticked.content.decode()
+
+
 def test_applying_again_changes_nothing(client, planned, pbx_http):
     client.post(f"/changes/{planned.pk}/apply/")
     calls = len(pbx_http.received)

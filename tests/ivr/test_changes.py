@@ -8,14 +8,16 @@ import time_machine
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from ivr.changes import change_apply, change_plan, reconcile
+from ivr.changes import NotConfirmed, change_apply, change_plan, change_resolve, reconcile
 from ivr.compare import Status
 from ivr.forms import opened_now
 from ivr.models import Change, Ivr
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.models import Event
+from pbxadmin.fleet.contact import pause_end
 from pbxadmin.fleet.lease import leased
 from pbxadmin.fleet.models import Pbx, PbxState
+from pbxadmin.fleet.services import pbx_accept_replacement
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.wire import read_ivr
 from tests.factories import make_pbx
@@ -31,13 +33,13 @@ def pbx() -> Pbx:
     return make_pbx()
 
 
-def plan(pbx: Pbx, pbx_http: PbxDouble, number: str = "6500", **wanted: str) -> Change:
-    opened = opened_now(pbx.pk, read_ivr(pbx_http.ivrs[number], ApiVersion.V1_0), timezone.now())
+def plan(pbx: Pbx, pbx_http: PbxDouble, **wanted: str) -> Change:
+    opened = opened_now(pbx.pk, read_ivr(pbx_http.ivrs["6500"], ApiVersion.V1_0), timezone.now())
     return change_plan(pbx=pbx, opened=opened, wanted=wanted or {"response_timeout": "6"}, actor=MARA)
 
 
 def apply(change: Change) -> Change:
-    change_apply(change=change, actor=MARA)
+    change_apply(change=change, actor=MARA, confirmed=True)
     change.refresh_from_db()
     return change
 
@@ -334,7 +336,7 @@ def test_when_the_log_cannot_be_written_nothing_is_sent(pbx, pbx_http):
 
 
 def test_a_renumbering_is_verified_when_the_new_number_answers_and_the_old_one_is_gone(pbx, pbx_http):
-    change = apply(plan(pbx, pbx_http, number="6500", **{"name": "Hello"} | {}))
+    change = apply(plan(pbx, pbx_http, name="Hello"))
     change = apply(renumbering(pbx, pbx_http))
 
     assert change.status == Status.VERIFIED
@@ -388,6 +390,135 @@ def test_whoever_holds_the_pbx_is_named_when_the_wait_is_over(pbx, pbx_http, mon
     assert change.status == Status.NOT_SENT
     assert "Tom Okafor is changing IVR 6501" in change.sentence
     assert timedelta(seconds=4) < timezone.now() - started < timedelta(seconds=8)
+
+
+RISKY = [
+    ({"dial_extension": "on"}, "any extension"),
+    ({"check_voicemail": "on"}, "voicemail"),
+    ({"number": "6510"}, "Inbound routes"),
+]
+
+
+@pytest.mark.parametrize(("wanted", "words"), RISKY)
+def test_a_risk_is_confirmed_first_and_kept_with_the_intent(pbx, pbx_http, wanted, words):
+    change = plan(pbx, pbx_http, **wanted)
+
+    with pytest.raises(NotConfirmed):
+        change_apply(change=change, actor=MARA)
+
+    assert pbx_http.received == []
+    assert apply(change).status == Status.VERIFIED
+    intent = Event.objects.get(change_id=change.pk, action="change.sending")
+    assert words in " ".join(intent.data["detail"]["confirmed"])
+
+
+def test_closing_a_switch_needs_no_confirmation(pbx, pbx_http):
+    pbx_http.ivrs["6500"]["dialext"] = "on"
+    change = plan(pbx, pbx_http, dial_extension="off")
+
+    change_apply(change=change, actor=MARA)
+
+    change.refresh_from_db()
+    assert change.status == Status.VERIFIED
+
+
+def test_a_conflict_resolved_to_ours_goes_through_the_whole_path_again(pbx, pbx_http):
+    change = plan(pbx, pbx_http, response_timeout="6", prompt_repeat="2")
+    pbx_http.ivrs["6500"]["responsetimeout"] = "9"
+    apply(change)
+
+    resolved = change_resolve(change=change, yours=["response_timeout"], actor=MARA)
+
+    assert resolved.pk != change.pk
+    assert apply(resolved).status == Status.VERIFIED
+    assert pbx_http.ivrs["6500"]["responsetimeout"] == "6"
+    assert pbx_http.calls().count("ivr/update") == 1
+
+
+def test_a_conflict_resolved_to_theirs_sends_only_the_rest(pbx, pbx_http):
+    change = plan(pbx, pbx_http, response_timeout="6", prompt_repeat="2")
+    pbx_http.ivrs["6500"]["responsetimeout"] = "9"
+    apply(change)
+
+    resolved = change_resolve(change=change, yours=[], actor=MARA)
+
+    assert resolved.wanted == {"prompt_repeat": "2"}
+
+
+def test_a_conflict_with_nothing_left_makes_no_plan(pbx, pbx_http):
+    change = plan(pbx, pbx_http, response_timeout="6")
+    pbx_http.ivrs["6500"]["responsetimeout"] = "9"
+    apply(change)
+
+    assert change_resolve(change=change, yours=[], actor=MARA) is None
+
+
+def test_another_device_behind_the_address_is_read_and_not_written(pbx, pbx_http):
+    apply(plan(pbx, pbx_http))
+    pbx_http.serial, pbx_http.tokens = "999", set()
+    pbx_http.received.clear()
+
+    change = apply(plan(pbx, pbx_http, response_timeout="7"))
+
+    assert change.status == Status.NOT_SENT
+    assert "Another device answers" in change.sentence
+    assert "ivr/update" not in pbx_http.calls()
+    assert Event.objects.filter(action="pbx.stranger").count() == 1
+
+
+def test_another_device_met_in_the_middle_of_a_send_is_not_written(pbx, pbx_http):
+    apply(plan(pbx, pbx_http))
+
+    def replaced(double, body):
+        double.serial = "999"
+        return refused("20006")
+
+    pbx_http.fail("ivr/update", replaced)
+
+    change = apply(plan(pbx, pbx_http, response_timeout="7"))
+
+    assert change.status == Status.NOT_SENT
+    assert pbx_http.ivrs["6500"]["responsetimeout"] == "6"
+
+
+def test_an_accepted_replacement_is_written_again(pbx, pbx_http):
+    apply(plan(pbx, pbx_http))
+    pbx_http.serial, pbx_http.tokens = "999", set()
+    apply(plan(pbx, pbx_http, response_timeout="7"))
+    pbx.refresh_from_db()
+
+    pbx_accept_replacement(pbx=pbx, reason="Swapped by the vendor")
+
+    assert apply(plan(pbx, pbx_http, response_timeout="8")).status == Status.VERIFIED
+    assert Event.objects.get(action="pbx.replaced").data["reason"] == "Swapped by the vendor"
+
+
+def test_three_failures_in_a_row_pause_a_pbx_and_a_good_call_ends_the_count(pbx, pbx_http):
+    for turn in range(3):
+        pbx_http.fail("login", cannot_be_reached)
+        apply(plan(pbx, pbx_http, response_timeout=str(5 + turn)))
+    calls = len(pbx_http.received)
+
+    paused = apply(plan(pbx, pbx_http, response_timeout="8"))
+    with time_machine.travel(timezone.now() + timedelta(seconds=31)):
+        later = apply(plan(pbx, pbx_http, response_timeout="9"))
+
+    assert "is paused until" in paused.sentence
+    assert len(pbx_http.received) > calls == 3
+    assert later.status == Status.VERIFIED
+    pbx.refresh_from_db()
+    assert (pbx.failures, pbx.paused_until) == (0, None)
+
+
+def test_pauses_grow_to_a_quarter_of_an_hour():
+    now = timezone.now()
+
+    ends = [pause_end(failures, now) for failures in range(1, 12)]
+
+    assert ends[:2] == [None, None]
+    lengths = [(end - now).total_seconds() for end in ends[2:]]
+    assert 24 <= lengths[0] <= 30
+    assert 720 <= lengths[-1] <= 900
 
 
 def test_a_plan_ends_after_a_day(pbx, pbx_http):

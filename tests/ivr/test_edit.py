@@ -153,7 +153,7 @@ def test_a_newer_reading_that_clashes_is_shown_as_a_conflict(helpdesk, pbx, pbx_
     assert 'data-conflict="response_timeout"' in page
     assert "9 s" in page
     assert "6 s" in page
-    assert not Change.objects.exists()
+    assert Change.objects.get().status == "conflict"
 
 
 def test_an_unreachable_pbx_shows_what_it_held_and_no_form(helpdesk, pbx, pbx_http):
@@ -226,10 +226,21 @@ def test_a_stranger_is_sent_to_sign_in(client, pbx, pbx_http):
 def test_fields_of_the_model_that_are_not_in_the_form_are_ignored(helpdesk, pbx, pbx_http):
     form = filled(helpdesk, pbx, response_timeout="6")
 
-    helpdesk.post(address(pbx), form | {"prompt": "evil", "ivrid": "1", "status": "verified", "customer": "9"})
+    helpdesk.post(address(pbx), form | {"ivrid": "1", "status": "verified", "customer": "9", "base": "{}"})
 
     change = Change.objects.get()
     assert (change.wanted, change.status) == ({"response_timeout": "6"}, "planned")
+
+
+@pytest.mark.parametrize("field", ["dial_outbound", "prompt", "outbound_routes"])
+def test_a_forged_value_of_a_locked_field_is_refused_and_logged(manager, pbx, pbx_http, field):
+    form = filled(manager, pbx, response_timeout="6")
+
+    answer = manager.post(address(pbx), form | {field: "on"})
+
+    assert answer.status_code == 403
+    assert Event.objects.get(action="access.denied").data["detail"]["field"] == field
+    assert not Change.objects.exists()
 
 
 def test_with_htmx_errors_come_as_a_fragment_and_success_as_a_location(helpdesk, pbx, pbx_http):
