@@ -1,0 +1,179 @@
+"""The connection test, as a manager sees it, against PBXs that answer over real TLS."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from pbxadmin.access.models import Customer
+from pbxadmin.audit.models import Event
+from pbxadmin.fleet.models import Pbx
+from pbxadmin.yeastar.simulator import Fault, SimulatedPbx
+from tests.factories import make_customer, make_pbx, make_user
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.tls]
+STEPS = ["address", "tcp", "tls", "login", "device", "ivrs"]
+
+
+@pytest.fixture
+def acme() -> Customer:
+    return make_customer("Acme Logistics")
+
+
+@pytest.fixture
+def manager(client: Client, acme: Customer) -> Client:
+    client.force_login(make_user("manager", acme))
+    return client
+
+
+@pytest.fixture
+def recorded(acme: Customer, simulated_pbx: SimulatedPbx) -> Callable[..., Pbx]:
+    """Make the record of the simulated PBX."""
+
+    def make(**values: Any) -> Pbx:
+        right = {
+            "host": "127.0.0.1",
+            "port": simulated_pbx.port,
+            "username": simulated_pbx.username,
+            "password": simulated_pbx.password,
+            "fingerprint": simulated_pbx.fingerprint,
+        }
+        return make_pbx(acme, **(right | values))
+
+    return make
+
+
+def steps_of(client: Client, pbx: Pbx) -> tuple[str, dict[str, str]]:
+    """The page of a test, and the tone of each of its steps."""
+    page = client.post(f"/pbxs/{pbx.pk}/test/").content.decode()
+    return page, dict(re.findall(r'data-step="(\w+)" data-tone="(\w+)"', page))
+
+
+def state(pbx: Pbx) -> str:
+    return Pbx.objects.get(pk=pbx.pk).state
+
+
+def test_all_six_steps_pass_and_the_pbx_is_known(
+    manager: Client, recorded: Callable[..., Pbx], simulated_pbx: SimulatedPbx
+) -> None:
+    pbx = recorded()
+
+    page, tones = steps_of(manager, pbx)
+
+    assert tones == dict.fromkeys(STEPS, "ok")
+    assert "All 6 steps passed." in page
+    found = Pbx.objects.get()
+    assert (found.state, bool(found.model), bool(found.serial), bool(found.firmware)) == ("reachable", True, True, True)
+    assert found.last_contact_at is not None
+    assert simulated_pbx.calls() == ["login", "deviceinfo/query", "ivr/query"]
+    assert Event.objects.get(action="pbx.tested").outcome == "passed"
+
+
+def test_a_new_pbx_shows_its_certificate_before_any_password_is_sent(
+    manager: Client, recorded: Callable[..., Pbx], simulated_pbx: SimulatedPbx
+) -> None:
+    pbx = recorded(fingerprint="")
+
+    page, tones = steps_of(manager, pbx)
+
+    assert [tones[step] for step in STEPS] == ["ok", "ok", "warn", "calm", "calm", "calm"]
+    assert "no password was sent" in page
+    assert simulated_pbx.calls() == []
+    offered = re.search(r'name="fingerprint" value="(\w+)"', page)
+    assert offered is not None
+    assert offered[1] == simulated_pbx.fingerprint
+
+    manager.post(f"/pbxs/{pbx.pk}/pin/", {"fingerprint": offered[1]})
+    _, tones = steps_of(manager, pbx)
+
+    assert set(tones.values()) == {"ok"}
+
+
+def test_another_certificate_stops_everything(
+    manager: Client, recorded: Callable[..., Pbx], simulated_pbx: SimulatedPbx
+) -> None:
+    pbx = recorded(fingerprint="ab" * 32)
+
+    page, tones = steps_of(manager, pbx)
+
+    assert tones["tls"] == "warn"
+    assert "not the pinned one" in page
+    assert state(pbx) == "untrusted"
+    assert simulated_pbx.calls() == []
+
+
+def test_a_wrong_password_is_sent_once_and_not_again_until_it_is_edited(
+    manager: Client, recorded: Callable[..., Pbx], simulated_pbx: SimulatedPbx
+) -> None:
+    pbx = recorded(password="wrong")
+
+    page, tones = steps_of(manager, pbx)
+    assert tones["login"] == "bad"
+    assert state(pbx) == "credentials-rejected"
+    assert "Test again" not in page
+
+    page, tones = steps_of(manager, pbx)
+    assert tones["login"] == "bad"
+    assert simulated_pbx.calls() == ["login"]
+
+
+@pytest.mark.parametrize(
+    ("values", "stops_at", "expected"),
+    [
+        ({"host": "no-such-host.invalid"}, "address", "unreachable"),
+        ({"port": 1}, "tcp", "unreachable"),
+        ({"trust": "system"}, "tls", "untrusted"),
+        ({"scheme": "http"}, "login", "unreachable"),
+    ],
+)
+def test_the_test_stops_at_the_first_step_that_fails(
+    manager: Client, recorded: Callable[..., Pbx], values: dict[str, Any], stops_at: str, expected: str
+) -> None:
+    pbx = recorded(**values)
+
+    page, tones = steps_of(manager, pbx)
+
+    at = STEPS.index(stops_at)
+    assert [tones[step] for step in STEPS[:at]] == ["ok"] * at
+    assert tones[stops_at] in ("bad", "warn")
+    assert {tones[step] for step in STEPS[at + 1 :]} == {"calm"} or stops_at == STEPS[-1]
+    assert f"Stopped at step {at + 1} of 6." in page
+    assert state(pbx) == expected
+    event = Event.objects.get(action="pbx.tested")
+    assert (event.outcome, event.data["detail"]["step"]) == ("failed", stops_at)
+
+
+def test_a_pbx_that_answers_nonsense_is_named_so(
+    manager: Client, recorded: Callable[..., Pbx], simulated_pbx: SimulatedPbx
+) -> None:
+    simulated_pbx.misbehave(Fault.HTML, call="ivr/query")
+
+    _, tones = steps_of(manager, recorded())
+
+    assert (tones["device"], tones["ivrs"]) == ("ok", "bad")
+
+
+def test_a_disabled_pbx_is_not_contacted(
+    manager: Client, recorded: Callable[..., Pbx], simulated_pbx: SimulatedPbx
+) -> None:
+    pbx = recorded()
+    manager.post(f"/pbxs/{pbx.pk}/disable/")
+
+    steps_of(manager, pbx)
+
+    assert simulated_pbx.calls() == []
+
+
+def test_the_password_and_the_token_stand_on_no_page_of_the_test(
+    manager: Client, recorded: Callable[..., Pbx], simulated_pbx: SimulatedPbx
+) -> None:
+    pbx = recorded()
+
+    page, _ = steps_of(manager, pbx)
+
+    found = Pbx.objects.get()
+    secrets = (simulated_pbx.password, found.password_digest.open(), found.token.open())
+    assert not any(secret in page for secret in secrets)
+    assert not any(secret in event.text for secret in secrets for event in Event.objects.all())
