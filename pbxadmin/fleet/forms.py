@@ -213,7 +213,9 @@ class ReplacementForm(forms.Form):
 
 
 class DeleteForm(forms.Form):
-    name = forms.CharField(max_length=200, label="Name of the PBX", widget=forms.TextInput({"autocomplete": "off"}))
+    name = forms.CharField(
+        max_length=200, label="Name of the PBX", widget=forms.TextInput({"class": "name", "autocomplete": "off"})
+    )
 
     def __init__(self, data: Mapping[str, Any] | None, *, pbx: Pbx) -> None:
         super().__init__(data)
