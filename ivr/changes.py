@@ -11,12 +11,12 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -32,6 +32,7 @@ from pbxadmin.yeastar.wire import IvrSettings
 from .compare import NO_ANSWER, SUCCESS, Answer, Status, Verdict, compare, judge
 from .models import Change, Ivr, as_json
 from .snapshots import snapshot_keep, snapshots_keep
+from .spool import spool_put, spooled
 
 log = logging.getLogger(__name__)
 
@@ -170,8 +171,7 @@ def carry_out(change: Change, hands: Contact) -> None:
     answer, nothing_left_us = send(hands.client, before.ivr, {name: change.wanted[name] for name in comparison.send})
     if nothing_left_us:
         verdict = Verdict(Status.NOT_SENT, f"{nothing_left_us} Nothing was sent.")
-        return settle(change, verdict, calls=hands.client.calls)
-    Change.objects.filter(pk=change.pk).update(answer=asdict(answer))
+        return settle_or_spool(change, verdict, calls=hands.client.calls)
     change.answer = asdict(answer)
     return settle_by_reading(change, hands)
 
@@ -194,13 +194,24 @@ def read(change: Change, hands: Contact, *, back: bool = False) -> Reading:
             ivr = hands.client.query_ivr(change.number)
         except PbxNotFound:
             return Reading(None)
-        snapshot_keep(hands.pbx, ivr, timezone.now())
+        keep(hands, [ivr])
         return Reading(ivr)
     ivrs = {ivr.number: ivr for ivr in hands.client.query_ivrs()}
-    snapshots_keep([(hands.pbx, tuple(ivrs.values()))], timezone.now())
+    keep(hands, list(ivrs.values()), whole=True)
     old = ivrs.get(change.number)
     new = ivrs.get(change.wanted["number"]) if back else None
     return Reading(old or new, frozenset(ivrs))
+
+
+def keep(hands: Contact, ivrs: Sequence[IvrSettings], *, whole: bool = False) -> None:
+    """Keep a reading. That it cannot be kept must not hide what was read: the outcome matters more."""
+    try:
+        if whole:
+            snapshots_keep([(hands.pbx, ivrs)], timezone.now())
+        else:
+            snapshot_keep(hands.pbx, ivrs[0], timezone.now())
+    except DatabaseError:
+        log.exception("a reading of %s could not be kept", hands.pbx.name)
 
 
 def why_not_send(change: Change, hands: Contact, before: Reading) -> Verdict | None:
@@ -256,18 +267,18 @@ def send(client: PbxClient, live: IvrSettings, wanted: Mapping[str, str]) -> tup
     return SUCCESS, ""
 
 
-def settle_by_reading(change: Change, hands: Contact, action: str = "change.outcome") -> None:
+def settle_by_reading(change: Change, hands: Contact) -> None:
     """Read back, decide by what was found, record."""
     try:
         found = read(change, hands, back=True)
     except PbxError as error:
-        return settle(change, unreadable(change, error), calls=hands.client.calls, action=action)
+        return settle_or_spool(change, unreadable(change, error), calls=hands.client.calls)
     values = as_json(found.ivr)
     verdict = judge(change.pbx_name, change.live or change.base, change.wanted, values, Answer(**change.answer))
     if change.is_renumbering and {change.number, change.wanted["number"]} <= found.numbers:
         both = f"{change.pbx_name} answers to both {change.number} and {change.wanted['number']}."
         verdict = Verdict(Status.NOT_AS_ASKED, f"Not as asked. {both}")
-    return settle(change, verdict, found=values, calls=hands.client.calls, action=action)
+    return settle_or_spool(change, verdict, found=values, calls=hands.client.calls)
 
 
 def unreadable(change: Change, error: PbxError) -> Verdict:
@@ -299,6 +310,7 @@ def settle(
             "status": verdict.status,
             "sentence": verdict.sentence,
             "live": change.live,
+            "answer": change.answer,
             "found": found,
             "calls": [*change.calls, *(call_words(call) for call in calls or ())],
             "event_id": event.pk,
@@ -308,6 +320,34 @@ def settle(
         }
         Change.objects.filter(pk=change.pk).update(**columns)
     change.refresh_from_db()
+
+
+def settle_or_spool(change: Change, verdict: Verdict, **found: Any) -> None:
+    """Record the outcome of a change that was sent; on disk when the database does not take it."""
+    try:
+        settle(change, verdict, **found)
+    except DatabaseError:
+        log.exception("change %s: its outcome is spooled", change.pk)
+        calls = [call_words(call) for call in found.pop("calls", None) or ()]
+        spool_put(
+            {"change": change.pk, "answer": change.answer, "verdict": asdict(verdict), "calls": calls, **found}
+            | {"at": timezone.now().isoformat()}
+        )
+
+
+def bring_in() -> int:
+    """Record the outcomes that were spooled. One whose change was settled by reading meanwhile is let go. How many."""
+    count = 0
+    for path, kept in spooled():
+        change = Change.objects.filter(pk=kept["change"]).first()
+        if change is not None and change.status == Status.SENDING:
+            said = kept["verdict"]
+            change.answer, change.calls = kept["answer"], [*change.calls, *kept["calls"]]
+            verdict = Verdict(Status(said["status"]), said["sentence"], said["look_again"])
+            settle(change, verdict, found=kept.get("found"), action="change.outcome")
+        path.unlink()
+        count += 1
+    return count
 
 
 def call_words(call: Call) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from pbxadmin.access.models import Customer
 from pbxadmin.access.permissions import can, require
 from pbxadmin.access.roles import Action
 from pbxadmin.fleet.models import Pbx
+from pbxadmin.fleet.slots import waits_for_pbx
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import keyset
 from pbxadmin.web.words import OUTCOMES
@@ -119,6 +120,7 @@ def kept_lines(change: Change) -> list[dict[str, str]]:
 
 @login_required
 @require_POST
+@waits_for_pbx
 def change_apply_view(request: HttpRequest, pk: int) -> HttpResponse:
     change = visible_change(request, pk)
     require_rights(request, change)
@@ -139,6 +141,7 @@ def change_apply_view(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 @require_POST
+@waits_for_pbx
 def change_check_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Read once more, now, what a change of unknown outcome came to."""
     change = visible_change(request, pk)

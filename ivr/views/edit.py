@@ -1,5 +1,7 @@
 """The edit form: opened by reading the PBX live, posted to become a plan. Nothing is sent from here."""
 
+from collections.abc import Sequence
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
@@ -18,6 +20,7 @@ from pbxadmin.access.roles import Action
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.contact import contact
 from pbxadmin.fleet.models import Pbx
+from pbxadmin.fleet.slots import waits_for_pbx
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.yeastar.errors import PbxError, PbxNotFound
 from pbxadmin.yeastar.fields import BY_NAME, IvrField, writable_fields
@@ -31,6 +34,7 @@ TOO_OLD = "This form was opened too long ago, so the PBX was read again. Look at
 
 @login_required
 @require_http_methods(["GET", "POST"])
+@waits_for_pbx
 def ivr_edit(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
     pbx = visible_pbx(request, pbx_id)
     require(user_of(request), Action.EDIT_IVR, pbx.customer)
@@ -45,9 +49,9 @@ def ivr_edit(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
 def edit_open(request: HttpRequest, pbx: Pbx, number: str, *, too_old: bool = False) -> HttpResponse:
     """Read the IVR live and show the form; when the PBX cannot be read, what it held, to look at only."""
     try:
-        live = read_live(pbx, number)
-    except PbxNotFound:
-        return not_there(request, pbx, number)
+        live, others = read_live(pbx, number)
+        if live is None:
+            return not_there(request, pbx, number, others)
     except PbxError as error:
         return edit_closed(request, pbx, number, error)
     form = IvrForm(
@@ -60,11 +64,15 @@ def edit_open(request: HttpRequest, pbx: Pbx, number: str, *, too_old: bool = Fa
     return edit_page(request, pbx, form, status=422 if too_old else 200)
 
 
-def read_live(pbx: Pbx, number: str) -> IvrSettings:
+def read_live(pbx: Pbx, number: str) -> tuple[IvrSettings | None, Sequence[IvrSettings]]:
+    """The IVR as the PBX holds it now, kept as its snapshot; when it is not there, all that are. Raises PbxError."""
     with contact(pbx, f"{actor().name} is opening IVR {number}") as hands:
-        live = hands.client.query_ivr(number)
+        try:
+            live = hands.client.query_ivr(number)
+        except PbxNotFound:
+            return None, hands.client.query_ivrs()
         snapshot_keep(hands.pbx, live, timezone.now())
-        return live
+        return live, ()
 
 
 def edit_page(request: HttpRequest, pbx: Pbx, form: IvrForm, status: int = 200) -> HttpResponse:
@@ -89,12 +97,14 @@ def allowed_settings(user: User, pbx: Pbx) -> list[IvrField]:
     return [field for field in writable if field.name not in RIGHTS or can(user, RIGHTS[field.name], pbx.customer)]
 
 
-def not_there(request: HttpRequest, pbx: Pbx, number: str) -> HttpResponse:
+def not_there(request: HttpRequest, pbx: Pbx, number: str, others: Sequence[IvrSettings]) -> HttpResponse:
+    """It was there once: say so, and where an IVR of the same name is now."""
     snapshot = Ivr.objects.filter(pbx=pbx, number=number).first()
     if snapshot is None:
         raise Http404
-    why = f"IVR {number} is not on {pbx.name} any more. This is what it held."
-    return closed_page(request, pbx, snapshot, why, 404)
+    namesake = next((ivr.number for ivr in others if ivr.name == snapshot.name and ivr.is_addressable), "")
+    why = f"IVR {number} is not on {pbx.name} any more."
+    return closed_page(request, pbx, snapshot, why, 404, namesake)
 
 
 def edit_closed(request: HttpRequest, pbx: Pbx, number: str, error: PbxError) -> HttpResponse:
@@ -102,8 +112,11 @@ def edit_closed(request: HttpRequest, pbx: Pbx, number: str, error: PbxError) ->
     return closed_page(request, pbx, snapshot, f"{error} You can look, not edit.", status_of(error))
 
 
-def closed_page(request: HttpRequest, pbx: Pbx, snapshot: Ivr | None, why: str, status: int) -> HttpResponse:
+def closed_page(
+    request: HttpRequest, pbx: Pbx, snapshot: Ivr | None, why: str, status: int, namesake: str = ""
+) -> HttpResponse:
     context = {
+        "namesake": namesake,
         "pbx": pbx,
         "ivr": snapshot,
         "why": why,

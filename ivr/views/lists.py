@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -21,10 +21,11 @@ from pbxadmin.access.models import Customer
 from pbxadmin.access.permissions import can
 from pbxadmin.access.roles import Action
 from pbxadmin.fleet.models import Pbx
+from pbxadmin.fleet.slots import waits_for_pbx
 from pbxadmin.web.csv import csv_response
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import Page, keyset
-from pbxadmin.yeastar.errors import PbxError, PbxNotFound
+from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS
 from pbxadmin.yeastar.wire import ADDRESSABLE
 
@@ -135,13 +136,12 @@ def ivrs_csv(request: HttpRequest, wanted: IvrFilter) -> HttpResponseBase:
 
 @login_required
 @require_GET
+@waits_for_pbx
 def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
     """What we last read of one IVR; one that was never read is read now."""
     pbx = visible_pbx(request, pbx_id)
     try:
         ivr = Ivr.objects.filter(pbx=pbx, number=number).first() or read_first(pbx, number)
-    except PbxNotFound:
-        raise Http404 from None
     except PbxError as error:
         context = {"pbx": pbx, "number": number, "why": str(error), "ivr": None, "groups": {}}
         return render(request, "ivr/edit_closed.html", context, status=status_of(error))
@@ -167,11 +167,12 @@ def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
 
 def read_first(pbx: Pbx, number: str) -> Ivr:
     read_live(pbx, number)
-    return Ivr.objects.get(pbx=pbx, number=number)
+    return get_object_or_404(Ivr, pbx=pbx, number=number)
 
 
 @login_required
 @require_POST
+@waits_for_pbx
 def pbx_refresh_view(request: HttpRequest, pbx_id: int) -> HttpResponse:
     """Read one PBX now. The page that follows shows what it holds, or why it could not be read."""
     pbx = visible_pbx(request, pbx_id)

@@ -18,6 +18,7 @@ from . import services
 from .forms import DeleteForm, PbxFilter, PbxForm, PinForm, ReplacementForm
 from .models import Pbx
 from .probe import connection_test
+from .slots import waits_for_pbx
 
 PAGE_SIZE = 50
 
@@ -87,6 +88,7 @@ def show_form(request: HttpRequest, form: PbxForm) -> HttpResponse:
 
 @login_required
 @require_POST
+@waits_for_pbx
 def pbx_test(request: HttpRequest, pk: int) -> HttpResponse:
     """Test the connection now and show what each step found; the page is the answer to the POST."""
     pbx = managed_pbx(request, pk)

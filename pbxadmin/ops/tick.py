@@ -8,7 +8,7 @@ from threading import Event
 from django.db import close_old_connections
 from django.utils import timezone
 
-from ivr.changes import reconcile
+from ivr.changes import bring_in, reconcile
 from ivr.refresh import refresh_rekick
 
 from .models import Turn
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 EVERY_S = 10
 LOOK_S = 2.0
 LATE_S = 60
-JOBS: tuple[Callable[[], int], ...] = (reconcile, refresh_rekick)
+JOBS: tuple[Callable[[], int], ...] = (bring_in, reconcile, refresh_rekick)
 
 
 def tick() -> bool:

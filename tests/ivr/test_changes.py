@@ -8,7 +8,7 @@ import time_machine
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from ivr.changes import NotConfirmed, change_apply, change_plan, change_resolve, reconcile
+from ivr.changes import NotConfirmed, bring_in, change_apply, change_plan, change_resolve, reconcile
 from ivr.compare import Status
 from ivr.forms import opened_now
 from ivr.models import Change, Ivr
@@ -333,6 +333,32 @@ def test_when_the_log_cannot_be_written_nothing_is_sent(pbx, pbx_http):
     change.refresh_from_db()
     assert (change.status, change.is_being_applied) == (Status.PLANNED, False)
     assert "ivr/update" not in pbx_http.calls()
+
+
+def test_an_outcome_that_cannot_be_written_is_spooled_and_brought_in_later(pbx, pbx_http, settings, tmp_path):
+    settings.DATA_DIR = tmp_path
+
+    def applied_and_then_the_log_is_away(double, body):
+        rename("audit_event", "audit_event_away")
+        return double.update(body)
+
+    pbx_http.fail("ivr/update", applied_and_then_the_log_is_away)
+    change = apply(plan(pbx, pbx_http))
+    meanwhile = change.status
+    rename("audit_event_away", "audit_event")
+
+    assert bring_in() == 1
+
+    change.refresh_from_db()
+    assert (meanwhile, change.status) == (Status.SENDING, Status.VERIFIED)
+    assert outcomes(change) == [("change.sending", "sending"), ("change.outcome", "verified")]
+    assert pbx_http.calls().count("ivr/update") == 1
+    assert bring_in() == 0
+
+
+def rename(table: str, name: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} RENAME TO {name}")
 
 
 def test_a_renumbering_is_verified_when_the_new_number_answers_and_the_old_one_is_gone(pbx, pbx_http):

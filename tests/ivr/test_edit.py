@@ -1,6 +1,7 @@
 """The edit form over HTTP: opened by reading the PBX, checked on the server, posted to become a plan."""
 
 import re
+from threading import BoundedSemaphore
 
 import pytest
 from django.test import Client
@@ -177,6 +178,27 @@ def test_an_ivr_that_is_gone_says_so(helpdesk, pbx, pbx_http):
 
     assert answer.status_code == 404
     assert "IVR 6500 is not on ACME-HQ any more." in answer.content.decode()
+
+
+def test_an_ivr_that_got_another_number_is_offered_under_it(helpdesk, pbx, pbx_http):
+    helpdesk.post(f"/pbxs/{pbx.pk}/refresh/")
+    pbx_http.ivrs = {"6510": pbx_http.ivrs["6500"] | {"ivrnumber": "6510"}}
+
+    page = helpdesk.get(address(pbx)).content.decode()
+
+    assert f'href="/pbxs/{pbx.pk}/ivrs/6510/edit/"' in page
+
+
+def test_half_of_the_web_threads_wait_for_pbxs_and_the_rest_are_told_to_come_back(helpdesk, pbx, pbx_http, monkeypatch):
+    monkeypatch.setattr("pbxadmin.fleet.slots._slots", BoundedSemaphore(1))
+    answers = []
+    pbx_http.fail("ivr/query", lambda double, body: answers.append(helpdesk.get(address(pbx))) or {"status": "Failed"})
+
+    helpdesk.get(address(pbx))
+
+    assert answers[0].status_code == 503
+    assert answers[0]["Retry-After"] == "5"
+    assert "Nothing was sent." in answers[0].content.decode()
 
 
 def test_an_altered_form_is_read_again_and_nothing_typed_is_lost(helpdesk, pbx, pbx_http):

@@ -1,0 +1,43 @@
+"""A second place for outcomes that the database would not take: files, brought in by the next tick.
+
+A change was sent and read back; then the database was away, locked or full. What was found must not be lost, and it is
+not sent again. A file holds what `settle` was given.
+"""
+
+import json
+import logging
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+log = logging.getLogger(__name__)
+
+
+def folder() -> Path:
+    return Path(settings.DATA_DIR) / "spool"
+
+
+def spool_put(outcome: dict[str, Any]) -> None:
+    """Keep an outcome on disk, whole or not at all, readable by its owner alone."""
+    folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder() / f"{uuid.uuid4()}.json"
+    partial = path.with_suffix(".part")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(outcome, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def spooled() -> Iterator[tuple[Path, dict[str, Any]]]:
+    """What waits to be brought in; a file that cannot be read stays where it is, and the log says so."""
+    for path in sorted(folder().glob("*.json")):
+        try:
+            yield path, json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            log.exception("spool: %s cannot be read", path.name)
