@@ -35,4 +35,5 @@ def fleet_squares(by_state: Mapping[str, int]) -> Squares:
     said = ", ".join(
         f"{by_state[state]} {PBX_STATES[state].label.lower()}" for state in PbxState.values if by_state.get(state)
     )
-    return Squares(cells, ceil(len(cells) / COLUMNS) * STEP, stands_for, f"{total} PBXs: {said}")
+    words = f"{total} PBX{'' if total == 1 else 's'}: {said}"
+    return Squares(cells, ceil(len(cells) / COLUMNS) * STEP, stands_for, words)

@@ -1,0 +1,275 @@
+"""The control room: what needs a person, how the fleet is, what was changed last."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from ivr.models import Change, Ivr
+from pbxadmin.access.services import membership_grant
+from pbxadmin.fleet.models import Pbx, PbxState
+from pbxadmin.home.plots import fleet_squares
+from tests.factories import make_customer, make_pbx, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def acme():
+    return make_customer("Acme Logistics")
+
+
+@pytest.fixture
+def bellweather():
+    return make_customer("Bellweather Clinics")
+
+
+def seen_by(client, role, customer=None, **fields):
+    client.force_login(make_user(role, customer, **fields))
+    return client
+
+
+def make_ivr(pbx, number="6500", **fields):
+    return Ivr.objects.create(pbx=pbx, number=number, read_at=timezone.now(), **fields)
+
+
+def make_change(pbx, status="verified", number="6500", **fields):
+    return Change.objects.create(
+        form_key=f"form-{Change.objects.count()}",
+        customer_id=pbx.customer_id,
+        customer_name=pbx.customer.name,
+        pbx_id=pbx.pk,
+        pbx_name=pbx.name,
+        api_version=pbx.api_version,
+        number=number,
+        base={"response_timeout": "3"},
+        wanted={"response_timeout": "6"},
+        status=status,
+        planned_by_id=1,
+        planned_by_name="Mara Lindqvist",
+        **fields,
+    )
+
+
+def page_of(client):
+    answer = client.get("/")
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def tiles(page):
+    """Name of each tile: the text after it, such as "2 of 3"."""
+    found = {}
+    for tile in re.findall(r'<a class="panel tile".*?</a>', page, re.S):
+        name, figure, more = re.findall(r'class="(?:name|figure|more)">(.*?)</span>(?=<span|</a>)', tile, re.S)
+        found[plain(name)] = (plain(figure), plain(more))
+    return found
+
+
+def plain(markup):
+    return " ".join(re.sub("<[^>]+>", " ", markup).split())
+
+
+def test_who_is_not_signed_in_is_led_to_sign_in(client):
+    assert client.get("/")["Location"] == "/accounts/login/?next=/"
+
+
+def test_home_is_only_read(client, acme):
+    assert seen_by(client, "manager", acme).post("/").status_code == 405
+
+
+def test_the_counts_are_those_of_the_fleet(client, acme):
+    now = timezone.now()
+    pbxs = [
+        make_pbx(acme, name=f"ACME-{place}", state=state, state_at=now, read_at=read_at)
+        for place, (state, read_at) in enumerate(
+            [
+                (PbxState.REACHABLE, now),
+                (PbxState.REACHABLE, now - timedelta(minutes=16)),
+                (PbxState.UNREACHABLE, now - timedelta(minutes=14)),
+                (PbxState.LOCKED, None),
+                (PbxState.NEVER_CHECKED, None),
+            ]
+        )
+    ]
+    for number, dial_outbound in (("6500", "on"), ("6501", "off"), ("6502", None)):
+        make_ivr(pbxs[0], number, dial_outbound=dial_outbound)
+    make_change(pbxs[0], "unknown")
+    make_change(pbxs[0], "not-as-asked")
+    make_change(pbxs[0], "verified")
+    make_change(pbxs[0], "unknown", planned_at=now - timedelta(days=8))
+
+    page = page_of(seen_by(client, "viewer", acme))
+
+    assert tiles(page) == {
+        "PBXs need a person": ("2", "of 5"),
+        "Changes not verified": ("2", "in 7 days"),
+        "Dial-out on": ("1", "of 3 IVRs"),
+        "Read within 15 min": ("2 of 5", "oldest first in the list"),
+    }
+    assert "1 customer, 5 PBXs, 3 IVRs" in plain(page)
+
+
+def test_a_disabled_pbx_is_no_part_of_the_fleet(client, acme):
+    make_pbx(acme)
+    make_pbx(acme, name="ACME-OFF", is_enabled=False, state=PbxState.LOCKED)
+
+    page = page_of(seen_by(client, "viewer", acme))
+
+    assert tiles(page)["PBXs need a person"] == ("0", "of 1")
+    assert "ACME-OFF" not in page
+
+
+def both(acme, bellweather):
+    """The same on both sides: a PBX in trouble, an IVR that dials out, a change nobody knows the end of."""
+    for customer, name in ((acme, "ACME-HQ"), (bellweather, "BELL-HQ")):
+        pbx = make_pbx(customer, name=name, state=PbxState.LOCKED, state_at=timezone.now(), read_at=timezone.now())
+        make_ivr(pbx, dial_outbound="on")
+        make_change(pbx, "unknown")
+
+
+@pytest.mark.parametrize("role", ["viewer", "helpdesk", "auditor", "manager"])
+def test_nothing_of_another_customer_is_named_or_counted(client, acme, bellweather, role):
+    both(acme, bellweather)
+
+    page = page_of(seen_by(client, role, acme))
+
+    assert "ACME-HQ" in page
+    assert "BELL" not in page
+    assert "Bellweather" not in page
+    assert [figure for figure, _ in tiles(page).values()] == ["1", "1", "1", "1 of 1"]
+    assert "1 customer, 1 PBX, 1 IVR ·" in plain(page)
+    assert re.findall(r'aria-label="(1 PBX[^"]*)"', page) == ["1 PBX: 1 locked"]
+
+
+@pytest.mark.parametrize("who", ["viewer of all", "site admin", "viewer of both"])
+def test_who_sees_both_customers_sees_both_counted(client, acme, bellweather, who):
+    both(acme, bellweather)
+    user = make_user(is_superuser=who == "site admin")
+    for customer in {"viewer of all": [None], "viewer of both": [acme, bellweather]}.get(who, []):
+        membership_grant(user=user, role="viewer", customer=customer)
+    client.force_login(user)
+
+    page = page_of(client)
+
+    assert "ACME-HQ" in page
+    assert "BELL-HQ" in page
+    assert [figure for figure, _ in tiles(page).values()] == ["2", "2", "2", "2 of 2"]
+    assert "2 customers, 2 PBXs, 2 IVRs" in plain(page)
+
+
+@pytest.mark.parametrize("state", PbxState.values)
+def test_only_a_state_that_needs_a_person_is_listed_with_the_reason(client, acme, state):
+    pbx = make_pbx(acme, state=state, state_reason="Because \u202eit is so.", state_at=timezone.now())
+
+    page = page_of(seen_by(client, "viewer", acme))
+
+    needs = state not in (PbxState.REACHABLE, PbxState.NEVER_CHECKED)
+    assert (f'data-pbx="{pbx.pk}" data-state="{state}"' in page) is needs
+    assert ("Nothing needs you." in page) is not needs
+    assert ("U+202E" in page) is needs
+    assert "\u202e" not in page
+
+
+def test_what_waits_longest_stands_first_and_eight_are_enough(client, acme):
+    for place in range(10):
+        at = timezone.now() - timedelta(hours=place)
+        make_pbx(acme, name=f"ACME-{place}", state=PbxState.UNREACHABLE, state_at=at)
+
+    page = page_of(seen_by(client, "viewer", acme))
+
+    listed = re.findall(r'data-state="unreachable">.*?<bdi>(ACME-\d)</bdi>', page, re.S)
+    assert listed == [f"ACME-{place}" for place in range(9, 1, -1)]
+    assert tiles(page)["PBXs need a person"] == ("10", "of 10")
+
+
+def test_the_last_changes_are_shown_newest_first_with_what_was_asked(client, acme):
+    pbx = make_pbx(acme)
+    made = [make_change(pbx, number=str(6500 + place)) for place in range(10)]
+
+    page = page_of(seen_by(client, "viewer", acme))
+
+    assert re.findall(r'class="main" href="/changes/(\d+)/"', page) == [str(change.pk) for change in made[:1:-1]]
+    assert "Response timeout 3 s → 6 s" in page
+
+
+def test_without_changes_it_says_where_they_will_appear(client, acme):
+    make_pbx(acme)
+
+    assert "No changes yet." in page_of(seen_by(client, "viewer", acme))
+
+
+def test_names_are_escaped(client, acme):
+    pbx = make_pbx(acme, state=PbxState.LOCKED, state_at=timezone.now())
+    Pbx.objects.filter(pk=pbx.pk).update(name="<script>alert(1)</script>")
+    pbx.refresh_from_db()
+    make_change(pbx)
+
+    page = page_of(seen_by(client, "viewer", acme))
+
+    assert page.count("<bdi>&lt;script&gt;alert(1)&lt;/script&gt;</bdi>") == 2
+    assert "<script>alert" not in page
+
+
+def test_the_first_run_leads_a_site_admin_to_a_customer_and_then_to_a_pbx(client):
+    seen_by(client, None, is_superuser=True)
+
+    page = page_of(client)
+    assert 'href="/customers/add/"' in page
+    assert 'href="/pbxs/add/"' not in page
+
+    make_customer()
+    page = page_of(client)
+    assert 'class="btn primary" href="/customers/add/"' not in page
+    assert 'class="btn primary" href="/pbxs/add/"' in page
+
+
+def test_the_first_run_leads_a_manager_to_a_pbx(client, acme):
+    page = page_of(seen_by(client, "manager", acme))
+
+    assert 'class="btn primary" href="/pbxs/add/"' in page
+    assert "/customers/add/" not in page
+
+
+@pytest.mark.parametrize("role", ["viewer", "helpdesk", "auditor", None])
+def test_who_may_add_nothing_is_told_whom_to_ask(client, acme, bellweather, role):
+    make_pbx(bellweather, name="BELL-HQ")
+
+    page = page_of(seen_by(client, role, acme if role else None))
+
+    assert "No PBX to see" in page
+    assert "/pbxs/add/" not in page
+    assert "BELL-HQ" not in page
+
+
+def test_home_takes_eleven_queries_however_large_the_fleet(client, acme, django_assert_num_queries):
+    now = timezone.now()
+    for place in range(30):
+        pbx = make_pbx(acme, name=f"ACME-{place}", state=PbxState.LOCKED, state_at=now)
+        make_ivr(pbx)
+        make_change(pbx, "unknown")
+    seen_by(client, "viewer", acme)
+
+    with django_assert_num_queries(11):
+        page_of(client)
+
+
+def test_a_square_stands_for_each_pbx_and_what_needs_a_person_is_marked_too():
+    squares = fleet_squares({"reachable": 19, "unreachable": 2})
+
+    assert len(squares.cells) == 21
+    assert squares.cells[0] == (0, 0, "ok", False)
+    assert squares.cells[19] == (19 * 18, 0, "calm", True)
+    assert squares.cells[20] == (0, 18, "calm", True)
+    assert (squares.width, squares.height, squares.stands_for) == (360, 36, 1)
+    assert squares.words == "21 PBXs: 19 reachable, 2 unreachable"
+
+
+@pytest.mark.parametrize(("count", "stands_for"), [(200, 1), (201, 2), (1000, 5)])
+def test_a_large_fleet_is_drawn_small_and_no_state_is_lost(count, stands_for):
+    squares = fleet_squares({"reachable": count - 1, "locked": 1})
+
+    assert squares.stands_for == stands_for
+    assert len(squares.cells) <= 202
+    assert [marked for *_, marked in squares.cells].count(True) == 1
