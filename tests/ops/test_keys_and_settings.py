@@ -1,0 +1,205 @@
+"""What `manage.py` does before there is a database: keys of a demo, and settings that stop start-up."""
+
+import base64
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from pbxadmin.ops.keys import make_data_folder
+
+KEY = base64.urlsafe_b64encode(b"k" * 32).decode()
+GOOD = {"SECRET_KEY": "s" * 40, "PBX_KEYS": KEY}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder that is not there yet, named by an environment that names nothing else."""
+    for name in ("SECRET_KEY", "SECRET_KEY_FILE", "PBX_KEYS", "PBX_KEYS_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_new_data_folder_and_its_keys_are_for_their_owner_only(folder):
+    before = os.umask(0)
+    try:
+        make_data_folder()
+    finally:
+        os.umask(before)
+
+    assert mode(folder) == 0o700
+    assert {path.name: mode(path) for path in folder.iterdir()} == {"secret_key": 0o600, "pbx_keys": 0o600}
+    assert len((folder / "secret_key").read_text().strip()) >= 32
+    assert len(base64.urlsafe_b64decode((folder / "pbx_keys").read_text().strip())) == 32
+
+
+def test_a_second_run_keeps_the_keys(folder):
+    make_data_folder()
+    before = {path.name: path.read_text() for path in folder.iterdir()}
+
+    make_data_folder()
+
+    assert {path.name: path.read_text() for path in folder.iterdir()} == before
+
+
+def test_two_folders_never_get_the_same_keys(folder, monkeypatch):
+    make_data_folder()
+    monkeypatch.setenv("DATA_DIR", str(folder.parent / "other"))
+
+    make_data_folder()
+
+    for name in ("secret_key", "pbx_keys"):
+        assert (folder / name).read_text() != (folder.parent / "other" / name).read_text()
+
+
+@pytest.mark.parametrize("given", ["SECRET_KEY", "SECRET_KEY_FILE"])
+def test_a_key_that_the_environment_gives_is_not_made(folder, monkeypatch, given):
+    monkeypatch.setenv(given, "x" * 40)
+
+    make_data_folder()
+
+    assert [path.name for path in folder.iterdir()] == ["pbx_keys"]
+
+
+def check(folder, **environment):
+    """`manage.py check` with this environment and no other."""
+    return subprocess.run(
+        [sys.executable, str(settings.BASE_DIR / "manage.py"), "check"],
+        env={"PATH": os.environ["PATH"], "DATA_DIR": str(folder), **environment},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_good_values_start(tmp_path):
+    (tmp_path / "static").mkdir()
+
+    ran = check(tmp_path, **GOOD, SITE_URL="https://pbx.example.com", ALLOWED_HOSTS="pbx.example.com", DEBUG="false")
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("SECRET_KEY", None, "is not set"),
+        ("SECRET_KEY", "", "is not set"),
+        ("SECRET_KEY", "short", "at least 32 characters"),
+        ("PBX_KEYS", None, "is not set"),
+        ("PBX_KEYS", "AAAA", "key 1 is not 32 bytes"),
+        ("PBX_KEYS", f"{KEY},no base64!", "key 2 is not 32 bytes"),
+        ("PBX_KEYS", f"{KEY},", "key 2 is not 32 bytes"),
+        ("PBX_KEYS", "schlüssel", "key 1 is not 32 bytes"),
+        ("DEBUG", "1", "true or false"),
+        ("DEBUG", "True", "true or false"),
+        ("ALLOWED_HOSTS", "*", "must name each host"),
+        ("ALLOWED_HOSTS", "localhost,*", "must name each host"),
+        ("SITE_URL", "pbx.example.com", "must look like https://"),
+        ("SITE_URL", "https://", "must look like https://"),
+        ("SITE_URL", "https://a/b", "must look like https://"),
+        ("SITE_URL", "https://user@a", "must look like https://"),
+        ("SITE_URL", "ftp://a", "must look like https://"),
+        ("INSECURE_HTTP", "yes", "true or false"),
+        ("TRUSTED_PROXIES", "proxy", "must be networks"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8", "must be networks"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8,::/200", "must be networks"),
+        ("WEB_THREADS", "1", "whole number from 2 to 256"),
+        ("WEB_THREADS", "4.0", "whole number from 2 to 256"),
+        ("WORK_THREADS", "0", "whole number from 1 to 64"),
+        ("WORK_THREADS", "-1", "whole number from 1 to 64"),
+        ("REFRESH_THREADS", "257", "whole number from 1 to 256"),
+        ("REFRESH_THREADS", "", "whole number from 1 to 256"),
+        ("DATABASE_URL", "mysql://a/b", "must look like sqlite:///"),
+        ("DATABASE_URL", "sqlite://", "must look like sqlite:///"),
+        ("DATABASE_URL", "postgres://host", "must look like sqlite:///"),
+        ("DATABASE_URL", "postgres://host:port/name", "port that is not a number"),
+        ("LOG_LEVEL", "LOUD", "must be DEBUG, INFO, WARNING or ERROR"),
+    ],
+)
+def test_a_wrong_value_stops_start_up_with_one_sentence_that_names_it(tmp_path, name, value, problem):
+    environment = {**GOOD, "ALLOWED_HOSTS": "pbx.example.com"} if name == "INSECURE_HTTP" else dict(GOOD)
+    environment.pop(name, None)
+    if value is not None:
+        environment[name] = value
+
+    ran = check(tmp_path, **environment)
+
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(f"{name} ")
+    assert problem in ran.stderr
+    assert ran.stderr.count("\n") == 1
+    assert ran.stdout == ""
+
+
+def test_hosts_beyond_this_machine_need_https(tmp_path):
+    ran = check(tmp_path, **GOOD, ALLOWED_HOSTS="pbx.example.com")
+
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("SITE_URL must start with https:// when ALLOWED_HOSTS reaches beyond this machine.")
+
+
+def test_hosts_beyond_this_machine_may_be_told_to_do_without(tmp_path):
+    (tmp_path / "static").mkdir()
+
+    assert check(tmp_path, **GOOD, ALLOWED_HOSTS="pbx.example.com", INSECURE_HTTP="true").returncode == 0
+
+
+def written(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+def test_every_value_may_come_from_a_file(tmp_path):
+    secret = written(tmp_path / "secret", "s" * 40 + "\n")
+    threads = written(tmp_path / "threads", "many\n")
+
+    ran = check(tmp_path, SECRET_KEY_FILE=secret, PBX_KEYS=KEY, WEB_THREADS_FILE=threads)
+
+    assert ran.stderr == "WEB_THREADS must be a whole number from 2 to 256, not 'many'.\n"
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    ran = check(tmp_path, SECRET_KEY_FILE="/nowhere/at/all", PBX_KEYS=KEY)
+
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("SECRET_KEY_FILE names a file that cannot be read: ")
+
+
+def test_a_value_given_twice_is_refused(tmp_path):
+    secret = written(tmp_path / "secret", "t" * 40)
+
+    ran = check(tmp_path, **GOOD, SECRET_KEY_FILE=secret)
+
+    assert ran.returncode == 1
+    assert ran.stderr == "SECRET_KEY is given twice: as SECRET_KEY and as SECRET_KEY_FILE. Keep one.\n"
+
+
+def test_keys_in_the_data_folder_are_the_last_resort(tmp_path):
+    (tmp_path / "static").mkdir()
+    written(tmp_path / "secret_key", "s" * 40)
+    written(tmp_path / "pbx_keys", KEY)
+
+    assert check(tmp_path).returncode == 0
+
+
+def test_no_secret_stands_in_the_sentence(tmp_path):
+    ran = check(tmp_path, SECRET_KEY="tell-nobody", PBX_KEYS="tell-nobody")
+    assert "tell-nobody" not in ran.stderr + ran.stdout
+
+    ran = check(tmp_path, SECRET_KEY="s" * 40, PBX_KEYS="tell-nobody")
+    assert "tell-nobody" not in ran.stderr + ran.stdout
+
+    ran = check(tmp_path, **GOOD, DATABASE_URL="postgres://u:tell-nobody@h:port/name")
+    assert "tell-nobody" not in ran.stderr + ran.stdout
