@@ -1,0 +1,220 @@
+"""The tick, the workers as threads, and the two questions of whoever watches the service."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from pbxadmin.audit.triggers import triggers_install, triggers_remove
+from pbxadmin.ops import tick as ticking
+from pbxadmin.ops import workers as working
+from pbxadmin.ops.models import Turn
+from pbxadmin.ops.tick import last_tick, tick
+from pbxadmin.ops.workers import Workers
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def done(monkeypatch):
+    """The jobs of a tick, replaced by one that says that it ran."""
+    done = []
+    monkeypatch.setattr(ticking, "JOBS", (lambda: done.append("ran"),))
+    return done
+
+
+def test_one_of_many_threads_wins_a_turn(done):
+    def try_it(_):
+        try:
+            return tick()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(try_it, range(8)))
+
+    assert won.count(True) == 1
+    assert done == ["ran"]
+
+
+def test_the_next_turn_comes_when_it_is_due(done):
+    assert tick()
+    assert not tick()
+
+    Turn.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+
+    assert tick()
+    assert done == ["ran", "ran"]
+
+
+def test_a_turn_is_due_ten_seconds_after_the_last(done):
+    before = timezone.now()
+
+    tick()
+
+    turn = Turn.objects.get()
+    assert timedelta(seconds=9) < turn.due_at - before < timedelta(seconds=11)
+    assert turn.done_at >= before
+
+
+def test_a_job_that_fails_does_not_stop_the_others(monkeypatch, caplog):
+    done = []
+
+    def fails():
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(ticking, "JOBS", (lambda: done.append(1), fails, lambda: done.append(2)))
+
+    assert tick()
+
+    assert done == [1, 2]
+    assert last_tick() is not None
+    assert "tick: fails failed" in caplog.text
+
+
+def until(is_true, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not is_true() and time.monotonic() < end:
+        time.sleep(0.02)
+    return is_true()
+
+
+@pytest.fixture
+def fast(monkeypatch, done):
+    """Workers without their long waits."""
+    monkeypatch.setattr(working, "INTERVAL_S", 0.02)
+    monkeypatch.setattr(working, "WAIT_S", 0.02)
+    monkeypatch.setattr(ticking, "LOOK_S", 0.02)
+
+
+@pytest.fixture
+def workers(fast):
+    workers = Workers(2)
+    yield workers
+    workers.stop()
+    assert not any(thread.is_alive() for thread in workers.threads)
+
+
+def test_workers_tick_and_stop_when_told(workers, done):
+    workers.start()
+
+    assert until(lambda: done)
+    assert until(lambda: len(workers.working) == 2)
+
+    workers.stop()
+
+    assert [thread.is_alive() for thread in workers.threads] == [False, False, False]
+
+
+def test_a_worker_that_dies_is_started_anew(workers, monkeypatch, caplog):
+    """The first two cannot wait for work; those that come after them can."""
+    made, real = [], working.new_worker
+
+    def new_worker():
+        worker = real()
+        made.append(worker)
+        if len(made) <= 2:
+            worker.interval = "soon"  # which sleep() does not take
+        return worker
+
+    monkeypatch.setattr(working, "new_worker", new_worker)
+    workers.start()
+
+    assert until(lambda: len(made) >= 4)
+    assert until(lambda: all(worker in made[2:] for worker in workers.working.values()))
+    assert "died and is started anew" in caplog.text
+
+
+def test_a_tick_without_database_is_tried_again(workers, monkeypatch, done, caplog):
+    failures = [RuntimeError("away"), RuntimeError("away")]
+    real = ticking.tick
+
+    def away_at_first():
+        if failures:
+            raise failures.pop()
+        return real()
+
+    monkeypatch.setattr(ticking, "tick", away_at_first)
+    workers.start()
+
+    assert until(lambda: done)
+    assert caplog.text.count("tick: no turn") == 2
+
+
+@pytest.fixture
+def ticked():
+    Turn.objects.create(name="tick", due_at=timezone.now(), done_at=timezone.now())
+
+
+def readiness(client):
+    answer = client.get("/readyz")
+    return answer.status_code, answer.json()["status"], answer.json()["reasons"]
+
+
+def test_a_living_process_says_so_without_the_database(client, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        answer = client.get("/healthz")
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+def test_ready_is_a_database_with_its_triggers_and_a_recent_tick(client, ticked):
+    assert readiness(client) == (200, "ok", [])
+
+
+def test_not_ready_before_the_first_tick(client):
+    status, word, reasons = readiness(client)
+
+    assert (status, word) == (503, "not ready")
+    assert reasons == ["no worker ticked within a minute: is serve or work running?"]
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(55, 200), (65, 503)])
+def test_not_ready_when_the_last_tick_is_older_than_a_minute(client, ticked, seconds, status):
+    Turn.objects.update(done_at=timezone.now() - timedelta(seconds=seconds))
+
+    assert readiness(client)[0] == status
+
+
+def test_not_ready_when_a_trigger_of_the_log_is_missing(client, ticked):
+    triggers_remove(connection)
+    try:
+        status, _, reasons = readiness(client)
+    finally:
+        triggers_install(connection)
+
+    assert status == 503
+    assert reasons
+    assert all(reason.startswith("the audit log has no trigger audit_event_no_") for reason in reasons)
+
+
+def test_not_ready_when_migrations_are_not_applied(client, ticked):
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE django_migrations SET name = 'x' WHERE app = 'ops' AND name = '0001_initial'")
+    try:
+        status, _, reasons = readiness(client)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE django_migrations SET name = '0001_initial' WHERE app = 'ops' AND name = 'x'")
+
+    assert (status, reasons) == (503, ["migrations are not applied: run manage.py migrate"])
+
+
+def test_not_ready_without_database_and_alive_all_the_same(client, monkeypatch):
+    connection.close()
+    name = "/nowhere/at/all.sqlite3" if connection.vendor == "sqlite" else "nowhere_at_all"
+    monkeypatch.setitem(connection.settings_dict, "NAME", name)
+    try:
+        assert readiness(client) == (503, "not ready", ["the database does not answer"])
+        assert client.get("/healthz").status_code == 200
+    finally:
+        connection.close()
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_both_questions_are_only_asked(client, path):
+    assert client.post(path).status_code == 405
