@@ -1,7 +1,7 @@
 """Which events an auditor looks at: the filters of the log page, as they stand in the URL."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -64,6 +64,14 @@ class EventFilter:
             "to": self.until,
         }
         return urlencode({name: str(value) for name, value in values.items() if value})
+
+    def chips(self, pbx_name: str) -> list[tuple[str, str]]:
+        """Filters that have no box in the form: what they say, and the query without them."""
+        chosen = [
+            (f"PBX {pbx_name or self.pbx}" if self.pbx else "", replace(self, pbx=None)),
+            (f"Person {self.actor}" if self.actor else "", replace(self, actor="")),
+        ]
+        return [(words, rest.query) for words, rest in chosen if words]
 
     def narrow(self, events: EventQuerySet) -> EventQuerySet:
         exact = {"customer_id": self.customer, "pbx_id": self.pbx, "action": self.action, "outcome": self.outcome}

@@ -1,35 +1,32 @@
 """The auditor's pages: the log, and one event with its proof."""
 
-import json
-from typing import Any, cast
+from typing import cast
 
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
 
-from pbxadmin.access.models import Customer, User
-from pbxadmin.access.permissions import can_anywhere, customers_of
+from pbxadmin.access.models import User
+from pbxadmin.access.permissions import customers_of, require_anywhere
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import ACTIONS
-from pbxadmin.audit.models import Event, EventQuerySet
+from pbxadmin.audit.models import EventQuerySet
 from pbxadmin.web.htmx import render_either
 from pbxadmin.web.pages import keyset
 from pbxadmin.web.words import OUTCOMES
-from pbxadmin.yeastar.fields import BY_NAME
 
 from .selectors import EventFilter, events_for
+from .words import changed_fields, detail_lines, gist
 
 PAGE_SIZE = 50
 OTHERS = 20
 
 
 def reviewable(request: HttpRequest) -> EventQuerySet:
-    """Events that this person may review. Raises PermissionDenied for who may review none at all."""
+    """Events that this person may review. Who may review none at all is refused, which is an event itself."""
     user = cast(User, request.user)
-    if not can_anywhere(user, Action.REVIEW_LOG):
-        raise PermissionDenied
+    require_anywhere(user, Action.REVIEW_LOG)
     return events_for(user)
 
 
@@ -38,12 +35,13 @@ def reviewable(request: HttpRequest) -> EventQuerySet:
 def event_list(request: HttpRequest) -> HttpResponse:
     wanted = EventFilter.from_query(request.GET.dict())
     page = keyset(wanted.narrow(reviewable(request)), ["-id"], request.GET.get("cursor", ""), PAGE_SIZE)
-    customers: Any = customers_of(cast(User, request.user), Action.REVIEW_LOG)
+    customers = customers_of(cast(User, request.user), Action.REVIEW_LOG)
     context = {
         "page": page,
-        "events": [(event, changed_fields(event)) for event in page.rows],
+        "events": [(event, *gist(event)) for event in page.rows],
         "wanted": wanted,
         "query": wanted.query,
+        "chips": wanted.chips(page.rows[0].data["pbx_name"] if page.rows else ""),
         "customers": list(customers.values_list("pk", "name")[:500]),
         "actions": list(ACTIONS.items()),
         "outcomes": [(value, look.label) for value, look in OUTCOMES.items() if value != "planned"],
@@ -57,44 +55,5 @@ def event_page(request: HttpRequest, pk: int) -> HttpResponse:
     events = reviewable(request)
     event = get_object_or_404(events, pk=pk)
     others = events.filter(change_id=event.change_id).exclude(pk=pk).order_by("id")[:OTHERS] if event.change_id else []
-    context = {
-        "event": event,
-        "fields": changed_fields(event),
-        "detail": sorted(event.data["detail"].items()),
-        "others": others,
-        "customer_exists": Customer.objects.filter(pk=event.customer_id).exists() if event.customer_id else False,
-        "text": readable(event.data),
-    }
+    context = {"event": event, "fields": changed_fields(event), "detail": detail_lines(event), "others": others}
     return render(request, "review/event_page.html", context)
-
-
-def readable(data: dict[str, Any]) -> str:
-    """JSON, indented; characters that cannot be seen are escaped as JSON does it."""
-    text = json.dumps(data, indent=2, ensure_ascii=False, sort_keys=True)
-    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
-
-
-def changed_fields(event: Event) -> list[dict[str, str]]:
-    """Before, asked and found of each field, in words where the field is one of an IVR."""
-    return [
-        {
-            "label": label_of(name),
-            "name": name,
-            **{kind: in_words(name, said, kind) for kind in ("before", "asked", "found")},
-        }
-        for name, said in event.data["fields"].items()
-    ]
-
-
-def label_of(name: str) -> str:
-    return BY_NAME[name].label if name in BY_NAME else name.replace("_", " ").capitalize()
-
-
-def in_words(name: str, said: dict[str, Any], kind: str) -> str:
-    """ "" when nothing was said; an IVR's field that was not reported says so."""
-    if kind not in said:
-        return ""
-    value = said[kind]
-    if name in BY_NAME and (value is None or isinstance(value, str)):
-        return BY_NAME[name].in_words(value)
-    return "" if value is None else str(value)

@@ -1,0 +1,65 @@
+"""What an event says, in words for a person."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pbxadmin.audit.models import Event
+from pbxadmin.yeastar.fields import BY_NAME
+
+IN_GIST = 2
+
+
+def changed_fields(event: Event) -> list[dict[str, str]]:
+    """Before, asked and found of each field, in words where the field is one of an IVR."""
+    return [
+        {
+            "label": label_of(name),
+            "name": name,
+            **{kind: in_words(name, said, kind) for kind in ("before", "asked", "found")},
+        }
+        for name, said in event.data["fields"].items()
+    ]
+
+
+def label_of(name: str) -> str:
+    return BY_NAME[name].label if name in BY_NAME else name.replace("_", " ").capitalize()
+
+
+def in_words(name: str, said: dict[str, Any], kind: str) -> str:
+    """ "" when nothing was said; an IVR's field that was not reported says so."""
+    if kind not in said:
+        return ""
+    value = said[kind]
+    if name in BY_NAME and (value is None or isinstance(value, str)):
+        return BY_NAME[name].in_words(value)
+    return "" if value is None else str(value)
+
+
+def detail_lines(event: Event) -> list[tuple[str, str]]:
+    """What is recorded beside the fields, a line each: label and value. What is empty is left out."""
+    return [(label_of(name), said) for name, said in flat("", event.data["detail"])]
+
+
+def flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Nested values one by one, named by their way: an answer's code is "answer code"."""
+    if isinstance(value, dict):
+        for key, item in sorted(value.items()):
+            yield from flat(f"{name} {key}".strip(), item)
+    elif isinstance(value, bool):
+        yield name, "yes" if value else "no"
+    elif value not in (None, "", []):
+        yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def gist(event: Event) -> tuple[list[tuple[str, str, str]], int]:
+    """An event in one line of the list: label, before and asked of the first fields, and how many more there are.
+
+    What did not go well says why instead; what changed no field says what else is recorded.
+    """
+    detail = event.data["detail"]
+    why = detail.get("why") or detail.get("sentence")
+    if why and event.data["outcome"] != "verified":
+        return [("", "", str(why))], 0
+    said = [(field["label"], field["before"], field["asked"]) for field in changed_fields(event)]
+    said = said or [(label, "", value) for label, value in detail_lines(event)]
+    return said[:IN_GIST], max(len(said) - IN_GIST, 0)
