@@ -15,5 +15,6 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: workers.stopping.set())
         workers.start()
         self.stdout.write(f"Working with {workers.count} threads.")
+        self.stdout.flush()
         workers.stopping.wait()
         workers.stop()
