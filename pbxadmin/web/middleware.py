@@ -4,33 +4,51 @@ from collections.abc import Callable
 from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import resolve_url
 from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
+TOO_LATE = "You were signed out, so nothing was done. Please enter it again."
 
 
 def fragment_answers(get_response: GetResponse) -> GetResponse:
-    """An expired session inside an HTMX request leads the whole page to sign-in and back, never into a fragment."""
+    """An expired session leads to sign-in and back to the page the person was on.
+
+    Inside HTMX the whole page goes there, never a fragment. A form that came too late is not sent again, so they are
+    told; its own address may take forms only, so they are not led back to that.
+    """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         answer = get_response(request)
-        login = resolve_url(settings.LOGIN_URL)
-        is_login = answer.status_code == 302 and urlsplit(answer["Location"]).path == login
-        if is_login and request.headers.get("HX-Request") == "true":
-            where = urlencode({"next": page_of(request)})
+        if not leads_to_sign_in(answer):
+            return answer
+        if request.method == "POST":
+            messages.warning(request, TOO_LATE)
+        if request.headers.get("HX-Request") == "true":
             kept = {name: answer[name] for name in ("Cache-Control", "Vary") if name in answer}
-            return HttpResponse(status=204, headers={"HX-Redirect": f"{login}?{where}", **kept})
+            return HttpResponse(status=204, headers={"HX-Redirect": sign_in_from(request, "HX-Current-URL"), **kept})
+        if request.method == "POST" and "Referer" in request.headers:
+            answer.headers["Location"] = sign_in_from(request, "Referer")
         return answer
 
     return middleware
 
 
-def page_of(request: HttpRequest) -> str:
-    """The page that the person was on, as HTMX tells it; only ever one of ours."""
-    told = request.headers.get("HX-Current-URL", "")
+def leads_to_sign_in(answer: HttpResponseBase) -> bool:
+    return answer.status_code == 302 and urlsplit(answer["Location"]).path == resolve_url(settings.LOGIN_URL)
+
+
+def sign_in_from(request: HttpRequest, header: str) -> str:
+    """Sign-in that leads back to the page this header names."""
+    return f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': page_of(request, header)})}"
+
+
+def page_of(request: HttpRequest, header: str) -> str:
+    """The page that the person was on, as the browser or HTMX tells it; only ever one of ours."""
+    told = request.headers.get(header, "")
     try:
         parts = urlsplit(told)
     except ValueError:

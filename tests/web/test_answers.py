@@ -84,6 +84,55 @@ def test_without_htmx_an_expired_session_is_a_redirect(client):
     assert (answer.status_code, answer["Location"]) == (302, "/accounts/login/?next=/ivrs/%3Fq%3Dx")
 
 
+@pytest.mark.parametrize(
+    ("referer", "back"),
+    [
+        ("http://testserver/pbxs/?state=locked", "/pbxs/?state=locked"),
+        ("http://evil.example/pbxs/", "/"),
+        ("http://testserver//evil.example/", "/"),
+        (None, "/ivrs/refresh/"),
+    ],
+)
+def test_a_form_that_came_too_late_leads_back_to_its_page(client, referer, back):
+    answer = client.post("/ivrs/refresh/", headers={"Referer": referer} if referer else {})
+
+    assert answer.status_code == 302
+    assert parse_qs(urlsplit(answer["Location"]).query)["next"] == [back]
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX])
+def test_a_form_that_came_too_late_is_told_after_sign_in(client, headers):
+    make_user("viewer", username="mara")
+
+    client.post("/ivrs/refresh/", headers={"Referer": "http://testserver/ivrs/", **headers})
+    client.post("/accounts/login/", {"login": "mara", "password": PASSWORD})
+
+    assert messages_on(client.get("/ivrs/")) == ["You were signed out, so nothing was done. Please enter it again."]
+
+
+def test_who_only_looked_is_told_nothing_after_sign_in(client):
+    make_user("viewer", username="mara")
+
+    client.get("/ivrs/", headers=HTMX)
+    client.post("/accounts/login/", {"login": "mara", "password": PASSWORD})
+
+    assert messages_on(client.get("/ivrs/")) == []
+
+
+def test_signing_out_leaves_no_word_for_the_next_who_signs_in(client):
+    make_user("viewer", username="mara")
+    client.post("/accounts/login/", {"login": "mara", "password": PASSWORD})
+
+    client.post("/accounts/logout/")
+    client.post("/accounts/login/", {"login": "mara", "password": PASSWORD})
+
+    assert messages_on(client.get("/ivrs/")) == []
+
+
+def messages_on(answer):
+    return [str(message) for message in answer.context["messages"]]
+
+
 def test_a_redirect_to_another_page_stays_one_in_htmx(client):
     make_user(username="mara")
 
