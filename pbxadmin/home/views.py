@@ -35,13 +35,18 @@ def home(request: HttpRequest) -> HttpResponse:
     changes = Change.objects.visible_to(user)
     unsettled = changes.filter(status__in=NOT_VERIFIED, planned_at__gte=now - timedelta(days=RECENT_DAYS))
     troubled = pbxs.filter(state__in=NEEDS_A_PERSON)
+    first_pbxs = list(troubled.select_related("customer").order_by("state_at")[:MOST_TODO])
+    first_changes = list(unsettled[:MOST_TODO])
     by_state = dict(pbxs.order_by().values_list("state").annotate(count=Count("pk")))
     total = sum(by_state.values())
+    needs, unsettled_count = sum(by_state.get(state, 0) for state in NEEDS_A_PERSON), unsettled.count()
     context = {
-        "troubled": list(troubled.select_related("customer").order_by("state_at")[: MOST_TODO + 1]),
-        "unsettled": list(unsettled[: MOST_TODO + 1]),
-        "needs": sum(by_state.get(state, 0) for state in NEEDS_A_PERSON),
-        "unsettled_count": unsettled.count(),
+        "troubled": first_pbxs,
+        "more_troubled": needs - len(first_pbxs),
+        "unsettled": first_changes,
+        "more_unsettled": unsettled_count - len(first_changes),
+        "needs": needs,
+        "unsettled_count": unsettled_count,
         "total": total,
         "fresh": pbxs.filter(read_at__gte=now - FRESH).count(),
         "ivrs": Ivr.objects.visible_to(user).aggregate(all=Count("pk"), out=Count("pk", filter=Q(dial_outbound="on"))),

@@ -182,6 +182,22 @@ def test_what_waits_longest_stands_first_and_eight_are_enough(client, acme):
     listed = re.findall(r'data-state="unreachable">.*?<bdi>(ACME-\d)</bdi>', page, re.S)
     assert listed == [f"ACME-{place}" for place in range(9, 1, -1)]
     assert tiles(page)["PBXs need a person"] == ("10", "of 10")
+    assert "2 more PBXs need a person." in plain(page)
+
+
+def test_what_two_tiles_count_is_listed_where_they_lead(client, acme):
+    pbx = make_pbx(acme, state=PbxState.LOCKED, state_at=timezone.now())
+    made = [make_change(pbx, status) for status in ("unknown", "not-as-asked", "unknown")]
+    made += [make_change(pbx, "not-as-asked") for _ in range(6)]
+
+    page = page_of(seen_by(client, "viewer", acme))
+
+    assert re.findall(r'class="panel tile" href="#needs"', page) == ['class="panel tile" href="#needs"'] * 2
+    needs = page[page.index('id="needs"') : page.index("Recent changes")]
+    assert f'data-pbx="{pbx.pk}"' in needs
+    assert re.findall(r'href="/changes/(\d+)/"', needs) == [str(change.pk) for change in made[:0:-1]]
+    assert "1 more change is not verified." in plain(needs)
+    assert "more PBX" not in needs
 
 
 def test_the_last_changes_are_shown_newest_first_with_what_was_asked(client, acme):
