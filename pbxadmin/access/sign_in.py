@@ -7,6 +7,12 @@ from django.urls import path
 
 
 class SignIn(views.LoginView):
+    def get_form(self, form_class: type[LoginForm] | None = None) -> LoginForm:
+        """The focus goes where typing goes on: to the name, and after a failure to the password."""
+        form: LoginForm = super().get_form(form_class)  # type: ignore[no-untyped-call]
+        form.fields["password" if form.is_bound else "login"].widget.attrs["autofocus"] = True
+        return form
+
     def form_invalid(self, form: LoginForm) -> HttpResponse:
         """A form with errors is a 422 on every page."""
         response: HttpResponse = super().form_invalid(form)

@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import pytest
@@ -49,6 +50,15 @@ def test_a_wrong_password_and_an_unknown_name_get_the_same_words(client: Client)
     assert "User name and password do not match." in wrong
     assert wrong.replace("mara", "nora").count("do not match") == unknown.count("do not match") == 1
     assert not is_signed_in(client)
+
+
+def test_the_name_has_the_focus_and_after_a_wrong_password_the_password(client: Client) -> None:
+    make_user(username="mara")
+
+    first, second = (answer.content.decode() for answer in (client.get(LOGIN), sign_in(client, "mara", "not this one")))
+
+    assert re.findall(r'<input[^>]*name="(\w+)"[^>]*\sautofocus', first) == ["login"]
+    assert re.findall(r'<input[^>]*name="(\w+)"[^>]*\sautofocus', second) == ["password"]
 
 
 def test_a_disabled_person_cannot_sign_in(client: Client) -> None:
