@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Django's command line. `demo` first makes its own private data folder and keys."""
+"""Django's command line. `demo` first makes its own private data folder and keys, and allows its own fleet."""
 
 import os
 import sys
@@ -8,9 +8,10 @@ import sys
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pbxadmin.settings")
     if sys.argv[1:2] == ["demo"]:
-        from pbxadmin.ops.keys import make_data_folder
+        from pbxadmin.ops.keys import allow_own_fleet, make_data_folder
 
         make_data_folder()
+        allow_own_fleet()
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

@@ -149,6 +149,7 @@ if "*" in ALLOWED_HOSTS:
     raise BadSetting("ALLOWED_HOSTS", "must name each host; * would let anybody choose ours.")
 SITE_URL, IS_HTTPS = site_url()
 TRUSTED_PROXIES = networks("TRUSTED_PROXIES")
+PBX_NETWORKS = networks("PBX_NETWORKS")  # none: the default of yeastar/guard.py
 WEB_THREADS = number("WEB_THREADS", 16, 2, 256)
 WORK_THREADS = number("WORK_THREADS", 2, 1, 64)
 REFRESH_THREADS = number("REFRESH_THREADS", 64, 1, 256)

@@ -1,5 +1,7 @@
 """The simulated fleet for tests that need real TLS, and the client as the product builds it, with short deadlines."""
 
+import re
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,10 +9,13 @@ import pytest
 
 from pbxadmin.yeastar.client import PbxClient, password_digest
 from pbxadmin.yeastar.fields import ApiVersion
+from pbxadmin.yeastar.guard import allowed
 from pbxadmin.yeastar.simulator import Fleet, SimulatedPbx
 from pbxadmin.yeastar.transport import Endpoint, Secret, Transport, Trust, TrustMode
 
 EXCHANGE_S = 0.8
+NUMERIC = re.compile(r"[0-9a-fx:.]*", re.IGNORECASE)  # an address in one of its spellings
+LOOPBACK = allowed(["127.0.0.0/8"])
 
 
 def client_for(
@@ -28,6 +33,7 @@ def client_for(
         transport=Transport(
             Endpoint(pbx.scheme, "127.0.0.1", pbx.port),
             trust or Trust(TrustMode.PIN, pbx.fingerprint),
+            networks=LOOPBACK,
             exchange_s=exchange_s,
         ),
         version=version,
@@ -36,6 +42,23 @@ def client_for(
         token=token,
         **more,
     )
+
+
+@pytest.fixture(autouse=True)
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """Addresses by name, for a test to fill in. Any other name but localhost has none: no test asks a name server."""
+    known: dict[str, list[str]] = {}
+    system = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, port: Any, *args: Any, **more: Any) -> list[Any]:
+        if host in known:
+            return [entry for address in known[host] for entry in system(address, port, *args, **more)]
+        if isinstance(host, str) and host != "localhost" and not NUMERIC.fullmatch(host):
+            raise socket.gaierror(socket.EAI_NONAME, "no test asks a name server")
+        return system(host, port, *args, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return known
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.utils import timezone
 
 from pbxadmin.audit.log import record
@@ -27,6 +28,7 @@ from pbxadmin.yeastar.errors import (
     PbxTokenRefused,
     PbxUntrusted,
 )
+from pbxadmin.yeastar.guard import allowed
 from pbxadmin.yeastar.transport import Secret, Transport
 from pbxadmin.yeastar.wire import DeviceInfo
 
@@ -96,7 +98,7 @@ def clock(at: datetime) -> str:
 def client_for(pbx: Pbx, until: float) -> PbxClient:
     """A client from a PBX record; the caller holds the lease. Raises PbxHeldBack when trust is not set up."""
     return PbxClient(
-        transport=Transport(pbx.endpoint, pbx.trusted()),
+        transport=Transport(pbx.endpoint, pbx.trusted(), networks=allowed(settings.PBX_NETWORKS)),
         version=pbx.version,
         username=pbx.username,
         digest=Secret(pbx.password_digest.open()),

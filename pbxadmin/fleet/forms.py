@@ -16,7 +16,7 @@ from pbxadmin.web.words import PBX_STATES
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.transport import TlsProfile, TrustMode
 
-from .inputs import clean_ca, clean_fingerprint, clean_host, clean_port
+from .inputs import clean_allowed_host, clean_ca, clean_fingerprint, clean_port
 from .models import Pbx, PbxQuerySet, PbxState
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class PbxForm(forms.Form):
     )
     name = InputField(cleaned_by=tidy, max_length=60, validators=[refuse_unseen], help_text="Such as ACME-HQ.")
     scheme = forms.ChoiceField(choices=SCHEMES, required=False, initial="https", label="Protocol")
-    host = InputField(cleaned_by=clean_host, max_length=260, help_text="Host name or IP address.")
+    host = InputField(cleaned_by=clean_allowed_host, max_length=260, help_text="Host name or IP address.")
     port = InputField(
         cleaned_by=clean_port, initial="8088", widget=forms.TextInput({"class": "num"}), help_text="1 to 65535."
     )

@@ -1,16 +1,25 @@
 """What people type about a PBX, brought into the form in which it is kept. Raises ValidationError otherwise."""
 
 import re
+import time
+from contextlib import suppress
 from ipaddress import ip_address
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from django.conf import settings
 from django.core.exceptions import ValidationError
+
+from pbxadmin.yeastar.errors import PbxForbidden, PbxUnreachable
+from pbxadmin.yeastar.guard import allowed
+from pbxadmin.yeastar.transport import exchanging, is_address, resolve
 
 HOST_HELP = "Enter a host name such as pbx.example.com, or an IP address: without https://, port or path."
 LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 NAME = re.compile(rf"{LABEL}(?:\.{LABEL})*")
 NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+LOOK_UP_S = 1.0
+ANY_PORT = 443
 PORT_HELP = "Enter a whole number from 1 to 65535."
 
 
@@ -19,16 +28,26 @@ def clean_host(text: str) -> str:
 
     A name that ends in a number is neither: resolvers read 2852039166, 0xa9fea9fe and 0251.0376.1 as addresses.
     """
-    host = text.strip().lower()
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    try:
-        address = ip_address(bare)
-    except ValueError:
-        address = None
-    if address is not None and "%" not in bare:
-        return str(address)
+    host = text.strip().lower() if text.isascii() else ""
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") and ":" in host else host
+    if is_address(bare) and "%" not in bare:
+        return str(ip_address(bare))
     if len(host) > 253 or not NAME.fullmatch(host) or NUMBER.fullmatch(host.rpartition(".")[2]):
         raise ValidationError(HOST_HELP)
+    return host
+
+
+def clean_allowed_host(text: str) -> str:
+    """The same, unless PBX_NETWORKS forbids it: one sentence here and at connect, where it is checked at each call.
+
+    A name is looked up for a moment only. One that has no address, or none in time, is kept: a PBX need not be on.
+    """
+    host = clean_host(text)
+    try:
+        with exchanging(time.monotonic() + LOOK_UP_S), suppress(PbxUnreachable):
+            resolve(host, ANY_PORT, allowed(settings.PBX_NETWORKS))
+    except PbxForbidden as error:
+        raise ValidationError(str(error)) from None
     return host
 
 

@@ -8,10 +8,12 @@ import time
 from dataclasses import dataclass
 
 from cryptography import x509
+from django.conf import settings
 from django.utils import timezone
 
 from pbxadmin.yeastar.client import PAGE_S, PbxClient
-from pbxadmin.yeastar.errors import PbxError, PbxHeldBack, PbxUntrusted
+from pbxadmin.yeastar.errors import PbxError, PbxForbidden, PbxHeldBack, PbxUntrusted
+from pbxadmin.yeastar.guard import allowed
 from pbxadmin.yeastar.transport import (
     Certificate,
     TlsProfile,
@@ -67,6 +69,7 @@ class ConnectionTest:
 
     def __init__(self, pbx: Pbx) -> None:
         self.pbx = pbx
+        self.networks = allowed(settings.PBX_NETWORKS)
         self.steps = [Step(name, label) for name, label in STEPS.items()]
         self.certificate: Shown | None = None
         self.until = time.monotonic() + PAGE_S
@@ -95,7 +98,7 @@ class ConnectionTest:
         if self.client and self.client.calls:
             self.client.transport.close()
             contact_record(self.pbx, self.client)
-        elif error and not isinstance(error, PbxHeldBack):
+        elif isinstance(error, PbxForbidden) or (error and not isinstance(error, PbxHeldBack)):
             learn(self.pbx, learned(self.pbx, error, timezone.now()))
 
     def take(self, step: Step) -> PbxError | None:
@@ -110,12 +113,12 @@ class ConnectionTest:
         return failure
 
     def address(self) -> str:
-        addresses = resolve(self.pbx.host, self.pbx.port)
+        addresses = resolve(self.pbx.host, self.pbx.port, self.networks)
         self.found_at = addresses[0]
         return ", ".join(addresses[:4])
 
     def connect(self) -> socket.socket:
-        self.links.append(connect(self.found_at, self.pbx.port))
+        self.links.append(connect(self.found_at, self.pbx.port, self.networks))
         return self.links[-1]
 
     def tcp(self) -> str:

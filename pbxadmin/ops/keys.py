@@ -1,4 +1,4 @@
-"""The private folder of a demo: keys that only its owner can read. Runs before settings, so it asks the environment."""
+"""What a demo needs before settings: keys that only their owner can read, and leave to reach its own fleet."""
 
 import base64
 import os
@@ -16,6 +16,12 @@ def make_data_folder() -> None:
     for name, make in makers.items():
         if name not in os.environ and f"{name}_FILE" not in os.environ:
             write_once(folder / name.lower(), make())
+
+
+def allow_own_fleet() -> None:
+    """The simulated PBXs are on loopback, where nothing connects to unless it is named."""
+    if "PBX_NETWORKS_FILE" not in os.environ:
+        os.environ.setdefault("PBX_NETWORKS", "127.0.0.0/8,::1/128")
 
 
 def new_pbx_key() -> str:

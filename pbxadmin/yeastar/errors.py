@@ -5,6 +5,7 @@
     │   ├── PbxUntrusted        the certificate is not the one we trust
     │   ├── PbxUnreachable      no connection
     │   └── PbxHeldBack         our own rule: rejected credentials, a lock, a missing setting
+    │       └── PbxForbidden      an address that we do not connect to
     ├── PbxOutcomeUnknown     the request left us; no usable answer came back
     │   └── PbxBadAnswer        an answer came, and it is not one of this API
     └── PbxRefused(code)      the PBX said no
@@ -21,6 +22,8 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+FORBIDDEN = "The address of this PBX is outside the networks that PBX Admin may connect to (setting PBX_NETWORKS)."
 
 
 class PbxError(Exception):
@@ -45,6 +48,16 @@ class PbxUnreachable(PbxNotSent):
 
 class PbxHeldBack(PbxNotSent):
     """We did not try, by a rule of our own."""
+
+
+class PbxForbidden(PbxHeldBack):
+    """An address that the guard refuses. Not an OSError: that would look like a fault of the network.
+
+    The sentence is the same wherever it is refused, and does not say which address a name led to.
+    """
+
+    def __init__(self, message: str = FORBIDDEN) -> None:
+        super().__init__(message)
 
 
 class PbxOutcomeUnknown(PbxError):

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import lru_cache
 from http.cookiejar import DefaultCookiePolicy
+from ipaddress import ip_address
 from typing import Any, NoReturn
 
 import requests
@@ -32,6 +33,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from .errors import PbxBadAnswer, PbxError, PbxHeldBack, PbxOutcomeUnknown, PbxUnreachable, PbxUntrusted
+from .guard import Networks, check_address
 
 CONNECT_S = 4.0
 EXCHANGE_S = 8.0
@@ -207,12 +209,24 @@ def fingerprint_of(certificate: bytes) -> str:
 _resolver = ThreadPoolExecutor(max_workers=16, thread_name_prefix="resolve")
 
 
-def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a host, in the system's order. Raises PbxUnreachable."""
+def resolve(host: str, port: int, networks: Networks | None) -> list[str]:
+    """The addresses of a host, in the system's order, every one of them checked.
+
+    Raises PbxForbidden when one of them is not allowed, PbxUnreachable when there is none.
+    """
+    addresses = look_up(host, port)
+    for address in addresses:
+        check_address(address, networks)
+    return addresses
+
+
+def look_up(host: str, port: int) -> list[str]:
+    if is_address(host):
+        return [host]
     lookup = _resolver.submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
         found = lookup.result(timeout=min(CONNECT_S, time_left()))
-    except OSError:  # also the TimeoutError of result()
+    except (OSError, UnicodeError):  # also the TimeoutError of result(), and names that no DNS can hold
         lookup.cancel()
         found = []
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
@@ -221,15 +235,26 @@ def resolve(host: str, port: int) -> list[str]:
     return addresses
 
 
-def connect(address: str, port: int) -> DeadlineSocket:
-    """A TCP connection to one address literal. Raises PbxUnreachable."""
+def is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def connect(address: str, port: int, networks: Networks | None) -> DeadlineSocket:
+    """A TCP connection to one address literal. Raises PbxForbidden, PbxUnreachable."""
+    check_address(address, networks)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     link = DeadlineSocket(family, socket.SOCK_STREAM)
     problem = ""
+    reached = ""
     try:
         link.settimeout(min(CONNECT_S, time_left()))
         link.connect((address, port))
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        reached = link.getpeername()[0]
     except TimeoutError:
         problem = f"No answer within {CONNECT_S:.0f} s. Is the PBX on, is port {port} open to this server?"
     except ConnectionRefusedError:
@@ -239,6 +264,11 @@ def connect(address: str, port: int) -> DeadlineSocket:
     if problem:
         link.close()
         raise PbxUnreachable(problem)
+    try:
+        check_address(reached, networks)
+    except PbxError:
+        link.close()
+        raise
     return link
 
 
@@ -274,11 +304,18 @@ def look_at_certificate(link: socket.socket, host: str, trust: Trust) -> Certifi
     raise problem
 
 
+def connect_checked(host: str, port: int, networks: Networks | None) -> socket.socket:
+    """Resolve once, check every address, connect to the first: each call anew, since an answer of DNS may change."""
+    return connect(resolve(host, port, networks)[0], port, networks)
+
+
 class PlainConnection(HTTPConnection):
-    """urllib3's connection, made by `resolve` and `connect`, that notes when the first byte leaves."""
+    """urllib3's connection, to an address that passed the guard, that notes when the first byte leaves."""
+
+    networks: Networks | None
 
     def _new_conn(self) -> socket.socket:
-        return connect(resolve(self.host, self.port or 80)[0], self.port or 80)
+        return connect_checked(self.host, self.port or 80, self.networks)
 
     def send(self, data: Any) -> None:
         note_sending()
@@ -288,10 +325,11 @@ class PlainConnection(HTTPConnection):
 class TlsConnection(HTTPSConnection):
     """The same under TLS. The pin is compared after the handshake and before any byte of the request."""
 
-    pin: str = ""
+    networks: Networks | None
+    pin: str
 
     def _new_conn(self) -> socket.socket:
-        return connect(resolve(self.host, self.port or 443)[0], self.port or 443)
+        return connect_checked(self.host, self.port or 443, self.networks)
 
     def connect(self) -> None:
         problem: PbxError | None = None
@@ -334,28 +372,29 @@ def check_pin(pin: str, link: Any) -> None:
         raise PbxUntrusted("The certificate is not the pinned one. Nothing was sent.", found)
 
 
-def with_class(pool: type[Any], connection: type[Any]) -> type[Any]:
-    return type(connection.__name__ + "Pool", (pool,), {"ConnectionCls": connection})
-
-
-PLAIN_POOL = with_class(HTTPConnectionPool, PlainConnection)
-TLS_POOL = with_class(HTTPSConnectionPool, TlsConnection)
+@lru_cache(maxsize=4096)
+def pools(pin: str, networks: Networks | None) -> dict[str, type[Any]]:
+    """urllib3's pools by scheme, of connections that know this pin ("" for none) and these networks."""
+    plain = type("GuardedPlain", (PlainConnection,), {"networks": networks})
+    tls = type("GuardedTls", (TlsConnection,), {"networks": networks, "pin": pin})
+    return {
+        "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+        "https": type("TlsPool", (HTTPSConnectionPool,), {"ConnectionCls": tls}),
+    }
 
 
 class PbxAdapter(HTTPAdapter):
     """Puts our connections and the shared context under `requests`, and keeps it from loading a CA store per call."""
 
-    def __init__(self, trust: Trust) -> None:
+    def __init__(self, trust: Trust, networks: Networks | None) -> None:
+        self.networks = networks
         self.context = tls_context(trust.mode, trust.profile, trust.ca_certificate)
         self.pin = trust.fingerprint if trust.mode is TrustMode.PIN else ""
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
         self.poolmanager = PoolManager(num_pools=1, maxsize=1, block=block, ssl_context=self.context)
-        self.poolmanager.pool_classes_by_scheme = {"http": PLAIN_POOL, "https": self.tls_pool()}
-
-    def tls_pool(self) -> type[Any]:
-        return pinned_pool(self.pin) if self.pin else TLS_POOL
+        self.poolmanager.pool_classes_by_scheme = pools(self.pin, self.networks)
 
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
@@ -368,11 +407,6 @@ class PbxAdapter(HTTPAdapter):
         """Nothing to do: the shared context decides."""
 
 
-@lru_cache(maxsize=4096)
-def pinned_pool(pin: str) -> type[Any]:
-    return with_class(HTTPSConnectionPool, type("PinnedConnection", (TlsConnection,), {"pin": pin}))
-
-
 class NoRedirects(requests.Session):
     """Sees no redirect in any answer: `requests` reads the whole body of one, even when told not to follow it."""
 
@@ -381,16 +415,21 @@ class NoRedirects(requests.Session):
 
 
 class Transport:
-    """POSTs JSON to one PBX. Each exchange is a connection of its own: the PBX's small server closes it anyway."""
+    """POSTs JSON to one PBX. Each exchange is a connection of its own: the PBX's small server closes it anyway.
 
-    def __init__(self, endpoint: Endpoint, trust: Trust, *, exchange_s: float = EXCHANGE_S) -> None:
+    networks: where it may connect to, None for the default; see `guard.allowed`.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, trust: Trust, *, networks: Networks | None, exchange_s: float = EXCHANGE_S
+    ) -> None:
         self.endpoint = endpoint
         self.exchange_s = exchange_s
         self.session = NoRedirects()
         self.session.trust_env = False  # no proxy, CA bundle or netrc from the environment
         self.session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self.session.adapters.clear()
-        self.session.mount(f"{endpoint.scheme}://", self.adapter(trust))
+        self.session.mount(f"{endpoint.scheme}://", self.adapter(trust, networks))
         self.session.headers.update(
             {
                 "Accept": "application/json",
@@ -400,10 +439,10 @@ class Transport:
             }
         )
 
-    def adapter(self, trust: Trust) -> PbxAdapter:
+    def adapter(self, trust: Trust, networks: Networks | None) -> PbxAdapter:
         usable = None
         with suppress(ssl.SSLError):
-            usable = PbxAdapter(trust)
+            usable = PbxAdapter(trust, networks)
         if usable is None:
             raise PbxHeldBack("The CA certificate for this PBX is not a certificate in PEM form.")
         return usable

@@ -1,0 +1,101 @@
+"""Which addresses we connect to: a form that asks us to connect must not reach our own services or a cloud's metadata.
+
+Neither `is_private` nor `is_global` of `ipaddress` is the rule: 64:ff9b::a9fe:a9fe and 168.63.129.16 are global,
+fd00:ec2::254 is as private as any PBX on a LAN, and ::ffff:169.254.169.254 is not link-local.
+"""
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from .errors import PbxForbidden
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+Networks = tuple[Network, ...]
+
+NAT64 = ip_network("64:ff9b::/96")
+
+# What a site reaches that names no networks: LANs and the public network, less what is closed.
+DEFAULT: Networks = tuple(map(ip_network, ("0.0.0.0/0", "fc00::/7", "2000::/3")))
+
+# Each of these opens only to a network that lies within it: 127.0.0.0/8 opens loopback, 0.0.0.0/0 does not.
+CLOSED: Networks = tuple(
+    map(
+        ip_network,
+        (
+            "0.0.0.0/8",  # on Linux another name of loopback
+            "100.64.0.0/10",  # shared by carriers and clouds: neither a LAN nor public
+            "127.0.0.0/8",
+            "169.254.0.0/16",
+            "192.0.0.0/24",  # protocol assignments
+            "192.88.99.0/24",  # 6to4 relays
+            "198.18.0.0/15",  # between test devices
+            "224.0.0.0/4",
+            "240.0.0.0/4",
+            "::/8",  # unspecified, loopback, NAT64, and IPv4 in older disguises
+            "100::/64",
+            "2001::/32",  # Teredo
+            "2002::/16",  # 6to4
+            "fe80::/10",
+            "fec0::/10",
+            "ff00::/8",
+            # Metadata and other inner services of clouds. Opening what is around them does not open them.
+            "100.100.100.200/32",
+            "168.63.129.16/32",
+            "169.254.169.254/32",
+            "169.254.170.2/32",
+            "169.254.170.23/32",
+            "192.0.0.192/32",
+            "fd00:ec2::254/128",
+            "fd00:ec2::23/128",
+            "fd20:ce::254/128",
+        ),
+    )
+)
+
+
+def allowed(cidrs: Iterable[str]) -> Networks | None:
+    """PBX_NETWORKS as `check_address` takes it: None, which means the default, when nothing is named."""
+    return tuple(ip_network(cidr) for cidr in cidrs) or None
+
+
+def check_address(address: str, networks: Networks | None) -> None:
+    """Raises PbxForbidden for an address that we do not connect to, and for text that is no address.
+
+    networks: replace the default; see `allowed`.
+    """
+    if not is_allowed(address, DEFAULT if networks is None else networks):
+        raise PbxForbidden
+
+
+def is_allowed(text: str, networks: Networks) -> bool:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text and all(is_open(one, networks) for one in meant_by(address))
+
+
+def is_open(address: Address, networks: Networks) -> bool:
+    """In one of the networks, and in each closed network only by one that names a part of it."""
+    holding = [network for network in networks if address in network]
+    return bool(holding) and all(any(within(n, closed) for n in holding) for closed in CLOSED if address in closed)
+
+
+def within(network: Network, outer: Network) -> bool:
+    return network.network_address in outer and network.prefixlen >= outer.prefixlen
+
+
+def meant_by(address: Address) -> Iterator[Address]:
+    """The address itself and those inside of it; an IPv4-mapped one is nothing but the IPv4 address."""
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        yield address.ipv4_mapped
+        return
+    yield address
+    if isinstance(address, IPv6Address):
+        if address.sixtofour:
+            yield address.sixtofour
+        if address.teredo:
+            yield from address.teredo
+        if address in NAT64:
+            yield IPv4Address(int(address) & 0xFFFFFFFF)
