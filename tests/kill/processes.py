@@ -1,0 +1,146 @@
+"""Processes of ours on the test's own database, and what a test needs to kill them at the right moment."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from threading import Event as Flag
+from threading import Thread
+from typing import Any
+from urllib.parse import quote
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import F
+
+from ivr.models import Change
+from pbxadmin.fleet.lease import LEASE_S
+from pbxadmin.fleet.models import Lease
+
+START_S = 60
+
+
+def database_url() -> str:
+    """The test's own database, as a process of ours is told of it."""
+    at: dict[str, Any] = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{quote(str(at['NAME']))}"
+    return f"postgres://{quote(at['USER'])}:{quote(at['PASSWORD'])}@{at['HOST']}:{at['PORT']}/{quote(at['NAME'])}"
+
+
+def environment(**more: str) -> dict[str, str]:
+    return os.environ | {"DATABASE_URL": database_url(), "PYTHONWARNINGS": ""} | more
+
+
+class Process:
+    """A process of ours, killed as `kill -9` does it. `dead` is set once it is."""
+
+    def __init__(self, *words: str, **more: str) -> None:
+        self.dead = Flag()
+        self.running = subprocess.Popen(
+            [sys.executable, *words],
+            cwd=settings.BASE_DIR,
+            env=environment(**more),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def kill(self) -> None:
+        """The process and all below it. Returns when they are gone."""
+        if not self.dead.is_set():
+            os.killpg(self.running.pid, signal.SIGKILL)
+            self.running.wait()
+            self.dead.set()
+
+    def says(self, line: str) -> None:
+        """Wait for this line."""
+        assert self.running.stdout
+        for found in self.running.stdout:
+            if found.strip() == line:
+                return
+        raise AssertionError(f"the process ended and never said {line!r}")
+
+    def close(self) -> None:
+        self.kill()
+        assert self.running.stdout
+        self.running.stdout.close()
+
+
+def manage(*words: str) -> str:
+    """The output of a command of ours in a fresh process, which must succeed."""
+    command = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), *words]
+    return subprocess.run(
+        command, env=environment(), capture_output=True, text=True, timeout=START_S, check=True
+    ).stdout
+
+
+class Held:
+    """Keeps every other process from committing to the log, from `take` until `release`."""
+
+    def __init__(self) -> None:
+        self.taken = Flag()
+        self.link = connection.copy()
+        self.link.inc_thread_sharing()
+
+    def take(self) -> None:
+        """Called where the PBX answers, which is a loop that Django does not talk to a database from."""
+        taking = Thread(target=self.take_here)
+        taking.start()
+        taking.join()
+
+    def take_here(self) -> None:
+        statements = {
+            "sqlite": ["BEGIN IMMEDIATE"],
+            "postgresql": ["BEGIN", "LOCK TABLE audit_event IN EXCLUSIVE MODE"],
+        }
+        with self.link.cursor() as cursor:
+            for statement in statements[connection.vendor]:
+                cursor.execute(statement)
+        self.taken.set()
+
+    def wait_for_somebody(self) -> None:
+        """Return when a process waits for the lock; SQLite does not tell, so there it is given some time."""
+        assert self.taken.wait(START_S)
+        if connection.vendor == "sqlite":
+            time.sleep(0.7)
+        else:
+            until(is_lock_awaited)
+
+    def release(self) -> None:
+        self.link.close()
+
+
+def is_lock_awaited() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'audit_event'::regclass")
+        return bool(cursor.fetchone()[0])
+
+
+@contextmanager
+def log_held() -> Iterator[Held]:
+    held = Held()
+    try:
+        yield held
+    finally:
+        held.release()
+
+
+def until(is_true: Callable[[], Any], seconds: float = START_S, every: float = 0.02) -> None:
+    end = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(every)
+
+
+def let_the_leases_end() -> None:
+    """As if 46 seconds had passed."""
+    past = timedelta(seconds=LEASE_S + 1)
+    Change.objects.exclude(claimed_until=None).update(claimed_until=F("claimed_until") - past)
+    Lease.objects.update(until=F("until") - past)
