@@ -296,10 +296,12 @@ def settle(
     calls: list[Call] | None = None,
     action: str = "change.outcome",
 ) -> None:
-    """Record an outcome: its event and the change, in one transaction."""
+    """Record an outcome: its event and the change, in one transaction. Leaves alone what is known better already."""
     now = timezone.now()
-    change.found = found
     with transaction.atomic():
+        if is_late(change, verdict, found):
+            return change.refresh_from_db()
+        change.found = found
         event = change_event(
             "change.conflict" if verdict.status is Status.CONFLICT else action,
             change,
@@ -320,6 +322,19 @@ def settle(
         }
         Change.objects.filter(pk=change.pk).update(**columns)
     change.refresh_from_db()
+
+
+def is_late(change: Change, verdict: Verdict, found: dict[str, Any] | None) -> bool:
+    """Whether somebody settled the change while its sender was held up, and the sender has nothing to add.
+
+    A process can be frozen for longer than its claim lasts. What it then found by reading is still a fact; that it
+    sent nothing itself, or does not know, is not one about the change.
+    """
+    now = Change.objects.select_for_update().get(pk=change.pk)
+    if now.status == change.status:
+        return False
+    is_fact = change.status == Status.SENDING and found is not None
+    return not is_fact or (now.status, now.found) == (verdict.status, found)
 
 
 def settle_or_spool(change: Change, verdict: Verdict, **found: Any) -> None:

@@ -38,10 +38,10 @@ def environment(**more: str) -> dict[str, str]:
 
 
 class Process:
-    """A process of ours, killed as `kill -9` does it. `dead` is set once it is."""
+    """A process of ours, killed as `kill -9` does it. `dead` and `frozen` are set once it is."""
 
     def __init__(self, *words: str, **more: str) -> None:
-        self.dead = Flag()
+        self.dead, self.frozen = Flag(), Flag()
         self.running = subprocess.Popen(
             [sys.executable, *words],
             cwd=settings.BASE_DIR,
@@ -58,6 +58,14 @@ class Process:
             os.killpg(self.running.pid, signal.SIGKILL)
             self.running.wait()
             self.dead.set()
+
+    def freeze(self) -> None:
+        """As a machine that is suspended: `thaw` lets it go on where it was."""
+        os.killpg(self.running.pid, signal.SIGSTOP)
+        self.frozen.set()
+
+    def thaw(self) -> None:
+        os.killpg(self.running.pid, signal.SIGCONT)
 
     def says(self, line: str) -> None:
         """Wait for this line."""

@@ -77,6 +77,10 @@ class Victim:
         assert self.process
         self.process.kill()
 
+    def freeze(self) -> None:
+        assert self.process
+        self.process.freeze()
+
 
 def events(change: Change) -> list[tuple[str, str]]:
     found = Event.objects.filter(change_id=change.pk).order_by("id")
@@ -223,6 +227,41 @@ def test_killed_after_the_outcome_is_committed(change, simulated_pbx, applying):
     settle_in_a_fresh_process(change, looks_at=0)
 
     assert events(change) == [(SENDING, "sending"), (OUTCOME, "verified")]
+    assert_true_and_at_rest(change, simulated_pbx, sent=1)
+
+
+def test_frozen_before_the_intent_until_somebody_else_applied_it_sends_and_says_nothing(
+    change, simulated_pbx, applying
+):
+    victim = Victim()
+    simulated_pbx.misbehave(call="ivr/query", then=victim.freeze)
+    victim.process = applying()
+    assert victim.process.frozen.wait(60)
+    let_the_leases_end()
+    change_apply(change=change, actor=MARA)
+
+    victim.process.thaw()
+    victim.process.says("applied")
+
+    change.refresh_from_db()
+    assert change.status == Status.VERIFIED
+    assert events(change) == [(SENDING, "sending"), (OUTCOME, "verified")]
+    assert_true_and_at_rest(change, simulated_pbx, sent=1)
+
+
+def test_frozen_after_sending_until_it_was_settled_adds_no_second_outcome(change, simulated_pbx, applying):
+    victim = Victim()
+    simulated_pbx.misbehave(call="ivr/query", after=1, then=victim.freeze)
+    victim.process = applying()
+    assert victim.process.frozen.wait(60)
+    settle_in_a_fresh_process(change)
+
+    victim.process.thaw()
+    victim.process.says("applied")
+
+    change.refresh_from_db()
+    assert change.status == Status.VERIFIED
+    assert events(change) == [(SENDING, "sending"), (SETTLED, "verified")]
     assert_true_and_at_rest(change, simulated_pbx, sent=1)
 
 
