@@ -2,10 +2,12 @@
 
 import re
 import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import IntegrityError, models, transaction
 
 # Fillers, joiners and variation selectors that Unicode counts as letters or marks, and that show nothing.
 BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
@@ -29,6 +31,17 @@ def refuse_unseen(text: str) -> None:
         if is_unseen(character):
             code = f"U+{ord(character):04X}"
             raise ValidationError(f"Character {position} ({code}) cannot be seen. Remove it.", code="unseen")
+
+
+@contextmanager
+def saving_a_name(check: Callable[[], None]) -> Iterator[None]:
+    """A transaction in which a name is checked and saved. When somebody takes it between the two, `check` says so."""
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError:
+        check()
+        raise
 
 
 def is_unseen(character: str) -> bool:
@@ -64,7 +77,8 @@ class FoldedField(CharField):
         return name, path, args, kwargs | {"source": self.source}
 
     def clean(self, value: Any, model_instance: models.Model | None) -> str:
-        return fold(getattr(model_instance, self.source))
+        # A NUL is refused in the name itself, and PostgreSQL takes none in the question whether a name is taken.
+        return fold(getattr(model_instance, self.source)).replace("\0", "")
 
     def pre_save(self, model_instance: models.Model, add: bool) -> str:
         folded = fold(getattr(model_instance, self.source))

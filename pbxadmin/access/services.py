@@ -8,13 +8,14 @@ from pbxadmin.audit.log import record
 
 from .grants import forget_grants
 from .models import Customer, Membership, User
+from .names import saving_a_name
 from .roles import Role
 
 
 def customer_create(*, name: str) -> Customer:
     """Add a customer. Raises ValidationError when the name is empty, taken, or has characters that cannot be seen."""
     customer = Customer(name=name)
-    with transaction.atomic():
+    with saving_a_name(customer.full_clean):
         customer.full_clean()
         customer.save()
         record("customer.added", customer=(customer.pk, customer.name), fields={"name": {"asked": customer.name}})
@@ -23,8 +24,9 @@ def customer_create(*, name: str) -> Customer:
 
 def customer_rename(*, customer: Customer, name: str) -> Customer:
     """Give a customer another name. Raises as customer_create does; `customer` itself is left alone."""
-    with transaction.atomic():
-        renamed = Customer.objects.select_for_update().get(pk=customer.pk)
+    renamed = Customer.objects.get(pk=customer.pk)
+    with saving_a_name(renamed.full_clean):
+        renamed.refresh_from_db(from_queryset=Customer.objects.select_for_update())
         before, renamed.name = renamed.name, name
         renamed.full_clean()
         if renamed.name != before:

@@ -1,6 +1,7 @@
 """What people do to PBX records. Each use case writes its audit event in the same transaction."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -8,6 +9,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from pbxadmin.access.models import Customer
+from pbxadmin.access.names import saving_a_name
 from pbxadmin.audit.log import record
 from pbxadmin.sealed import seal
 from pbxadmin.yeastar.client import password_digest
@@ -39,8 +41,8 @@ LOGIN = ("scheme", "host", "port", "username")
 
 def pbx_create(*, customer: Customer, values: Mapping[str, Any], password: str) -> Pbx:
     """Keep a new PBX record. values: columns by name. The password is typed once; only its sealed digest is kept."""
-    with transaction.atomic():
-        pbx = Pbx(customer=customer, **values)
+    pbx = Pbx(customer=customer, **values)
+    with saving_a_name(partial(check_entered, pbx)):
         check_entered(pbx)
         pbx.save()
         Lease.objects.create(pbx=pbx, until=LONG_AGO)
@@ -67,7 +69,7 @@ def pbx_edit(*, pbx: Pbx, values: Mapping[str, Any], password: str = "") -> bool
     for name, value in learned.items():
         setattr(pbx, name, value)
     fields = {name: {"before": str(getattr(before, name)), "asked": str(value)} for name, value in changed.items()}
-    with transaction.atomic():
+    with saving_a_name(partial(check_entered, pbx)):
         if password:
             password_keep(pbx, password)
             fields["password"] = {"asked": "changed"}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from threading import Event
 
-from django.db import close_old_connections
+from django.db import close_old_connections, connections
 from django.utils import timezone
 
 from ivr.changes import bring_in, reconcile
@@ -45,6 +45,7 @@ def ticks(stopping: Event) -> None:
         except Exception:
             log.exception("tick: no turn")
         stopping.wait(LOOK_S)
+    connections.close_all()
 
 
 def last_tick() -> datetime | None:
