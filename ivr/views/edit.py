@@ -140,7 +140,9 @@ def edit_post(request: HttpRequest, pbx: Pbx, opened: Opened) -> HttpResponse:
     newer = newer_values(opened, form.wanted)
     if newer:
         change_conflict(change, newer)
-        return show(request, change, status=409)
+        answer = show(request, change, status=409)
+        answer["HX-Retarget"], answer["HX-Reswap"] = "#main", "innerHTML"  # in place of the form and its heading
+        return answer
     return go(request, change.get_absolute_url())
 
 

@@ -6,13 +6,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 
+WHOLE_PAGE = "page"  # the id of <body>, where HTMX puts what HX-Location leads to
 HTMX_HEADERS = ("HX-Request", "HX-Boosted", "HX-History-Restore-Request")
 
 
 def wants_fragment(request: HttpRequest) -> bool:
-    """Boosted links and Back-button restores send HX-Request too, but need whole pages."""
+    """Boosted links, Back-button restores and HX-Location (which fills the whole page) need whole pages too."""
     asked, boosted, restoring = (request.headers.get(header) == "true" for header in HTMX_HEADERS)
-    return asked and not boosted and not restoring
+    return asked and not boosted and not restoring and request.headers.get("HX-Target") != WHOLE_PAGE
 
 
 def render_either(
@@ -20,7 +21,7 @@ def render_either(
 ) -> HttpResponse:
     """The page, which includes the fragment, or the fragment alone for HTMX."""
     answer = render(request, fragment if wants_fragment(request) else page, context, status=status)
-    patch_vary_headers(answer, HTMX_HEADERS)
+    patch_vary_headers(answer, (*HTMX_HEADERS, "HX-Target"))
     return answer
 
 

@@ -13,24 +13,26 @@
 
   // Theme: as the system, light, dark.
   const themes = ["system", "light", "dark"];
-  const button = document.querySelector("[data-theme-button]");
-  const show = (theme) => {
-    if (theme === "system") delete document.documentElement.dataset.theme;
-    else document.documentElement.dataset.theme = theme;
-    button.setAttribute("aria-label", `Theme: ${theme === "system" ? "as the system" : theme}`);
-    button.title = button.getAttribute("aria-label");
+  const theme = () => { try { return localStorage.getItem("theme") || "system"; } catch { return "system"; } };
+  const choose = (next) => {
+    if (next === "system") localStorage.removeItem("theme");
+    else localStorage.setItem("theme", next);
   };
-  if (button) {
+  const showTheme = () => {
+    if (theme() === "system") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = theme();
+    const button = document.querySelector("[data-theme-button]");
+    if (!button) return;
     button.hidden = false;
-    show(localStorage.getItem("theme") || "system");
-    button.addEventListener("click", () => {
-      const next = themes[(themes.indexOf(localStorage.getItem("theme") || "system") + 1) % themes.length];
-      if (next === "system") localStorage.removeItem("theme");
-      else localStorage.setItem("theme", next);
-      show(next);
-      say(button.title);
-    });
-  }
+    button.title = `Theme: ${theme() === "system" ? "as the system" : theme()}`;
+    button.setAttribute("aria-label", button.title);
+  };
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest("[data-theme-button]")) return;
+    choose(themes[(themes.indexOf(theme()) + 1) % themes.length]);
+    showTheme();
+    say(`Theme: ${theme()}`);
+  });
 
   // Copy buttons exist only where they work.
   const offer = (root) => root.querySelectorAll("[data-copy]").forEach((copy) => { copy.hidden = !navigator.clipboard; });
@@ -56,10 +58,12 @@
   // After HTMX put something in: focus the first field in error, and say what came out.
   document.addEventListener("htmx:afterSwap", (event) => {
     offer(document);
+    showTheme();
     const bad = event.target.parentElement?.querySelector("[aria-invalid=true]") || document.querySelector("#main [aria-invalid=true]");
     if (bad) bad.focus();
     const outcome = document.querySelector("[data-outcome] .outcome h2");
     if (outcome) say(outcome.textContent);
   });
   offer(document);
+  showTheme();
 })();
