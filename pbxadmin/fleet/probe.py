@@ -113,6 +113,8 @@ class ConnectionTest:
         return failure
 
     def address(self) -> str:
+        if not self.pbx.is_enabled:
+            raise PbxHeldBack(f"{self.pbx.name} is disabled. Enable it to talk to it again.")
         addresses = resolve(self.pbx.host, self.pbx.port, self.networks)
         self.found_at = addresses[0]
         return ", ".join(addresses[:4])
