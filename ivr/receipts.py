@@ -35,7 +35,7 @@ def receipt(change: Change, link: str) -> str:
         ("Outcome", OUTCOMES[change.outcome]),
         ("", change.sentence),
         ("Planned", f"{change.planned_by_name}, {moment(change.planned_at)}"),
-        ("Applied", f"{change.applied_by_name}, {moment(change.sent_at)}" if change.applied_by_name else ""),
+        ("Applied", ", ".join(filter(None, (change.applied_by_name, moment(change.sent_at))))),
         ("Settled", moment(change.finished_at)),
         ("Ticket", change.ticket),
         ("Reason", change.reason),

@@ -19,12 +19,6 @@ def tls_profile(pbx: Pbx) -> str:
 
 
 @register.filter
-def took(seconds: float) -> str:
-    """ "12 ms", from a second on "1.3 s"."""
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
-
-
-@register.filter
 def fingerprint(digits: str) -> str:
     """A SHA-256 as people compare it: pairs with colons, in four groups of eight."""
     pairs = [digits[at : at + 2].upper() for at in range(0, len(digits), 2)]

@@ -133,3 +133,9 @@ def turns(count: int) -> range:
 def event_outcome(outcome: str) -> str:
     """The outcome of an event: a pill where it is one of a change, else the word."""
     return outcome_pill(outcome) if outcome in OUTCOMES else visible(outcome)
+
+
+@register.filter
+def took(seconds: float) -> str:
+    """ "12 ms", from a second on "1.3 s"."""
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
