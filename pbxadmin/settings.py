@@ -292,6 +292,7 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W021",
 ]
 
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # it would believe any X-Forwarded-For; the audit log does not
 LOG_LEVEL = text("LOG_LEVEL", "WARNING")
 if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR"):
     raise BadSetting("LOG_LEVEL", f"must be DEBUG, INFO, WARNING or ERROR, not {LOG_LEVEL!r}.")
