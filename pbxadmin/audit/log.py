@@ -71,10 +71,15 @@ def append(chain: str, facts: Mapping[str, Any]) -> Event:
         lock(chain)
         tail = Event.objects.filter(chain=chain).order_by("-sequence").values_list("sequence", "hash").first()
         sequence, previous = (tail[0] + 1, tail[1]) if tail else (1, "")
-        at = timezone.now().isoformat(timespec="microseconds")
-        data = {**facts, "chain": chain, "sequence": sequence, "at": at, "previous_hash": previous}
-        text = canonical(data)
-        return Event.objects.create(**index_of(data), text=text, hash=link(previous, text))
+        return Event.objects.create(**written(chain, sequence, previous, timezone.now(), facts))
+
+
+def written(chain: str, sequence: int, previous: str, at: datetime, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """All columns of the event that takes this place of a chain. at: UTC."""
+    when = at.isoformat(timespec="microseconds")
+    data = {**facts, "chain": chain, "sequence": sequence, "at": when, "previous_hash": previous}
+    text = canonical(data)
+    return {**index_of(data), "text": text, "hash": link(previous, text)}
 
 
 def index_of(data: Mapping[str, Any]) -> dict[str, Any]:
