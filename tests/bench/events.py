@@ -50,7 +50,8 @@ def fill_events(count: int, *, customers: Sequence[Named] | None = None, days: i
     customers: id and name; the first ones have most events. By default 100 made-up ones, ids 1 to 100.
     PBX ids are 25 for each customer, from 1 in the order of `customers`.
     """
-    made = Maker(random.Random(seed), customers or [(n, f"Customer_{n:03}") for n in range(1, CUSTOMERS + 1)])
+    chance = random.Random(seed)  # noqa: S311
+    made = Maker(chance, customers or [(n, f"Customer_{n:03}") for n in range(1, CUSTOMERS + 1)])
     tails = {chain: (sequence, digest) for chain, sequence, digest in heads()}
     batch: list[tuple[Any, ...]] = []
     for at, facts in zip(made.times(count, days), made.facts(), strict=False):
