@@ -27,6 +27,7 @@ from pbxadmin.fleet.lease import LEASE_S
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.client import Call, PbxClient
 from pbxadmin.yeastar.errors import PbxError, PbxNotFound, PbxNotSent, PbxOutcomeUnknown, PbxRefused
+from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.wire import IvrSettings
 
 from .compare import NO_ANSWER, SUCCESS, Answer, Status, Verdict, compare, judge
@@ -224,6 +225,11 @@ def why_not_send(change: Change, hands: Contact, before: Reading) -> Verdict | N
         return Verdict(Status.CONFLICT, "Changed since you opened it. Nothing was sent.")
     if not comparison.send:
         return Verdict(Status.NOT_SENT, f"{name} already holds these values. Nothing was sent.")
+    locked = [BY_NAME[each].label for each in comparison.send if hands.pbx.version not in BY_NAME[each].writable]
+    if locked:  # planned for another version of the API
+        return Verdict(
+            Status.NOT_SENT, f"API {hands.pbx.version} cannot change: {', '.join(locked)}. Nothing was sent."
+        )
     if hands.client.is_stranger:
         return Verdict(Status.NOT_SENT, f"Another device answers at the address of {name}. Nothing was sent.")
     if "number" in comparison.send and change.wanted["number"] in before.numbers:
@@ -273,12 +279,16 @@ def settle_by_reading(change: Change, hands: Contact) -> None:
         found = read(change, hands, back=True)
     except PbxError as error:
         return settle_or_spool(change, unreadable(change, error), calls=hands.client.calls)
-    values = as_json(found.ivr)
-    verdict = judge(change.pbx_name, change.live or change.base, change.wanted, values, Answer(**change.answer))
+    return settle_or_spool(change, verdict_of(change, found), found=as_json(found.ivr), calls=hands.client.calls)
+
+
+def verdict_of(change: Change, found: Reading) -> Verdict:
+    """What a change that was sent came to, by what is read now: just after sending, or whenever it can be read."""
     if change.is_renumbering and {change.number, change.wanted["number"]} <= found.numbers:
         both = f"{change.pbx_name} answers to both {change.number} and {change.wanted['number']}."
-        verdict = Verdict(Status.NOT_AS_ASKED, f"Not as asked. {both}")
-    return settle_or_spool(change, verdict, found=values, calls=hands.client.calls)
+        return Verdict(Status.NOT_AS_ASKED, f"Not as asked. {both}")
+    before, said = change.live or change.base, Answer(**change.answer)
+    return judge(change.pbx_name, before, change.wanted, as_json(found.ivr), said)
 
 
 def unreadable(change: Change, error: PbxError) -> Verdict:
@@ -355,11 +365,13 @@ def bring_in() -> int:
     count = 0
     for path, kept in spooled():
         change = Change.objects.filter(pk=kept["change"]).first()
-        if change is not None and change.status == Status.SENDING:
+        is_unknown = change is not None and change.status == Status.UNKNOWN and kept.get("found") is not None
+        if change is not None and (change.status == Status.SENDING or is_unknown):
             said = kept["verdict"]
             change.answer, change.calls = kept["answer"], [*change.calls, *kept["calls"]]
             verdict = Verdict(Status(said["status"]), said["sentence"], said["look_again"])
-            settle(change, verdict, found=kept.get("found"), action="change.outcome")
+            action = "change.settled" if is_unknown else "change.outcome"
+            settle(change, verdict, found=kept.get("found"), action=action)
         path.unlink()
         count += 1
     return count
@@ -372,10 +384,14 @@ def call_words(call: Call) -> dict[str, Any]:
 
 def next_check(change: Change, verdict: Verdict, now: datetime) -> datetime | None:
     if verdict.status is Status.UNKNOWN:
-        return now + timedelta(seconds=CHECK_AFTER_S[min(change.checks, len(CHECK_AFTER_S) - 1)])
-    if verdict.look_again and change.checks == 0:
+        return retry_at(change, now)
+    if verdict.look_again and change.status != Status.NOT_AS_ASKED:  # else this was the second look
         return now + timedelta(seconds=LOOK_AGAIN_S)
     return None
+
+
+def retry_at(change: Change, now: datetime) -> datetime:
+    return now + timedelta(seconds=CHECK_AFTER_S[min(change.checks, len(CHECK_AFTER_S) - 1)])
 
 
 def change_event(action: str, change: Change, **more: Any) -> Any:
@@ -418,8 +434,7 @@ def change_check(change: Change, *, insist: bool = False) -> None:
 
 def check_by_reading(change: Change, was: Change.Status, hands: Contact) -> None:
     found = read(change, hands, back=True)  # a failure here is put off by the caller, without an event each time
-    values = as_json(found.ivr)
-    verdict = judge(change.pbx_name, change.live or change.base, change.wanted, values, Answer(**change.answer))
+    verdict, values = verdict_of(change, found), as_json(found.ivr)
     if was is verdict.status and values == change.found:
         Change.objects.filter(pk=change.pk).update(claimed_until=None, check_at=None)
         return
@@ -428,11 +443,9 @@ def check_by_reading(change: Change, was: Change.Status, hands: Contact) -> None
 
 def put_off(change: Change, was: Change.Status, error: PbxError) -> None:
     """It cannot be read now. The log hears of it once, when the change becomes unknown."""
-    verdict = unreadable(change, error) if was is not Status.NOT_AS_ASKED else Verdict(was, change.sentence)
     if was is Status.SENDING:
-        return settle(change, verdict, action="change.settled")
-    check_at = next_check(change, verdict, timezone.now())
-    Change.objects.filter(pk=change.pk).update(claimed_until=None, check_at=check_at)
+        return settle(change, unreadable(change, error), action="change.settled")
+    Change.objects.filter(pk=change.pk).update(claimed_until=None, check_at=retry_at(change, timezone.now()))
     return None
 
 

@@ -75,10 +75,11 @@ def judge(pbx: str, before: Values, asked: Mapping[str, str], found: Values | No
         return Verdict(
             Status.NOT_AS_ASKED, f"Not as asked. {differences(asked, found)}" + others(pbx, before, asked, found)
         )
+    meanwhile = others(pbx, before, asked, found)
     if answer.refused:
-        return Verdict(Status.REFUSED, f"Refused by {pbx}: {answer.words} Nothing changed.")
+        return Verdict(Status.REFUSED, f"Refused by {pbx}: {answer.words} Nothing changed.{meanwhile}")
     said = "said Success" if answer.success else "gave no usable answer"
-    return Verdict(Status.NOT_AS_ASKED, f"Not as asked. {pbx} {said} but nothing changed.", look_again=True)
+    return Verdict(Status.NOT_AS_ASKED, f"Not as asked. {pbx} {said} but nothing changed.{meanwhile}", look_again=True)
 
 
 def verified_words(pbx: str, asked: Mapping[str, str], answer: Answer) -> str:

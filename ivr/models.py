@@ -70,8 +70,15 @@ class ChangeQuerySet(models.QuerySet["Change"]):
         return self if ids is None else self.filter(customer_id__in=ids)
 
     def of_ivr(self, pbx_id: int, number: str) -> Self:
-        """Changes that had this number before or after a renumbering."""
-        return self.filter(Q(number=number) | Q(wanted__number=number), pbx_id=pbx_id)
+        """Changes of the IVR that has this number now, also of the time when it had others."""
+        of_pbx = self.filter(pbx_id=pbx_id)
+        found = Q(number=number) | Q(wanted__number=number)
+        renumbered = of_pbx.filter(wanted__has_key="number", status=Change.Status.VERIFIED)
+        for pk, old, wanted in renumbered.order_by("-pk").values_list("pk", "number", "wanted"):
+            if wanted["number"] == number:
+                found |= Q(number=old, pk__lte=pk) | Q(wanted__number=old, pk__lte=pk)
+                number = old
+        return of_pbx.filter(found)
 
 
 class Change(models.Model):

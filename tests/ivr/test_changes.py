@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+import requests
 import time_machine
 from django.db import DatabaseError, connection
 from django.utils import timezone
@@ -136,6 +137,37 @@ def test_a_slow_pbx_that_still_applies_is_found_out_by_a_further_event(pbx, pbx_
     assert pbx_http.calls().count("ivr/update") == 1
 
 
+def test_a_slow_pbx_that_could_not_be_read_at_first_is_looked_at_again_too(pbx, pbx_http):
+    pbx_http.fail("ivr/update", breaks)
+    pbx_http.fail("ivr/query", breaks, after=1)
+    change = apply(plan(pbx, pbx_http))
+
+    with time_machine.travel(timezone.now() + timedelta(seconds=11)):
+        reconcile()
+    change.refresh_from_db()
+    settled, pbx_http.ivrs["6500"]["responsetimeout"] = change.status, "6"
+    with time_machine.travel(timezone.now() + timedelta(seconds=42)):
+        reconcile()
+
+    change.refresh_from_db()
+    assert (settled, change.status) == (Status.NOT_AS_ASKED, Status.VERIFIED)
+
+
+def test_a_second_look_that_fails_is_taken_later(pbx, pbx_http):
+    pbx_http.fail("ivr/update", says(SUCCESS))
+    change = apply(plan(pbx, pbx_http))
+    pbx_http.fail("ivr/query", breaks)
+
+    with time_machine.travel(timezone.now() + timedelta(seconds=31)):
+        reconcile()
+    pbx_http.ivrs["6500"]["responsetimeout"] = "6"
+    with time_machine.travel(timezone.now() + timedelta(seconds=62)):
+        reconcile()
+
+    change.refresh_from_db()
+    assert (change.status, change.check_at) == (Status.VERIFIED, None)
+
+
 def test_partly_applied_is_not_as_asked(pbx, pbx_http):
     def partly(double, body):
         double.ivrs["6500"]["responsetimeout"] = body["responsetimeout"]
@@ -156,6 +188,29 @@ def test_a_refusal_that_changed_nothing_is_refused_with_its_code(pbx, pbx_http):
 
     assert change.status == Status.REFUSED
     assert "(10018)" in change.sentence
+
+
+def test_somebody_elses_edit_is_told_also_when_the_pbx_refused_ours(pbx, pbx_http):
+    def edited_meanwhile(double, body):
+        double.ivrs["6500"]["digittimeout"] = "9"
+        return refused("10018")
+
+    pbx_http.fail("ivr/update", edited_meanwhile)
+
+    change = apply(plan(pbx, pbx_http))
+
+    assert change.status == Status.REFUSED
+    assert change.sentence.endswith("Meanwhile somebody else changed on ACME-HQ: Digit timeout 9 s.")
+
+
+def test_what_the_version_in_use_now_cannot_change_is_not_sent(pbx, pbx_http):
+    change = plan(pbx, pbx_http, dial_outbound="on")
+
+    apply(change)
+
+    assert change.status == Status.NOT_SENT
+    assert change.sentence == "API v1.0.0 cannot change: Dial outbound. Nothing was sent."
+    assert outcomes(change) == [("change.outcome", "not-sent")]
 
 
 def test_a_refusal_although_applied_is_verified_and_says_so(pbx, pbx_http):
@@ -356,6 +411,27 @@ def test_an_outcome_that_cannot_be_written_is_spooled_and_brought_in_later(pbx, 
     assert bring_in() == 0
 
 
+def test_a_spooled_outcome_ends_what_became_unknown_meanwhile(pbx, pbx_http, settings, tmp_path):
+    settings.DATA_DIR = tmp_path
+
+    def applied_and_then_the_log_is_away(double, body):
+        rename("audit_event", "audit_event_away")
+        return double.update(body)
+
+    pbx_http.fail("ivr/update", applied_and_then_the_log_is_away)
+    change = apply(plan(pbx, pbx_http))
+    rename("audit_event_away", "audit_event")
+    pbx_http.fail("ivr/query", cannot_be_reached)
+    with time_machine.travel(timezone.now() + timedelta(seconds=46)):
+        reconcile()  # on another machine, which cannot see the spool
+
+        assert bring_in() == 1
+
+    change.refresh_from_db()
+    assert change.status == Status.VERIFIED
+    assert outcomes(change)[1:] == [("change.settled", "unknown"), ("change.settled", "verified")]
+
+
 def rename(table: str, name: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE {table} RENAME TO {name}")
@@ -368,6 +444,14 @@ def test_a_renumbering_is_verified_when_the_new_number_answers_and_the_old_one_i
     assert change.status == Status.VERIFIED
     assert list(pbx_http.ivrs) == ["6510"]
     assert list(Ivr.objects.values_list("number", flat=True)) == ["6510"]
+
+
+def test_the_history_of_a_number_goes_on_under_the_next(pbx, pbx_http):
+    before = apply(plan(pbx, pbx_http))
+    moved = apply(renumbering(pbx, pbx_http))
+
+    assert list(Change.objects.of_ivr(pbx.pk, "6510")) == [moved, before]
+    assert list(Change.objects.of_ivr(pbx.pk, "6500")) == [moved, before]
 
 
 def renumbering(pbx: Pbx, pbx_http: PbxDouble) -> Change:
@@ -384,6 +468,24 @@ def test_a_renumbering_that_leaves_both_numbers_is_not_as_asked(pbx, pbx_http):
 
     change = apply(renumbering(pbx, pbx_http))
 
+    assert change.status == Status.NOT_AS_ASKED
+    assert change.sentence == "Not as asked. ACME-HQ answers to both 6500 and 6510."
+
+
+def test_both_numbers_are_not_as_asked_also_when_that_is_found_later(pbx, pbx_http):
+    def copies_and_is_lost(double, body):
+        double.add("6510", ivrname="Main_Menu")
+        return requests.ConnectionError("broken")
+
+    change = renumbering(pbx, pbx_http)
+    pbx_http.fail("ivr/update", copies_and_is_lost)
+    pbx_http.fail("ivr/query", breaks, after=1)
+    apply(change)
+
+    with time_machine.travel(timezone.now() + timedelta(seconds=11)):
+        reconcile()
+
+    change.refresh_from_db()
     assert change.status == Status.NOT_AS_ASKED
     assert change.sentence == "Not as asked. ACME-HQ answers to both 6500 and 6510."
 
