@@ -3,7 +3,8 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,9 +16,11 @@ from .context import Actor, current
 from .models import INSTALLATION, Event
 
 Named = tuple[int, str]
+DERIVED = ("field_names", "words")  # columns that are made of several facts
 INDEX = {
     field.name: field.max_length for field in Event._meta.concrete_fields if field.name not in ("id", "text", "hash")
 }
+SHORT = 3  # values of fields up to this long, such as a number of seconds, are no words to look for
 
 
 def record(
@@ -84,9 +87,39 @@ def written(chain: str, sequence: int, previous: str, at: datetime, facts: Mappi
 
 def index_of(data: Mapping[str, Any]) -> dict[str, Any]:
     """The columns beside the text: what it says, cut to what they hold. Raises KeyError when it says too little."""
-    said = {name: data[name] for name in INDEX}
+    said = {name: data[name] for name in INDEX if name not in DERIVED}
+    said |= {"field_names": field_names_of(data), "words": words_of(data)}
     cut = {name: value[: INDEX[name]] if isinstance(value, str) else value for name, value in said.items()}
     return {**cut, "at": datetime.fromisoformat(data["at"])}
+
+
+def field_names_of(data: Mapping[str, Any]) -> str:
+    return "".join(f" {name}" for name in sorted(data["fields"])) + " " if data["fields"] else ""
+
+
+def words_of(data: Mapping[str, Any]) -> str:
+    """Names, numbers, address, ticket, reason, and what is said in the detail and the longer values, folded."""
+    names = ("actor_name", "address", "customer_name", "pbx_name", "ivr_number", "ivr_name", "ticket", "reason")
+    values = (said for said in leaves(data["fields"]) if len(said) > SHORT)
+    return folded(" ".join(filter(None, (*(data[name] for name in names), *leaves(data["detail"]), *values))))
+
+
+def leaves(value: Any) -> Iterator[str]:
+    """Every text and number in it, as text, in the order of the keys, in which it is stored."""
+    if isinstance(value, Mapping):
+        value = [value[key] for key in sorted(value)]
+    elif isinstance(value, str | int) and not isinstance(value, bool):
+        yield str(value)
+        return
+    elif not isinstance(value, list):
+        return
+    for item in value:
+        yield from leaves(item)
+
+
+def folded(text: str) -> str:
+    """The form in which words are looked for, whatever their case and width."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def lock(chain: str) -> None:

@@ -21,7 +21,13 @@ class EventQuerySet(models.QuerySet["Event"]):
 class Event(models.Model):
     """`text` is the event: canonical JSON, which is what was hashed. The columns beside it are its index.
 
+    field_names: of the fields that it says something of, a blank before, between and after them.
+    words: what a person may look for, folded (log.words_of).
     hash: SHA-256, hex, over the previous hash of the chain, a line feed, and `text`.
+
+    Ids are given in the order of the log, so every way of narrowing it has an index that ends in the id: a page is read
+    in order, from where it starts, and nothing is sorted. There is none on `at`: the log page finds the ids of a period
+    by the roll-up of review.
     """
 
     chain = models.CharField(max_length=40)
@@ -38,6 +44,9 @@ class Event(models.Model):
     action = models.CharField(max_length=40)
     outcome = models.CharField(max_length=20, blank=True)
     change_id = models.BigIntegerField(null=True)
+    ticket = models.CharField(max_length=200, blank=True)
+    field_names = models.CharField(max_length=400, blank=True)
+    words = models.CharField(max_length=1000, blank=True)
     text = models.TextField()
     previous_hash = models.CharField(max_length=64, blank=True)
     hash = models.CharField(max_length=64)
@@ -49,11 +58,14 @@ class Event(models.Model):
         constraints = [models.UniqueConstraint(fields=["chain", "sequence"], name="event_sequence_unique_in_chain")]
         indexes = [
             models.Index(fields=["customer_id", "-id"], name="event_by_customer"),
+            models.Index(fields=["customer_id", "outcome", "-id"], name="event_by_customer_outcome"),
+            models.Index(fields=["outcome", "-id"], name="event_by_outcome"),
+            models.Index(fields=["pbx_id", "-id"], name="event_by_pbx"),
             models.Index(fields=["pbx_id", "ivr_number", "-id"], name="event_by_ivr"),
             models.Index(fields=["change_id"], name="event_by_change"),
             models.Index(fields=["actor_id", "-id"], name="event_by_actor"),
             models.Index(fields=["action", "-id"], name="event_by_action"),
-            models.Index(fields=["at"], name="event_by_time"),
+            models.Index(fields=["ticket", "-id"], name="event_by_ticket"),
         ]
 
     def __str__(self) -> str:

@@ -132,3 +132,36 @@ def test_an_event_goes_with_the_transaction_that_recorded_it():
         recorded_and_undone()
 
     assert not Event.objects.exists()
+
+
+def test_the_fields_of_an_event_can_be_found_by_their_names():
+    event = record("pbx.edited", fields={"port": {"asked": "1"}, "host": {"before": "a", "asked": "b"}})
+
+    assert event.field_names == " host port "
+    assert record("session.failed").field_names == ""
+
+
+def test_what_a_person_may_look_for_is_folded_and_in_one_column():
+    with acting(Who(Actor(70, "Mara LINDQVIST"), "192.0.2.1", "request-abc")):
+        event = record(
+            "change.outcome",
+            customer=(1, "ＡＣＭＥ Straße"),
+            pbx=(5, "Acme-HQ"),
+            ivr=("6500", "Main_Menu"),
+            fields={"name": {"before": "Main_Menu", "asked": "Night_Menu"}, "prompt_repeat": {"asked": "3"}},
+            detail={"sentence": "Refused.", "answer": {"code": 10018, "refused": True}, "tried": ["TLS"]},
+            reason="Moved",
+            ticket="INC-1",
+        )
+
+    expected = "mara lindqvist 192.0.2.1 acme strasse acme-hq 6500 main_menu inc-1 moved "
+    assert event.words == expected + "10018 refused. tls night_menu main_menu"
+    assert (event.ticket, event.words) == (Event.objects.get().ticket, Event.objects.get().words)
+
+
+def test_what_is_derived_from_the_stored_text_is_what_was_derived_when_it_was_recorded():
+    said = {"b": {"z": "Zebra", "a": ["Apple", {"y": "Yes", "x": 17}]}, "a": "first", "none": None, "part": 1.5}
+    event = record("pbx.edited", fields={"port": {"found": "80801", "asked": "80802"}, "host": {}}, detail=said)
+
+    assert list(verify().faults) == []
+    assert event.words == "pbx admin first apple 17 yes zebra 80802 80801"
