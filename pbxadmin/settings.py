@@ -9,6 +9,7 @@ import binascii
 import ipaddress
 import os
 import re
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -17,6 +18,12 @@ import structlog
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+EMAIL_BACKENDS = {
+    "console": "django.core.mail.backends.console.EmailBackend",
+    "memory": "django.core.mail.backends.locmem.EmailBackend",
+    "file": "django.core.mail.backends.filebased.EmailBackend",
+    "smtp": "django.core.mail.backends.smtp.EmailBackend",
+}
 
 
 class BadSetting(SystemExit):
@@ -121,6 +128,53 @@ def database(url: str) -> dict[str, object]:
     raise BadSetting(
         "DATABASE_URL", "must look like sqlite:///path/file.sqlite3 or postgres://user:password@host/name."
     )
+
+
+def email(url: str) -> dict[str, object]:
+    """Where e-mail goes, as Django's settings. Raises BadSetting for a password that would travel in the clear.
+
+    console: (printed), file:///folder (a file each), memory: (tests), smtp://user:password@host:port (?tls=true for
+    STARTTLS) or smtps://user:password@host:port
+    """
+    parts = urlsplit(url)
+    if parts.scheme in ("console", "memory") and url == f"{parts.scheme}:":
+        return {"EMAIL_BACKEND": EMAIL_BACKENDS[parts.scheme]}
+    if parts.scheme == "file" and not parts.netloc and len(parts.path) > 1 and not parts.query:
+        return {"EMAIL_BACKEND": EMAIL_BACKENDS["file"], "EMAIL_FILE_PATH": unquote(parts.path)}
+    is_tls = parts.scheme == "smtps" or parts.query == "tls=true"
+    is_smtp = parts.scheme in ("smtp", "smtps") and parts.path in ("", "/") and not parts.fragment
+    if not is_smtp or not parts.hostname or parts.query not in ("", "tls=true", "tls=false"):
+        raise BadSetting("EMAIL_URL", "must look like smtps://user:password@host:port, smtp://host:port or console:.")
+    if parts.scheme == "smtps" and parts.query:
+        raise BadSetting("EMAIL_URL", "says smtps and ?tls= at once. Keep one: smtps, or smtp with ?tls=true.")
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise BadSetting("EMAIL_URL", "has a port that is not a number from 1 to 65535.")
+    if bool(parts.username) != bool(parts.password):
+        raise BadSetting("EMAIL_URL", "needs a user and a password, or neither.")
+    if parts.password and not is_tls and parts.hostname not in (*LOOPBACK_NAMES, "::1"):
+        raise BadSetting("EMAIL_URL", "would send its password in the clear. Use smtps://, or smtp:// with ?tls=true.")
+    return {
+        "EMAIL_BACKEND": EMAIL_BACKENDS["smtp"],
+        "EMAIL_HOST": parts.hostname,
+        "EMAIL_PORT": port or (465 if parts.scheme == "smtps" else 587 if is_tls else 25),
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_SSL": parts.scheme == "smtps",
+        "EMAIL_USE_TLS": is_tls and parts.scheme == "smtp",
+    }
+
+
+def sender(name: str, default: str) -> str:
+    """An address that e-mail comes from, such as PBX Admin <pbx@example.com>."""
+    value = text(name, default)
+    _, address = parseaddr(value)
+    if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", address) or not value.isprintable():
+        raise BadSetting(name, f"must look like PBX Admin <pbx@example.com>, not {value!r}.")
+    return value
 
 
 def site_url() -> tuple[str, bool]:
@@ -229,6 +283,12 @@ CACHES = {
     }
 }
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["default"]}}
+
+globals().update(email(text("EMAIL_URL", "console:")))
+EMAIL_TIMEOUT = 10  # seconds: a person waits for it
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = sender(
+    "DEFAULT_FROM_EMAIL", f"PBX Admin <pbxadmin@{urlsplit(SITE_URL).hostname or 'localhost'}>"
+)
 
 AUTH_USER_MODEL = "access.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]

@@ -125,6 +125,9 @@ def test_good_values_start(tmp_path):
         ("DATABASE_URL", "sqlite://", "must look like sqlite:///"),
         ("DATABASE_URL", "postgres://host", "must look like sqlite:///"),
         ("DATABASE_URL", "postgres://host:port/name", "port that is not a number"),
+        ("EMAIL_URL", "", "must look like smtps://"),
+        ("EMAIL_URL", "smtp://mara:tell@mail.example.com", "in the clear"),
+        ("DEFAULT_FROM_EMAIL", "PBX Admin", "must look like PBX Admin <pbx@example.com>"),
         ("LOG_LEVEL", "LOUD", "must be DEBUG, INFO, WARNING or ERROR"),
     ],
 )
@@ -202,4 +205,8 @@ def test_no_secret_stands_in_the_sentence(tmp_path):
     assert "tell-nobody" not in ran.stderr + ran.stdout
 
     ran = check(tmp_path, **GOOD, DATABASE_URL="postgres://u:tell-nobody@h:port/name")
+    assert "tell-nobody" not in ran.stderr + ran.stdout
+
+    ran = check(tmp_path, **GOOD, EMAIL_URL="smtp://u:tell-nobody@mail.example.com")
+    assert ran.stderr.startswith("EMAIL_URL would send its password in the clear.")
     assert "tell-nobody" not in ran.stderr + ran.stdout
