@@ -33,11 +33,12 @@ class Report:
         return sum(self.chains.values())
 
 
-def verify() -> Report:
-    """Walk every chain from its first event, by the stored text and hashes, and go on after a fault."""
+def verify(chain: str = "") -> Report:
+    """Walk every chain, or this one, from its first event by the stored text and hashes, and go on after a fault."""
     report = Report()
     before = Event()
-    for event in Event.objects.order_by("chain", "sequence").iterator(2000):
+    walked = Event.objects.filter(chain=chain) if chain else Event.objects.all()
+    for event in walked.order_by("chain", "sequence").iterator(2000):
         if event.chain != before.chain:
             before = Event(id=0, chain=event.chain, sequence=0)  # what the first event of a chain comes after
         report.faults.extend(faults_of(event, before))

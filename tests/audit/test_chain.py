@@ -40,6 +40,15 @@ def test_an_untouched_log_has_no_faults(three_events):
     assert (report.chains, report.events, report.faults) == ({"customer:1": 3}, 3, [])
 
 
+def test_one_chain_can_be_walked_by_itself(three_events, without_triggers):
+    record("pbx.edited", customer=BELL)
+    Event.objects.filter(sequence=2).update(hash="ab")
+
+    assert verify(f"customer:{BELL[0]}").chains == {"customer:2": 1}
+    assert verify(f"customer:{BELL[0]}").faults == []
+    assert verify(f"customer:{ACME[0]}").faults
+
+
 def test_an_empty_log_has_no_faults(db):
     assert (verify().events, verify().faults) == (0, [])
 
