@@ -9,10 +9,13 @@ import base64
 import hashlib
 import os
 import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.apps import apps
 from django.conf import settings
 from django.db import models
 
@@ -53,18 +56,30 @@ class Sealed:
 
     def open(self) -> str:
         """The secret. Raises SealBroken."""
-        form = FORM.fullmatch(self.text)
-        if form is None:
-            raise SealBroken("A sealed value is not in its form.")
-        key = next((key for key in settings.PBX_KEYS if key_id_of(key) == form["key_id"]), None)
-        if key is None:
-            raise SealBroken(f"A secret was sealed with key {form['key_id']}, which is not in PBX_KEYS.")
-        try:
-            sealed = base64.urlsafe_b64decode(form["payload"])
-            plain = AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], self._bound_to.encode())
-        except (InvalidTag, ValueError):  # ValueError: cut short
-            raise SealBroken("A sealed value was altered, or moved from another row.") from None
-        return plain.decode()
+        return opened_text(self.text, self._bound_to)
+
+
+def sealed_text(secret: str, place: str) -> str:
+    """The secret sealed with the newest key, so that it opens for this place only."""
+    key, nonce = settings.PBX_KEYS[0], os.urandom(NONCE_BYTES)
+    sealed = nonce + AESGCM(key).encrypt(nonce, secret.encode(), place.encode())
+    return f"{VERSION}.{key_id_of(key)}.{base64.urlsafe_b64encode(sealed).decode()}"
+
+
+def opened_text(text: str, place: str) -> str:
+    """The secret that was sealed for this place. Raises SealBroken."""
+    form = FORM.fullmatch(text)
+    if form is None:
+        raise SealBroken("A sealed value is not in its form.")
+    key = next((key for key in settings.PBX_KEYS if key_id_of(key) == form["key_id"]), None)
+    if key is None:
+        raise SealBroken(f"A secret was sealed with key {form['key_id']}, which is not in PBX_KEYS.")
+    try:
+        sealed = base64.urlsafe_b64decode(form["payload"])
+        plain = AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], place.encode())
+    except (InvalidTag, ValueError):  # ValueError: cut short
+        raise SealBroken("A sealed value was altered, or moved from another row.") from None
+    return plain.decode()
 
 
 def key_id_of(key: bytes) -> str:
@@ -72,17 +87,19 @@ def key_id_of(key: bytes) -> str:
 
 
 def bound_to(row: models.Model, column: str) -> str:
-    return f"{row._meta.label_lower}.{column}:{row.pk}"
+    return place_of(type(row), column, row.pk)
+
+
+def place_of(model: type[models.Model], column: str, key: Any) -> str:
+    return f"{model._meta.label_lower}.{column}:{key}"
 
 
 def seal(row: models.Model, column: str, secret: str) -> None:
     """Put a secret into a SealedField of a row that has a primary key; saving it is the caller's."""
     if row.pk is None:
         raise ValueError("a row is saved before a secret is sealed to it")
-    key, nonce = settings.PBX_KEYS[0], os.urandom(NONCE_BYTES)
     place = bound_to(row, column)
-    sealed = nonce + AESGCM(key).encrypt(nonce, secret.encode(), place.encode())
-    setattr(row, column, Sealed(f"{VERSION}.{key_id_of(key)}.{base64.urlsafe_b64encode(sealed).decode()}", place))
+    setattr(row, column, Sealed(sealed_text(secret, place), place))
 
 
 class SealedAttribute:
@@ -122,3 +139,61 @@ class SealedField(models.TextField[Any, Any]):
 
     def get_prep_value(self, value: Any) -> str:
         return text_of(value)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One sealed value that is kept somewhere.
+
+    place: what it is bound to. replace: puts another text there, if the old one still is; False when it is not.
+    """
+
+    place: str
+    text: str
+    replace: Callable[[str], bool] = field(repr=False)
+
+    @property
+    def key_id(self) -> str:
+        form = FORM.fullmatch(self.text)
+        return form["key_id"] if form else ""
+
+    def open(self) -> str:
+        """The secret. Raises SealBroken."""
+        return opened_text(self.text, self.place)
+
+
+Source = Callable[[], Iterator[Kept]]
+SOURCES: list[Source] = []  # of sealed values that stand in no SealedField, such as inside the JSON of another package
+STEP = 200
+
+
+def keeps_secrets(source: Source) -> Source:
+    """Tell `rotate_keys` and the check of the keys about secrets that stand in no SealedField."""
+    SOURCES.append(source)
+    return source
+
+
+def kept_secrets() -> Iterator[Kept]:
+    """Every sealed value of this installation, a few rows at a time."""
+    for model in apps.get_models():
+        for column in model._meta.concrete_fields:
+            if isinstance(column, SealedField):
+                yield from kept_in(model, column.name)
+    for source in SOURCES:
+        yield from source()
+
+
+def kept_in(model: type[models.Model], column: str) -> Iterator[Kept]:
+    rows = model._base_manager.exclude(**{column: ""}).order_by("pk").values_list("pk", column)
+    last = None
+    while found := list((rows if last is None else rows.filter(pk__gt=last))[:STEP]):
+        for pk, text in found:
+            last = pk
+            yield Kept(place_of(model, column, pk), text, replacing(model, column, pk, text))
+
+
+def replacing(model: type[models.Model], column: str, pk: Any, old: Any) -> Callable[[str], bool]:
+    def replace(new: str) -> bool:
+        return bool(model._base_manager.filter(pk=pk, **{column: old}).update(**{column: new}))
+
+    return replace

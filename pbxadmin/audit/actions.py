@@ -19,6 +19,7 @@ ACTIONS: dict[str, str] = {
     "pbx.pinned": "Certificate pinned",
     "pbx.stranger": "Another device answered",
     "pbx.replaced": "Replacement accepted",
+    "keys.rotated": "Secrets sealed with the newest key",
     "refresh.failed": "PBX could not be read",
     "change.sending": "Change is being sent",
     "change.outcome": "Change ended",

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET
 
 from pbxadmin.audit.triggers import triggers_missing
 
+from .rotation import wrong_keys
 from .tick import LATE_S, last_tick
 
 
@@ -35,6 +36,8 @@ def why_not_ready() -> list[str]:
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         return ["migrations are not applied: run manage.py migrate"]
     reasons = [f"the audit log has no trigger {name}: run manage.py migrate" for name in triggers_missing(connection)]
+    if why := wrong_keys():
+        reasons.append(why)
     last = last_tick()
     if last is None or last < timezone.now() - timedelta(seconds=LATE_S):
         reasons.append("no worker ticked within a minute: is serve or work running?")

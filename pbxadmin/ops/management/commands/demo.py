@@ -5,6 +5,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from pbxadmin.ops.demo import fill, simulated_fleet
+from pbxadmin.ops.rotation import require_right_keys
 from pbxadmin.ops.server import Server, collect_static
 
 
@@ -22,6 +23,7 @@ class Command(BaseCommand):
         check_free(options["host"], options["port"])
         self.stdout.write("Preparing the database and the simulated fleet …")
         call_command("migrate", verbosity=0)
+        require_right_keys()
         collect_static()
         with simulated_fleet(options["pbxs"]) as fleet:
             sign_ins = fill(fleet)

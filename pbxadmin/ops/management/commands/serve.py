@@ -2,6 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from pbxadmin.ops.rotation import require_right_keys
 from pbxadmin.ops.server import Server, collect_static
 
 
@@ -14,5 +15,6 @@ class Command(BaseCommand):
         parser.add_argument("--no-work", action="store_true", help="no workers inside; run manage.py work elsewhere")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        require_right_keys()
         collect_static()
         Server(options["host"], options["port"], work=not options["no_work"]).run()

@@ -3,6 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from pbxadmin.ops.rotation import require_right_keys
 from pbxadmin.ops.workers import Workers
 
 
@@ -10,6 +11,7 @@ class Command(BaseCommand):
     help = "Runs background work: refreshes, and the tick that settles what was left open. Stops on Ctrl-C or SIGTERM."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        require_right_keys()
         workers = Workers()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: workers.stopping.set())

@@ -1,0 +1,112 @@
+"""The keys in PBX_KEYS: sealing every secret anew with the newest one, and saying when they are the wrong ones."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Tags, register
+from django.core.checks import Warning as CheckWarning
+from django.core.management.base import CommandError
+from django.db import DatabaseError, transaction
+
+from pbxadmin.audit.log import record
+from pbxadmin.sealed import Kept, SealBroken, kept_secrets, key_id_of, sealed_text
+
+STEP = 100
+SAMPLE = 20
+NAMED = 20
+WRONG_KEYS = (
+    "PBX_KEYS does not open the secrets in this database. {why} Put back the keys that belong to it, newest first:"
+    " a backup needs the keys of its day. Nothing can be sent to a PBX without them."
+)
+
+
+@dataclass
+class Rotation:
+    """sealed: values sealed anew. current: those that the newest key had sealed already. changed: replaced by
+    somebody meanwhile, and left as they are. failed: what did not open, as place and reason."""
+
+    sealed: int = 0
+    current: int = 0
+    changed: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.failed and not self.changed
+
+
+def keys_rotate() -> Rotation:
+    """Seal every secret with the newest key, in steps that each commit, and record how far it came.
+
+    A value is replaced only while it is what was read, so an edit at the same time is never undone. It may be stopped
+    anywhere and run again: what the newest key sealed already is passed over.
+    """
+    done = Rotation()
+    try:
+        for step in in_steps(kept_secrets()):
+            rotate_step(step, done)
+    finally:
+        failed = [place for place, _ in done.failed[:NAMED]]
+        counts = {"sealed": done.sealed, "current": done.current, "changed": done.changed, "failed": len(done.failed)}
+        record("keys.rotated", detail=counts | {"key": key_id_of(settings.PBX_KEYS[0]), "failed_at": failed})
+    return done
+
+
+def in_steps(secrets: Iterator[Kept]) -> Iterator[list[Kept]]:
+    while step := list(islice(secrets, STEP)):
+        yield step
+
+
+def rotate_step(step: list[Kept], done: Rotation) -> None:
+    newest = key_id_of(settings.PBX_KEYS[0])
+    fresh: list[tuple[Kept, str]] = []
+    for kept in step:
+        if kept.key_id == newest:
+            done.current += 1
+            continue
+        try:
+            fresh.append((kept, sealed_text(kept.open(), kept.place)))
+        except SealBroken as error:
+            done.failed.append((kept.place, str(error)))
+    with transaction.atomic():
+        replaced = sum(kept.replace(text) for kept, text in fresh)
+    done.sealed += replaced
+    done.changed += len(fresh) - replaced
+
+
+def wrong_keys(sample: int = SAMPLE) -> str:
+    """Why PBX_KEYS are the wrong ones, in a sentence for whoever starts us; "" when one of the first secrets opens.
+
+    A single secret that does not open stops nothing: its PBX says so, and all others go on. A database without secrets,
+    or one that was never migrated, has nothing to say.
+    """
+    reasons: Counter[str] = Counter()
+    try:
+        with transaction.atomic():
+            for kept in islice(kept_secrets(), sample):
+                try:
+                    kept.open()
+                except SealBroken as error:
+                    reasons[str(error)] += 1
+                else:
+                    return ""
+    except DatabaseError:
+        return ""
+    return WRONG_KEYS.format(why=reasons.most_common(1)[0][0]) if reasons else ""
+
+
+def require_right_keys() -> None:
+    """Raises CommandError, for commands that would only fail later and for each PBX."""
+    if why := wrong_keys():
+        raise CommandError(why)
+
+
+@register(Tags.database)
+def keys_check(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """The same as a warning of `migrate` and of `check --database default`, which need no key themselves."""
+    why = wrong_keys() if databases else ""
+    return [CheckWarning(why, id="pbxadmin.W001")] if why else []
