@@ -14,6 +14,11 @@ from .errors import PbxBadAnswer, refusal
 from .fields import FIELDS, ApiVersion, IvrField, Kind
 
 ADDRESSABLE = re.compile(r"[0-9*#]{1,32}")
+ERRNO = re.compile(r"[0-9]{1,8}")
+LONGEST_NUMBER = 64
+# Far above what a PBX full of IVRs answers. Small parts cost most memory: 2 MiB of "[]," would become 90 MiB.
+MOST_PARTS = 100_000
+DEEPEST = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +73,21 @@ def read_answer(body: bytes) -> dict[str, Any]:
         return payload
     if not isinstance(status, str):
         raise PbxBadAnswer("The PBX answered without saying whether it worked.")
-    errno = payload.get("errno", "")
-    raise refusal(str(errno) if isinstance(errno, str | int) and not isinstance(errno, bool) else "")
+    raise refusal(read_errno(payload.get("errno")))
+
+
+def read_errno(errno: Any) -> str:
+    """The code as text, "" when it is none: it stands in messages and records, and a PBX may put anything there."""
+    code = str(errno).strip() if isinstance(errno, str | int) else ""
+    return code if ERRNO.fullmatch(code) else ""
 
 
 def parse_json(body: bytes) -> Any:
     """Strict JSON: no doubled keys, no NaN or infinity, nothing too deep; characters no database takes are replaced."""
     if not body.strip():
         raise PbxBadAnswer("The PBX answered with nothing.")
+    if sum(map(body.count, (b",", b"[", b"{"))) > MOST_PARTS:
+        raise PbxBadAnswer("The PBX answered with more parts than any answer of this API has.")
     payload, is_json = None, True
     try:
         payload = cleaned(
@@ -111,14 +123,19 @@ def finite(text: str) -> float:
     return value
 
 
-def cleaned(value: Any) -> Any:
-    """The same JSON value without NUL and lone surrogates, which no database or page takes."""
+def cleaned(value: Any, levels: int = DEEPEST) -> Any:
+    """The same JSON value without NUL and lone surrogates, which no database or page takes.
+
+    Raises ValueError for one that is nested deeper than so many levels.
+    """
     if isinstance(value, str):
         return re.sub("[\x00\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, list | dict) and not levels:
+        raise ValueError("too deep")
     if isinstance(value, list):
-        return [cleaned(item) for item in value]
+        return [cleaned(item, levels - 1) for item in value]
     if isinstance(value, dict):
-        return {cleaned(key): cleaned(item) for key, item in value.items()}
+        return {cleaned(key): cleaned(item, levels - 1) for key, item in value.items()}
     return value
 
 
@@ -128,7 +145,7 @@ def read_ivrs(payload: Mapping[str, Any], version: ApiVersion) -> tuple[IvrSetti
     Raises PbxBadAnswer when an entry has no number or a number comes twice: then the list proves nothing.
     """
     found = payload.get("ivr")
-    entries = [found] if isinstance(found, dict) else found or []
+    entries = [found] if isinstance(found, dict) else [] if found is None else found
     if not isinstance(entries, list):
         raise PbxBadAnswer("The PBX answered a list of IVRs that is not a list.")
     ivrs = tuple(read_ivr(entry, version) for entry in entries)
@@ -144,6 +161,8 @@ def read_ivr(entry: Any, version: ApiVersion) -> IvrSettings:
     number = values.pop("number")
     if not number:
         raise PbxBadAnswer("The PBX listed an IVR without a number.")
+    if len(number) > LONGEST_NUMBER:
+        raise PbxBadAnswer("The PBX listed an IVR with a number that is too long for one.")
     return IvrSettings(number=number, **values, raw=entry)
 
 
@@ -151,10 +170,10 @@ def read_value(each: IvrField, value: Any) -> str | None:
     """Canonical text of whatever a PBX put on the wire for this field."""
     if value is None:
         return None
-    if isinstance(value, bool):
+    if isinstance(value, bool) and each.kind is Kind.SWITCH:
         return "on" if value else "off"
     if not isinstance(value, str):
-        value = str(value) if isinstance(value, int) else json.dumps(value, ensure_ascii=False)
+        value = json.dumps(value, ensure_ascii=False)
     text: str = value.strip() if each.kind in (Kind.COUNT, Kind.SWITCH, Kind.NUMBER) else value
     if each.kind is Kind.SWITCH:
         return text.lower() or None
@@ -169,7 +188,7 @@ def write_update(live: IvrSettings, wanted: Mapping[str, str], version: ApiVersi
     A live value that the API itself would not accept (a name with a blank, made on the PBX) is left out.
     Raises ValueError for a field that this version cannot write: a defect of the caller.
     """
-    body = {identity_key(version): live.number}
+    body = {identity_key(version): identity([live.number])}
     for each in FIELDS:
         if each.name in wanted:
             if version not in each.writable:
@@ -183,10 +202,17 @@ def write_update(live: IvrSettings, wanted: Mapping[str, str], version: ApiVersi
 
 
 def write_query(numbers: Sequence[str] | None, version: ApiVersion) -> dict[str, str]:
-    """The body of ivr/query; None asks for all IVRs."""
+    """The body of ivr/query; None asks for all IVRs. Raises ValueError for what could mean more than was asked."""
     if numbers is None:
         return {"number": "all"} if version is ApiVersion.V2_0 else {}
-    return {identity_key(version): ",".join(numbers)}
+    return {identity_key(version): identity(numbers)}
+
+
+def identity(numbers: Sequence[str]) -> str:
+    """Numbers as they stand in a request. "all", a comma and nothing at all mean other IVRs than this one."""
+    if not numbers or not all(ADDRESSABLE.fullmatch(number) for number in numbers):
+        raise ValueError("not the numbers of IVRs")
+    return ",".join(numbers)
 
 
 def identity_key(version: ApiVersion) -> str:
