@@ -60,7 +60,7 @@ def contact(
     held_by: words for whoever has to wait, such as "Mara Lindqvist is editing IVR 6500".
     seconds: the budget for all calls together, the wait included.
     insist: a person asks for it now, so a pause after failures does not count.
-    Raises PbxHeldBack (PbxInUse) when we may not try; inside the block, any PbxError of the calls.
+    Raises PbxHeldBack (PbxInUse) or HouseFull when we may not try; inside the block, any PbxError of the calls.
     """
     until = time.monotonic() + seconds
     check_allowed(pbx, insist=insist)
@@ -81,7 +81,7 @@ def check_allowed(pbx: Pbx, *, insist: bool = False) -> None:
         raise PbxHeldBack(f"{pbx.name} is disabled. Enable it to talk to it again.")
     if pbx.state == PbxState.CREDENTIALS_REJECTED:
         raise PbxHeldBack(f"{pbx.name} rejected its credentials. Nothing is sent until somebody edits them.")
-    if pbx.locked_until and pbx.locked_until > timezone.now():
+    if pbx.is_locked and pbx.locked_until:
         raise PbxHeldBack(f"{pbx.name} is locked until {clock(pbx.locked_until)}. Nothing is sent before that.")
     if pbx.is_paused and pbx.paused_until and not insist:
         raise PbxHeldBack(

@@ -138,6 +138,11 @@ class Pbx(models.Model):
         return self.paused_until is not None and self.paused_until > timezone.now()
 
     @property
+    def is_locked(self) -> bool:
+        """Our address is locked out by this PBX."""
+        return self.locked_until is not None and self.locked_until > timezone.now()
+
+    @property
     def is_unprotected(self) -> bool:
         """Plain HTTP, or TLS without verification: by explicit choice, with a lasting warning."""
         return self.scheme == "http" or self.trust == TrustMode.NONE

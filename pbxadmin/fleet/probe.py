@@ -27,7 +27,7 @@ from pbxadmin.yeastar.transport import (
 
 from .contact import check_allowed, client_for, contact_record, learn, learned
 from .lease import PbxInUse, leased
-from .models import Pbx
+from .models import Pbx, PbxState
 from .services import pbx_event
 
 STEPS = {
@@ -98,8 +98,13 @@ class ConnectionTest:
         if self.client and self.client.calls:
             self.client.transport.close()
             contact_record(self.pbx, self.client)
-        elif isinstance(error, PbxForbidden) or (error and not isinstance(error, PbxHeldBack)):
+        elif error and self.is_news(error):
             learn(self.pbx, learned(self.pbx, error, timezone.now()))
+
+    def is_news(self, error: PbxError) -> bool:
+        """Whether an error before any login says anything new. Rejected credentials stay so until they are edited."""
+        is_ours = isinstance(error, PbxHeldBack) and not isinstance(error, PbxForbidden)
+        return not is_ours and self.pbx.state != PbxState.CREDENTIALS_REJECTED
 
     def take(self, step: Step) -> PbxError | None:
         started = time.monotonic()

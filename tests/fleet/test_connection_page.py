@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import time_machine
 from django.test import Client
 
 from pbxadmin.access.models import Customer
@@ -117,6 +118,41 @@ def test_a_wrong_password_is_sent_once_and_not_again_until_it_is_edited(
     page, tones = steps_of(manager, pbx)
     assert tones["login"] == "bad"
     assert simulated_pbx.calls() == ["login"]
+
+
+def test_rejected_credentials_stay_rejected_when_a_test_does_not_get_as_far_as_the_login(
+    manager: Client, recorded: Callable[..., Pbx], simulated_pbx: SimulatedPbx
+) -> None:
+    pbx = recorded(password="wrong")
+    steps_of(manager, pbx)
+    simulated_pbx.misbehave(Fault.CLOSE_ON_ACCEPT, times=2)
+
+    _, tones = steps_of(manager, pbx)
+    meanwhile = state(pbx)
+    manager.post(f"/pbxs/{pbx.pk}/refresh/")
+
+    assert tones["tls"] == "bad"
+    assert meanwhile == "credentials-rejected"
+    assert simulated_pbx.calls() == ["login"]
+
+
+def test_while_our_address_is_locked_out_a_test_tries_no_login_and_says_until_when(
+    manager: Client, recorded: Callable[..., Pbx], simulated_pbx: SimulatedPbx
+) -> None:
+    pbx = recorded()
+    simulated_pbx.misbehave(Fault.ERRNO, call="login", errno="20002")
+    steps_of(manager, pbx)
+    until = Pbx.objects.get().locked_until
+    assert until is not None
+
+    page, tones = steps_of(manager, pbx)
+
+    assert tones["login"] == "bad"
+    assert f"is locked until {until:%H:%M} UTC" in page
+    assert "Locked until" in manager.get(f"/pbxs/{pbx.pk}/").content.decode()
+    assert simulated_pbx.calls() == ["login"]
+    with time_machine.travel(until):
+        assert set(steps_of(manager, pbx)[1].values()) == {"ok"}
 
 
 @pytest.mark.parametrize(
