@@ -25,6 +25,7 @@ from pbxadmin.audit.log import record
 from pbxadmin.fleet.contact import Contact, contact
 from pbxadmin.fleet.lease import LEASE_S
 from pbxadmin.fleet.models import Pbx
+from pbxadmin.fleet.slots import place
 from pbxadmin.yeastar.client import Call, PbxClient
 from pbxadmin.yeastar.errors import PbxError, PbxNotFound, PbxNotSent, PbxOutcomeUnknown, PbxRefused
 from pbxadmin.yeastar.fields import BY_NAME
@@ -122,14 +123,21 @@ def change_apply(*, change: Change, actor: Actor, confirmed: bool = False) -> No
     """Carry out a planned change: sent once, proven by reading back, recorded. The stored status is right afterwards.
 
     A change that is not planned any more, or that somebody else is applying, is left alone: the second of two clicks
-    does nothing. Raises NotConfirmed when it brings risks and `confirmed` is not set, and a database error when the
-    intent cannot be recorded; in both cases nothing was sent.
+    does nothing. Raises NotConfirmed when it brings risks and `confirmed` is not set, HouseFull, and a database error
+    when the intent cannot be recorded; each time nothing was sent and the plan stays as it is.
     """
-    if change.status == Status.PLANNED and change.risks and not confirmed:
+    if change.outcome != Status.PLANNED:
+        return
+    if change.risks and not confirmed:
         raise NotConfirmed
     by = {"applied_by_id": actor.id, "applied_by_name": actor.name, "confirmed": change.risks}
-    if not claim(change, status=Status.PLANNED, **by):
-        return
+    with place():
+        if claim(change, status=Status.PLANNED, **by):
+            apply_claimed(change, actor)
+
+
+def apply_claimed(change: Change, actor: Actor) -> None:
+    """Take the PBX of a claimed change in hand and carry it out."""
     pbx = Pbx.objects.select_related("customer").filter(pk=change.pbx_id).first()
     if change.is_expired or pbx is None:
         why = "The plan is older than 24 hours." if pbx else f"{change.pbx_name} was deleted."
@@ -415,11 +423,17 @@ def change_event(action: str, change: Change, **more: Any) -> Any:
 def change_check(change: Change, *, insist: bool = False) -> None:
     """Settle by reading a change whose sender is gone, or look again at one that may still become true. Never sends.
 
-    insist: a person asks for it now, so a pause of the PBX after failures does not count.
+    insist: a person asks for it now, so a pause of the PBX after failures does not count. Raises HouseFull.
     """
     was = Status(change.status)
-    if was not in (Status.SENDING, Status.UNKNOWN, Status.NOT_AS_ASKED) or not claim(change, status=was):
+    if was not in (Status.SENDING, Status.UNKNOWN, Status.NOT_AS_ASKED):
         return
+    with place():
+        if claim(change, status=was):
+            check_claimed(change, was, insist=insist)
+
+
+def check_claimed(change: Change, was: Change.Status, *, insist: bool) -> None:
     Change.objects.filter(pk=change.pk).update(checks=change.checks + 1)
     change.checks += 1
     pbx = Pbx.objects.select_related("customer").filter(pk=change.pbx_id).first()

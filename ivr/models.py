@@ -80,6 +80,11 @@ class ChangeQuerySet(models.QuerySet["Change"]):
                 number = old
         return of_pbx.filter(found)
 
+    def unsettled(self, pbx_id: int, number: str) -> "Change | None":
+        """The newest change of this IVR of which nobody knows yet what it came to."""
+        open_ones = (Change.Status.UNKNOWN, Change.Status.SENDING)
+        return self.of_ivr(pbx_id, number).filter(status__in=open_ones).order_by("-pk").first()
+
 
 class Change(models.Model):
     """One asked-for edit of one IVR, from plan to receipt. Ids and names are kept as they were: things get deleted.

@@ -25,7 +25,7 @@ from pbxadmin.access.models import Customer
 from pbxadmin.access.permissions import can, require
 from pbxadmin.access.roles import Action
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.fleet.slots import waits_for_pbx
+from pbxadmin.fleet.slots import HouseFull, waits_for_pbx
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import keyset
 from pbxadmin.web.words import OUTCOMES
@@ -57,7 +57,12 @@ def change_page(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def show(
-    request: HttpRequest, change: Change, status: int = 200, problem: str = "", unconfirmed: bool = False
+    request: HttpRequest,
+    change: Change,
+    status: int = 200,
+    problem: str = "",
+    heading: str = "Nothing was sent",
+    unconfirmed: bool = False,
 ) -> HttpResponse:
     now, after = values_now_and_after(change)
     customer = Customer.objects.get(pk=change.customer_id)
@@ -78,9 +83,13 @@ def show(
         "may_apply": can(user_of(request), Action.EDIT_IVR, customer),
         "may_review": can(user_of(request), Action.REVIEW_LOG, customer),
         "problem": problem,
+        "heading": heading,
         "unconfirmed": unconfirmed,
     }
-    return render_either(request, "ivr/change_page.html", "ivr/_change.html", context, status=status)
+    answer = render_either(request, "ivr/change_page.html", "ivr/_change.html", context, status=status)
+    if status == 503:
+        answer["HX-Retarget"], answer["HX-Reswap"] = "#change", "outerHTML"  # else HTMX puts it among the problems
+    return answer
 
 
 def values_now_and_after(change: Change) -> tuple[IvrSettings, IvrSettings]:
@@ -128,6 +137,8 @@ def change_apply_view(request: HttpRequest, pk: int) -> HttpResponse:
         change_apply(change=change, actor=actor(), confirmed=bool(request.POST.get("confirm")))
     except NotConfirmed:
         return show(request, change, status=422, unconfirmed=True)
+    except HouseFull as full:
+        return show(request, change, status=503, problem=str(full))
     except DatabaseError:
         log.exception("change %s could not be recorded", pk)
         change = visible_change(request, pk)
@@ -146,7 +157,11 @@ def change_check_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Read once more, now, what a change of unknown outcome came to."""
     change = visible_change(request, pk)
     require(user_of(request), Action.EDIT_IVR, Customer.objects.get(pk=change.customer_id))
-    change_check(change, insist=True)
+    try:
+        change_check(change, insist=True)
+    except HouseFull:
+        problem = "Too many people wait for PBXs at this moment. Try again in a few seconds."
+        return show(request, change, status=503, problem=problem, heading="It was not read")
     return go(request, change.get_absolute_url())
 
 

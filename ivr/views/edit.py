@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods
 
 from ivr.changes import Opened, change_conflict, change_plan, newer_values
 from ivr.forms import IvrForm, opened_from, opened_now
-from ivr.models import Ivr
+from ivr.models import Change, Ivr
 from ivr.snapshots import snapshot_keep
 from ivr.words import caller_hears, rows, small
 from pbxadmin.access.models import User
@@ -20,7 +20,7 @@ from pbxadmin.access.roles import Action
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.contact import contact
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.fleet.slots import waits_for_pbx
+from pbxadmin.fleet.slots import HouseFull, waits_for_pbx
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.yeastar.errors import PbxError, PbxNotFound
 from pbxadmin.yeastar.fields import BY_NAME, IvrField, writable_fields
@@ -52,7 +52,7 @@ def edit_open(request: HttpRequest, pbx: Pbx, number: str, *, too_old: bool = Fa
         live, others = read_live(pbx, number)
         if live is None:
             return not_there(request, pbx, number, others)
-    except PbxError as error:
+    except (PbxError, HouseFull) as error:
         return edit_closed(request, pbx, number, error)
     form = IvrForm(
         opened_now(pbx.pk, live, timezone.now()),
@@ -87,6 +87,7 @@ def edit_page(request: HttpRequest, pbx: Pbx, form: IvrForm, status: int = 200) 
         "repeat": small(values.prompt_repeat),
         "seconds": small(values.response_timeout),
         "read_at": form.opened.read_at,
+        "unsettled": Change.objects.unsettled(pbx.pk, form.opened.number),
     }
     return render_either(request, "ivr/ivr_edit.html", "ivr/_edit_form.html", context, status=status)
 
@@ -102,12 +103,13 @@ def not_there(request: HttpRequest, pbx: Pbx, number: str, others: Sequence[IvrS
     snapshot = Ivr.objects.filter(pbx=pbx, number=number).first()
     if snapshot is None:
         raise Http404
-    namesake = next((ivr.number for ivr in others if ivr.name == snapshot.name and ivr.is_addressable), "")
+    namesakes = (ivr.number for ivr in others if ivr.name and ivr.name == snapshot.name and ivr.is_addressable)
+    namesake = next(namesakes, "")
     why = f"IVR {number} is not on {pbx.name} any more."
     return closed_page(request, pbx, snapshot, why, 404, namesake)
 
 
-def edit_closed(request: HttpRequest, pbx: Pbx, number: str, error: PbxError) -> HttpResponse:
+def edit_closed(request: HttpRequest, pbx: Pbx, number: str, error: PbxError | HouseFull) -> HttpResponse:
     snapshot = Ivr.objects.filter(pbx=pbx, number=number).first()
     return closed_page(request, pbx, snapshot, f"{error} You can look, not edit.", status_of(error))
 
@@ -122,6 +124,7 @@ def closed_page(
         "why": why,
         "groups": rows(snapshot.settings, pbx.version) if snapshot else {},
         "number": snapshot.number if snapshot else "",
+        "unsettled": Change.objects.unsettled(pbx.pk, snapshot.number) if snapshot else None,
     }
     return render_either(request, "ivr/edit_closed.html", "ivr/_edit_closed.html", context, status=status)
 

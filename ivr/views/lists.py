@@ -21,7 +21,7 @@ from pbxadmin.access.models import Customer
 from pbxadmin.access.permissions import can
 from pbxadmin.access.roles import Action
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.fleet.slots import waits_for_pbx
+from pbxadmin.fleet.slots import HouseFull, waits_for_pbx
 from pbxadmin.web.csv import csv_response
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import Page, keyset
@@ -142,7 +142,7 @@ def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
     pbx = visible_pbx(request, pbx_id)
     try:
         ivr = Ivr.objects.filter(pbx=pbx, number=number).first() or read_first(pbx, number)
-    except PbxError as error:
+    except (PbxError, HouseFull) as error:
         context = {"pbx": pbx, "number": number, "why": str(error), "ivr": None, "groups": {}}
         return render(request, "ivr/edit_closed.html", context, status=status_of(error))
     history = list(Change.objects.of_ivr(pbx.pk, number)[:HISTORY])
@@ -159,7 +159,7 @@ def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
         "seconds": small(ivr.response_timeout),
         "raw": json.dumps(ivr.raw, indent=2, ensure_ascii=False),
         "history": history,
-        "unsettled": next((change for change in history if change.status == Change.Status.UNKNOWN), None),
+        "unsettled": Change.objects.unsettled(pbx.pk, number),
         "may_edit": can(user_of(request), Action.EDIT_IVR, pbx.customer),
     }
     return render(request, "ivr/ivr_page.html", context)

@@ -16,6 +16,7 @@ from django.utils import timezone
 from pbxadmin.yeastar.errors import PbxHeldBack
 
 from .models import Lease
+from .slots import place
 
 LEASE_S = 45
 WAIT_S = 5.0
@@ -60,16 +61,17 @@ def lease_claim(pbx_ids: Collection[int], held_by: str) -> Held:
 
 @contextmanager
 def leased(pbx_id: int, held_by: str, wait_s: float = WAIT_S) -> Iterator[Held]:
-    """Hold one PBX for the length of the block. Raises PbxInUse when it is not free within `wait_s`."""
+    """Hold one PBX for the length of the block. Raises PbxInUse when it is not free within `wait_s`, HouseFull."""
     give_up = time.monotonic() + wait_s
-    while not (held := lease_claim([pbx_id], held_by)).pbx_ids:
-        if time.monotonic() >= give_up:
-            raise in_use(pbx_id)
-        time.sleep(POLL_S)
-    try:
-        yield held
-    finally:
-        held.release()
+    with place():
+        while not (held := lease_claim([pbx_id], held_by)).pbx_ids:
+            if time.monotonic() >= give_up:
+                raise in_use(pbx_id)
+            time.sleep(POLL_S)
+        try:
+            yield held
+        finally:
+            held.release()
 
 
 def in_use(pbx_id: int) -> PbxInUse:

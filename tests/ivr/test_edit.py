@@ -10,7 +10,7 @@ from ivr.models import Change, Ivr
 from pbxadmin.access.roles import Role
 from pbxadmin.audit.models import Event
 from tests.factories import make_customer, make_pbx, make_user
-from tests.pbx_http import cannot_be_reached
+from tests.pbx_http import breaks, cannot_be_reached
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -187,6 +187,77 @@ def test_an_ivr_that_got_another_number_is_offered_under_it(helpdesk, pbx, pbx_h
     page = helpdesk.get(address(pbx)).content.decode()
 
     assert f'href="/pbxs/{pbx.pk}/ivrs/6510/edit/"' in page
+
+
+@pytest.fixture
+def full_house(monkeypatch):
+    """Everybody who may wait for a PBX does so. To be filled."""
+    slots = BoundedSemaphore(1)
+    monkeypatch.setattr("pbxadmin.fleet.slots._slots", slots)
+    return slots
+
+
+def test_a_full_house_keeps_nobody_from_a_page_that_needs_no_pbx(helpdesk, pbx, pbx_http, full_house):
+    form = filled(helpdesk, pbx, dial_extension="on")
+    full_house.acquire()
+
+    page = helpdesk.get(f"/pbxs/{pbx.pk}/ivrs/6500/")
+    planned = helpdesk.post(address(pbx), form)
+    unconfirmed = helpdesk.post(f"{planned['Location']}apply/")
+
+    assert (page.status_code, planned.status_code, unconfirmed.status_code) == (200, 302, 422)
+
+
+def test_in_a_full_house_a_plan_stays_as_it_is_and_can_be_applied_later(helpdesk, pbx, pbx_http, full_house):
+    planned = helpdesk.post(address(pbx), filled(helpdesk, pbx, response_timeout="6"))
+    apply = f"{planned['Location']}apply/"
+    full_house.acquire()
+
+    full = helpdesk.post(apply)
+    full_house.release()
+    again = helpdesk.post(apply, follow=True)
+
+    assert (full.status_code, full["Retry-After"]) == (503, "5")
+    assert 'data-outcome="planned"' in full.content.decode()
+    assert "Nothing was sent" in full.content.decode()
+    assert 'data-outcome="verified"' in again.content.decode()
+    assert pbx_http.calls().count("ivr/update") == 1
+
+
+def test_in_a_full_house_the_edit_page_shows_what_the_ivr_held(helpdesk, pbx, pbx_http, full_house):
+    helpdesk.get(address(pbx))
+    full_house.acquire()
+
+    answer = helpdesk.get(address(pbx))
+
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert 'data-field="response_timeout" data-value="3"' in answer.content.decode()
+
+
+@pytest.mark.parametrize("page", ["test/", "refresh/"])
+def test_in_a_full_house_nothing_else_is_sent_either(manager, pbx, pbx_http, full_house, page):
+    full_house.acquire()
+
+    answer = manager.post(f"/pbxs/{pbx.pk}/{page}")
+
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert "Nothing was sent." in answer.content.decode()
+    assert pbx_http.received == []
+
+
+def test_an_outcome_that_is_not_known_is_said_where_the_ivr_is_shown_or_edited(helpdesk, pbx, pbx_http):
+    planned = helpdesk.post(address(pbx), filled(helpdesk, pbx, response_timeout="6"))
+    pbx_http.fail("ivr/query", breaks, after=1)
+    helpdesk.post(f"{planned['Location']}apply/")
+
+    shown, edited = helpdesk.get(f"/pbxs/{pbx.pk}/ivrs/6500/"), helpdesk.get(address(pbx))
+    pbx_http.fail("ivr/query", cannot_be_reached)
+    closed = helpdesk.get(address(pbx))
+
+    assert Change.objects.get().status == "unknown"
+    for page in (shown, edited, closed):
+        assert f'href="{planned["Location"]}"' in page.content.decode()
+        assert "is not known yet" in page.content.decode()
 
 
 def test_half_of_the_web_threads_wait_for_pbxs_and_the_rest_are_told_to_come_back(helpdesk, pbx, pbx_http, monkeypatch):
