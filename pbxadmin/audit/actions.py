@@ -25,4 +25,8 @@ ACTIONS: dict[str, str] = {
     "change.outcome": "Change ended",
     "change.conflict": "Change met a conflict",
     "change.settled": "Change settled by reading",
+    "desk.reviewed": "Exception reviewed",
+    "period.added": "Period added",
+    "period.signed": "Period signed off",
+    "period.reopened": "Period reopened",
 }

@@ -1,9 +1,14 @@
 from django.urls import path
 
-from . import views
+from . import desk_views, views
 
 app_name = "review"
 urlpatterns = [
     path("audit/", views.event_list, name="event-list"),
     path("audit/<int:pk>/", views.event_page, name="event-page"),
+    path("audit/desk/", desk_views.desk, name="desk"),
+    path("audit/desk/review/", desk_views.desk_review, name="desk-review"),
+    path("audit/periods/", desk_views.period_list, name="period-list"),
+    path("audit/periods/<int:pk>/", desk_views.period_page, name="period-page"),
+    path("audit/periods/<int:pk>/sign/", desk_views.period_sign_view, name="period-sign"),
 ]

@@ -1,0 +1,121 @@
+"""The desk: exceptions picked out of the log as it grows, each open until an auditor marks it reviewed.
+
+What is on the desk follows from the log. A chain has no gaps and its events are committed in order, so the desk reads
+each chain from where it stopped, and never by event ids, which may be committed out of order.
+"""
+
+import time
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from pbxadmin.access.models import Customer
+from pbxadmin.audit.log import record
+from pbxadmin.audit.models import INSTALLATION, Event
+
+from .kinds import EXPORT_ACTIONS, OUTCOME_ACTIONS, OUTSIDE_ACTIONS, ROLE_PREFIXES, Facts, kinds_of
+from .models import DeskItem, DeskReading
+from .reopening import periods_reopen
+
+BATCH = 1000
+READ_S = 5.0
+# A chain's event may be committed after one of another chain with a higher id, but not thousands of events later.
+LOOK_BACK = 5000
+REFUSED_AGAIN = timedelta(days=1)
+
+
+def desk_read(seconds: float = READ_S) -> int:
+    """Take up what came into the log since the last time; how many events were read. Stops after `seconds`."""
+    give_up = time.monotonic() + seconds
+    seen, _ = DeskReading.objects.get_or_create(chain="")
+    newest = Event.objects.aggregate(newest=Max("id"))["newest"] or 0
+    recent = Event.objects.filter(id__gt=max(seen.sequence - LOOK_BACK, 0))
+    count = 0
+    for chain in sorted(recent.order_by().values_list("chain", flat=True).distinct()):
+        while took := chain_read(chain):
+            count += took
+            if time.monotonic() > give_up:
+                return count
+    DeskReading.objects.filter(chain="", sequence=seen.sequence).update(sequence=newest)
+    return count
+
+
+def chain_read(chain: str) -> int:
+    """One batch of a chain; how many events. 0 when there is nothing new, or when somebody else takes it now."""
+    reading, _ = DeskReading.objects.get_or_create(chain=chain)
+    events = list(Event.objects.filter(chain=chain, sequence__gt=reading.sequence).order_by("sequence")[:BATCH])
+    if not events:
+        return 0
+    with transaction.atomic():
+        here = DeskReading.objects.filter(chain=chain, sequence=reading.sequence)
+        if not here.update(sequence=events[-1].sequence):
+            return 0
+        customer = customer_of(chain)
+        DeskItem.objects.bulk_create(items_of(events, customer), ignore_conflicts=True)
+        if customer:
+            periods_reopen(customer, events)
+    return len(events)
+
+
+def items_of(events: Sequence[Event], customer: Customer | None) -> list[DeskItem]:
+    items = []
+    for event in events:
+        kinds = list(kinds_of(facts_of(event, customer))) if may_be_one(event) else []
+        if kinds:
+            names = f" {' '.join(kinds)} "
+            items.append(DeskItem(event_id=event.pk, customer_id=event.customer_id, at=event.at, kinds=names))
+    return items
+
+
+def customer_of(chain: str) -> Customer | None:
+    return None if chain == INSTALLATION else Customer.objects.filter(pk=int(chain.partition(":")[2])).first()
+
+
+def may_be_one(event: Event) -> bool:
+    """Told by the action alone: most events are none, and their text need not be read."""
+    known = OUTCOME_ACTIONS | OUTSIDE_ACTIONS | EXPORT_ACTIONS
+    return event.action in known or event.action.startswith(("change.sending", "pbx.", *ROLE_PREFIXES))
+
+
+def facts_of(event: Event, customer: Customer | None) -> Facts:
+    return Facts(
+        event.data,
+        was_refused_before=event.outcome == "refused" and refused_before(event),
+    )
+
+
+def refused_before(event: Event) -> bool:
+    same = Event.objects.filter(pbx_id=event.pbx_id, ivr_number=event.ivr_number, outcome="refused", id__lt=event.pk)
+    return same.filter(at__gte=event.at - REFUSED_AGAIN).exists()
+
+
+def items_review(items: Collection[DeskItem], *, note: str, by: str) -> int:
+    """Mark items reviewed, each with an event that says so; how many were still open.
+
+    by: the name of the auditor, who is the actor of the events.
+    """
+    events = {event.pk: event for event in Event.objects.filter(pk__in=[item.event_id for item in items])}
+    count = 0
+    with transaction.atomic():
+        for item in items:
+            mark = {"reviewed_at": timezone.now(), "reviewed_by_name": by, "note": note}
+            if DeskItem.objects.still_open().filter(pk=item.pk).update(**mark):
+                mark_record(item, events[item.event_id], note)
+                count += 1
+    return count
+
+
+def mark_record(item: DeskItem, event: Event, note: str) -> None:
+    said = event.data
+    record(
+        "desk.reviewed",
+        customer=(said["customer_id"], said["customer_name"]) if said["customer_id"] else None,
+        pbx=(said["pbx_id"], said["pbx_name"]) if said["pbx_id"] else None,
+        ivr=(said["ivr_number"], said["ivr_name"]) if said["ivr_number"] else None,
+        change_id=event.change_id,
+        detail={"event": event.pk, "kinds": item.kind_names},
+        reason=note,
+    )

@@ -1,0 +1,130 @@
+"""Forms of the desk and of periods."""
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from pbxadmin.access.models import Customer
+from pbxadmin.access.permissions import customers_of
+from pbxadmin.access.roles import Action
+
+from .kinds import KINDS
+from .models import DeskItem, DeskItemQuerySet
+from .periods import month, quarter
+
+if TYPE_CHECKING:
+    from pbxadmin.access.grants import AnyUser
+
+OWN = "own"
+MONTHS, QUARTERS = 13, 6
+
+
+class ReviewForm(forms.Form):
+    """Which exceptions were looked at, and what was found."""
+
+    event = forms.TypedMultipleChoiceField(coerce=int)
+    note = forms.CharField(max_length=500, error_messages={"required": "Say in a few words what you found."})
+
+    def __init__(self, data: Mapping[str, Any] | None, *, items: DeskItemQuerySet) -> None:
+        super().__init__(data)
+        self.items = items
+        asked = data.getlist("event") if data is not None and hasattr(data, "getlist") else []
+        self.fields["event"].choices = [(pk, pk) for pk in asked]  # type: ignore[attr-defined]
+        self.fields["event"].error_messages["required"] = "Choose what you have looked at."
+
+    def clean_event(self) -> list[DeskItem]:
+        """All of them, or none: an id that is not on this person's desk makes the whole request wrong."""
+        wanted = set(self.cleaned_data["event"])
+        found = list(self.items.filter(event_id__in=wanted))
+        if len(found) != len(wanted):
+            raise ValidationError("One of these is not on your desk.", code="foreign")
+        return found
+
+
+class DeskFilter(forms.Form):
+    """The filters of the desk, from the query of its address."""
+
+    customer = forms.ModelChoiceField(Customer.objects.none(), required=False, empty_label="All customers")
+    kind = forms.ChoiceField(
+        choices=[("", "Any kind"), *((name, kind.look.label) for name, kind in KINDS.items())], required=False
+    )
+    state = forms.ChoiceField(choices=[("", "Open"), ("reviewed", "Reviewed"), ("all", "All")], required=False)
+
+    def __init__(self, data: Mapping[str, Any], *, user: "AnyUser") -> None:
+        super().__init__(data)
+        self.fields["customer"].queryset = customers_of(user, Action.REVIEW_LOG)  # type: ignore[attr-defined]
+        for field in self.fields.values():
+            field.widget.attrs["class"] = "input"
+
+    def found(self, items: DeskItemQuerySet) -> DeskItemQuerySet:
+        """Those that pass. A customer or kind that does not exist passes none."""
+        if not self.is_valid():
+            return items.none()
+        wanted = self.cleaned_data
+        if wanted["customer"]:
+            items = items.filter(customer_id=wanted["customer"].pk)
+        if wanted["kind"]:
+            items = items.filter(kinds__contains=f" {wanted['kind']} ")
+        return {"": items.still_open(), "reviewed": items.exclude(reviewed_at=None)}.get(wanted["state"], items)
+
+    @property
+    def query(self) -> str:
+        """For the links to other pages of the desk."""
+        return urlencode({name: self.data[name] for name in self.fields if self.data.get(name)})
+
+    @property
+    def is_narrow(self) -> bool:
+        return any(self.data.get(name) for name in self.fields)
+
+
+class PeriodForm(forms.Form):
+    """A month, a quarter, or days of one's own choice, of one customer."""
+
+    customer = forms.ModelChoiceField(Customer.objects.none(), empty_label="Choose a customer")
+    span = forms.ChoiceField(label="Period")
+    starts_on = forms.DateField(
+        required=False, label="First day", widget=forms.DateInput({"type": "date", "class": "day"})
+    )
+    ends_on = forms.DateField(
+        required=False, label="Last day", widget=forms.DateInput({"type": "date", "class": "day"})
+    )
+
+    def __init__(self, data: Mapping[str, Any] | None, *, customers: "QuerySet[Customer]") -> None:
+        super().__init__(data)
+        self.fields["customer"].queryset = customers  # type: ignore[attr-defined]
+        self.fields["span"].choices = spans(timezone.now().date())  # type: ignore[attr-defined]
+        self.fields["span"].help_text = "Own days: enter the first and the last one."
+
+    def clean(self) -> dict[str, Any]:
+        values = self.cleaned_data
+        if values.get("span", OWN) != OWN:
+            first, last = values["span"].split("/")
+            return values | {"starts_on": date.fromisoformat(first), "ends_on": date.fromisoformat(last)}
+        for name in ("starts_on", "ends_on"):
+            if not values.get(name) and name not in self.errors:
+                self.add_error(name, "Enter a day.")
+        if values.get("starts_on") and values.get("ends_on") and values["ends_on"] < values["starts_on"]:
+            self.add_error("ends_on", "The last day is before the first one.")
+        return values
+
+
+def spans(today: date) -> list[tuple[str, str]]:
+    """The last months and quarters, the current ones among them, newest first."""
+    found = []
+    day = today
+    for _ in range(MONTHS):
+        first, last = month(day)
+        found.append((f"{first}/{last}", f"{first:%B %Y}"))
+        day = first - timedelta(days=1)
+    day = today
+    for _ in range(QUARTERS):
+        first, last = quarter(day)
+        found.append((f"{first}/{last}", f"Quarter {(first.month + 2) // 3} of {first.year}"))
+        day = first - timedelta(days=1)
+    return [*found, (OWN, "Own days")]

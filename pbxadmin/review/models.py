@@ -1,0 +1,143 @@
+"""What the auditor's desk keeps beside the log: which events need a look, how far it has read, and periods."""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time
+from typing import TYPE_CHECKING, Self
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from pbxadmin.access.models import Customer
+from pbxadmin.access.permissions import customer_ids
+from pbxadmin.access.roles import Action
+
+if TYPE_CHECKING:
+    from pbxadmin.access.grants import AnyUser
+
+
+class DeskItemQuerySet(models.QuerySet["DeskItem"]):
+    def visible_to(self, user: "AnyUser") -> Self:
+        """Items of customers whose log this person reviews; those of the installation only with the right for all."""
+        ids = customer_ids(user, Action.REVIEW_LOG)
+        return self if ids is None else self.filter(customer_id__in=ids)
+
+    def still_open(self) -> Self:
+        return self.filter(reviewed_at=None)
+
+    def within(self, first: datetime, last: datetime) -> Self:
+        return self.filter(at__gte=first, at__lte=last)
+
+
+class DeskItem(models.Model):
+    """One event that an auditor has to look at. It is open until somebody marks it reviewed, which is an event too.
+
+    kinds: names of review.kinds, with a blank before and after each.
+    """
+
+    event_id = models.BigIntegerField(unique=True)
+    customer_id = models.BigIntegerField(null=True)
+    at = models.DateTimeField()
+    kinds = models.CharField(max_length=200)
+    reviewed_at = models.DateTimeField(null=True)
+    reviewed_by_name = models.CharField(max_length=200, blank=True)
+    note = models.CharField(max_length=500, blank=True)
+
+    objects = DeskItemQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-event_id"]
+        indexes = [
+            models.Index(
+                fields=["customer_id", "-event_id"], condition=Q(reviewed_at=None), name="desk_open_by_customer"
+            ),
+            models.Index(fields=["-event_id"], condition=Q(reviewed_at=None), name="desk_open"),
+            models.Index(fields=["customer_id", "at"], name="desk_by_customer_and_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"event {self.event_id}:{self.kinds}"
+
+    @property
+    def kind_names(self) -> list[str]:
+        return self.kinds.split()
+
+
+class DeskReading(models.Model):
+    """How far the desk has read a chain. Moved on by a conditional update, so that no event is taken twice.
+
+    The row of the chain "" holds the highest event id that was seen in any chain.
+    """
+
+    chain = models.CharField(max_length=40, primary_key=True)
+    sequence = models.PositiveBigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.chain or 'all'}: {self.sequence}"
+
+
+class PeriodQuerySet(models.QuerySet["Period"]):
+    def visible_to(self, user: "AnyUser") -> Self:
+        ids = customer_ids(user, Action.REVIEW_LOG)
+        return self if ids is None else self.filter(customer_id__in=ids)
+
+    def signed(self) -> Self:
+        return self.exclude(signed_at=None).filter(reopened_at=None)
+
+    def holding(self, days: Iterable[date]) -> Self:
+        """Those that one of these days lies in."""
+        some = Q(pk__in=[])
+        for day in days:
+            some |= Q(starts_on__lte=day, ends_on__gte=day)
+        return self.filter(some)
+
+
+class Period(models.Model):
+    """A stretch of whole days, UTC, of one customer's log, which an auditor signs off.
+
+    signed_sequence: the place in the chain of the event that signed it. An event that comes later and belongs to the
+    period reopens it.
+    """
+
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+")
+    starts_on = models.DateField()
+    ends_on = models.DateField()
+    added_by_name = models.CharField(max_length=200)
+    added_at = models.DateTimeField(default=timezone.now)
+    signed_at = models.DateTimeField(null=True)
+    signed_by_name = models.CharField(max_length=200, blank=True)
+    signed_sequence = models.PositiveBigIntegerField(null=True)
+    signed_event_id = models.BigIntegerField(null=True)
+    reopened_at = models.DateTimeField(null=True)
+    reopened_why = models.CharField(max_length=300, blank=True)
+
+    objects = PeriodQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-ends_on", "-starts_on", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["customer", "starts_on", "ends_on"],
+                name="period_unique_per_customer",
+                violation_error_message="This customer has this period already.",
+            ),
+            models.CheckConstraint(condition=Q(ends_on__gte=models.F("starts_on")), name="period_ends_after_it_starts"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.customer}, {self.starts_on} to {self.ends_on}"
+
+    @property
+    def state(self) -> str:
+        if self.reopened_at:
+            return "reopened"
+        return "signed" if self.signed_at else "open"
+
+    @property
+    def is_over(self) -> bool:
+        return self.ends_on < timezone.now().date()
+
+    @property
+    def bounds(self) -> tuple[datetime, datetime]:
+        """Its first and its last moment."""
+        return datetime.combine(self.starts_on, time.min, UTC), datetime.combine(self.ends_on, time.max, UTC)

@@ -1,0 +1,99 @@
+"""Periods of a customer's log, and their sign-off."""
+
+from datetime import date, timedelta
+
+from django.db import transaction
+from django.db.models import Count
+from django.utils import timezone
+
+from pbxadmin.access.models import Customer
+from pbxadmin.access.names import saving_a_name
+from pbxadmin.audit.chain import verify
+from pbxadmin.audit.log import record
+from pbxadmin.audit.models import Event
+
+from .desk import chain_read
+from .models import DeskItem, DeskItemQuerySet, Period
+
+
+class NotReady(Exception):
+    """A period cannot be signed off now. str() says why, for the auditor."""
+
+
+def month(day: date) -> tuple[date, date]:
+    """The first and the last day of the month that a day is in."""
+    first = day.replace(day=1)
+    return first, (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+
+
+def quarter(day: date) -> tuple[date, date]:
+    first = day.replace(month=(day.month - 1) // 3 * 3 + 1, day=1)
+    return first, month(first + timedelta(days=62))[1]
+
+
+def period_add(*, customer: Customer, starts_on: date, ends_on: date, by: str) -> Period:
+    """Raises ValidationError when the customer has this period already, or it ends before it starts."""
+    period = Period(customer=customer, starts_on=starts_on, ends_on=ends_on, added_by_name=by)
+    with saving_a_name(period.validate_constraints):
+        period.validate_constraints()
+        period.save()
+        period_event("period.added", period)
+    return period
+
+
+def counts_in(period: Period) -> dict[str, int]:
+    """How many events lie in the period, by outcome ("" for those that have none)."""
+    first, last = period.bounds
+    found = Event.objects.filter(customer_id=period.customer_id, at__gte=first, at__lte=last)
+    return dict(found.order_by().values_list("outcome").annotate(count=Count("pk")))
+
+
+def items_in(period: Period) -> DeskItemQuerySet:
+    return DeskItem.objects.filter(customer_id=period.customer_id).within(*period.bounds)
+
+
+def period_sign(*, period: Period, by: str) -> None:
+    """Sign a period off: its customer's chain is whole, and every exception in the period was reviewed.
+
+    by: the name of the auditor, who is the actor of the event. Raises NotReady. The event is recorded before the desk
+    is looked at, because from then on nobody else can append to this chain: no exception slips in between.
+    """
+    faults = verify(chain_of(period)).faults
+    if faults:
+        count = f"{len(faults)} fault{'' if len(faults) == 1 else 's'}"
+        raise NotReady(f"The chain of {period.customer} has {count}. First: {faults[0]}")
+    with transaction.atomic():
+        period = Period.objects.select_for_update().select_related("customer").get(pk=period.pk)
+        if period.state == "signed":
+            return
+        by_outcome = {outcome or "none": count for outcome, count in sorted(counts_in(period).items())}
+        event = period_event("period.signed", period, events=by_outcome)
+        while chain_read(event.chain):
+            pass
+        still_open = items_in(period).still_open().count()
+        if still_open:
+            raise NotReady(still_open_words(still_open))
+        columns = {
+            "signed_at": timezone.now(),
+            "signed_by_name": by,
+            "signed_sequence": event.sequence,
+            "signed_event_id": event.pk,
+            "reopened_at": None,
+            "reopened_why": "",
+        }
+        Period.objects.filter(pk=period.pk).update(**columns)
+
+
+def chain_of(period: Period) -> str:
+    return f"customer:{period.customer_id}"
+
+
+def still_open_words(count: int) -> str:
+    first = "1 exception of this period is" if count == 1 else f"{count} exceptions of this period are"
+    return f"{first} still open. Review what is left first."
+
+
+def period_event(action: str, period: Period, **more: object) -> Event:
+    days = {"from": period.starts_on.isoformat(), "to": period.ends_on.isoformat()}
+    customer = (period.customer_id, period.customer.name)
+    return record(action, customer=customer, detail={"period": period.pk, **days, **more})

@@ -1,0 +1,238 @@
+"""The desk: what comes onto it, who sees it, and how it is marked."""
+
+from datetime import timedelta
+
+import pytest
+import time_machine
+from django.utils import timezone
+
+from pbxadmin.audit.log import record
+from pbxadmin.audit.models import Event
+from pbxadmin.review.desk import desk_read
+from pbxadmin.review.models import DeskItem
+from tests.factories import make_customer, make_user
+
+pytestmark = pytest.mark.django_db
+HQ = (501, "ACME-HQ")
+MENU = ("6500", "Main_Menu")
+OPENED = {"before": "off", "asked": "on", "found": "on"}
+
+
+@pytest.fixture
+def acme():
+    return make_customer("Acme Logistics")
+
+
+@pytest.fixture
+def bellweather():
+    return make_customer("Bellweather Clinics")
+
+
+@pytest.fixture
+def auditor(client):
+    client.force_login(make_user("auditor", first_name="Ada", last_name="Raman"))
+    DeskItem.objects.all().delete()
+    return client
+
+
+def of(customer):
+    return (customer.pk, customer.name)
+
+
+def outcome(customer, word, **more):
+    more = {"pbx": HQ, "ivr": MENU, "change_id": 1} | more
+    return record("change.outcome", customer=of(customer), outcome=word, **more)
+
+
+def kinds(event):
+    desk_read()
+    item = DeskItem.objects.filter(event_id=event.pk).first()
+    return item.kind_names if item else []
+
+
+@pytest.mark.parametrize("word", ["not-as-asked", "unknown"])
+def test_an_outcome_that_nobody_wanted_comes_onto_the_desk(acme, word):
+    assert kinds(outcome(acme, word)) == [word]
+
+
+@pytest.mark.parametrize("word", ["verified", "refused", "not-sent"])
+def test_an_outcome_as_it_should_be_does_not(acme, word):
+    assert kinds(outcome(acme, word)) == []
+
+
+def test_the_second_refusal_of_the_same_ivr_within_a_day_does(acme):
+    outcome(acme, "refused", ivr=("6501", "Sales"))
+    first = outcome(acme, "refused")
+    second = outcome(acme, "refused")
+
+    assert (kinds(first), kinds(second)) == ([], ["refused-twice"])
+
+
+def test_two_refusals_more_than_a_day_apart_do_not(acme):
+    with time_machine.travel(timezone.now() - timedelta(hours=25)):
+        outcome(acme, "refused")
+
+    assert kinds(outcome(acme, "refused")) == []
+
+
+@pytest.mark.parametrize(("field", "kind"), [("dial_outbound", "dial-out"), ("dial_extension", "dial-extension")])
+def test_a_switch_that_was_turned_on_does_whatever_the_outcome(acme, field, kind):
+    verified = outcome(acme, "verified", fields={field: OPENED})
+    unknown = outcome(acme, "unknown", fields={field: OPENED | {"found": None}})
+    turned_off = outcome(acme, "verified", fields={field: {"before": "on", "asked": "off", "found": "off"}})
+    not_applied = outcome(acme, "refused", fields={field: OPENED | {"found": "off"}}, ivr=("6509", "Other"))
+
+    assert (kinds(verified), kinds(unknown)) == ([kind], ["unknown", kind])
+    assert (kinds(turned_off), kinds(not_applied)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("action", "more", "kind"),
+    [
+        ("pbx.pinned", {}, "certificate"),
+        ("pbx.replaced", {}, "certificate"),
+        ("pbx.edited", {"fields": {"password": {"asked": "changed"}}}, "credentials"),
+        ("pbx.edited", {"fields": {"username": {"before": "api", "asked": "web"}}}, "credentials"),
+        ("membership.granted", {}, "role"),
+        ("membership.ended", {}, "role"),
+    ],
+)
+def test_what_opens_doors_does(acme, action, more, kind):
+    assert kinds(record(action, customer=of(acme), **more)) == [kind]
+
+
+def test_an_edit_of_notes_does_not(acme):
+    assert kinds(record("pbx.edited", customer=of(acme), fields={"notes": {"asked": "x"}})) == []
+
+
+def test_the_desk_goes_on_where_it_stopped(acme, bellweather, django_assert_num_queries):
+    outcome(acme, "unknown")
+    desk_read()
+    DeskItem.objects.all().delete()
+
+    new = outcome(bellweather, "unknown")
+
+    assert desk_read() == 1
+    assert list(DeskItem.objects.values_list("event_id", flat=True)) == [new.pk]
+    assert desk_read() == 0
+
+
+def test_a_chain_longer_than_a_batch_is_read_to_its_end(acme, monkeypatch):
+    monkeypatch.setattr("pbxadmin.review.desk.BATCH", 2)
+    events = [outcome(acme, "unknown") for _ in range(5)]
+
+    desk_read()
+
+    assert set(DeskItem.objects.values_list("event_id", flat=True)) == {event.pk for event in events}
+
+
+def test_the_desk_shows_open_exceptions_and_why(auditor, acme):
+    event = outcome(acme, "not-as-asked", detail={"sentence": "Not as asked. Response timeout: asked 8 s, found 5 s."})
+    outcome(acme, "verified")
+
+    page = auditor.get("/audit/desk/")
+
+    assert page.status_code == 200
+    text = page.content.decode()
+    assert f'data-event="{event.pk}" data-state="open"' in text
+    assert "asked 8 s, found 5 s" in text
+    assert text.count("data-event=") == DeskItem.objects.count()
+
+
+def test_an_empty_desk_says_so(client):
+    client.force_login(make_user("auditor", make_customer("Quiet Ltd")))
+    desk_read()
+    DeskItem.objects.all().delete()
+
+    assert "Nothing needs a look" in client.get("/audit/desk/").content.decode()
+
+
+@pytest.mark.parametrize("role", ["viewer", "helpdesk", "manager"])
+@pytest.mark.parametrize("path", ["/audit/desk/", "/audit/periods/", "/audit/periods/1/"])
+def test_who_reviews_nothing_is_refused(client, acme, role, path):
+    client.force_login(make_user(role, acme))
+
+    assert client.get(path).status_code == 403
+    assert Event.objects.filter(action="access.denied").exists()
+
+
+def test_an_auditor_of_one_customer_sees_nothing_of_another(client, acme, bellweather):
+    client.force_login(make_user("auditor", acme))
+    outcome(bellweather, "unknown", pbx=(9, "BELL-HQ"))
+    record("membership.granted", detail={"user": "somebody", "role": "auditor"})
+
+    page = client.get("/audit/desk/?state=all").content.decode()
+
+    assert "BELL-HQ" not in page
+    assert "Bellweather" not in page
+    assert "Installation" not in page
+
+
+def test_marking_needs_a_note_and_keeps_the_choice(auditor, acme):
+    event = outcome(acme, "unknown")
+    desk_read()
+
+    answer = auditor.post("/audit/desk/review/", {"event": [event.pk], "note": " "})
+
+    assert answer.status_code == 422
+    assert f'value="{event.pk}" checked' in answer.content.decode()
+    assert DeskItem.objects.get(event_id=event.pk).reviewed_at is None
+
+
+def test_a_mark_is_an_event_and_takes_it_off_the_desk(auditor, acme):
+    event = outcome(acme, "unknown", change_id=77)
+    desk_read()
+
+    answer = auditor.post(
+        "/audit/desk/review/?kind=unknown", {"event": [event.pk], "note": "Called the site: it is on."}
+    )
+
+    assert (answer.status_code, answer["Location"]) == (302, "/audit/desk/?kind=unknown")
+    mark = Event.objects.get(action="desk.reviewed")
+    assert (mark.customer_id, mark.pbx_id, mark.change_id, mark.actor_name) == (acme.pk, 501, 77, "Ada Raman")
+    assert mark.data["detail"] == {"event": event.pk, "kinds": ["unknown"]}
+    assert mark.data["reason"] == "Called the site: it is on."
+    assert f'data-event="{event.pk}"' not in auditor.get("/audit/desk/").content.decode()
+    assert "Called the site" in auditor.get("/audit/desk/?state=reviewed").content.decode()
+
+
+def test_a_second_mark_changes_nothing(auditor, acme):
+    event = outcome(acme, "unknown")
+    desk_read()
+
+    for note in ("first", "second"):
+        auditor.post("/audit/desk/review/", {"event": [event.pk], "note": note})
+
+    assert DeskItem.objects.get(event_id=event.pk).note == "first"
+    assert Event.objects.filter(action="desk.reviewed").count() == 1
+
+
+def test_mixed_ids_refuse_the_whole_request(client, acme, bellweather):
+    client.force_login(make_user("auditor", acme))
+    mine, foreign = outcome(acme, "unknown"), outcome(bellweather, "unknown")
+    desk_read()
+
+    for ids in ([mine.pk, foreign.pk], [mine.pk, 10**9], ["x"]):
+        assert client.post("/audit/desk/review/", {"event": ids, "note": "x"}).status_code in (404, 422)
+
+    assert not DeskItem.objects.exclude(reviewed_at=None).exists()
+
+
+def test_filters_narrow_and_nonsense_finds_nothing(auditor, acme, bellweather):
+    first = outcome(acme, "unknown")
+    second = record("pbx.pinned", customer=of(bellweather))
+
+    def listed(query):
+        page = auditor.get(f"/audit/desk/?{query}").content.decode()
+        return [event.pk for event in (first, second) if f'data-event="{event.pk}"' in page]
+
+    assert listed("kind=unknown") == [first.pk]
+    assert listed(f"customer={bellweather.pk}") == [second.pk]
+    assert listed("kind=nonsense") == []
+    assert listed("customer=999999") == []
+
+
+def test_htmx_gets_the_desk_alone(auditor):
+    answer = auditor.get("/audit/desk/", headers={"HX-Request": "true"})
+
+    assert answer.content.decode().lstrip().startswith('<div id="desk"')

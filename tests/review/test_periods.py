@@ -1,0 +1,217 @@
+"""Periods: added by an auditor, signed off when nothing is open, reopened by what comes late."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+import time_machine
+from django.db import connection
+
+from pbxadmin.audit.log import record
+from pbxadmin.audit.models import Event
+from pbxadmin.audit.triggers import triggers_install, triggers_remove
+from pbxadmin.review.desk import desk_read
+from pbxadmin.review.models import DeskItem, Period
+from pbxadmin.review.periods import month, period_add, quarter
+from tests.factories import make_customer, make_user
+
+pytestmark = pytest.mark.django_db
+MARCH = "2026-03-01/2026-03-31"
+
+
+@pytest.fixture
+def clock():
+    with time_machine.travel(datetime(2026, 3, 20, 12, tzinfo=UTC)) as travelling:
+        yield travelling
+
+
+@pytest.fixture
+def acme(clock):
+    return make_customer("Acme Logistics")
+
+
+@pytest.fixture
+def auditor(client, acme):
+    client.force_login(make_user("auditor", acme, first_name="Ada", last_name="Raman"))
+    desk_read()
+    DeskItem.objects.all().delete()
+    return client
+
+
+@pytest.fixture
+def march(acme):
+    return period_add(customer=acme, starts_on=date(2026, 3, 1), ends_on=date(2026, 3, 31), by="Ada Raman")
+
+
+def outcome(customer, word, action="change.outcome", change_id=1):
+    named = (customer.pk, customer.name)
+    return record(action, customer=named, pbx=(5, "ACME-HQ"), ivr=("6500", "Menu"), outcome=word, change_id=change_id)
+
+
+def sign(client, period):
+    answer = client.post(f"/audit/periods/{period.pk}/sign/")
+    period.refresh_from_db()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("day", "of_month", "of_quarter"),
+    [
+        (date(2026, 2, 14), (date(2026, 2, 1), date(2026, 2, 28)), (date(2026, 1, 1), date(2026, 3, 31))),
+        (date(2028, 2, 29), (date(2028, 2, 1), date(2028, 2, 29)), (date(2028, 1, 1), date(2028, 3, 31))),
+        (date(2026, 12, 31), (date(2026, 12, 1), date(2026, 12, 31)), (date(2026, 10, 1), date(2026, 12, 31))),
+    ],
+)
+def test_months_and_quarters_end_on_their_last_day(day, of_month, of_quarter):
+    assert (month(day), quarter(day)) == (of_month, of_quarter)
+
+
+def test_an_auditor_adds_a_month(auditor, acme):
+    answer = auditor.post("/audit/periods/", {"customer": acme.pk, "span": MARCH})
+
+    period = Period.objects.get()
+    assert (answer.status_code, answer["Location"]) == (302, f"/audit/periods/{period.pk}/")
+    assert (period.starts_on, period.ends_on) == (date(2026, 3, 1), date(2026, 3, 31))
+    assert Event.objects.get(action="period.added").data["detail"]["to"] == "2026-03-31"
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({}, "starts_on"),
+        ({"starts_on": "2026-03-10", "ends_on": "2026-03-09"}, "ends_on"),
+        ({"starts_on": "x", "ends_on": "2026-03-09"}, "starts_on"),
+        ({"span": "2020-01-01/2020-01-31"}, "span"),
+    ],
+)
+def test_days_that_make_no_sense_are_told_beside_the_field(auditor, acme, more, field):
+    answer = auditor.post("/audit/periods/", {"customer": acme.pk, "span": "own"} | more)
+
+    assert answer.status_code == 422
+    assert f'data-error-for="{field}"' in answer.content.decode()
+
+
+def test_the_same_period_is_not_added_twice(auditor, acme, march):
+    answer = auditor.post("/audit/periods/", {"customer": acme.pk, "span": MARCH})
+
+    assert answer.status_code == 422
+    assert "has this period already" in answer.content.decode()
+
+
+def test_a_period_of_a_foreign_customer_is_not_there(auditor, acme):
+    other = make_customer("Bellweather Clinics")
+    theirs = period_add(customer=other, starts_on=date(2026, 3, 1), ends_on=date(2026, 3, 2), by="x")
+
+    assert auditor.post("/audit/periods/", {"customer": other.pk, "span": MARCH}).status_code == 422
+    assert auditor.get(f"/audit/periods/{theirs.pk}/").status_code == 404
+    assert sign(auditor, theirs).status_code == 404
+    assert "Bellweather" not in auditor.get("/audit/periods/").content.decode()
+    assert theirs.state == "open"
+
+
+def test_nothing_is_signed_while_an_exception_is_open(auditor, acme, march):
+    outcome(acme, "unknown")
+
+    answer = sign(auditor, march)
+
+    assert answer.status_code == 409
+    assert "1 exception of this period is still open" in answer.content.decode()
+    assert (march.state, Event.objects.filter(action="period.signed").exists()) == ("open", False)
+
+
+def test_a_reviewed_period_is_signed_by_name_with_its_figures(auditor, acme, march):
+    event = outcome(acme, "unknown")
+    outcome(acme, "verified")
+    desk_read()
+    auditor.post("/audit/desk/review/", {"event": [event.pk], "note": "settled"})
+
+    answer = sign(auditor, march)
+
+    assert answer.status_code == 302
+    assert (march.state, march.signed_by_name) == ("signed", "Ada Raman")
+    signed = Event.objects.get(action="period.signed")
+    assert (signed.pk, signed.actor_name) == (march.signed_event_id, "Ada Raman")
+    assert (signed.data["detail"]["events"]["unknown"], signed.data["detail"]["events"]["verified"]) == (1, 1)
+    assert "Signed off" in auditor.get(f"/audit/periods/{march.pk}/").content.decode()
+
+
+def test_an_altered_chain_is_not_signed(auditor, acme, march):
+    event = outcome(acme, "verified")
+    triggers_remove(connection)
+    Event.objects.filter(pk=event.pk).update(outcome="refused")
+    triggers_install(connection)
+
+    answer = sign(auditor, march)
+
+    assert answer.status_code == 409
+    assert "has 1 fault" in answer.content.decode()
+    assert march.state == "open"
+
+
+def test_what_comes_late_reopens_it_and_says_why(auditor, acme, march):
+    sign(auditor, march)
+
+    late = outcome(acme, "verified")
+    desk_read()
+
+    march.refresh_from_db()
+    assert march.state == "reopened"
+    assert f"Event {late.pk} (Change ended)" in march.reopened_why
+    reopened = Event.objects.get(action="period.reopened")
+    assert (reopened.actor_name, reopened.data["detail"]["event"]) == ("PBX Admin", late.pk)
+    assert march.reopened_why.split(" (")[0] in auditor.get(f"/audit/periods/{march.pk}/").content.decode()
+
+
+def test_an_outcome_after_the_period_reopens_it_when_the_change_was_sent_in_it(auditor, acme, march, clock):
+    outcome(acme, "sending", action="change.sending", change_id=44)
+    sign(auditor, march)
+    clock.move_to(datetime(2026, 4, 2, tzinfo=UTC))
+    outcome(acme, "verified", change_id=45)
+    desk_read()
+    march.refresh_from_db()
+    assert march.state == "signed"
+
+    outcome(acme, "verified", action="change.settled", change_id=44)
+    desk_read()
+
+    march.refresh_from_db()
+    assert march.state == "reopened"
+
+
+def test_what_an_auditor_does_at_the_desk_does_not_reopen_it(auditor, acme, march):
+    sign(auditor, march)
+
+    period_add(customer=acme, starts_on=date(2026, 2, 1), ends_on=date(2026, 2, 28), by="Ada Raman")
+    desk_read()
+
+    march.refresh_from_db()
+    assert march.state == "signed"
+
+
+def test_a_reopened_period_can_be_signed_again(auditor, acme, march):
+    sign(auditor, march)
+    outcome(acme, "verified")
+    desk_read()
+
+    assert sign(auditor, march).status_code == 302
+
+    assert march.state == "signed"
+    assert Event.objects.filter(action="period.signed").count() == 2
+
+
+def test_signing_twice_signs_once(auditor, march):
+    sign(auditor, march)
+
+    assert sign(auditor, march).status_code == 302
+    assert Event.objects.filter(action="period.signed").count() == 1
+
+
+@pytest.mark.parametrize("role", ["viewer", "helpdesk", "manager"])
+def test_who_does_not_review_signs_nothing(client, acme, march, role):
+    client.force_login(make_user(role, acme))
+
+    assert sign(client, march).status_code == 403
+    assert march.state == "open"
+
+
+def test_a_get_signs_nothing(auditor, march):
+    assert auditor.get(f"/audit/periods/{march.pk}/sign/").status_code == 405
