@@ -94,6 +94,8 @@ class Pbx(models.Model):
     model = models.CharField(max_length=100, blank=True)
     firmware = models.CharField(max_length=100, blank=True)
     identity_at = models.DateTimeField(null=True)
+    capability = models.CharField(max_length=8, blank=True, help_text="the newest API version that answered when asked")
+    capability_at = models.DateTimeField(null=True)
     token = SealedField()
     token_at = models.DateTimeField(null=True)
     ivr_count = models.PositiveIntegerField(null=True)

@@ -1,6 +1,7 @@
 """The connection test: step by step from the name to the list of IVRs, stopping at the first failure.
 
-It sends one login at most, and none while credentials are rejected or our address is locked out.
+It sends one login at most, and none while credentials are rejected or our address is locked out. Asked to detect the
+API version, it goes on with one login for each version that was not tried, as long as no password is refused.
 """
 
 import socket
@@ -12,7 +13,16 @@ from django.conf import settings
 from django.utils import timezone
 
 from pbxadmin.yeastar.client import PAGE_S, PbxClient
-from pbxadmin.yeastar.errors import PbxError, PbxForbidden, PbxHeldBack, PbxUntrusted
+from pbxadmin.yeastar.errors import (
+    PbxBadAnswer,
+    PbxError,
+    PbxForbidden,
+    PbxHeldBack,
+    PbxLocked,
+    PbxRefused,
+    PbxUntrusted,
+)
+from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.guard import allowed
 from pbxadmin.yeastar.transport import (
     Certificate,
@@ -38,6 +48,8 @@ STEPS = {
     "device": "Device",
     "ivrs": "IVR list",
 }
+DETECT = ("version", "Newest API version")
+NEWEST_FIRST = (ApiVersion.V2_0, ApiVersion.V1_1, ApiVersion.V1_0)
 HANDSHAKE_S = 8.0
 
 
@@ -65,12 +77,17 @@ class Shown:
 
 
 class ConnectionTest:
-    """One run of the test. `certificate` is set as soon as one was shown, `steps` tell the rest."""
+    """One run of the test. `certificate` is set as soon as one was shown, `steps` tell the rest.
 
-    def __init__(self, pbx: Pbx) -> None:
+    detects: look for the newest API version that answers, too; it is `found_version`.
+    """
+
+    def __init__(self, pbx: Pbx, *, detects: bool = False) -> None:
         self.pbx = pbx
+        self.detects = detects
+        self.found_version = ""
         self.networks = allowed(settings.PBX_NETWORKS)
-        self.steps = [Step(name, label) for name, label in STEPS.items()]
+        self.steps = [Step(name, label) for name, label in (*STEPS.items(), *([DETECT] if detects else []))]
         self.certificate: Shown | None = None
         self.until = time.monotonic() + PAGE_S
         self.found_at = ""
@@ -91,7 +108,7 @@ class ConnectionTest:
         with exchanging(time.monotonic() + HANDSHAKE_S):
             for step in self.steps[:3]:
                 error = error or self.take(step)
-        for step in self.steps[3:]:
+        for step in self.steps[3 : len(STEPS)]:
             error = error or self.take(step)
         for link in self.links:
             link.close()
@@ -100,6 +117,8 @@ class ConnectionTest:
             contact_record(self.pbx, self.client)
         elif error and self.is_news(error):
             learn(self.pbx, learned(self.pbx, error, timezone.now()))
+        if self.detects and self.client and self.client.calls:
+            self.take(self.steps[-1])
 
     def is_news(self, error: PbxError) -> bool:
         """Whether an error before any login says anything new. Rejected credentials stay so until they are edited."""
@@ -179,6 +198,36 @@ class ConnectionTest:
         count = len(self.signed_in.query_ivrs())
         return f"{count} IVR{'' if count == 1 else 's'}."
 
+    def version(self) -> str:
+        """Stops at the first version that answers, and at whatever is not the answer of a wrong version."""
+        said = self.signed_in.calls[0].error
+        if said and not is_other_version(said):
+            raise PbxHeldBack("Not tried: the login did not get through.")
+        for version in NEWEST_FIRST:
+            if self.answers(version, is_in_use=said is None):
+                self.found_version = version.value
+                learn(self.pbx, {"capability": version.value, "capability_at": timezone.now()})
+                return f"{version} answers. {self.pbx.api_version} is in use."
+        raise PbxBadAnswer("No version of the API answers here. Is it switched on, are address and port right?")
+
+    def answers(self, version: ApiVersion, *, is_in_use: bool) -> bool:
+        """Whether a login with this version gets through; one try. is_in_use: the login before this did."""
+        if version is self.pbx.version:
+            return is_in_use
+        client = client_for(self.pbx, self.until)
+        client.version, client.token, client.known_serial = version, None, None
+        try:
+            client.login()
+        except PbxError as error:
+            if is_other_version(error):
+                return False
+            if isinstance(error, PbxLocked) or not is_in_use:
+                contact_record(self.pbx, client)
+            raise
+        finally:
+            client.transport.close()
+        return True
+
     @property
     def signed_in(self) -> PbxClient:
         if self.client is None:
@@ -186,12 +235,17 @@ class ConnectionTest:
         return self.client
 
 
-def connection_test(pbx: Pbx, held_by: str) -> ConnectionTest:
+def is_other_version(error: PbxError) -> bool:
+    """Whether this is how a PBX answers to a version of the API that it does not have."""
+    return isinstance(error, PbxBadAnswer) or (isinstance(error, PbxRefused) and error.code == "10003")
+
+
+def connection_test(pbx: Pbx, held_by: str, *, detects: bool = False) -> ConnectionTest:
     """Test the connection of a PBX record and record that it was tested.
 
     held_by: words for whoever has to wait meanwhile. Never raises a PbxError: the steps say what happened.
     """
-    test = ConnectionTest(pbx)
+    test = ConnectionTest(pbx, detects=detects)
     try:
         with leased(pbx.pk, held_by):
             pbx.refresh_from_db()
@@ -203,7 +257,8 @@ def connection_test(pbx: Pbx, held_by: str) -> ConnectionTest:
         "pbx.tested",
         pbx,
         outcome="passed" if test.passed else "failed",
-        detail={"step": failed.name, "why": failed.sentence} if failed else {},
+        detail=({"step": failed.name, "why": failed.sentence} if failed else {})
+        | ({"capability": test.found_version} if test.found_version else {}),
     )
     return test
 

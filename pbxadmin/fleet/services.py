@@ -122,7 +122,7 @@ def pbx_accept_replacement(*, pbx: Pbx, reason: str) -> None:
     with transaction.atomic():
         fields = {"serial": {"before": pbx.serial, "asked": pbx.other_serial}}
         mine = Pbx.objects.filter(pk=pbx.pk, other_serial=pbx.other_serial).exclude(other_serial="")
-        if mine.update(serial=pbx.other_serial, other_serial="", model="", firmware=""):
+        if mine.update(serial=pbx.other_serial, other_serial="", model="", firmware="", capability=""):
             pbx_event("pbx.replaced", pbx, fields=fields, reason=reason)
 
 

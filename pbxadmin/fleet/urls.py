@@ -9,6 +9,7 @@ urlpatterns = [
     path("pbxs/<int:pk>/", views.pbx_page, name="pbx-page"),
     path("pbxs/<int:pk>/edit/", views.pbx_edit, name="pbx-edit"),
     path("pbxs/<int:pk>/test/", views.pbx_test, name="pbx-test"),
+    path("pbxs/<int:pk>/use-version/", views.pbx_use_version, name="pbx-use-version"),
     path("pbxs/<int:pk>/pin/", views.pbx_pin, name="pbx-pin"),
     path("pbxs/<int:pk>/accept/", views.pbx_accept, name="pbx-accept"),
     path("pbxs/<int:pk>/disable/", views.pbx_switch, {"enabled": False}, name="pbx-disable"),

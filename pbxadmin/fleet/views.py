@@ -92,8 +92,22 @@ def show_form(request: HttpRequest, form: PbxForm) -> HttpResponse:
 def pbx_test(request: HttpRequest, pk: int) -> HttpResponse:
     """Test the connection now and show what each step found; the page is the answer to the POST."""
     pbx = managed_pbx(request, pk)
-    test = connection_test(pbx, f"{request.user} is testing the connection")
+    detects = "detect" in request.POST
+    test = connection_test(pbx, f"{request.user} is testing the connection", detects=detects)
     return render(request, "fleet/pbx_test.html", {"pbx": pbx, "test": test})
+
+
+@login_required
+@require_POST
+def pbx_use_version(request: HttpRequest, pk: int) -> HttpResponse:
+    """Talk to the PBX by the API version that answered when it was looked for."""
+    pbx = managed_pbx(request, pk)
+    if not pbx.capability or request.POST.get("version") != pbx.capability:
+        messages.error(request, "Nothing was changed. Test the connection again to see which version answers.")
+        return to_page(request, pbx)
+    services.pbx_edit(pbx=pbx, values={"api_version": pbx.capability})
+    messages.success(request, f"{pbx.name} is talked to by API {pbx.capability} from now on. Test the connection.")
+    return to_page(request, pbx)
 
 
 @login_required

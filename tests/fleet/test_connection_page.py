@@ -11,7 +11,7 @@ from django.test import Client
 from pbxadmin.access.models import Customer
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.yeastar.simulator import Fault, SimulatedPbx
+from pbxadmin.yeastar.simulator import V1_0, V1_1, V2_0, Fault, SimulatedPbx
 from tests.factories import make_customer, make_pbx, make_user
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.tls]
@@ -213,3 +213,121 @@ def test_the_password_and_the_token_stand_on_no_page_of_the_test(
     secrets = (simulated_pbx.password, found.password_digest.open(), found.token.open())
     assert not any(secret in page for secret in secrets)
     assert not any(secret in event.text for secret in secrets for event in Event.objects.all())
+
+
+def detected(client: Client, pbx: Pbx) -> str:
+    return client.post(f"/pbxs/{pbx.pk}/test/", {"detect": "on"}).content.decode()
+
+
+def test_the_newest_version_that_answers_is_kept_and_one_button_away(
+    manager: Client, recorded: Callable[..., Pbx], simulated_pbx: SimulatedPbx
+) -> None:
+    pbx = recorded()
+    simulated_pbx.versions.add(V2_0)
+
+    page = detected(manager, pbx)
+    found = Pbx.objects.get()
+    manager.post(f"/pbxs/{pbx.pk}/use-version/", {"version": "v2.0.0"})
+
+    assert "Use v2.0.0" in page
+    assert simulated_pbx.calls() == ["login", "deviceinfo/query", "ivr/query", "login"]
+    assert (found.api_version, found.capability, found.capability_at is not None) == ("v1.0.0", "v2.0.0", True)
+    assert Pbx.objects.get().api_version == "v2.0.0"
+    assert Event.objects.get(action="pbx.edited").data["fields"]["api_version"]["asked"] == "v2.0.0"
+    assert Event.objects.get(action="pbx.tested").data["detail"]["capability"] == "v2.0.0"
+
+
+ANSWERING: dict[str, tuple[str, set[str], str, int]] = {
+    "the one in use is the newest there is": (V1_0, {V1_0}, V1_0, 3),
+    "an older one than the newest": (V1_0, {V1_0, V1_1}, V1_1, 3),
+    "the newest is in use already": (V2_0, {V1_0, V1_1, V2_0}, V2_0, 1),
+    "the one in use does not answer": (V2_0, {V1_0, V1_1}, V1_1, 2),
+    "none answers": (V1_0, set(), "", 3),
+}
+
+
+@pytest.mark.parametrize(("in_use", "answering", "found", "logins"), ANSWERING.values(), ids=ANSWERING)
+def test_each_version_is_tried_once_at_most_and_a_wrong_one_is_no_wrong_password(
+    manager: Client,
+    recorded: Callable[..., Pbx],
+    simulated_pbx: SimulatedPbx,
+    in_use: str,
+    answering: set[str],
+    found: str,
+    logins: int,
+) -> None:
+    pbx = recorded(api_version=in_use)
+    simulated_pbx.versions = answering
+
+    page = detected(manager, pbx)
+
+    assert simulated_pbx.count("login") == logins
+    assert Pbx.objects.get().capability == found
+    assert ("Use v" in page) == (found not in ("", in_use))
+    assert (simulated_pbx.wrong_logins, state(pbx)) == (0, "reachable")
+
+
+@pytest.mark.parametrize("fault", [Fault.HTML, Fault.HTTP_500, Fault.EMPTY])
+def test_a_web_page_in_place_of_a_version_is_a_version_that_is_not_there(
+    manager: Client, recorded: Callable[..., Pbx], simulated_pbx: SimulatedPbx, fault: Fault
+) -> None:
+    pbx = recorded()
+    simulated_pbx.misbehave(fault, call="login", after=1, times=2)
+
+    detected(manager, pbx)
+
+    assert (Pbx.objects.get().capability, simulated_pbx.count("login")) == ("v1.0.0", 3)
+
+
+def test_after_a_wrong_password_no_other_version_is_tried(
+    manager: Client, recorded: Callable[..., Pbx], simulated_pbx: SimulatedPbx
+) -> None:
+    pbx = recorded(password="wrong")
+
+    detected(manager, pbx)
+    detected(manager, pbx)
+
+    assert simulated_pbx.calls() == ["login"]
+    assert state(pbx) == "credentials-rejected"
+
+
+@pytest.mark.parametrize(("errno", "is_locked"), [("20003", False), ("20002", True)])
+def test_a_password_refused_for_another_version_ends_the_search(
+    manager: Client, recorded: Callable[..., Pbx], simulated_pbx: SimulatedPbx, errno: str, is_locked: bool
+) -> None:
+    """The one in use goes on working, unless our address was locked out."""
+    pbx = recorded()
+    simulated_pbx.misbehave(Fault.ERRNO, call="login", after=1, errno=errno)
+
+    page = detected(manager, pbx)
+
+    assert errno in page
+    assert simulated_pbx.count("login") == 2
+    found = Pbx.objects.get()
+    assert (found.state, found.is_locked) == ("locked" if is_locked else "reachable", is_locked)
+
+
+def test_only_the_version_that_answered_can_be_chosen(
+    manager: Client, recorded: Callable[..., Pbx], simulated_pbx: SimulatedPbx
+) -> None:
+    pbx = recorded()
+
+    manager.post(f"/pbxs/{pbx.pk}/use-version/", {"version": "v2.0.0"})
+    manager.post(f"/pbxs/{pbx.pk}/use-version/", {"version": ""})
+
+    assert Pbx.objects.get().api_version == "v1.0.0"
+    assert not Event.objects.filter(action="pbx.edited").exists()
+
+
+def test_what_is_known_of_a_device_is_shown_with_its_date(
+    manager: Client, recorded: Callable[..., Pbx], simulated_pbx: SimulatedPbx
+) -> None:
+    pbx = recorded()
+    detected(manager, pbx)
+    Pbx.objects.update(identity_at="2026-02-03T04:05:06Z", capability_at="2026-03-04T05:06:07Z")
+
+    page = manager.get(f"/pbxs/{pbx.pk}/").content.decode()
+
+    assert page.count("2026-02-03 04:05:06 UTC") == 2  # model and firmware
+    assert page.count("2026-03-04 05:06:07 UTC") == 1
+    assert simulated_pbx.firmware in page

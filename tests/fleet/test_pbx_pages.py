@@ -61,6 +61,7 @@ PAGES = [
     ("get", "edit/", 403),
     ("post", "edit/", 403),
     ("post", "test/", 403),
+    ("post", "use-version/", 403),
     ("post", "pin/", 403),
     ("post", "disable/", 403),
     ("post", "enable/", 403),
@@ -88,7 +89,7 @@ def test_every_page_of_a_pbx_asks_who_is_there(
     assert Pbx.objects.get() == pbx
 
 
-@pytest.mark.parametrize("page", ["test", "pin", "disable", "enable"])
+@pytest.mark.parametrize("page", ["test", "use-version", "pin", "disable", "enable"])
 def test_what_acts_needs_a_post(client: Client, manager: User, acme: Customer, page: str) -> None:
     assert client.get(f"/pbxs/{make_pbx(acme).pk}/{page}/").status_code == 405
 
