@@ -292,6 +292,10 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = sender(
 
 AUTH_USER_MODEL = "access.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+PASSWORD_HASHERS = [
+    "pbxadmin.access.hashers.Argon2",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",  # opens what was set before; rewritten at the next sign-in
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
