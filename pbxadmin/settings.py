@@ -219,7 +219,6 @@ INSTALLED_APPS = [
     "pbxadmin.web",
     "django.contrib.auth",
     "django.contrib.contenttypes",
-    "django.contrib.sessions",
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
@@ -249,6 +248,7 @@ MIDDLEWARE = [
     "pbxadmin.web.middleware.fragment_answers",
     "pbxadmin.web.middleware.private_pages",
     "pbxadmin.access.middleware.audit_context",
+    "pbxadmin.access.middleware.session_in_use",
     "allauth.account.middleware.AccountMiddleware",
 ]
 
@@ -296,6 +296,7 @@ PASSWORD_HASHERS = [
     "pbxadmin.access.hashers.Argon2",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",  # opens what was set before; rewritten at the next sign-in
 ]
+PASSWORD_RESET_TIMEOUT = 3600  # seconds that the link in an e-mail works
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
@@ -308,8 +309,16 @@ ACCOUNT_ADAPTER = "pbxadmin.access.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_SESSION_REMEMBER = False
-# "key" is user name and source together (see the adapter); "ip" is the source alone.
-ACCOUNT_RATE_LIMITS = {"login": "120/m/ip", "login_failed": "30/m/ip,10/5m/key"}
+# allauth's own would note every address as one still to be verified.
+ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "django.contrib.auth.tokens.PasswordResetTokenGenerator"  # noqa: S105
+FRESH_SIGN_IN_MINUTES = number("FRESH_SIGN_IN_MINUTES", 15, 2, 720)
+ACCOUNT_REAUTHENTICATION_TIMEOUT = FRESH_SIGN_IN_MINUTES * 60
+# "key" is user name and source together (see the adapter), for a reset the e-mail address; "ip" is the source alone.
+ACCOUNT_RATE_LIMITS = {
+    "login": "120/m/ip",
+    "login_failed": "30/m/ip,10/5m/key",
+    "reset_password": "10/m/ip,10/h/key",
+}
 
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -347,7 +356,10 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 SESSION_COOKIE_NAME = "__Host-session" if IS_HTTPS else "session"
 CSRF_COOKIE_NAME = "__Host-csrf" if IS_HTTPS else "csrf"
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
-SESSION_COOKIE_AGE = 12 * 3600
+SESSION_ENGINE = "pbxadmin.access.session_store"
+SESSION_IDLE_MINUTES = number("SESSION_IDLE_MINUTES", 120, 5, 10_080)
+SESSION_HOURS = number("SESSION_HOURS", 12, 1, 168)
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 if IS_HTTPS and TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SILENCED_SYSTEM_CHECKS = [

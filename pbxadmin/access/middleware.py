@@ -1,4 +1,4 @@
-"""Tells the audit log who is asking, from where, and in which request."""
+"""Tells the audit log who is asking, from where, and in which request; and notes that their session is in use."""
 
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -20,6 +20,15 @@ def audit_context(get_response: GetResponse) -> GetResponse:
         request_id = structlog.contextvars.get_contextvars().get("request_id", "")
         with acting(Who(actor, client_address(request), request_id)):
             return get_response(request)
+
+    return middleware
+
+
+def session_in_use(get_response: GetResponse) -> GetResponse:
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        if request.user.is_authenticated:
+            request.session.touch()  # type: ignore[attr-defined]
+        return get_response(request)
 
     return middleware
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from django.contrib.auth.models import AbstractUser, UserManager
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -14,6 +15,7 @@ from .roles import WITH_ARCHIVED, Action, Role
 
 if TYPE_CHECKING:
     from .grants import AnyUser
+    from .session_store import SessionStore
 
 
 class PeopleManager(UserManager["User"]):
@@ -107,3 +109,16 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user}: {self.role} of {self.customer or 'all customers'}"
+
+
+class Session(AbstractBaseSession):
+    """A browser's session; `user` is who has signed in with it. What else is known of it stands in its data."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="sessions")
+    seen_at = models.DateTimeField()
+
+    @classmethod
+    def get_session_store_class(cls) -> "type[SessionStore]":
+        from .session_store import SessionStore
+
+        return SessionStore

@@ -1,13 +1,14 @@
-"""What people do to customers and memberships. Each use case writes its audit event in the same transaction."""
+"""What people do to customers, memberships and sessions. Each use case writes its event in the same transaction."""
 
 from datetime import date
 
 from django.db import transaction
+from django.utils import timezone
 
 from pbxadmin.audit.log import record
 
 from .grants import forget_grants
-from .models import Customer, Membership, User
+from .models import Customer, Membership, Session, User
 from .names import saving_a_name
 from .roles import Role
 
@@ -55,11 +56,29 @@ def membership_grant(*, user: User, role: Role, customer: Customer | None, ends_
 
 
 def membership_end(*, membership: Membership) -> None:
-    """Take a role away, from the user's next request on."""
+    """Take a role away and sign the user out: what they have open would show what is no longer theirs."""
     with transaction.atomic():
         membership_event("membership.ended", membership)
         membership.delete()
+        sessions_end(user=membership.user)
     forget_grants(membership.user)
+
+
+def sessions_end(*, user: User, but: str | None = None) -> int:
+    """Sign a user out everywhere, but in the session with this key. How many sessions that were still alive ended."""
+    with transaction.atomic():
+        sessions = user.sessions.exclude(session_key=but or "")
+        ended = sessions.filter(expire_date__gt=timezone.now()).count()
+        sessions.delete()
+        if ended:
+            record("session.ended", detail={"user_id": user.pk, "user": user.username, "sessions": ended})
+    return ended
+
+
+def sessions_expire() -> int:
+    """Remove the sessions that have ended by themselves."""
+    over = Session.objects.filter(expire_date__lte=timezone.now())
+    return over.delete()[0] if over.exists() else 0
 
 
 def membership_event(action: str, membership: Membership) -> None:

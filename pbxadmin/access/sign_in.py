@@ -1,27 +1,75 @@
 """The pages of django-allauth that we show. Its others, such as sign-up and e-mail addresses, do not exist here."""
 
+from typing import Any
+
 from allauth.account import views
 from allauth.account.forms import LoginForm
-from django.http import HttpResponse
-from django.urls import path
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import path, re_path, reverse_lazy
+from django.views.generic.edit import FormView
+
+from . import security
+from .account_forms import NewPasswordForm, PasswordChangeForm, ProveForm, ResetForm, SignInForm
 
 
-class SignIn(views.LoginView):
+class Refusing(FormView):  # type: ignore[type-arg]
+    """A form with errors is a 422 on every page."""
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        response: HttpResponse = super().form_invalid(form)
+        response.status_code = 422
+        return response
+
+
+class SignIn(Refusing, views.LoginView):
+    form_class = SignInForm
+
     def get_form(self, form_class: type[LoginForm] | None = None) -> LoginForm:
         """The focus goes where typing goes on: to the name, and after a failure to the password."""
         form: LoginForm = super().get_form(form_class)  # type: ignore[no-untyped-call]
         form.fields["password" if form.is_bound else "login"].widget.attrs["autofocus"] = True
         return form
 
-    def form_invalid(self, form: LoginForm) -> HttpResponse:
-        """A form with errors is a 422 on every page."""
-        response: HttpResponse = super().form_invalid(form)
-        response.status_code = 422
-        return response
+
+class PasswordChange(Refusing, views.PasswordChangeView):
+    """For those who have a password; single sign-on does without."""
+
+    form_class = PasswordChangeForm
+    success_url = reverse_lazy("account_security")
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.user.is_authenticated and not request.user.has_usable_password():
+            raise Http404
+        answer: HttpResponseBase = super().dispatch(request, *args, **kwargs)
+        return answer
+
+
+class PasswordReset(Refusing, views.PasswordResetView):
+    form_class = ResetForm  # type: ignore[assignment]
+
+
+class PasswordFromLink(Refusing, views.PasswordResetFromKeyView):
+    form_class = NewPasswordForm
+
+
+class Prove(Refusing, views.ReauthenticateView):
+    form_class = ProveForm
 
 
 urlpatterns = [
     path("login/", SignIn.as_view(), name="account_login"),
     path("logout/", views.logout, name="account_logout"),
     path("inactive/", views.account_inactive, name="account_inactive"),
+    path("reauthenticate/", Prove.as_view(), name="account_reauthenticate"),
+    path("password/change/", PasswordChange.as_view(), name="account_change_password"),
+    path("password/reset/", PasswordReset.as_view(), name="account_reset_password"),
+    path("password/reset/done/", views.password_reset_done, name="account_reset_password_done"),
+    re_path(
+        r"^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)/$",
+        PasswordFromLink.as_view(),
+        name="account_reset_password_from_key",
+    ),
+    path("password/reset/key/done/", views.password_reset_from_key_done, name="account_reset_password_from_key_done"),
+    path("security/", security.security, name="account_security"),
+    path("security/sign-out-others/", security.sign_out_others, name="account_sign_out_others"),
 ]

@@ -1,18 +1,34 @@
-"""Sign-in, failed sign-in and sign-out, into the installation's chain of the audit log."""
+"""What happens at sign-in and sign-out, and to passwords, into the installation's chain of the audit log."""
 
+import time
 from typing import TYPE_CHECKING, Any
 
-from allauth.account.signals import user_logged_in
-from django.contrib.auth.signals import user_logged_out, user_login_failed
+from allauth.account.signals import authentication_step_completed, password_changed, password_reset, user_logged_in
+from django.contrib.auth import signals as django_signals
 from django.dispatch import receiver
+from django.http import HttpRequest
 
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
+
+from .fresh import note_proof
+from .middleware import client_address
+from .services import sessions_end
+from .session_store import SIGNED_IN_AT
 
 if TYPE_CHECKING:
     from .models import User
 
 TYPED_LENGTH = 150
+BROWSER_LENGTH = 300
+
+
+@receiver(django_signals.user_logged_in)
+def session_begun(request: HttpRequest, **_: Any) -> None:
+    """A session keeps what its owner needs to know it again in the list of their own."""
+    browser = request.headers.get("User-Agent", "")[:BROWSER_LENGTH]
+    request.session.update({SIGNED_IN_AT: time.time(), "address": client_address(request), "browser": browser})
+    note_proof(request)
 
 
 @receiver(user_logged_in)
@@ -20,13 +36,32 @@ def signed_in(user: "User", **_: Any) -> None:
     record("session.signed-in", actor=Actor(user.pk, user.display_name))
 
 
-@receiver(user_login_failed)
+@receiver(authentication_step_completed)
+def confirmed(request: HttpRequest, method: str, reauthenticated: bool = False, **_: Any) -> None:
+    if reauthenticated:
+        note_proof(request)
+        record("session.confirmed", detail={"by": method})
+
+
+@receiver(django_signals.user_login_failed)
 def failed(credentials: dict[str, Any], **_: Any) -> None:
     """Keeps the user name as it was typed, never the password."""
     record("session.failed", detail={"user": str(credentials.get("username", ""))[:TYPED_LENGTH]})
 
 
-@receiver(user_logged_out)
+@receiver(django_signals.user_logged_out)
 def signed_out(user: "User | None", **_: Any) -> None:
     if user is not None:
         record("session.signed-out", actor=Actor(user.pk, user.display_name))
+
+
+@receiver(password_changed)
+def password_was_changed(request: HttpRequest, user: "User", **_: Any) -> None:
+    record("password.changed")
+    sessions_end(user=user, but=request.session.session_key)
+
+
+@receiver(password_reset)
+def password_was_reset(user: "User", **_: Any) -> None:
+    record("password.reset", actor=Actor(user.pk, user.display_name))
+    sessions_end(user=user)

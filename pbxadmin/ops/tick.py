@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from ivr.changes import bring_in, reconcile
 from ivr.refresh import refresh_rekick
+from pbxadmin.access.services import sessions_expire
 from pbxadmin.review.desk import desk_read
 
 from .models import Turn
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 EVERY_S = 10
 LOOK_S = 2.0
 LATE_S = 60
-JOBS: tuple[Callable[[], int], ...] = (bring_in, reconcile, refresh_rekick, desk_read)
+JOBS: tuple[Callable[[], int], ...] = (bring_in, reconcile, refresh_rekick, desk_read, sessions_expire)
 
 
 def tick() -> bool:

@@ -1,10 +1,12 @@
 """Answering both a browser that wants a page and HTMX that wants a part of one."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
+from django.utils.http import url_has_allowed_host_and_scheme
 
 WHOLE_PAGE = "page"  # the id of <body>, where HTMX puts what HX-Location leads to
 HTMX_HEADERS = ("HX-Request", "HX-Boosted", "HX-History-Restore-Request")
@@ -30,3 +32,15 @@ def go(request: HttpRequest, url: str) -> HttpResponse:
     if not wants_fragment(request):
         return HttpResponseRedirect(url)
     return HttpResponse(status=204, headers={"HX-Location": url})
+
+
+def page_of(request: HttpRequest, header: str) -> str:
+    """The page that the person was on, as the browser or HTMX tells it; only ever one of ours."""
+    told = request.headers.get(header, "")
+    try:
+        parts = urlsplit(told)
+    except ValueError:
+        return "/"
+    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    is_ours = url_has_allowed_host_and_scheme(told, allowed_hosts={request.get_host()}) and path.startswith("/")
+    return path if is_ours and not path.startswith(("//", "/\\")) else "/"

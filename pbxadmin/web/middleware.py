@@ -8,7 +8,8 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import resolve_url
 from django.utils.cache import patch_vary_headers
-from django.utils.http import url_has_allowed_host_and_scheme
+
+from .htmx import page_of
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 TOO_LATE = "You were signed out, so nothing was done. Please enter it again."
@@ -44,18 +45,6 @@ def leads_to_sign_in(answer: HttpResponseBase) -> bool:
 def sign_in_from(request: HttpRequest, header: str) -> str:
     """Sign-in that leads back to the page this header names."""
     return f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': page_of(request, header)})}"
-
-
-def page_of(request: HttpRequest, header: str) -> str:
-    """The page that the person was on, as the browser or HTMX tells it; only ever one of ours."""
-    told = request.headers.get(header, "")
-    try:
-        parts = urlsplit(told)
-    except ValueError:
-        return "/"
-    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    is_ours = url_has_allowed_host_and_scheme(told, allowed_hosts={request.get_host()}) and path.startswith("/")
-    return path if is_ours and not path.startswith(("//", "/\\")) else "/"
 
 
 def private_pages(get_response: GetResponse) -> GetResponse:

@@ -1,4 +1,6 @@
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.core.cache import cache
@@ -10,3 +12,10 @@ def _no_counts_left(db: None) -> Iterator[None]:
     cache.clear()
     yield
     cache.clear()
+
+
+@pytest.fixture
+def clock(time_machine: Any) -> Any:
+    """The time, for a test to `shift` by seconds."""
+    time_machine.move_to(datetime.now(UTC))
+    return time_machine

@@ -141,7 +141,9 @@ def test_right_passwords_do_not_use_up_the_limit(client: Client) -> None:
         client.post("/accounts/logout/")
 
 
-@pytest.mark.parametrize("page", ["signup/", "email/", "password/reset/", "confirm-email/"])
+@pytest.mark.parametrize(
+    "page", ["signup/", "email/", "confirm-email/", "password/set/", "3rdparty/", "social/signup/"]
+)
 def test_nobody_can_register(client: Client, page: str) -> None:
     assert client.get(f"/accounts/{page}").status_code == 404
 

@@ -1,0 +1,74 @@
+"""The page of one's own account: how one signs in, and where one is signed in."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_POST
+
+from pbxadmin.web.htmx import go
+
+from .models import Session, User
+from .services import sessions_end
+from .session_store import SIGNED_IN_AT
+
+BROWSERS = {"Edg": "Edge", "OPR": "Opera", "Firefox": "Firefox", "Chrome": "Chrome", "Safari": "Safari", "curl": "curl"}
+SYSTEMS = {
+    "Android": "Android",
+    "iPhone": "iPhone",
+    "iPad": "iPad",
+    "Windows": "Windows",
+    "Mac OS": "Mac",
+    "Linux": "Linux",
+}
+
+
+@dataclass(frozen=True)
+class OwnSession:
+    browser: str
+    address: str
+    began_at: datetime
+    seen_at: datetime
+    is_this: bool
+
+
+@login_required
+@require_GET
+def security(request: HttpRequest) -> HttpResponse:
+    assert isinstance(request.user, User)  # noqa: S101  (signed in)
+    return render(
+        request, "account/security.html", {"sessions": own_sessions(request.user, request.session.session_key)}
+    )
+
+
+@login_required
+@require_POST
+def sign_out_others(request: HttpRequest) -> HttpResponse:
+    assert isinstance(request.user, User)  # noqa: S101  (signed in)
+    ended = sessions_end(user=request.user, but=request.session.session_key)
+    messages.success(request, f"Signed out elsewhere: {ended}." if ended else "You are signed in nowhere else.")
+    return go(request, reverse("account_security"))
+
+
+def own_sessions(user: User, this: str | None) -> list[OwnSession]:
+    alive = user.sessions.filter(expire_date__gt=timezone.now()).order_by("-seen_at")
+    return [own_session(session, session.session_key == this) for session in alive]
+
+
+def own_session(session: Session, is_this: bool) -> OwnSession:
+    data = session.get_decoded()
+    began_at = datetime.fromtimestamp(data[SIGNED_IN_AT], timezone.get_default_timezone())
+    return OwnSession(browser_name(data["browser"]), data["address"], began_at, session.seen_at, is_this)
+
+
+def browser_name(told: str) -> str:
+    """ "Firefox on Linux", as far as the browser tells; what it tells can be anything."""
+    browser = next((name for sign, name in BROWSERS.items() if re.search(rf"\b{sign}/", told)), "")
+    system = next((name for sign, name in SYSTEMS.items() if sign in told), "")
+    return " on ".join(filter(None, (browser, system))) or told[:40] or "Unknown"

@@ -1,0 +1,52 @@
+"""Sessions with an idle end and an absolute end, found by their user.
+
+`expire_date` is the nearer of the two ends. A session in use is touched at most once a minute, beside its data, so that
+a slow request never writes back what a quick one has changed meanwhile.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.utils import timezone
+
+if TYPE_CHECKING:
+    from .models import Session
+
+SIGNED_IN_AT = "signed_in_at"  # seconds since 1970
+TOUCH_EVERY = timedelta(minutes=1)
+
+
+class SessionStore(DatabaseStore):
+    seen_at: datetime | None = None  # as the database has it
+
+    @classmethod
+    def get_model_class(cls) -> type["Session"]:
+        from .models import Session
+
+        return Session
+
+    def create_model_instance(self, data: dict[str, Any]) -> "Session":
+        session: Session = super().create_model_instance(data)  # type: ignore[assignment]
+        session.user_id = data.get(SESSION_KEY)
+        session.seen_at = timezone.now()
+        return session
+
+    def get_expiry_date(self, **_: Any) -> datetime:
+        ends = timezone.now() + timedelta(minutes=settings.SESSION_IDLE_MINUTES)
+        if (began := self.get(SIGNED_IN_AT)) is None:
+            return ends
+        return min(ends, datetime.fromtimestamp(began, UTC) + timedelta(hours=settings.SESSION_HOURS))
+
+    def touch(self) -> None:
+        """Somebody is still there: put off the idle end."""
+        if self.seen_at is not None and timezone.now() - self.seen_at >= TOUCH_EVERY:
+            mine = self.get_model_class().objects.filter(session_key=self.session_key)
+            mine.update(seen_at=timezone.now(), expire_date=self.get_expiry_date())
+
+    def _get_session_from_db(self) -> Any:
+        session = super()._get_session_from_db()  # type: ignore[misc]
+        self.seen_at = session.seen_at if session else None
+        return session
