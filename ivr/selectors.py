@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 
 from django.db.models import Q
 
-from pbxadmin.fleet.models import Pbx
+from pbxadmin.access.names import fold
+from pbxadmin.fleet.models import Pbx, has_tag
 
 from .models import Ivr, IvrQuerySet
 
@@ -33,6 +34,7 @@ class IvrFilter:
     q: str = ""
     customer: int | None = None
     pbx: int | None = None
+    tag: str = ""
     dial_outbound: bool = False
     dial_extension: bool = False
     response_under: int | None = None
@@ -46,6 +48,7 @@ class IvrFilter:
             q=query.get("q", "").replace("\0", "").strip()[:200],
             customer=whole(query.get("customer")),
             pbx=pbx or whole(query.get("pbx")),
+            tag=fold(query.get("tag", "").replace("\0", ""))[:200],
             dial_outbound=query.get("dial_outbound") == "on",
             dial_extension=query.get("dial_extension") == "on",
             response_under=whole(query.get("response_under")),
@@ -64,7 +67,12 @@ class IvrFilter:
 
     @property
     def is_empty(self) -> bool:
-        return not (self.narrows_ivrs or self.customer or self.pbx)
+        return not (self.is_narrow or self.pbx)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it leaves anything out of the list of its page."""
+        return bool(self.narrows_ivrs or self.customer or self.tag)
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -76,6 +84,7 @@ class IvrFilter:
             "q": self.q,
             "customer": str(self.customer or ""),
             "pbx": str(self.pbx or ""),
+            "tag": self.tag,
             "dial_outbound": "on" if self.dial_outbound else "",
             "dial_extension": "on" if self.dial_extension else "",
             "response_under": "" if self.response_under is None else str(self.response_under),
@@ -104,6 +113,8 @@ def ivrs_found(user: "AnyUser", wanted: IvrFilter) -> IvrQuerySet:
         found = found.filter(pbx__customer_id=wanted.customer)
     if wanted.pbx is not None:
         found = found.filter(pbx_id=wanted.pbx)
+    if wanted.tag:
+        found = found.filter(has_tag(wanted.tag, "pbx__"))
     if wanted.dial_outbound:
         found = found.filter(dial_outbound="on")
     if wanted.dial_extension:
@@ -125,4 +136,6 @@ def pbxs_in_view(user: "AnyUser", wanted: IvrFilter) -> list[Pbx]:
         pbxs = pbxs.filter(customer_id=wanted.customer)
     if wanted.pbx is not None:
         pbxs = pbxs.filter(pk=wanted.pbx)
+    if wanted.tag:
+        pbxs = pbxs.tagged(wanted.tag)
     return list(pbxs)

@@ -82,6 +82,7 @@ def list_page(request: HttpRequest, wanted: IvrFilter, pbx: Pbx | None) -> HttpR
         "rows": [list_row(row) for row in page.rows],
         "sorts": [(name, label, wanted.sort_query(name)) for name, label in SORT_LABELS.items()],
         "customers": list(Customer.objects.visible_to(user).values_list("pk", "name")[:500]) if pbx is None else [],
+        "tags": Pbx.objects.visible_to(user).tags_in_use() if pbx is None else [],
         "has_pbxs": bool(page.rows) or Pbx.objects.visible_to(user).exists(),
         "may_add": can(user, Action.MANAGE_PBXS, pbx.customer if pbx else None),
     }

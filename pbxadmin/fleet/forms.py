@@ -9,14 +9,14 @@ from django.core.exceptions import ValidationError
 from django.forms.boundfield import BoundField
 
 from pbxadmin.access.models import Customer
-from pbxadmin.access.names import refuse_unseen, tidy
+from pbxadmin.access.names import fold, refuse_unseen, tidy
 from pbxadmin.access.permissions import customers_of
 from pbxadmin.access.roles import Action
 from pbxadmin.web.words import PBX_STATES
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.transport import TlsProfile, TrustMode
 
-from .inputs import clean_allowed_host, clean_ca, clean_fingerprint, clean_port
+from .inputs import clean_allowed_host, clean_ca, clean_fingerprint, clean_port, clean_tags
 from .models import Pbx, PbxQuerySet, PbxState
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ SECTIONS = {
     "API login": ("username", "password"),
     "How it proves who it is": ("trust", "tls_profile"),
     "Its certificate": ("fingerprint", "ca_certificate"),
-    "To find it by": ("site", "main_numbers", "notes"),
+    "To find it by": ("site", "main_numbers", "tags", "notes"),
 }
 CHOICES = ("scheme", "api_version", "trust", "tls_profile")
 
@@ -112,6 +112,9 @@ class PbxForm(forms.Form):
     site = forms.CharField(max_length=200, required=False, help_text="Where it stands.")
     main_numbers = forms.CharField(max_length=200, required=False, help_text="The numbers that callers dial.")
     notes = forms.CharField(max_length=2000, required=False, widget=forms.Textarea(attrs={"rows": 3}))
+    tags = InputField(
+        cleaned_by=clean_tags, max_length=500, required=False, help_text="Words of your own, with commas between them."
+    )
 
     def __init__(
         self, data: Mapping[str, Any] | None, *, user: "AnyUser", pbx: Pbx | None = None, customer: str = ""
@@ -168,6 +171,7 @@ class PbxFilter(forms.Form):
     q = forms.CharField(max_length=200, required=False)
     customer = forms.ModelChoiceField(Customer.objects.none(), required=False, empty_label="All customers")
     state = forms.ChoiceField(choices=[("", "Any state"), *((s, PBX_STATES[s][0]) for s in PbxState)], required=False)
+    tag = forms.CharField(max_length=200, required=False)
 
     def __init__(self, data: Mapping[str, Any], *, user: "AnyUser") -> None:
         super().__init__(data)
@@ -184,6 +188,8 @@ class PbxFilter(forms.Form):
             pbxs = pbxs.filter(customer=customer)
         if state := self.cleaned_data["state"]:
             pbxs = pbxs.filter(state=state)
+        if tag := fold(self.cleaned_data["tag"]):
+            pbxs = pbxs.tagged(tag)
         return pbxs
 
     @property

@@ -10,9 +10,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
+from pbxadmin.access.names import fold, refuse_unseen
 from pbxadmin.yeastar.errors import PbxForbidden, PbxUnreachable
 from pbxadmin.yeastar.guard import allowed
 from pbxadmin.yeastar.transport import exchanging, is_address, resolve
+
+from .models import TAG_COMMA
 
 HOST_HELP = "Enter a host name such as pbx.example.com, or an IP address: without https://, port or path."
 LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -20,6 +23,7 @@ NAME = re.compile(rf"{LABEL}(?:\.{LABEL})*")
 NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 LOOK_UP_S = 1.0
 ANY_PORT = 443
+MOST_TAGS, LONGEST_TAG = 12, 30
 PORT_HELP = "Enter a whole number from 1 to 65535."
 
 
@@ -76,3 +80,15 @@ def clean_ca(text: str) -> str:
         raise ValidationError(
             "This is not a certificate. Paste it in PEM form, from BEGIN CERTIFICATE to END CERTIFICATE."
         ) from None
+
+
+def clean_tags(text: str) -> str:
+    """Each tag folded and once, in order: "VIP, leeds" and "Leeds,vip" are the same tags."""
+    tags = sorted({tag for tag in map(fold, text.split(",")) if tag})
+    if len(tags) > MOST_TAGS:
+        raise ValidationError(f"At most {MOST_TAGS} tags. These are {len(tags)}.")
+    for tag in tags:
+        refuse_unseen(tag)
+        if len(tag) > LONGEST_TAG:
+            raise ValidationError(f"A tag has at most {LONGEST_TAG} characters. This one has {len(tag)}: {tag}")
+    return TAG_COMMA.join(tags)

@@ -27,6 +27,7 @@ class PbxState(models.TextChoices):
     NEVER_CHECKED = "never-checked"
 
 
+TAG_COMMA = ", "
 NEEDS_A_PERSON = (PbxState.UNREACHABLE, PbxState.CREDENTIALS_REJECTED, PbxState.LOCKED, PbxState.UNTRUSTED)
 
 
@@ -36,7 +37,7 @@ class PbxQuerySet(models.QuerySet["Pbx"]):
         return self if ids is None else self.filter(customer_id__in=ids)
 
     def matching(self, words: Sequence[str]) -> Self:
-        """PBXs in which each word stands somewhere: name, site, main numbers, notes or customer."""
+        """PBXs in which each word stands somewhere: name, site, main numbers, notes, tags or customer."""
         found = self
         for word in words:
             found = found.filter(
@@ -44,9 +45,28 @@ class PbxQuerySet(models.QuerySet["Pbx"]):
                 | Q(site__icontains=word)
                 | Q(main_numbers__icontains=word)
                 | Q(notes__icontains=word)
+                | Q(tags__icontains=word)
                 | Q(customer__name__icontains=word)
             )
         return found
+
+    def tagged(self, tag: str) -> Self:
+        """PBXs that have this tag, as it is kept."""
+        return self.filter(has_tag(tag))
+
+    def tags_in_use(self) -> list[str]:
+        kept = self.exclude(tags="").order_by().values_list("tags", flat=True).distinct()
+        return sorted({tag for tags in kept for tag in tags.split(TAG_COMMA)})
+
+
+def has_tag(tag: str, prefix: str = "") -> Q:
+    """The same as a condition, also for rows that point at a PBX: prefix is "pbx__" there."""
+    first, last = f"{tag}{TAG_COMMA}", f"{TAG_COMMA}{tag}"
+    places = {"": tag, "__startswith": first, "__endswith": last, "__contains": f"{last}{TAG_COMMA}"}
+    found = Q()
+    for how, text in places.items():
+        found |= Q(**{f"{prefix}tags{how}": text})
+    return found
 
 
 class Pbx(models.Model):
@@ -77,6 +97,7 @@ class Pbx(models.Model):
     site = models.CharField(max_length=200, blank=True)
     main_numbers = models.CharField(max_length=200, blank=True)
     notes = models.TextField(max_length=2000, blank=True)
+    tags = models.CharField(max_length=500, blank=True, help_text="folded, in order, separated by a comma and a blank")
     is_enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -125,6 +146,10 @@ class Pbx(models.Model):
     @property
     def endpoint(self) -> Endpoint:
         return Endpoint(self.scheme, self.host, self.port)
+
+    @property
+    def tag_list(self) -> list[str]:
+        return self.tags.split(TAG_COMMA) if self.tags else []
 
     @property
     def address(self) -> str:

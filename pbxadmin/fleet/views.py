@@ -48,6 +48,7 @@ def pbx_list(request: HttpRequest) -> HttpResponse:
         "page": page,
         "has_pbxs": bool(page.rows) or Pbx.objects.visible_to(request.user).exists(),
         "may_add": can_anywhere(request.user, Action.MANAGE_PBXS),
+        "tags": Pbx.objects.visible_to(request.user).tags_in_use(),
     }
     return render_either(request, "fleet/pbx_list.html", "fleet/_pbx_table.html", context)
 
