@@ -18,10 +18,21 @@ class Echo:
 
 
 def neutral(cell: str) -> str:
-    """The cell, with an apostrophe before what a spreadsheet would run. Full-width signs count too."""
+    """The cell, with an apostrophe before what a spreadsheet would run. Full-width signs count too.
+
+    A cell that has such an apostrophe of its own gets one more, so that `restored` gives every cell back.
+    """
+    return f"'{cell}" if is_risky(cell.lstrip("'")) else cell
+
+
+def restored(cell: str) -> str:
+    """The cell that `neutral` was given."""
+    return cell[1:] if cell.startswith("'") and is_risky(cell.lstrip("'")) else cell
+
+
+def is_risky(cell: str) -> bool:
     bare = unicodedata.normalize("NFKC", cell).lstrip()
-    risky = cell.startswith(CONTROL) or bare.startswith(STARTS_A_FORMULA)
-    return f"'{cell}" if risky else cell
+    return cell.startswith(CONTROL) or bare.startswith(STARTS_A_FORMULA)
 
 
 def csv_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

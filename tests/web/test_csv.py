@@ -4,8 +4,11 @@ import csv
 import io
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from hypothesis.strategies import text
 
-from pbxadmin.web.csv import csv_lines, csv_response, neutral
+from pbxadmin.web.csv import csv_lines, csv_response, neutral, restored
 
 RISKY = [
     "=1+1",
@@ -46,7 +49,8 @@ HARMLESS = [
     "1-2",
     "x@y.example",
     "0113 496 0100",
-    "'=1",
+    "'tis",
+    "''",
     "on",
     "Müller",
     'say "hi", then;\nbye',
@@ -63,6 +67,14 @@ def test_what_a_spreadsheet_would_run_gets_an_apostrophe(cell):
 @pytest.mark.parametrize("cell", HARMLESS)
 def test_everything_else_stays_as_it_is(cell):
     assert neutral(cell) == cell
+
+
+@given(text(alphabet=st.one_of(st.sampled_from("'=+-@ \t\r\n\0＝a"), st.characters(codec="utf-8"))))
+@example("'=1")
+@example("''=1")
+def test_a_neutral_cell_can_be_turned_back_into_what_it_was(cell):
+    assert restored(neutral(cell)) == cell
+    assert neutral(cell) == cell or neutral(cell).startswith("'")
 
 
 def test_cells_come_back_out_of_the_file_whole():
