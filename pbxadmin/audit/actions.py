@@ -25,6 +25,7 @@ ACTIONS: dict[str, str] = {
     "pbx.stranger": "Another device answered",
     "pbx.replaced": "Replacement accepted",
     "keys.rotated": "Secrets sealed with the newest key",
+    "pbxs.exported": "List of PBXs exported",
     "refresh.failed": "PBX could not be read",
     "change.sending": "Change is being sent",
     "change.outcome": "Change ended",

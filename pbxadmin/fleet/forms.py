@@ -193,6 +193,11 @@ class PbxFilter(forms.Form):
         return pbxs
 
     @property
+    def chosen_customer(self) -> Customer | None:
+        found: Customer | None = self.cleaned_data.get("customer") if self.is_valid() else None
+        return found
+
+    @property
     def is_narrow(self) -> bool:
         return any(self.data.get(name) for name in self.fields)
 

@@ -141,5 +141,11 @@ def pbx_delete(*, pbx: Pbx) -> None:
         pbx.delete()
 
 
+def export_record(count: int, query: str, customer: Customer | None) -> None:
+    """Somebody takes so many PBX records along. query: the filter, as in the address of the list."""
+    chain = (customer.pk, customer.name) if customer else None
+    record("pbxs.exported", customer=chain, detail={"pbxs": count, "filter": query})
+
+
 def pbx_event(action: str, pbx: Pbx, **more: Any) -> None:
     record(action, customer=(pbx.customer_id, pbx.customer.name), pbx=(pbx.pk, pbx.name), **more)

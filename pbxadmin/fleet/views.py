@@ -4,20 +4,22 @@ from functools import partial
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from pbxadmin.access.permissions import can_anywhere, require, require_anywhere
 from pbxadmin.access.roles import Action
+from pbxadmin.web.csv import csv_response
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import keyset
 
 from . import services
 from .forms import DeleteForm, PbxFilter, PbxForm, PinForm, ReplacementForm
-from .models import Pbx
+from .models import Pbx, PbxQuerySet
 from .probe import connection_test
+from .sheet import EXPORTED, exported
 from .slots import waits_for_pbx
 
 PAGE_SIZE = 50
@@ -39,9 +41,11 @@ def to_page(request: HttpRequest, pbx: Pbx) -> HttpResponse:
 
 @login_required
 @require_GET
-def pbx_list(request: HttpRequest) -> HttpResponse:
+def pbx_list(request: HttpRequest) -> HttpResponseBase:
     wanted = PbxFilter(request.GET, user=request.user)
     found = wanted.found(Pbx.objects.visible_to(request.user)).select_related("customer")
+    if request.GET.get("format") == "csv":
+        return pbxs_csv(found, wanted)
     page = keyset(found, ("name", "id"), request.GET.get("cursor", ""), PAGE_SIZE)
     context = {
         "wanted": wanted,
@@ -51,6 +55,12 @@ def pbx_list(request: HttpRequest) -> HttpResponse:
         "tags": Pbx.objects.visible_to(request.user).tags_in_use(),
     }
     return render_either(request, "fleet/pbx_list.html", "fleet/_pbx_table.html", context)
+
+
+def pbxs_csv(found: PbxQuerySet, wanted: PbxFilter) -> HttpResponseBase:
+    """The whole filter, not only the page, in the columns that an import takes; without passwords."""
+    services.export_record(found.count(), wanted.query, wanted.chosen_customer)
+    return csv_response("pbxs.csv", EXPORTED, map(exported, found.order_by("customer__name", "name", "id").iterator()))
 
 
 @login_required
