@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import PbxBadAnswer, PbxError, PbxHeldBack, PbxNotFound, PbxTokenRefused
+from .errors import PbxBadAnswer, PbxError, PbxHeldBack, PbxLoginRefused, PbxNotFound, PbxTokenRefused
 from .fields import ApiVersion
-from .transport import Secret, Transport
+from .transport import Body, Secret, Transport
 from .wire import DeviceInfo, IvrSettings, read_answer, read_device, read_ivrs, write_query, write_update
 
 PAGE_S = 20.0
@@ -57,19 +57,25 @@ class PbxClient:
     def seconds_left(self) -> float:
         return self.until - time.monotonic()
 
+    @property
+    def was_refused(self) -> bool:
+        """Whether the PBX refused a login of this client: another one would only bring the lockout nearer."""
+        return any(call.name == "login" and isinstance(call.error, PbxLoginRefused) for call in self.calls)
+
     def login(self) -> None:
         """Get a token: one attempt, never repeated, since five wrong ones lock our address out.
 
-        Raises PbxLoginRefused (20003), PbxLocked (20002), otherwise any PbxError.
+        Raises PbxLoginRefused (20003), PbxLocked (20002), PbxHeldBack after one of these, otherwise any PbxError.
         """
+        if self.was_refused:
+            raise PbxHeldBack("The PBX refused the login just before. It is not tried again.")
         self.token = None
-        body = {"username": self.username, "password": self.digest.reveal(), "port": REPORT_PORT}
+        body: dict[str, str | Secret] = {"username": self.username, "password": self.digest, "port": REPORT_PORT}
         if self.version is ApiVersion.V2_0:
             body["version"] = "2.0.0"
-        token = self.exchange("login", body, None).get("token")
-        if not isinstance(token, str) or not TOKEN.fullmatch(token):
+        self.token = read_token(self.exchange("login", body, None))
+        if self.token is None:
             raise PbxBadAnswer("The PBX accepted the login and gave no token.")
-        self.token = Secret(token)
         if self.known_serial is not None:
             self.meet()
 
@@ -120,7 +126,7 @@ class PbxClient:
             self.exchange("logout", None, self.token)
             self.token = None
 
-    def call(self, name: str, body: Mapping[str, str] | None) -> dict[str, Any]:
+    def call(self, name: str, body: Body | None) -> dict[str, Any]:
         """An exchange with a token; a refused token gets one new login and the same request once more."""
         if self.token is not None:
             try:
@@ -130,15 +136,25 @@ class PbxClient:
         self.login()
         return self.exchange(name, body, self.token)
 
-    def exchange(self, name: str, body: Mapping[str, str] | None, token: Secret | None) -> dict[str, Any]:
+    def exchange(self, name: str, body: Body | None, token: Secret | None) -> dict[str, Any]:
+        """One request and its answer. Raises PbxHeldBack, without counting as a call, when it may not be made."""
         if name == "ivr/update" and self.is_stranger:
             raise PbxHeldBack("Another device answers at this address. An admin has to accept it first.")
+        if self.seconds_left <= 0:
+            raise PbxHeldBack("The time for this work with the PBX is used up.")
         started = time.monotonic()
+        payload: dict[str, Any] = {}
         failure: PbxError | None = None
         try:
-            return read_answer(self.transport.post(f"/api/{self.version}/{name}", body, token, self.until))
+            payload = read_answer(self.transport.post(f"/api/{self.version}/{name}", body, token, self.until))
         except PbxError as error:
-            failure = error
-            raise
-        finally:
-            self.calls.append(Call(name, time.monotonic() - started, failure))
+            failure = error.with_traceback(None)  # its frames hold the answer, and a token may be in that
+        self.calls.append(Call(name, time.monotonic() - started, failure))
+        if failure is not None:
+            raise failure
+        return payload
+
+
+def read_token(payload: Mapping[str, Any]) -> Secret | None:
+    token = payload.get("token")
+    return Secret(token) if isinstance(token, str) and TOKEN.fullmatch(token) else None

@@ -11,6 +11,7 @@ The rules and the measurements behind them are in docs/connector.md. Three thing
 
 import hashlib
 import hmac
+import logging
 import re
 import socket
 import ssl
@@ -39,6 +40,7 @@ CONNECT_S = 4.0
 EXCHANGE_S = 8.0
 BODY_LIMIT = 2 * 1024 * 1024
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+TOKEN_IN_URL = re.compile(r"token=[^&\s\"']*")
 
 
 class Secret:
@@ -62,6 +64,20 @@ class Secret:
 
     def reveal(self) -> str:
         return self._value
+
+
+# What goes out as JSON. The password digest stays a Secret up to the moment of sending.
+Body = Mapping[str, str | Secret]
+
+
+def without_token(record: logging.LogRecord) -> bool:
+    """A filter for urllib3's loggers, which tell of every request by its URL: whatever level is set, not the token."""
+    record.msg, record.args = TOKEN_IN_URL.sub("token=***", record.getMessage()), ()
+    return True
+
+
+for _name in ("urllib3.connectionpool", "urllib3.util.retry"):
+    logging.getLogger(_name).addFilter(without_token)
 
 
 class TrustMode(StrEnum):
@@ -181,24 +197,34 @@ class DeadlineSSLSocket(ssl.SSLSocket):
 def tls_context(mode: TrustMode, profile: TlsProfile, ca_certificate: str = "") -> ssl.SSLContext:
     """The one context of a trust setting; never shared between settings.
 
-    Raises ssl.SSLError when the CA certificate is not one.
+    Raises PbxHeldBack when the CA certificate is not one.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if mode is TrustMode.SYSTEM:
         context.load_default_certs()
     elif mode is TrustMode.CA:
-        context.load_verify_locations(cadata=ca_certificate)
+        add_ca(context, ca_certificate)
     else:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if profile is TlsProfile.LEGACY:
         context.set_ciphers("DEFAULT")
     elif profile is TlsProfile.ANCIENT:
-        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED  # TLS 1.0; SSL 3 stays off by an option
         context.set_ciphers("DEFAULT:@SECLEVEL=0")
     context.sslsocket_class = DeadlineSSLSocket
     return context
+
+
+def add_ca(context: ssl.SSLContext, pem: str) -> None:
+    """Trust this certificate. Around it may stand any text in any script, as openssl writes it."""
+    is_certificate = False
+    with suppress(ssl.SSLError, ValueError):
+        context.load_verify_locations(cadata=pem.encode("ascii", "replace").decode())
+        is_certificate = True
+    if not is_certificate:
+        raise PbxHeldBack("The CA certificate for this PBX is not a certificate in PEM form.")
 
 
 def fingerprint_of(certificate: bytes) -> str:
@@ -247,10 +273,11 @@ def connect(address: str, port: int, networks: Networks | None) -> DeadlineSocke
     """A TCP connection to one address literal. Raises PbxForbidden, PbxUnreachable."""
     check_address(address, networks)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    link = DeadlineSocket(family, socket.SOCK_STREAM)
+    link: DeadlineSocket | None = None
     problem = ""
     reached = ""
     try:
+        link = DeadlineSocket(family, socket.SOCK_STREAM)
         link.settimeout(min(CONNECT_S, time_left()))
         link.connect((address, port))
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -261,8 +288,9 @@ def connect(address: str, port: int, networks: Networks | None) -> DeadlineSocke
         problem = f"Port {port} refused the connection. Is the API switched on, is the port right?"
     except OSError:
         problem = f"There is no way to {address} from this server."
-    if problem:
-        link.close()
+    if link is None or problem:
+        if link:
+            link.close()
         raise PbxUnreachable(problem)
     try:
         check_address(reached, networks)
@@ -318,6 +346,8 @@ class PlainConnection(HTTPConnection):
         return connect_checked(self.host, self.port or 80, self.networks)
 
     def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
         note_sending()
         super().send(data)
 
@@ -359,7 +389,9 @@ def note_sending() -> None:
 
 def tls_problem(error: ssl.SSLError) -> PbxError:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return PbxUntrusted(f"The certificate of the PBX could not be verified: {error.verify_message.rstrip('.')}.")
+        return PbxUntrusted(
+            f"The certificate of the PBX could not be verified: {error.verify_message[:200].rstrip('.')}."
+        )
     reason = (error.reason or "no reason given").replace("_", " ").lower()
     return PbxUnreachable(
         f"The TLS handshake failed ({reason}). Is this an HTTPS port? An old PBX may need the legacy TLS profile."
@@ -429,7 +461,7 @@ class Transport:
         self.session.trust_env = False  # no proxy, CA bundle or netrc from the environment
         self.session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self.session.adapters.clear()
-        self.session.mount(f"{endpoint.scheme}://", self.adapter(trust, networks))
+        self.session.mount(f"{endpoint.scheme}://", PbxAdapter(trust, networks))
         self.session.headers.update(
             {
                 "Accept": "application/json",
@@ -439,18 +471,10 @@ class Transport:
             }
         )
 
-    def adapter(self, trust: Trust, networks: Networks | None) -> PbxAdapter:
-        usable = None
-        with suppress(ssl.SSLError):
-            usable = PbxAdapter(trust, networks)
-        if usable is None:
-            raise PbxHeldBack("The CA certificate for this PBX is not a certificate in PEM form.")
-        return usable
-
     def close(self) -> None:
         self.session.close()
 
-    def post(self, path: str, body: Mapping[str, Any] | None, token: Secret | None, until: float) -> bytes:
+    def post(self, path: str, body: Body | None, token: Secret | None, until: float) -> bytes:
         """The body of the answer, at most 2 MiB.
 
         until: time.monotonic() at which the caller's own budget ends; the exchange ends sooner, after 8 s.
@@ -468,16 +492,16 @@ class Transport:
                 failure = too_late(exchange.phase)
             except (requests.Timeout, ReadTimeoutError):
                 failure = PbxOutcomeUnknown("The PBX took the request and did not answer in time.")
-            except (requests.RequestException, HTTPError, OSError):
-                failure = PbxOutcomeUnknown("The connection broke after sending.")
+            except Exception as error:  # whatever it is: its frames know the URL, and callers know only PbxError
+                failure = broken(error, exchange.phase)
         if failure is not None:
             raise failure
         return answer
 
-    def send(self, path: str, body: Mapping[str, Any] | None, token: Secret | None) -> requests.Response:
+    def send(self, path: str, body: Body | None, token: Secret | None) -> requests.Response:
         return self.session.post(
             f"{self.endpoint.base}{path}" + (f"?token={token.reveal()}" if token else ""),
-            json=body,
+            json=revealed(body),
             timeout=(CONNECT_S, self.exchange_s),
             allow_redirects=False,
             stream=True,
@@ -497,6 +521,12 @@ class Transport:
             response.close()
 
 
+def revealed(body: Body | None) -> dict[str, str] | None:
+    if body is None:
+        return None
+    return {key: value.reveal() if isinstance(value, Secret) else value for key, value in body.items()}
+
+
 def read_limited(read1: Callable[..., bytes]) -> bytes:
     parts: list[bytes] = []
     size = 0
@@ -512,3 +542,15 @@ def too_late(phase: Phase) -> PbxError:
     if phase is Phase.CONNECTING:
         return PbxUnreachable("No connection in time. Is the PBX on, is its port open to this server?")
     return PbxOutcomeUnknown("The PBX took the request and did not answer in time.")
+
+
+def broken(error: Exception, phase: Phase) -> PbxError:
+    """What is known after any other failure: in doubt, that something may have reached the PBX.
+
+    A ValueError is of the address, as are most of requests' own; nothing else fails before there is a connection, or
+    it has been said as a PbxError.
+    """
+    is_of_the_network = isinstance(error, OSError | HTTPError) and not isinstance(error, ValueError)
+    if phase is Phase.CONNECTING and not is_of_the_network:
+        return PbxHeldBack(f"No request could be made for the address of this PBX ({type(error).__name__}).")
+    return PbxOutcomeUnknown("The connection broke after sending.")
