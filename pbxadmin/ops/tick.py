@@ -12,6 +12,7 @@ from ivr.changes import bring_in, reconcile
 from ivr.refresh import refresh_rekick
 from pbxadmin.access.services import sessions_expire
 from pbxadmin.review.desk import desk_read
+from pbxadmin.review.rollup import roll_up
 
 from .models import Turn
 
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 EVERY_S = 10
 LOOK_S = 2.0
 LATE_S = 60
-JOBS: tuple[Callable[[], int], ...] = (bring_in, reconcile, refresh_rekick, desk_read, sessions_expire)
+JOBS: tuple[Callable[[], int], ...] = (bring_in, reconcile, refresh_rekick, desk_read, sessions_expire, roll_up)
 
 
 def tick() -> bool:

@@ -1,11 +1,11 @@
-"""What the auditor's desk keeps beside the log: which events need a look, how far it has read, and periods."""
+"""What is kept beside the log: which events the desk has to look at, periods to sign off, and counts of each day."""
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Max, Min, Q
 from django.utils import timezone
 
 from pbxadmin.access.models import Customer
@@ -14,6 +14,8 @@ from pbxadmin.access.roles import Action
 
 if TYPE_CHECKING:
     from pbxadmin.access.grants import AnyUser
+
+NO_CUSTOMER = 0  # in the counts of days: of the installation
 
 
 class DeskItemQuerySet(models.QuerySet["DeskItem"]):
@@ -141,3 +143,59 @@ class Period(models.Model):
     def bounds(self) -> tuple[datetime, datetime]:
         """Its first and its last moment."""
         return datetime.combine(self.starts_on, time.min, UTC), datetime.combine(self.ends_on, time.max, UTC)
+
+
+class RolledUp(models.Model):
+    """Up to which event the roll-up counts. One row; what comes after it is counted when somebody asks."""
+
+    up_to = models.PositiveBigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"up to event {self.up_to}"
+
+
+class DayQuerySet(models.QuerySet["Day"]):
+    def within(self, since: date | None, until: date | None) -> Self:
+        found = self.filter(day__gte=since) if since else self
+        return found.filter(day__lte=until) if until else found
+
+    def ids(self) -> tuple[int | None, int | None]:
+        """The first and the last event of these days, as far as they are rolled up."""
+        found = self.aggregate(first=Min("first_id"), last=Max("last_id"))
+        return found["first"], found["last"]
+
+
+class Day(models.Model):
+    """Which events are of a day: none with a lower id than the first, none with a higher one than the last."""
+
+    day = models.DateField(primary_key=True)
+    first_id = models.PositiveBigIntegerField()
+    last_id = models.PositiveBigIntegerField()
+
+    objects = DayQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.day}: {self.first_id} to {self.last_id}"
+
+
+class DayCount(models.Model):
+    """How many events of a customer, an action and an outcome there are on a day.
+
+    Not of a PBX or a person too: that would be a row for almost every event.
+    """
+
+    day = models.DateField()
+    customer_id = models.PositiveBigIntegerField()
+    action = models.CharField(max_length=40)
+    outcome = models.CharField(max_length=20, blank=True)
+    count = models.PositiveBigIntegerField()
+
+    class Meta:
+        constraints = [
+            # The customer first: that is how most people ask, and an upsert needs the same columns in any order.
+            models.UniqueConstraint(fields=["customer_id", "day", "action", "outcome"], name="day_count_unique"),
+        ]
+        indexes = [models.Index(fields=["day"], name="day_count_by_day")]
+
+    def __str__(self) -> str:
+        return f"{self.day}: {self.count} {self.action} {self.outcome}"

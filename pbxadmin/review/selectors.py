@@ -2,22 +2,35 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time
-from typing import TYPE_CHECKING
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from django.db.models import Q
+from django.db.models import Max, Min
+from django.http import QueryDict
+from django.utils import timezone
 
 from pbxadmin.access.permissions import customer_ids
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import ACTIONS
+from pbxadmin.audit.log import folded
 from pbxadmin.audit.models import Event, EventQuerySet
+from pbxadmin.fleet.services import ENTERED
+from pbxadmin.web.words import OUTCOMES
+from pbxadmin.yeastar.fields import BY_NAME
+
+from .models import Day
+from .rollup import not_rolled_up
+from .words import label_of
 
 if TYPE_CHECKING:
     from pbxadmin.access.grants import AnyUser
 
 MOST_WORDS = 8
-WORD_COLUMNS = ("actor_name", "customer_name", "pbx_name", "ivr_number", "ivr_name")
+SEARCH_DAYS = 90  # how far back is looked for what only reading finds, unless the period says otherwise
+FIELD_LABELS = {name: label_of(name) for name in (*BY_NAME, *ENTERED, "password", "serial")}
+OUTCOME_LABELS = {name: look.label for name, look in OUTCOMES.items() if name != "planned"}
 
 
 def events_for(user: "AnyUser") -> EventQuerySet:
@@ -32,21 +45,27 @@ class EventFilter:
     q: str = ""
     customer: int | None = None
     pbx: int | None = None
+    ivr: str = ""
     actor: str = ""
-    action: str = ""
-    outcome: str = ""
+    actions: tuple[str, ...] = ()
+    outcomes: tuple[str, ...] = ()
+    field: str = ""
+    ticket: str = ""
     since: date | None = None
     until: date | None = None
 
     @classmethod
-    def from_query(cls, query: Mapping[str, str]) -> "EventFilter":
+    def from_query(cls, query: QueryDict) -> "EventFilter":
         return cls(
             q=text(query.get("q")),
             customer=whole(query.get("customer")),
             pbx=whole(query.get("pbx")),
+            ivr=text(query.get("ivr")),
             actor=text(query.get("actor")),
-            action=query.get("action", "") if query.get("action") in ACTIONS else "",
-            outcome=text(query.get("outcome"))[:20],
+            actions=tuple(action for action in ACTIONS if action in query.getlist("action")),
+            outcomes=tuple(sorted({text(outcome)[:20] for outcome in query.getlist("outcome")} - {""})),
+            field=query.get("field", "") if query.get("field") in FIELD_LABELS else "",
+            ticket=text(query.get("ticket")),
             since=day(query.get("from")),
             until=day(query.get("to")),
         )
@@ -57,37 +76,116 @@ class EventFilter:
             "q": self.q,
             "customer": self.customer,
             "pbx": self.pbx,
+            "ivr": self.ivr,
             "actor": self.actor,
-            "action": self.action,
-            "outcome": self.outcome,
+            "action": self.actions,
+            "outcome": self.outcomes,
+            "field": self.field,
+            "ticket": self.ticket,
             "from": self.since,
             "to": self.until,
         }
-        return urlencode({name: str(value) for name, value in values.items() if value})
+        return urlencode({name: value for name, value in values.items() if value}, doseq=True)
 
-    def chips(self, pbx_name: str) -> list[tuple[str, str]]:
-        """Filters that have no box in the form: what they say, and the query without them."""
-        chosen = [
-            (f"PBX {pbx_name or self.pbx}" if self.pbx else "", replace(self, pbx=None)),
-            (f"Person {self.actor}" if self.actor else "", replace(self, actor="")),
-        ]
-        return [(words, rest.query) for words, rest in chosen if words]
+    @property
+    def words(self) -> list[str]:
+        return folded(self.q).split()[:MOST_WORDS]
+
+    @property
+    def actor_id(self) -> int | None:
+        return whole(self.actor)
+
+    @property
+    def is_search(self) -> bool:
+        """Whether it asks for something that no index finds, so that events have to be read for it."""
+        by_name = self.actor and self.actor_id is None
+        return bool(self.q or self.field or by_name or (self.ivr and self.pbx is None))
+
+    @cached_property
+    def first_day(self) -> date | None:
+        """From which day on events are shown; a search looks back a while only, unless it says from when."""
+        if self.since or not self.is_search:
+            return self.since
+        last = min(self.until or date.max, timezone.now().date())
+        return last - timedelta(days=SEARCH_DAYS)
+
+    @property
+    def is_rolled_up(self) -> bool:
+        """Whether the roll-up can say how many events this finds."""
+        return not (self.is_search or self.pbx or self.ivr or self.actor or self.ticket)
 
     def narrow(self, events: EventQuerySet) -> EventQuerySet:
-        exact = {"customer_id": self.customer, "pbx_id": self.pbx, "action": self.action, "outcome": self.outcome}
+        exact: dict[str, Any] = {
+            "customer_id": self.customer,
+            "pbx_id": self.pbx,
+            "ivr_number": self.ivr,
+            "actor_id": self.actor_id,
+            "ticket": self.ticket,
+        }
         events = events.filter(**{column: value for column, value in exact.items() if value})
-        if self.actor:
+        for column, values in (("action", self.actions), ("outcome", self.outcomes)):
+            if values:  # equal to the only one: an index gives that in order, and a choice of one it may not
+                one_or_many = {column: values[0]} if len(values) == 1 else {f"{column}__in": values}
+                events = events.filter(**one_or_many)
+        if self.actor and self.actor_id is None:
             events = events.filter(actor_name__icontains=self.actor)
-        if self.since:
-            events = events.filter(at__gte=datetime.combine(self.since, time.min, UTC))
-        if self.until:
-            events = events.filter(at__lte=datetime.combine(self.until, time.max, UTC))
-        for word in self.q.split()[:MOST_WORDS]:
-            anywhere = Q()
-            for column in WORD_COLUMNS:
-                anywhere |= Q(**{f"{column}__icontains": word})
-            events = events.filter(anywhere)
+        if self.field:
+            events = events.filter(field_names__contains=f" {self.field} ")
+        for word in self.words:
+            events = events.filter(words__contains=word)
+        return within(events, self.first_day, self.until)
+
+    def chips(self, names: Mapping[str, str]) -> list[tuple[str, str]]:
+        """What it is narrowed to, each with the query without it. names: of "customer", "pbx" and "actor", as known."""
+        said: list[tuple[str, dict[str, Any]]] = [
+            (f"“{self.q}”" if self.q else "", {"q": ""}),
+            (f"Customer {names.get('customer') or self.customer}" if self.customer else "", {"customer": None}),
+            (f"PBX {names.get('pbx') or self.pbx}" if self.pbx else "", {"pbx": None}),
+            (f"IVR {self.ivr}" if self.ivr else "", {"ivr": ""}),
+            (f"Person {names.get('actor') or self.actor}" if self.actor else "", {"actor": ""}),
+            *((ACTIONS[one], {"actions": without(self.actions, one)}) for one in self.actions),
+            *((OUTCOME_LABELS.get(one, one), {"outcomes": without(self.outcomes, one)}) for one in self.outcomes),
+            (f"Field {FIELD_LABELS[self.field]}" if self.field else "", {"field": ""}),
+            (f"Ticket {self.ticket}" if self.ticket else "", {"ticket": ""}),
+            (f"From {self.since}" if self.since else "", {"since": None}),
+            (f"To {self.until}" if self.until else "", {"until": None}),
+        ]
+        return [(words, replace(self, **changed).query) for words, changed in said if words]
+
+
+def within(events: EventQuerySet, since: date | None, until: date | None) -> EventQuerySet:
+    """Those of a period, days included. The ids it runs between are said too: they are what the log is in order of."""
+    if since is None and until is None:
         return events
+    first, last = ids_within(since, until)
+    if first is None or last is None:
+        return events.none()
+    events = events.filter(pk__gte=first, pk__lte=last)
+    if since:
+        events = events.filter(at__gte=start_of(since))
+    return events.filter(at__lte=end_of(until)) if until else events
+
+
+def ids_within(since: date | None, until: date | None) -> tuple[int | None, int | None]:
+    """Between which ids all events of a period are: of rolled-up days, and of what came in after the roll-up."""
+    first, last = Day.objects.within(since, until).ids()
+    later = not_rolled_up(Event.objects.all())
+    later = later.filter(at__gte=start_of(since)) if since else later
+    later = later.filter(at__lte=end_of(until)) if until else later
+    found = later.aggregate(first=Min("pk"), last=Max("pk"))
+    return first or found["first"], found["last"] or last
+
+
+def start_of(day: date) -> datetime:
+    return datetime.combine(day, time.min, UTC)
+
+
+def end_of(day: date) -> datetime:
+    return datetime.combine(day, time.max, UTC)
+
+
+def without(values: tuple[str, ...], one: str) -> tuple[str, ...]:
+    return tuple(value for value in values if value != one)
 
 
 def text(value: str | None) -> str:

@@ -1,5 +1,6 @@
 """The auditor's pages: the log, and one event with its proof."""
 
+from dataclasses import replace
 from typing import cast
 
 from django.contrib.auth.decorators import login_required
@@ -11,16 +12,20 @@ from pbxadmin.access.models import User
 from pbxadmin.access.permissions import customers_of, require_anywhere
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import ACTIONS
-from pbxadmin.audit.models import EventQuerySet
+from pbxadmin.audit.models import Event, EventQuerySet
+from pbxadmin.fleet.models import Pbx
 from pbxadmin.web.htmx import render_either
-from pbxadmin.web.pages import keyset
-from pbxadmin.web.words import OUTCOMES
+from pbxadmin.web.pages import Column, Page, cursor_of, keyset
 
-from .selectors import EventFilter, events_for
+from .selectors import FIELD_LABELS, OUTCOME_LABELS, SEARCH_DAYS, EventFilter, events_for
 from .words import changed_fields, detail_lines, gist
 
 PAGE_SIZE = 50
 OTHERS = 20
+MOST_NAMES = 500
+ORDER = ("-id",)
+# Backwards from the end of the log, which no id is before.
+LAST_PAGE = cursor_of("p", {"id": 0}, [Column("id", descending=True)])
 
 
 def reviewable(request: HttpRequest) -> EventQuerySet:
@@ -33,20 +38,43 @@ def reviewable(request: HttpRequest) -> EventQuerySet:
 @login_required
 @require_GET
 def event_list(request: HttpRequest) -> HttpResponse:
-    wanted = EventFilter.from_query(request.GET.dict())
-    page = keyset(wanted.narrow(reviewable(request)), ["-id"], request.GET.get("cursor", ""), PAGE_SIZE)
-    customers = customers_of(cast(User, request.user), Action.REVIEW_LOG)
+    wanted = EventFilter.from_query(request.GET)
+    cursor = request.GET.get("cursor", "")
+    page = keyset(wanted.narrow(reviewable(request)), ORDER, cursor, PAGE_SIZE)
+    if cursor == LAST_PAGE:
+        page = replace(page, next_cursor="")
+    user = cast(User, request.user)
+    customers = list(customers_of(user, Action.REVIEW_LOG).values_list("pk", "name")[:MOST_NAMES])
     context = {
         "page": page,
+        "last_cursor": LAST_PAGE,
         "events": [(event, *gist(event)) for event in page.rows],
         "wanted": wanted,
         "query": wanted.query,
-        "chips": wanted.chips(page.rows[0].data["pbx_name"] if page.rows else ""),
-        "customers": list(customers.values_list("pk", "name")[:500]),
+        "chips": wanted.chips(names_of(page, wanted, customers)),
+        "customers": customers,
+        "pbxs": pbxs_to_choose(user, wanted),
         "actions": list(ACTIONS.items()),
-        "outcomes": [(value, look.label) for value, look in OUTCOMES.items() if value != "planned"],
+        "outcomes": list(OUTCOME_LABELS.items()),
+        "fields": list(FIELD_LABELS.items()),
+        "search_days": SEARCH_DAYS,
     }
     return render_either(request, "review/event_list.html", "review/_event_table.html", context)
+
+
+def names_of(page: Page[Event], wanted: EventFilter, customers: list[tuple[int, str]]) -> dict[str, str]:
+    """Names of what a filter gives by its id, as the newest event on the page has them."""
+    said = page.rows[0].data if page.rows else {}
+    names = {"pbx": said.get("pbx_name", ""), "actor": said.get("actor_name", "") if wanted.actor_id else ""}
+    return names | {"customer": dict(customers).get(wanted.customer or 0, "")}
+
+
+def pbxs_to_choose(user: User, wanted: EventFilter) -> list[tuple[int, str]]:
+    """PBXs of the chosen customer. Without one there may be thousands; their own pages lead to their events."""
+    if wanted.customer is None:
+        return []
+    mine = Pbx.objects.visible_to(user).filter(customer_id=wanted.customer)
+    return list(mine.values_list("pk", "name")[:MOST_NAMES])
 
 
 @login_required

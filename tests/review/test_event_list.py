@@ -1,7 +1,9 @@
 """The log's list: who may look, what each may see, filters and pages."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from urllib.parse import parse_qsl
 
 import pytest
 import time_machine
@@ -10,6 +12,7 @@ from pbxadmin.access.services import membership_grant
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
+from pbxadmin.review.rollup import roll_up
 from tests.factories import make_customer, make_user
 
 pytestmark = pytest.mark.django_db
@@ -41,6 +44,14 @@ def listed(client, query=""):
     answer = client.get(f"/audit/?{query}")
     assert answer.status_code == 200, query
     return [int(pk) for pk in re.findall(r'data-event="(\d+)"', answer.content.decode())]
+
+
+def roll_up_next(count):
+    """The next events, however young."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pbxadmin.review.rollup.SETTLED", timedelta(days=-1))
+        patch.setattr("pbxadmin.review.rollup.STEP", count)
+        assert roll_up(1) == count
 
 
 def test_who_is_not_signed_in_is_led_to_sign_in(client):
@@ -139,9 +150,11 @@ def four(acme, bellweather):
     made = []
     for day, say in enumerate(
         (
-            {"action": "pbx.edited", "customer": of(acme), "pbx": HQ, "actor": MARA},
-            {"action": "change.outcome", "customer": of(acme), "pbx": HQ, "actor": TOM, "outcome": "verified"},
-            {"action": "change.outcome", "customer": of(acme), "pbx": DEPOT, "actor": MARA, "outcome": "unknown"},
+            {"action": "pbx.edited", "customer": of(acme), "pbx": HQ, "actor": MARA, "fields": {"host": {}}},
+            {"action": "change.outcome", "customer": of(acme), "pbx": HQ, "actor": TOM, "outcome": "verified"}
+            | {"fields": {"response_timeout": {}, "prompt_repeat": {}}, "ticket": "CHG-17", "reason": "Callers wait"},
+            {"action": "change.outcome", "customer": of(acme), "pbx": DEPOT, "actor": MARA, "outcome": "unknown"}
+            | {"fields": {"response_timeout": {}}, "detail": {"why": "As CHG-17 did"}},
             {"action": "pbx.tested", "customer": of(bellweather), "pbx": (9, "BELL-HQ"), "actor": TOM},
         ),
         1,
@@ -161,23 +174,72 @@ def four(acme, bellweather):
         ("q=acme-depot+tom", []),
         ("q=LOGISTICS+reed", [1]),
         ("q=%25", []),
+        ("q=chg-17", [2, 1]),
+        ("q=callers+WAIT", [1]),
         ("pbx=501", [1, 0]),
         ("pbx=501&action=pbx.edited", [0]),
+        ("pbx=501&ivr=6500", [1]),
+        ("ivr=6500", [2, 1]),
+        ("ivr=650", []),
         ("actor=tom", [3, 1]),
+        ("actor=70", [2, 0]),
+        ("actor=7", []),
         ("action=change.outcome", [2, 1]),
+        ("action=change.outcome&action=pbx.tested", [3, 2, 1]),
+        ("action=change.outcome&action=pbx.painted", [2, 1]),
         ("outcome=unknown", [2]),
+        ("outcome=unknown&outcome=verified", [2, 1]),
         ("outcome=verif", []),
-        ("from=2026-03-03&to=2026-03-31", [3, 2]),
+        ("field=response_timeout", [2, 1]),
+        ("field=prompt_repeat", [1]),
+        ("field=host", [0]),
+        ("field=response_timeout&outcome=verified&actor=71", [1]),
+        ("ticket=CHG-17", [1]),
+        ("ticket=CHG-1", []),
         ("to=2026-03-02", [1, 0]),
+        ("from=2026-03-03&to=2026-03-31", [3, 2]),
         ("from=2026-03-02&to=2026-03-02", [1]),
         ("from=2026-03-03&to=2026-03-02", []),
         ("actor=tom&from=2026-03-01&to=2026-03-03", [1]),
     ],
 )
-def test_filters_narrow_and_combine(auditor, four, query, places):
-    shown = [pk for pk in listed(auditor, query) if pk in four]
+@pytest.mark.parametrize("rolled_up", [0, 1, 4])
+def test_filters_narrow_and_combine(auditor, four, query, places, rolled_up):
+    for _ in range(rolled_up):
+        roll_up_next(1)
+
+    shown = [pk for pk in listed(auditor, query if "from=" in query else f"{query}&from=2026-01-01") if pk in four]
 
     assert shown == [four[place] for place in places]
+
+
+@pytest.mark.parametrize("query", ["q=mara", "actor=mara", "ivr=6500", "field=response_timeout"])
+def test_what_only_reading_finds_is_looked_for_in_the_last_ninety_days_unless_said_otherwise(auditor, four, query):
+    with time_machine.travel(datetime(2026, 6, 1, 9, tzinfo=UTC), tick=False):  # 90 days after 3 March
+        recent = [pk for pk in listed(auditor, query) if pk in four]
+        page = auditor.get(f"/audit/?{query}").content.decode()
+        earlier = [pk for pk in listed(auditor, f"{query}&to=2026-03-02") if pk in four]
+        said = auditor.get(f"/audit/?{query}&from=2026-01-01").content.decode()
+
+    assert recent == [four[2]]
+    assert "in 90 days, here from 2026-03-03 on" in page
+    assert len(earlier) == 1
+    assert "in 90 days" not in said
+
+
+@pytest.mark.parametrize("query", ["actor=70", "pbx=501&ivr=6500", "ticket=CHG-17", "outcome=verified", "pbx=501"])
+def test_what_an_index_finds_is_found_however_old(auditor, four, query):
+    assert [pk for pk in listed(auditor, query) if pk in four]
+    assert "in 90 days" not in auditor.get(f"/audit/?{query}").content.decode()
+
+
+def test_an_event_whose_clock_was_wrong_is_found_in_the_period_that_it_says(auditor, four):
+    with time_machine.travel(datetime(2026, 3, 2, 8, tzinfo=UTC), tick=False):
+        late = record("session.failed").pk
+    for _ in range(5):
+        roll_up_next(1)
+
+    assert listed(auditor, "from=2026-03-02&to=2026-03-02") == [late, four[1]]
 
 
 def test_a_customer_is_chosen_by_its_id(auditor, four, bellweather):
@@ -235,7 +297,8 @@ def test_what_was_chosen_stands_in_the_form_and_in_the_links_of_the_pager(audito
 
     page = auditor.get("/audit/?q=acme+%26co%22&action=change.outcome&from=2026-03-02&pbx=501").content.decode()
     assert 'value="acme &amp;co&quot;"' in page
-    assert '<option value="change.outcome" selected>' in page
+    assert 'name="action" value="change.outcome" checked>' in page
+    assert 'name="action" value="pbx.edited">' in page
     assert 'name="from" value="2026-03-02"' in page
     assert '<input type="hidden" name="pbx" value="501">' in page
     assert "No event matches" in page
@@ -244,16 +307,23 @@ def test_what_was_chosen_stands_in_the_form_and_in_the_links_of_the_pager(audito
     assert re.search(r'href="\?action=change\.outcome&amp;from=2026-03-02&amp;cursor=[\w-]+" rel="next"', pager)
 
 
-def test_a_filter_without_a_box_is_a_chip_that_takes_it_away(auditor, four):
-    page = auditor.get("/audit/?pbx=501&actor=tom&from=2026-03-01").content.decode()
-    chips = re.findall(r'<a class="chip" href="([^"]+)"><bdi>([^<]+)</bdi>', page)
+def test_each_filter_is_a_chip_that_takes_it_away(auditor, four, acme):
+    query = f"q=acme&customer={acme.pk}&pbx=501&ivr=6500&actor=71&action=change.outcome&action=pbx.edited"
+    query += "&outcome=verified&field=prompt_repeat&ticket=CHG-17&from=2026-03-01&to=2026-03-31"
+    page = auditor.get(f"/audit/?{query}").content.decode()
+    chips = dict(re.findall(r'<a class="chip" href="/audit/\?([^"]+)"><bdi>([^<]+)</bdi>', page))
 
-    assert chips == [
-        ("/audit/?actor=tom&amp;from=2026-03-01", "PBX ACME-HQ"),
-        ("/audit/?pbx=501&amp;from=2026-03-01", "Person tom"),
+    assert list(chips.values()) == [
+        *("“acme”", "Customer Acme Logistics", "PBX ACME-HQ", "IVR 6500", "Person Tom Reed", "PBX edited"),
+        *("Change ended", "Verified", "Field Prompt played", "Ticket CHG-17", "From 2026-03-01", "To 2026-03-31"),
     ]
-    assert 'class="chip"' not in auditor.get("/audit/?q=tom").content.decode()
+    for rest, words in chips.items():
+        left = parse_qsl(unescape(rest))
+        assert len(left) == 11, words
+        assert set(left) < set(parse_qsl(query)), words
+    assert 'class="chip" href="/audit/"' in auditor.get("/audit/?pbx=999").content.decode()
     assert "PBX 999" in auditor.get("/audit/?pbx=999").content.decode()
+    assert 'class="chip"' not in auditor.get("/audit/").content.decode()
 
 
 def line_of(client, event):
@@ -347,12 +417,29 @@ def test_an_event_that_comes_in_meanwhile_moves_no_page(auditor, acme, monkeypat
     assert listed(auditor, f"pbx=501&cursor={first.next_cursor}") == [made[1], made[0]]
 
 
-def test_the_list_takes_five_queries_however_long(auditor, acme, django_assert_num_queries):
+def test_the_list_takes_seven_queries_however_long(auditor, acme, django_assert_num_queries):
     for number in range(60):
         record("pbx.edited", customer=of(acme), pbx=HQ, fields={"host": {"before": "a", "asked": str(number)}})
 
     with django_assert_num_queries(5):
+        assert len(listed(auditor, "pbx=501")) == 50
+    with django_assert_num_queries(7):
         assert len(listed(auditor, "q=acme")) == 50
+
+
+def test_first_and_last_page_are_one_click_away(auditor, acme, monkeypatch):
+    monkeypatch.setattr("pbxadmin.review.views.PAGE_SIZE", 3)
+    made = [record("pbx.edited", customer=of(acme), pbx=HQ).pk for _ in range(8)]
+    page = auditor.get("/audit/?pbx=501").content.decode()
+    last = re.search(r'href="\?(pbx=501&amp;cursor=[\w-]+)">Last page', page)[1]
+
+    end = auditor.get(f"/audit/?{unescape(last)}")
+
+    assert [event.pk for event in end.context["page"].rows] == made[2::-1]
+    assert 'href="?pbx=501">First page' in end.content.decode()
+    assert "Last page" not in end.content.decode()
+    assert 'rel="next"' not in end.content.decode()
+    assert "First page" not in page
 
 
 def test_htmx_gets_the_table_alone(auditor, four):

@@ -1,0 +1,77 @@
+"""Rolling the log up. Events never change, so each is counted once, in the order of the ids, when it has settled."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+from itertools import takewhile
+
+from django.db import connection, transaction
+from django.db.models import Subquery
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from pbxadmin.audit.models import Event, EventQuerySet
+
+from .models import NO_CUSTOMER, RolledUp
+
+# A transaction may commit an event later than another that got a higher id; none stays open this long.
+SETTLED = timedelta(minutes=15)
+STEP, STEPS = 2_000, 10
+
+Row = tuple[int, datetime, int | None, str, str]
+
+ADD_COUNT = """
+INSERT INTO review_daycount (day, customer_id, action, outcome, count) VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT (customer_id, day, action, outcome) DO UPDATE SET count = review_daycount.count + excluded.count
+"""
+# Ids only grow, so the first that was ever seen of a day is its lowest.
+ADD_DAY = """
+INSERT INTO review_day (day, first_id, last_id) VALUES (%s, %s, %s)
+ON CONFLICT (day) DO UPDATE SET last_id = excluded.last_id
+"""
+
+
+def not_rolled_up(events: EventQuerySet) -> EventQuerySet:
+    return events.filter(pk__gt=Coalesce(Subquery(RolledUp.objects.values("up_to")[:1]), 0))
+
+
+def roll_up(steps: int = STEPS) -> int:
+    """Count what has settled since the last time, at most so many steps of it. Gives how many events that were."""
+    counted = 0
+    for _ in range(steps):
+        found = roll_up_step()
+        counted += found
+        if found < STEP:
+            break
+    return counted
+
+
+def roll_up_step() -> int:
+    before = RolledUp.objects.get_or_create(pk=1)[0].up_to
+    following = Event.objects.filter(pk__gt=before).order_by("pk")
+    rows = settled(following.values_list("pk", "at", "customer_id", "action", "outcome")[:STEP])
+    if not rows:
+        return 0
+    with transaction.atomic():
+        # Whoever moves the mark counts these events; another process finds it moved and counts none.
+        if not RolledUp.objects.filter(pk=1, up_to=before).update(up_to=rows[-1][0]):
+            return 0
+        add(rows)
+    return len(rows)
+
+
+def settled(rows: Iterable[Row]) -> list[Row]:
+    """Those before the first that is too young; a clock that ran ahead only makes the roll-up wait."""
+    limit = timezone.now() - SETTLED
+    return list(takewhile(lambda row: row[1] <= limit, rows))
+
+
+def add(rows: Sequence[Row]) -> None:
+    counts: Counter[tuple[date, int, str, str]] = Counter()
+    days: dict[date, tuple[int, int]] = {}
+    for pk, at, customer_id, action, outcome in rows:
+        counts[at.date(), customer_id or NO_CUSTOMER, action, outcome] += 1
+        days[at.date()] = (days.get(at.date(), (pk, pk))[0], pk)
+    with connection.cursor() as cursor:
+        cursor.executemany(ADD_COUNT, [(str(key[0]), *key[1:], count) for key, count in sorted(counts.items())])
+        cursor.executemany(ADD_DAY, [(str(day), *ids) for day, ids in sorted(days.items())])
