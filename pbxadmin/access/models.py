@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Lower
 from django.utils import timezone
 
 from .grants import Grant, customer_ids
@@ -18,8 +19,32 @@ if TYPE_CHECKING:
     from .session_store import SessionStore
 
 
+class PeopleQuerySet(models.QuerySet["User"]):
+    def visible_to(self, user: "AnyUser") -> Self:
+        """People with a role for a customer whose people this user manages; all of them where that is everything."""
+        ids = customer_ids(user, Action.MANAGE_PEOPLE)
+        return self if ids is None else self.having(Membership.objects.filter(customer_id__in=ids))
+
+    def having(self, memberships: "MembershipQuerySet") -> Self:
+        return self.filter(Exists(memberships.filter(user=OuterRef("pk"))))
+
+    def matching(self, words: Sequence[str]) -> Self:
+        """Those whose name, user name or e-mail address holds every word, whatever its case."""
+        found = self
+        for word in words:
+            others = Q(first_name__icontains=word) | Q(last_name__icontains=word) | Q(email__icontains=word)
+            found = found.filter(Q(folded__contains=fold(word)) | others)
+        return found
+
+
 class PeopleManager(UserManager["User"]):
     use_in_migrations = False
+
+    def get_queryset(self) -> PeopleQuerySet:
+        return PeopleQuerySet(self.model, using=self._db)
+
+    def visible_to(self, user: "AnyUser") -> PeopleQuerySet:
+        return self.get_queryset().visible_to(user)
 
     def get_by_natural_key(self, username: str | None) -> "User":
         return self.get(folded=fold(username or ""))
@@ -31,6 +56,17 @@ class User(AbstractUser):
     folded = FoldedField(source="username", error_messages={"unique": "This user name is taken."})
 
     objects: ClassVar[PeopleManager] = PeopleManager()
+
+    class Meta(AbstractUser.Meta):
+        constraints = [
+            # An address leads to one account: a reset of the password, an invitation, a single sign-on.
+            models.UniqueConstraint(
+                Lower("email"),
+                condition=~Q(email=""),
+                name="user_email_unique",
+                violation_error_message="Somebody has this e-mail address already.",
+            )
+        ]
 
     grants: list[Grant] | None = None  # filled by grants.py, which alone reads it
 
@@ -78,6 +114,11 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
         """Those that count today. `ends_on` is the last day."""
         return self.filter(Q(ends_on=None) | Q(ends_on__gte=timezone.localdate()))
 
+    def shown_to(self, user: "AnyUser") -> Self:
+        """Those that a manager of people sees of a person: for customers of theirs, and those for all customers."""
+        ids = customer_ids(user, Action.MANAGE_PEOPLE)
+        return self if ids is None else self.filter(Q(customer_id__in=ids) | Q(customer=None))
+
     def for_customer(self, customer: Customer) -> Self:
         """Who works for a customer now, those for all customers among them."""
         mine = self.current().filter(Q(customer=customer) | Q(customer=None), user__is_active=True)
@@ -109,6 +150,15 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user}: {self.role} of {self.customer or 'all customers'}"
+
+    @property
+    def words(self) -> str:
+        """ "Helpdesk of Acme Logistics" """
+        return f"{self.get_role_display()} of {self.customer or 'all customers'}"
+
+    @property
+    def is_over(self) -> bool:
+        return self.ends_on is not None and self.ends_on < timezone.localdate()
 
 
 class Session(AbstractBaseSession):

@@ -1,19 +1,33 @@
 """May this user do this? The only place that answers, for pages, fragments, exports, jobs and templates."""
 
+from datetime import date
 from typing import TYPE_CHECKING, NoReturn
 
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q
 
 from pbxadmin.audit.log import record
 
 from .grants import customer_ids
-from .models import Customer, CustomerQuerySet
-from .roles import WITH_ARCHIVED, Action
+from .models import Customer, CustomerQuerySet, User
+from .roles import ROLES, WITH_ARCHIVED, Action, Role
 
 if TYPE_CHECKING:
     from .grants import AnyUser
 
-__all__ = ["can", "can_anywhere", "customer_ids", "customers_of", "require", "require_anywhere"]
+__all__ = [
+    "can",
+    "can_anywhere",
+    "customer_ids",
+    "customers_of",
+    "last_day_to_give",
+    "require",
+    "require_anywhere",
+    "require_role",
+    "require_rule_over",
+    "roles_to_give",
+    "rules_over",
+]
 
 
 def can(user: "AnyUser", action: Action, customer: Customer | int | None) -> bool:
@@ -41,6 +55,53 @@ def require_anywhere(user: "AnyUser", action: Action) -> None:
     """The same for what needs the right for some customer, such as the empty form of a new PBX."""
     if not can_anywhere(user, action):
         deny(action, None)
+
+
+def roles_to_give(user: "AnyUser", customer_id: int | None) -> list[Role]:
+    """Roles that this user may give and take for a customer: none with a right that is not theirs there.
+
+    None asks for roles for all customers, which site admins alone give.
+    """
+    if customer_id is None and not user.is_superuser:
+        return []
+
+    def has(action: Action) -> bool:
+        ids = customer_ids(user, action)
+        return ids is None or customer_id in ids
+
+    return [role for role in Role if has(Action.MANAGE_PEOPLE) and all(has(action) for action in ROLES[role])]
+
+
+def last_day_to_give(user: User, customer_id: int | None) -> date | None:
+    """The last day of this user's own right to manage people there: what they give ends by then. None means no end."""
+    if user.is_superuser:
+        return None
+    managing = [role for role in Role if Action.MANAGE_PEOPLE in ROLES[role]]
+    mine = user.memberships.current().filter(Q(customer_id=customer_id) | Q(customer_id=None), role__in=managing)
+    days = list(mine.values_list("ends_on", flat=True))
+    return max((day for day in days if day), default=None) if None not in days else None
+
+
+def require_role(user: "AnyUser", role: str, customer: Customer | None) -> None:
+    """Raises PermissionDenied when the user may not give or take this role, and records that they tried."""
+    if role not in roles_to_give(user, customer.pk if customer else None):
+        deny(Action.MANAGE_PEOPLE, customer)
+
+
+def rules_over(user: "AnyUser", person: User) -> bool:
+    """May this user change the person as such: their name, whether they may sign in?
+
+    A manager, when each role of the person is one that the manager could take away; a site admin, always.
+    """
+    if can_anywhere(user, Action.MANAGE_PEOPLE) and user.is_superuser:
+        return True
+    theirs = person.memberships.current().values_list("customer_id", "role")
+    return not person.is_superuser and all(role in roles_to_give(user, customer_id) for customer_id, role in theirs)
+
+
+def require_rule_over(user: "AnyUser", person: User) -> None:
+    if not rules_over(user, person):
+        deny(Action.MANAGE_PEOPLE, None)
 
 
 def deny(action: Action, customer: Customer | None) -> NoReturn:

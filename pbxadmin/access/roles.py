@@ -41,5 +41,5 @@ ROLES: dict[str, frozenset[Action]] = {
     ),
 }
 
-# What is still possible with a customer that was archived.
-WITH_ARCHIVED = frozenset({Action.SEE, Action.REVIEW_LOG, Action.MANAGE_CUSTOMERS})
+# What is still possible with a customer that was archived; who may still look at it changes, so people are among it.
+WITH_ARCHIVED = frozenset({Action.SEE, Action.REVIEW_LOG, Action.MANAGE_PEOPLE, Action.MANAGE_CUSTOMERS})

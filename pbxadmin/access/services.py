@@ -1,7 +1,11 @@
-"""What people do to customers, memberships and sessions. Each use case writes its event in the same transaction."""
+"""What is done to customers, people, memberships and sessions. Each use case writes its event in one transaction."""
 
+from collections.abc import Mapping
 from datetime import date
+from typing import Any
 
+from allauth.account.models import EmailAddress
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
@@ -11,6 +15,8 @@ from .grants import forget_grants
 from .models import Customer, Membership, Session, User
 from .names import saving_a_name
 from .roles import Role
+
+Fields = Mapping[str, Mapping[str, Any]]
 
 
 def customer_create(*, name: str) -> Customer:
@@ -46,12 +52,24 @@ def membership_grant(*, user: User, role: Role, customer: Customer | None, ends_
         membership, added = Membership.objects.get_or_create(
             user=user, customer=customer, role=role, defaults={"ends_on": ends_on}
         )
-        if not added and membership.ends_on == ends_on:
-            return False
+        if added:
+            membership_event("membership.granted", membership)
+        changed = added or membership_set_end(membership=membership, ends_on=ends_on)
+    forget_grants(user)
+    return changed
+
+
+def membership_set_end(*, membership: Membership, ends_on: date | None) -> bool:
+    """Let a role end on another day, or on none; False when it is the day that stands there already."""
+    before = membership.ends_on
+    if before == ends_on:
+        return False
+    with transaction.atomic():
         membership.ends_on = ends_on
         membership.save(update_fields=["ends_on"])
-        membership_event("membership.granted", membership)
-    forget_grants(user)
+        fields = {"last_day": {"before": day_in_words(before), "asked": day_in_words(ends_on)}}
+        membership_event("membership.edited", membership, fields)
+    forget_grants(membership.user)
     return True
 
 
@@ -81,16 +99,103 @@ def sessions_expire() -> int:
     return over.delete()[0] if over.exists() else 0
 
 
-def membership_event(action: str, membership: Membership) -> None:
+def membership_event(action: str, membership: Membership, fields: Fields | None = None) -> None:
     """Into the customer's chain, or the installation's when the membership is for all customers."""
-    customer, user, ends_on = membership.customer, membership.user, membership.ends_on
+    customer, ends_on = membership.customer, membership.ends_on
+    detail = {"role": membership.role, "ends_on": ends_on.isoformat() if ends_on else ""}
     record(
         action,
         customer=(customer.pk, customer.name) if customer else None,
-        detail={
-            "user_id": user.pk,
-            "user": user.username,
-            "role": membership.role,
-            "ends_on": ends_on.isoformat() if ends_on else "",
-        },
+        fields=fields,
+        detail=named(membership.user) | detail,
     )
+
+
+def day_in_words(day: date | None) -> str:
+    return day.isoformat() if day else "no end"
+
+
+def person_edit(*, user: User, name: str, email: str) -> bool:
+    """Correct the name or the e-mail address of somebody; False when both are as they stand.
+
+    The whole name is kept in one field, as people write it. Another address takes the place of those that were proven.
+    """
+    with transaction.atomic():
+        person = locked(user)
+        before = {"name": person.get_full_name(), "email": person.email}
+        asked = {"name": name, "email": email}
+        fields = {key: {"before": before[key], "asked": asked[key]} for key in asked if asked[key] != before[key]}
+        if not fields:
+            return False
+        person.first_name, person.last_name, person.email = name, "", email
+        person.full_clean(exclude=["username", "folded", "password"])
+        person.save(update_fields=["first_name", "last_name", "email"])
+        if "email" in fields:
+            EmailAddress.objects.filter(user=person).delete()
+        person_event("person.edited", person, fields=fields)
+    return True
+
+
+def person_disable(*, user: User) -> None:
+    """Let somebody sign in no more, and end their sessions. Raises ValidationError for the last site admin."""
+    with transaction.atomic():
+        refuse_last_admin(user)
+        sessions_end(user=user)
+        switch(user, "is_active", False, "person.disabled")
+
+
+def person_enable(*, user: User) -> None:
+    """Let somebody sign in again, with the roles that they have."""
+    with transaction.atomic():
+        switch(user, "is_active", True, "person.enabled")
+
+
+def site_admin_give(*, user: User) -> None:
+    with transaction.atomic():
+        switch(user, "is_superuser", True, "person.admin-given")
+
+
+def site_admin_take(*, user: User) -> None:
+    """Leave somebody with their roles only. Raises ValidationError for the last site admin."""
+    with transaction.atomic():
+        refuse_last_admin(user)
+        switch(user, "is_superuser", False, "person.admin-taken")
+
+
+def switch(user: User, field: str, value: bool, action: str) -> None:
+    """Nothing when it is so already."""
+    person = locked(user)
+    if getattr(person, field) == value:
+        return
+    setattr(person, field, value)
+    person.save(update_fields=[field])
+    person_event(action, person, concerns_all=field == "is_superuser")
+
+
+def locked(user: User) -> User:
+    return User.objects.select_for_update().get(pk=user.pk)
+
+
+def refuse_last_admin(user: User) -> None:
+    """Holds the rows of all site admins, in order, so that two of them cannot put each other out at once."""
+    admins = User.objects.select_for_update().filter(is_superuser=True, is_active=True).order_by("pk")
+    if list(admins) == [user]:
+        raise ValidationError(f"{user.display_name} is the last site admin. Make somebody else one first.")
+
+
+def person_event(action: str, person: User, *, fields: Fields | None = None, concerns_all: bool = False) -> None:
+    """Into the chain of each customer that the person has a role for.
+
+    And into the installation's, when they are a site admin, have a role for all customers, or none at all.
+    """
+    memberships = person.memberships.current().select_related("customer").order_by("customer_id")
+    customers = dict.fromkeys(membership.customer for membership in memberships)
+    chains = [(customer.pk, customer.name) for customer in customers if customer]
+    if concerns_all or person.is_superuser or None in customers or not customers:
+        record(action, fields=fields, detail=named(person))
+    for customer in chains:
+        record(action, customer=customer, fields=fields, detail=named(person))
+
+
+def named(person: User) -> dict[str, Any]:
+    return {"user_id": person.pk, "user": person.username}

@@ -1,11 +1,21 @@
 from django.urls import path
 
-from . import views
+from .views import customers, people
 
 app_name = "access"
 urlpatterns = [
-    path("customers/", views.customer_list, name="customer-list"),
-    path("customers/add/", views.customer_add, name="customer-add"),
-    path("customers/<int:pk>/", views.customer_page, name="customer-page"),
-    path("customers/<int:pk>/rename/", views.customer_rename, name="customer-rename"),
+    path("customers/", customers.customer_list, name="customer-list"),
+    path("customers/add/", customers.customer_add, name="customer-add"),
+    path("customers/<int:pk>/", customers.customer_page, name="customer-page"),
+    path("customers/<int:pk>/rename/", customers.customer_rename, name="customer-rename"),
+    path("people/", people.person_list, name="person-list"),
+    path("people/<int:pk>/", people.person_page, name="person-page"),
+    path("people/<int:pk>/edit/", people.person_edit, name="person-edit"),
+    path("people/<int:pk>/roles/", people.role_give, name="role-give"),
+    path("people/<int:pk>/roles/<int:membership_pk>/last-day/", people.role_set_end, name="role-set-end"),
+    path("people/<int:pk>/roles/<int:membership_pk>/end/", people.role_end, name="role-end"),
+    path("people/<int:pk>/disable/", people.person_switch, {"enabled": False}, name="person-disable"),
+    path("people/<int:pk>/enable/", people.person_switch, {"enabled": True}, name="person-enable"),
+    path("people/<int:pk>/make-admin/", people.site_admin_switch, {"admin": True}, name="site-admin-give"),
+    path("people/<int:pk>/take-admin/", people.site_admin_switch, {"admin": False}, name="site-admin-take"),
 ]

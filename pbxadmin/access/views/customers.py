@@ -9,14 +9,13 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
+from pbxadmin.access import services
+from pbxadmin.access.forms import CustomerForm
+from pbxadmin.access.models import Customer, Membership
+from pbxadmin.access.permissions import can, require
+from pbxadmin.access.roles import Action
 from pbxadmin.web.htmx import go
 from pbxadmin.web.pages import keyset
-
-from . import services
-from .forms import CustomerForm
-from .models import Customer, Membership
-from .permissions import can, require
-from .roles import Action
 
 PAGE_SIZE = 50
 

@@ -1,0 +1,194 @@
+"""Pages of people: list, one, their roles, and whether they may sign in."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ValidationError
+from django.db.models import Prefetch
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from pbxadmin.access import services
+from pbxadmin.access.forms import LastDayForm, PeopleFilter, PersonForm, RoleForm
+from pbxadmin.access.fresh import fresh_sign_in
+from pbxadmin.access.models import Membership, User
+from pbxadmin.access.permissions import (
+    deny,
+    require_anywhere,
+    require_role,
+    require_rule_over,
+    roles_to_give,
+    rules_over,
+)
+from pbxadmin.access.roles import Action, Role
+from pbxadmin.web.htmx import go, render_either
+from pbxadmin.web.pages import keyset
+
+PAGE_SIZE = 50
+
+
+@login_required
+@require_GET
+def person_list(request: HttpRequest) -> HttpResponse:
+    user = cast(User, request.user)
+    require_anywhere(user, Action.MANAGE_PEOPLE)
+    wanted = PeopleFilter(request.GET, user=user)
+    shown = Membership.objects.shown_to(user).select_related("customer").order_by("customer__folded", "role")
+    people = wanted.found(User.objects.visible_to(user)).prefetch_related(Prefetch("memberships", shown, "shown"))
+    context = {
+        "wanted": wanted,
+        "page": keyset(people, ("folded", "id"), request.GET.get("cursor", ""), PAGE_SIZE),
+    }
+    return render_either(request, "access/person_list.html", "access/_person_table.html", context)
+
+
+@login_required
+@require_GET
+def person_page(request: HttpRequest, pk: int) -> HttpResponse:
+    return show_person(request, visible_person(request, pk))
+
+
+@login_required
+@require_POST
+@fresh_sign_in
+def role_give(request: HttpRequest, pk: int) -> HttpResponse:
+    user, person = cast(User, request.user), other_person(request, pk)
+    form = RoleForm(request.POST, user=user)
+    if not form.is_valid():
+        return show_person(request, person, role_form=form)
+    values = form.cleaned_data
+    if services.membership_grant(user=person, **values | {"role": Role(values["role"])}):
+        label, until = Role(values["role"]).label.lower(), f" until {values['ends_on']}" if values["ends_on"] else ""
+        where = values["customer"] or "all customers"
+        messages.success(request, f"{person.display_name} is now {label} of {where}{until}.")
+    else:
+        messages.info(request, f"{person.display_name} has this role already.")
+    return to_page(request, person)
+
+
+@login_required
+@require_POST
+@fresh_sign_in
+def role_set_end(request: HttpRequest, pk: int, membership_pk: int) -> HttpResponse:
+    membership = changeable_membership(request, pk, membership_pk)
+    form = LastDayForm(request.POST, user=cast(User, request.user), customer_id=membership.customer_id)
+    if not form.is_valid():
+        return show_person(request, membership.user, day_form=(membership.pk, form))
+    day = form.cleaned_data["ends_on"]
+    if services.membership_set_end(membership=membership, ends_on=day):
+        messages.success(request, f"{membership.words}: {f'the last day is {day}' if day else 'no end'}.")
+    return to_page(request, membership.user)
+
+
+@login_required
+@require_POST
+@fresh_sign_in
+def role_end(request: HttpRequest, pk: int, membership_pk: int) -> HttpResponse:
+    membership = changeable_membership(request, pk, membership_pk)
+    services.membership_end(membership=membership)
+    messages.success(
+        request, f"{membership.user.display_name} is no longer {membership.words[0].lower()}{membership.words[1:]}."
+    )
+    still_visible = User.objects.visible_to(request.user).filter(pk=pk).exists()
+    return to_page(request, membership.user) if still_visible else go(request, reverse("access:person-list"))
+
+
+@login_required
+@require_POST
+@fresh_sign_in
+def person_edit(request: HttpRequest, pk: int) -> HttpResponse:
+    user, person = cast(User, request.user), visible_person(request, pk)
+    require_rule_over(user, person)
+    form = PersonForm(request.POST, user=user, person=person)
+    if not form.is_valid():
+        return show_person(request, person, person_form=form)
+    if services.person_edit(user=person, **form.entered()):
+        messages.success(request, "Saved. Events keep the name that stood when they happened.")
+    return to_page(request, person)
+
+
+@login_required
+@require_POST
+@fresh_sign_in
+def person_switch(request: HttpRequest, pk: int, enabled: bool) -> HttpResponse:
+    person = other_person(request, pk)
+    require_rule_over(request.user, person)
+    return done(request, person, services.person_enable if enabled else services.person_disable)
+
+
+@login_required
+@require_POST
+@fresh_sign_in
+def site_admin_switch(request: HttpRequest, pk: int, admin: bool) -> HttpResponse:
+    person = other_person(request, pk)
+    if not request.user.is_superuser:
+        deny(Action.MANAGE_PEOPLE, None)
+    return done(request, person, services.site_admin_give if admin else services.site_admin_take)
+
+
+def done(request: HttpRequest, person: User, use_case: Callable[..., None]) -> HttpResponse:
+    """Run a use case, say why not when something stands against it, and show the person again."""
+    try:
+        use_case(user=person)
+    except ValidationError as error:
+        messages.error(request, error.messages[0])
+    return to_page(request, person)
+
+
+def visible_person(request: HttpRequest, pk: int) -> User:
+    return get_object_or_404(User.objects.visible_to(request.user), pk=pk)
+
+
+def other_person(request: HttpRequest, pk: int) -> User:
+    """Somebody visible. Nobody gives themselves a role, or locks themselves out."""
+    person = visible_person(request, pk)
+    if person == request.user:
+        deny(Action.MANAGE_PEOPLE, None)
+    return person
+
+
+def changeable_membership(request: HttpRequest, pk: int, membership_pk: int) -> Membership:
+    shown = Membership.objects.shown_to(request.user).select_related("user", "customer")
+    membership = get_object_or_404(shown, user=other_person(request, pk), pk=membership_pk)
+    require_role(request.user, membership.role, membership.customer)
+    return membership
+
+
+def to_page(request: HttpRequest, person: User) -> HttpResponse:
+    return go(request, reverse("access:person-page", args=[person.pk]))
+
+
+def show_person(
+    request: HttpRequest,
+    person: User,
+    role_form: RoleForm | None = None,
+    person_form: PersonForm | None = None,
+    day_form: tuple[int, LastDayForm] | None = None,
+) -> HttpResponse:
+    """The page of a person, with the form that had errors in the place of its fresh one."""
+    user = cast(User, request.user)
+    is_self = person == user
+    shown = person.memberships.shown_to(user).select_related("customer").order_by("customer__folded", "role")
+    context: dict[str, Any] = {
+        "person": person,
+        "is_self": is_self,
+        "roles": [role_row(user, membership, is_self, day_form) for membership in shown],
+        "role_form": None if is_self else role_form or RoleForm(None, user=user),
+        "person_form": (person_form or PersonForm(None, user=user, person=person))
+        if rules_over(user, person)
+        else None,
+    }
+    failed = any(form is not None for form in (role_form, person_form, day_form))
+    return render(request, "access/person_page.html", context, status=422 if failed else 200)
+
+
+def role_row(
+    user: User, membership: Membership, is_self: bool, day_form: tuple[int, LastDayForm] | None
+) -> dict[str, Any]:
+    may_change = not is_self and membership.role in roles_to_give(user, membership.customer_id)
+    is_failed = day_form is not None and day_form[0] == membership.pk
+    return {"membership": membership, "may_change": may_change, "form": day_form[1] if is_failed and day_form else None}
