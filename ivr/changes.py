@@ -216,9 +216,9 @@ def keep(hands: Contact, ivrs: Sequence[IvrSettings], *, whole: bool = False) ->
     """Keep a reading. That it cannot be kept must not hide what was read: the outcome matters more."""
     try:
         if whole:
-            snapshots_keep([(hands.pbx, ivrs)], timezone.now())
+            snapshots_keep(hands, ivrs)
         else:
-            snapshot_keep(hands.pbx, ivrs[0], timezone.now())
+            snapshot_keep(hands, ivrs[0])
     except DatabaseError:
         log.exception("a reading of %s could not be kept", hands.pbx.name)
 

@@ -6,7 +6,7 @@ nothing. The pool's threads do HTTP only; the task's own thread takes leases and
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,19 +19,20 @@ from django_tasks import task
 
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
-from pbxadmin.fleet.contact import check_allowed, client_for, contact, contact_record
+from pbxadmin.fleet.contact import check_allowed, client_for, contact, contact_record, contacts_record
 from pbxadmin.fleet.lease import LEASE_S, Held, lease_claim
-from pbxadmin.fleet.models import Pbx
+from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.yeastar.client import PAGE_S, PbxClient
-from pbxadmin.yeastar.errors import PbxError
+from pbxadmin.yeastar.errors import PbxError, PbxHeldBack
 from pbxadmin.yeastar.wire import IvrSettings
 
 from .models import Refresh, RefreshItem
-from .snapshots import snapshots_keep
+from .snapshots import Listing, listings_keep, snapshots_keep
 
 log = logging.getLogger(__name__)
 
 State = RefreshItem.State
+Ended = tuple[RefreshItem.State, str]
 IN_USE_WAIT_S = 0.2
 RUN_S = 300.0  # a task that lasts longer stops and is kicked again by the tick
 
@@ -43,7 +44,9 @@ def pbx_refresh(*, pbx: Pbx, actor: Actor) -> int:
     try:
         with contact(pbx, f"{actor.name} is reading all IVRs") as hands:
             ivrs = hands.client.query_ivrs()
-            snapshots_keep([(hands.pbx, ivrs)], timezone.now())
+            if hands.client.is_stranger:
+                raise PbxHeldBack(stranger(hands.pbx))
+            snapshots_keep(hands, ivrs)
     except PbxError as error:
         failure = error
     if failure is not None:
@@ -71,17 +74,19 @@ def refresh_work(run_id: int) -> None:
     give_up = time.monotonic() + RUN_S
     with ThreadPoolExecutor(settings.REFRESH_THREADS, thread_name_prefix="refresh") as pool:
         running: dict[Future[Sequence[IvrSettings]], Work] = {}
+        results: list[Result] = []
         while time.monotonic() < give_up:
             for work in take(run_id, settings.REFRESH_THREADS - len(running)):
                 running[pool.submit(work.client.query_ivrs)] = work
+            keep(results)  # while the next ones are on their way
+            results = []
             if not running:
                 if not is_waiting(run_id):
                     break
                 time.sleep(IN_USE_WAIT_S)  # what is left is in somebody else's hands
-                continue
             done, _ = wait(running, timeout=IN_USE_WAIT_S, return_when=FIRST_COMPLETED)
-            keep([(running.pop(future), future) for future in done])
-        keep([(work, future) for future, work in running.items()])
+            results = [result_of(running.pop(future), future) for future in done]
+        keep(results + [result_of(work, future) for future, work in running.items()])
     refresh_finish(run_id)
 
 
@@ -95,62 +100,126 @@ class Work:
     held: Held
 
 
+@dataclass(frozen=True)
+class Result:
+    """What came of it: what the PBX listed, or why it could not be read."""
+
+    work: Work
+    ivrs: Sequence[IvrSettings] = ()
+    problem: str = ""
+
+    @property
+    def listing(self) -> Listing:
+        return Listing(self.work.pbx, self.work.held, self.ivrs)
+
+
+def result_of(work: Work, future: Future[Sequence[IvrSettings]]) -> Result:
+    """Waits for it when it is still on its way."""
+    try:
+        ivrs = future.result()
+    except PbxError as error:
+        return Result(work, problem=str(error))
+    except Exception:
+        log.exception("refresh: %s", work.pbx.name)
+        return Result(work, problem="PBX Admin failed. Its own log says why.")
+    return Result(work, problem=stranger(work.pbx)) if work.client.is_stranger else Result(work, ivrs)
+
+
+def stranger(pbx: Pbx) -> str:
+    return f"Another device answers at the address of {pbx.name}. What it holds is not kept."
+
+
 def is_waiting(run_id: int) -> bool:
     return RefreshItem.objects.filter(refresh_id=run_id, state=State.WAITING).exists()
 
 
-def take(run_id: int, at_most: int) -> Iterator[Work]:
+def take(run_id: int, at_most: int) -> list[Work]:
     """Claim PBXs of a run that are free, at most so many, each with its lease. What may not be read fails at once."""
     if at_most <= 0:
-        return
-    waiting = RefreshItem.objects.filter(refresh_id=run_id, state=State.WAITING).select_related("pbx__customer")
-    items = {item.pbx_id: item for item in waiting.order_by("id")[: at_most * 2]}
+        return []
+    free = RefreshItem.objects.filter(refresh_id=run_id, state=State.WAITING, pbx__lease__until__lte=timezone.now())
+    items = dict(free.order_by("id").values_list("pbx_id", "id")[:at_most])
     held = lease_claim(list(items), "PBX Admin is reading all IVRs") if items else None
-    surplus: list[int] = []
-    for position, pbx_id in enumerate(sorted(held.pbx_ids if held else ())):
-        item, one = items[pbx_id], Held(held.holder if held else "", frozenset([pbx_id]))
-        if position >= at_most or not item_claim(item):
-            surplus.append(pbx_id)
+    if held is None or not held.pbx_ids:
+        return []
+    mine = items_claim(items[pk] for pk in held.pbx_ids)
+    pbxs = Pbx.objects.select_related("customer").in_bulk(held.pbx_ids)  # whoever had them may have learned something
+    works: list[Work] = []
+    held_back: dict[int, Ended] = {}
+    for pbx_id, pbx in pbxs.items():
+        if items[pbx_id] not in mine:
             continue
         try:
-            check_allowed(item.pbx)
-            yield Work(item.pk, item.pbx, client_for(item.pbx, time.monotonic() + PAGE_S), one)
+            check_by_itself(pbx)
+            client = client_for(pbx, time.monotonic() + PAGE_S)
+            works.append(Work(items[pbx_id], pbx, client, Held(held.holder, frozenset([pbx_id]))))
         except PbxError as error:
-            item_end(item.pk, State.FAILED, str(error))
-            surplus.append(pbx_id)
-    if held and surplus:
-        Held(held.holder, frozenset(surplus)).release()
+            held_back[items[pbx_id]] = State.FAILED, str(error)
+    items_end(held_back)
+    let_go([Held(held.holder, held.pbx_ids - {work.pbx.pk for work in works})])
+    return works
 
 
-def item_claim(item: RefreshItem) -> bool:
+def check_by_itself(pbx: Pbx) -> None:
+    """Raises PbxHeldBack when nothing may be sent to this PBX, nor tried before a person looked at its certificate."""
+    check_allowed(pbx)
+    if pbx.state == PbxState.UNTRUSTED:
+        raise PbxHeldBack(f"{pbx.name} showed a certificate that is not trusted. Test the connection to see it.")
+
+
+def items_claim(item_ids: Iterable[int]) -> frozenset[int]:
+    """Those of these items that are still to be read, from now on by us."""
     until = timezone.now() + timedelta(seconds=LEASE_S)
-    waiting = RefreshItem.objects.filter(pk=item.pk, state=State.WAITING)
-    return waiting.update(state=State.READING, claimed_until=until) == 1
-
-
-def item_end(item_id: int, state: RefreshItem.State, sentence: str = "") -> None:
-    RefreshItem.objects.filter(pk=item_id).update(state=state, sentence=sentence[:300], claimed_until=None)
-
-
-def keep(results: Sequence[tuple[Work, Future[Sequence[IvrSettings]]]]) -> None:
-    """Write what was read, then let the PBXs go."""
-    read: list[tuple[Pbx, Sequence[IvrSettings]]] = []
+    waiting = RefreshItem.objects.filter(pk__in=list(item_ids), state=State.WAITING)
     with transaction.atomic():
-        for work, future in results:
-            error = future.exception()
-            contact_record(work.pbx, work.client)
-            if error is None:
-                read.append((work.pbx, future.result()))
-                item_end(work.item_id, State.DONE, f"{len(future.result())} IVRs")
-            elif isinstance(error, PbxError):
-                item_end(work.item_id, State.FAILED, str(error))
-                refresh_failed(work.pbx, str(error))
-            else:
-                raise error
-        snapshots_keep(read, timezone.now())
-    for work, _ in results:
-        work.client.transport.close()
-        work.held.release()
+        mine = frozenset(waiting.select_for_update().order_by("pk").values_list("pk", flat=True))
+        RefreshItem.objects.filter(pk__in=mine).update(state=State.READING, claimed_until=until)
+    return mine
+
+
+def ended(result: Result, kept: Collection[int]) -> Ended:
+    if result.problem:
+        return State.FAILED, result.problem
+    if result.work.pbx.pk not in kept:
+        return State.WAITING, ""  # it took so long that somebody else had the PBX meanwhile
+    return State.DONE, f"{len(result.ivrs)} IVR{'' if len(result.ivrs) == 1 else 's'}"
+
+
+def items_end(ends: Mapping[int, Ended]) -> None:
+    """How items ended, by id; those that ended alike together."""
+    alike: dict[Ended, list[int]] = {}
+    for item_id, end in ends.items():
+        alike.setdefault(end, []).append(item_id)
+    for (state, sentence), ids in alike.items():
+        RefreshItem.objects.filter(pk__in=ids).update(state=state, sentence=sentence[:300], claimed_until=None)
+
+
+def let_go(all_held: Iterable[Held]) -> None:
+    """Release leases, those of one holder together."""
+    pbx_ids: dict[str, set[int]] = {}
+    for held in all_held:
+        pbx_ids.setdefault(held.holder, set()).update(held.pbx_ids)
+    for holder, ids in pbx_ids.items():
+        if ids:
+            Held(holder, frozenset(ids)).release()
+
+
+def keep(results: Sequence[Result]) -> None:
+    """Write what was read, then let the PBXs go."""
+    if not results:
+        return
+    for result in results:
+        if result.problem:
+            contact_record(result.work.pbx, result.work.client)
+            refresh_failed(result.work.pbx, result.problem)
+    read = [result for result in results if not result.problem]
+    with transaction.atomic():
+        contacts_record([(result.work.pbx, result.work.client) for result in read])
+        kept = listings_keep([result.listing for result in read])
+        items_end({result.work.item_id: ended(result, kept) for result in results})
+    for result in results:
+        result.work.client.transport.close()
+    let_go(result.work.held for result in results)
 
 
 def refresh_finish(run_id: int) -> None:

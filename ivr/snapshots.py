@@ -1,17 +1,102 @@
-"""Keeping what was read. A snapshot is written after every read, by whoever made it."""
+"""Keeping what was read. A snapshot is written after every read, by whoever made it.
 
-from collections.abc import Iterable, Sequence
+The one place that replaces snapshots, so also the one that sees what changed outside PBX Admin: the snapshot and the
+event that says so are written in one transaction and never disagree.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
+from django.utils import timezone
 
-from pbxadmin.fleet.models import Pbx
+from pbxadmin.fleet.contact import Contact
+from pbxadmin.fleet.lease import Held
+from pbxadmin.fleet.models import Lease, Pbx
 from pbxadmin.yeastar.fields import FIELDS
 from pbxadmin.yeastar.wire import IvrSettings
 
 from .models import Ivr
 
 COLUMNS = [field.name for field in FIELDS if field.name != "number"] + ["response_timeout_s", "raw", "read_at"]
+BATCH = 500
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What one PBX listed under a lease: all its IVRs, or some of them. is_stranger: another device answered."""
+
+    pbx: Pbx
+    held: Held
+    ivrs: Sequence[IvrSettings]
+    is_whole: bool = True
+    is_stranger: bool = False
+
+
+def listing(hands: Contact, ivrs: Sequence[IvrSettings], *, is_whole: bool) -> Listing:
+    return Listing(hands.pbx, hands.held, ivrs, is_whole, hands.client.is_stranger)
+
+
+def snapshot_keep(hands: Contact, ivr: IvrSettings) -> None:
+    """Keep the reading of one IVR."""
+    listings_keep([listing(hands, [ivr], is_whole=False)])
+
+
+def snapshots_keep(hands: Contact, ivrs: Sequence[IvrSettings]) -> None:
+    """Keep the reading of a whole PBX."""
+    listings_keep([listing(hands, ivrs, is_whole=True)])
+
+
+def listings_keep(listings: Iterable[Listing]) -> set[int]:
+    """Keep what PBXs listed, in one transaction; the ids of the PBXs of which it was kept.
+
+    An IVR that a whole list does not name any more is dropped. An empty list drops nothing: what a PBX without IVRs
+    answers is not documented, so it proves nothing. Nothing is kept of another device, nor of a PBX whose lease was
+    lost: somebody may have changed it after it was read.
+    """
+    read_at = timezone.now()
+    with transaction.atomic():
+        held = still_held([each for each in listings if not each.is_stranger], read_at)
+        pbxs = locked([each.pbx.pk for each in held])
+        kept = [each for each in held if each.pbx.pk in pbxs]
+        known = known_rows(pbxs)
+        new = [row for each in kept for row in new_rows(each, known, read_at)]
+        write(new)
+        touch(kept, {(row.pbx_id, row.number) for row in new}, read_at)
+        drop(row for each in kept for row in gone_rows(each, known))
+        keep_counts([each for each in kept if each.is_whole], pbxs, read_at)
+    return set(pbxs)
+
+
+def still_held(listings: Sequence[Listing], now: datetime) -> list[Listing]:
+    """Those whose lease still holds. It stays locked, so that nobody talks to these PBXs before all is written."""
+    leases = Lease.objects.select_for_update().filter(pbx_id__in=[each.pbx.pk for each in listings], until__gt=now)
+    holders = dict(leases.order_by("pbx_id").values_list("pbx_id", "holder"))
+    return [each for each in listings if holders.get(each.pbx.pk) == each.held.holder]
+
+
+def locked(pbx_ids: Collection[int]) -> dict[int, Pbx]:
+    """The records as they are now, always in one order, so that two who lock some never wait for each other."""
+    rows = Pbx.objects.select_for_update().filter(pk__in=pbx_ids).order_by("pk")
+    return {pbx.pk: pbx for pbx in rows.only("read_at", "ivr_count")}
+
+
+def known_rows(pbx_ids: Collection[int]) -> dict[int, dict[str, Ivr]]:
+    """What is known of each PBX, by number."""
+    known: dict[int, dict[str, Ivr]] = {pk: {} for pk in pbx_ids}
+    for row in Ivr.objects.filter(pbx_id__in=pbx_ids).order_by():
+        known[row.pbx_id][row.number] = row
+    return known
+
+
+def new_rows(each: Listing, known: dict[int, dict[str, Ivr]], read_at: datetime) -> Iterator[Ivr]:
+    """Rows for the IVRs that are not known, or not like this."""
+    rows = known[each.pbx.pk]
+    for ivr in {ivr.number: ivr for ivr in each.ivrs}.values():
+        row = rows.get(ivr.number)
+        if row is None or row.settings != ivr or row.raw != ivr.raw:
+            yield snapshot_row(each.pbx, ivr, read_at)
 
 
 def snapshot_row(pbx: Pbx, settings: IvrSettings, read_at: datetime) -> Ivr:
@@ -25,26 +110,37 @@ def snapshot_row(pbx: Pbx, settings: IvrSettings, read_at: datetime) -> Ivr:
     )
 
 
-def snapshots_write(rows: Iterable[Ivr]) -> None:
+def write(rows: Sequence[Ivr]) -> None:
     Ivr.objects.bulk_create(
-        rows, update_conflicts=True, unique_fields=["pbx", "number"], update_fields=COLUMNS, batch_size=500
+        rows, update_conflicts=True, unique_fields=["pbx", "number"], update_fields=COLUMNS, batch_size=BATCH
     )
 
 
-def snapshot_keep(pbx: Pbx, settings: IvrSettings, read_at: datetime) -> None:
-    """Keep the reading of one IVR."""
-    snapshots_write([snapshot_row(pbx, settings, read_at)])
+def touch(listings: Sequence[Listing], written: Collection[tuple[int, str]], read_at: datetime) -> None:
+    """Most IVRs are as they were: these only get the time."""
+    whole = [each.pbx.pk for each in listings if each.is_whole and each.ivrs]
+    Ivr.objects.filter(pbx_id__in=whole).update(read_at=read_at)
+    for each in listings:
+        numbers = [ivr.number for ivr in each.ivrs if (each.pbx.pk, ivr.number) not in written]
+        if not each.is_whole and numbers:
+            Ivr.objects.filter(pbx_id=each.pbx.pk, number__in=numbers).update(read_at=read_at)
 
 
-def snapshots_keep(readings: Sequence[tuple[Pbx, Sequence[IvrSettings]]], read_at: datetime) -> None:
-    """Keep readings of whole PBXs, in one transaction. An IVR that is not listed any more is dropped.
+def gone_rows(each: Listing, known: dict[int, dict[str, Ivr]]) -> Iterator[Ivr]:
+    if each.is_whole and each.ivrs:
+        listed = {ivr.number for ivr in each.ivrs}
+        yield from (row for number, row in known[each.pbx.pk].items() if number not in listed)
 
-    An empty list drops nothing: what a PBX without IVRs answers is not documented, so it proves nothing.
-    """
-    with transaction.atomic():
-        for pbx, ivrs in readings:
-            if ivrs:
-                pbx.ivrs.exclude(number__in=[ivr.number for ivr in ivrs]).delete()
-        snapshots_write(snapshot_row(pbx, ivr, read_at) for pbx, ivrs in readings for ivr in ivrs)
-        for pbx, ivrs in readings:
-            Pbx.objects.filter(pk=pbx.pk).update(ivr_count=len(ivrs), read_at=read_at)
+
+def drop(rows: Iterable[Ivr]) -> None:
+    ids = [row.pk for row in rows]
+    if ids:
+        Ivr.objects.filter(pk__in=ids).delete()
+
+
+def keep_counts(listings: Sequence[Listing], pbxs: dict[int, Pbx], read_at: datetime) -> None:
+    for each in listings:
+        pbx = pbxs[each.pbx.pk]
+        pbx.ivr_count, pbx.read_at = len(each.ivrs), read_at
+    if listings:
+        Pbx.objects.bulk_update([pbxs[each.pbx.pk] for each in listings], ["ivr_count", "read_at"])

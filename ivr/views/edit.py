@@ -71,7 +71,7 @@ def read_live(pbx: Pbx, number: str) -> tuple[IvrSettings | None, Sequence[IvrSe
             live = hands.client.query_ivr(number)
         except PbxNotFound:
             return None, hands.client.query_ivrs()
-        snapshot_keep(hands.pbx, live, timezone.now())
+        snapshot_keep(hands, live)
         return live, ()
 
 

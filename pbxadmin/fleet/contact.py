@@ -6,7 +6,7 @@ address out for ten minutes, for every service behind it.
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -118,12 +118,26 @@ def kept_token(pbx: Pbx) -> Secret | None:
 
 def contact_record(pbx: Pbx, client: PbxClient) -> None:
     """Save the state that the client's calls showed, who answered, and the token to use next."""
-    if not client.calls:
-        return
-    columns = learned(pbx, client.calls[-1].error, timezone.now()) | new_token(pbx, client)
-    if client.device:
-        columns |= identity(pbx, client.device)
-    learn(pbx, columns)
+    contacts_record([(pbx, client)])
+
+
+def contacts_record(contacts: Iterable[tuple[Pbx, PbxClient]]) -> None:
+    """The same of many, in few statements: most PBXs of a refresh tell the same of themselves."""
+    now = timezone.now()
+    alike: dict[tuple[Any, ...], tuple[dict[str, Any], list[Pbx]]] = {}
+    for pbx, client in contacts:
+        if client.calls:
+            columns = columns_of(pbx, client, now)
+            has_own = any(call.name == "login" for call in client.calls)  # a token, a serial number
+            key = (pbx.revision, pbx.pk) if has_own else (pbx.revision, *columns.items())
+            alike.setdefault(key, (columns, []))[1].append(pbx)
+    for columns, pbxs in alike.values():
+        learn_alike(pbxs, columns)
+
+
+def columns_of(pbx: Pbx, client: PbxClient, now: datetime) -> dict[str, Any]:
+    columns = learned(pbx, client.calls[-1].error, now) | new_token(pbx, client)
+    return columns | identity(pbx, client.device) if client.device else columns
 
 
 def identity(pbx: Pbx, device: DeviceInfo) -> dict[str, Any]:
@@ -141,9 +155,16 @@ def identity(pbx: Pbx, device: DeviceInfo) -> dict[str, Any]:
 
 def learn(pbx: Pbx, columns: dict[str, Any]) -> None:
     """Save what was learned, unless the connection was edited meanwhile: it would be said of the new one."""
-    if Pbx.objects.filter(pk=pbx.pk, revision=pbx.revision).update(**columns):
-        for column, value in columns.items():
-            setattr(pbx, column, value)
+    learn_alike([pbx], columns)
+
+
+def learn_alike(pbxs: Sequence[Pbx], columns: dict[str, Any]) -> None:
+    """The same of PBXs of one revision that told the same."""
+    same = Pbx.objects.filter(pk__in=[pbx.pk for pbx in pbxs], revision=pbxs[0].revision)
+    if same.update(**columns) == len(pbxs):
+        for pbx in pbxs:
+            for column, value in columns.items():
+                setattr(pbx, column, value)
 
 
 def new_token(pbx: Pbx, client: PbxClient) -> dict[str, Any]:

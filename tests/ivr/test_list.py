@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from ivr.models import Ivr, Refresh, RefreshItem
 from ivr.refresh import refresh_rekick, refresh_start, refresh_work
-from ivr.snapshots import snapshots_keep
+from ivr.snapshots import Listing, listings_keep
 from pbxadmin.access.roles import Role
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.models import Event
@@ -41,7 +41,8 @@ def member(client, acme):
 
 def keep(pbx, *ivrs, **common):
     entries = [IVR | common | ivr for ivr in ivrs]
-    snapshots_keep([(pbx, [read_ivr(entry, ApiVersion.V1_0) for entry in entries])], timezone.now())
+    with leased(pbx.pk, "a test") as held:
+        listings_keep([Listing(pbx, held, [read_ivr(entry, ApiVersion.V1_0) for entry in entries])])
 
 
 def listed(client, query="", path="/ivrs/"):

@@ -1,0 +1,294 @@
+"""Reading PBXs in the background, over real TLS: what is read, what is left alone, and what a dead worker loses."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.db import connection
+from django.utils import timezone
+
+from ivr.models import Ivr, Refresh, RefreshItem
+from ivr.refresh import Result, keep, pbx_refresh, refresh_rekick, refresh_start, refresh_work, take
+from pbxadmin.access.models import Customer
+from pbxadmin.access.roles import Role
+from pbxadmin.audit.context import Actor
+from pbxadmin.audit.models import Event
+from pbxadmin.fleet.lease import LEASE_S, leased
+from pbxadmin.fleet.models import Lease, Pbx, PbxState
+from pbxadmin.yeastar.errors import PbxError
+from pbxadmin.yeastar.simulator import Fault, Fleet, SimulatedPbx
+from tests.factories import make_customer, make_pbx, make_user
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.tls]
+MARA = Actor(7, "Mara Lindqvist")
+State = RefreshItem.State
+
+
+@pytest.fixture
+def acme() -> Customer:
+    return make_customer()
+
+
+def recorded(customer: Customer, pbx: SimulatedPbx, **values: Any) -> Pbx:
+    right = {key: getattr(pbx, key) for key in ("name", "scheme", "port", "username", "password", "fingerprint")}
+    return make_pbx(customer, **{**right, "host": "127.0.0.1", **values})
+
+
+@pytest.fixture
+def pbxs(acme: Customer, fleet: Fleet) -> list[Pbx]:
+    """The records of three PBXs."""
+    return [recorded(acme, pbx) for pbx in fleet.pbxs]
+
+
+def run(*pbxs: Pbx) -> Refresh:
+    started = refresh_start(pbxs=pbxs, actor=MARA)
+    refresh_work.call(started.pk)
+    started.refresh_from_db()
+    return started
+
+
+def states(run: Refresh) -> dict[str, str]:
+    return dict(run.items.values_list("pbx__name", "state"))
+
+
+def meanwhile(act: Callable[[], Any]) -> Callable[[], None]:
+    """Something that happens in the database just after a PBX did its work: the fleet's loop cannot ask it itself."""
+
+    def in_a_thread() -> None:
+        try:
+            act()
+        finally:
+            connection.close()
+
+    def done() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(in_a_thread).result(30)
+
+    return done
+
+
+def everything_is_free() -> bool:
+    return not Lease.objects.exclude(holder="").exists()
+
+
+def test_one_pbx_is_read_whole_and_its_state_and_token_are_kept(pbxs: list[Pbx], fleet: Fleet) -> None:
+    count = pbx_refresh(pbx=pbxs[0], actor=MARA)
+
+    assert count == len(fleet.pbxs[0].ivrs) == Ivr.objects.filter(pbx=pbxs[0]).count()
+    kept = Pbx.objects.get(pk=pbxs[0].pk)
+    assert (kept.state, kept.ivr_count, bool(kept.token)) == (PbxState.REACHABLE, count, True)
+    assert fleet.pbxs[0].calls() == ["login", "deviceinfo/query", "ivr/query"]
+    assert fleet.pbxs[1].calls() == []
+
+
+def test_a_run_reads_each_pbx_of_it_once(pbxs: list[Pbx], fleet: Fleet) -> None:
+    done = run(*pbxs)
+
+    assert set(states(done).values()) == {State.DONE}
+    assert done.finished_at is not None
+    for pbx, simulated in zip(pbxs, fleet.pbxs, strict=True):
+        assert set(pbx.ivrs.values_list("number", flat=True)) == set(simulated.ivrs)
+        assert simulated.count("ivr/query") == 1
+    assert everything_is_free()
+
+
+def test_a_second_run_uses_the_tokens_of_the_first_each_its_own(pbxs: list[Pbx], fleet: Fleet) -> None:
+    run(*pbxs)
+    for simulated in fleet.pbxs:
+        simulated.received.clear()
+
+    run(*pbxs)
+
+    assert [simulated.calls() for simulated in fleet.pbxs] == [["ivr/query"]] * 3
+
+
+def test_a_value_that_moved_is_kept_and_the_rest_gets_the_time(pbxs: list[Pbx], fleet: Fleet) -> None:
+    run(pbxs[0])
+    before = Ivr.objects.filter(pbx=pbxs[0]).latest("read_at").read_at
+    first, *others = fleet.pbxs[0].ivrs
+    fleet.pbxs[0].ivrs[first]["promptrepeat"] = "5"
+    del fleet.pbxs[0].ivrs[others[0]]
+
+    run(pbxs[0])
+
+    assert Ivr.objects.get(pbx=pbxs[0], number=first).prompt_repeat == "5"
+    assert not Ivr.objects.filter(pbx=pbxs[0], number=others[0]).exists()
+    assert not Ivr.objects.filter(pbx=pbxs[0], read_at__lte=before).exists()
+    assert Pbx.objects.get(pk=pbxs[0].pk).ivr_count == len(fleet.pbxs[0].ivrs)
+
+
+def test_two_workers_on_one_run_never_send_two_requests_to_a_pbx_at_a_time(
+    acme: Customer, make_fleet: Callable[..., Fleet]
+) -> None:
+    fleet = make_fleet(8)
+    for pbx in fleet.pbxs:
+        pbx.latency_s, pbx.one_at_a_time = 0.05, True
+    started = refresh_start(pbxs=[recorded(acme, pbx) for pbx in fleet.pbxs], actor=MARA)
+
+    workers = [meanwhile(lambda: refresh_work.call(started.pk)) for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda work: work(), workers))
+
+    assert set(states(started).values()) == {State.DONE}
+    assert [(pbx.count("ivr/query"), pbx.max_in_flight) for pbx in fleet.pbxs] == [(1, 1)] * 8
+
+
+def test_a_pbx_that_fails_ends_as_failed_with_an_event_and_the_others_go_on(pbxs: list[Pbx], fleet: Fleet) -> None:
+    fleet.pbxs[1].misbehave(Fault.HTML, call="ivr/query", times=9)
+
+    done = run(*pbxs)
+
+    assert [states(done)[pbx.name] for pbx in pbxs] == [State.DONE, State.FAILED, State.DONE]
+    event = Event.objects.get(action="refresh.failed")
+    assert (event.pbx_id, event.data["detail"]["why"]) == (pbxs[1].pk, done.items.get(pbx=pbxs[1]).sentence)
+    assert Pbx.objects.get(pk=pbxs[1].pk).state == PbxState.UNREACHABLE
+    assert everything_is_free()
+
+
+def test_a_read_of_one_that_fails_keeps_what_was_known(pbxs: list[Pbx], fleet: Fleet) -> None:
+    pbx_refresh(pbx=pbxs[0], actor=MARA)
+    known = set(Ivr.objects.values_list("number", "read_at"))
+    fleet.switch_off(fleet.pbxs[0])
+
+    with pytest.raises(PbxError):
+        pbx_refresh(pbx=pbxs[0], actor=MARA)
+
+    assert set(Ivr.objects.values_list("number", "read_at")) == known
+    assert Event.objects.filter(action="refresh.failed", pbx_id=pbxs[0].pk).count() == 1
+
+
+LATER = timedelta(minutes=10)
+LEFT_ALONE = {
+    "disabled": {"is_enabled": False},
+    "rejected": {"state": PbxState.CREDENTIALS_REJECTED},
+    "locked": {"state": PbxState.LOCKED, "locked_until": LATER},
+    "paused": {"paused_until": LATER, "failures": 3},
+    "untrusted": {"state": PbxState.UNTRUSTED},
+    "without a password": {"password_digest": ""},
+    "without a pin": {"fingerprint": ""},
+}
+
+
+@pytest.mark.parametrize("columns", LEFT_ALONE.values(), ids=list(LEFT_ALONE))
+def test_nothing_is_sent_to_a_pbx_that_has_to_be_left_alone(
+    pbxs: list[Pbx], fleet: Fleet, columns: dict[str, Any]
+) -> None:
+    now = timezone.now()
+    values = {name: now + value if isinstance(value, timedelta) else value for name, value in columns.items()}
+    Pbx.objects.filter(pk=pbxs[0].pk).update(**values)
+
+    done = run(*pbxs)
+
+    assert fleet.pbxs[0].connections == 0
+    assert [states(done)[pbx.name] for pbx in pbxs] == [State.FAILED, State.DONE, State.DONE]
+    assert pbxs[0].name in done.items.get(pbx=pbxs[0]).sentence or "fingerprint" in columns
+    assert everything_is_free()
+
+
+def test_credentials_rejected_by_a_run_are_tried_once_and_never_again(acme: Customer, fleet: Fleet) -> None:
+    pbx = recorded(acme, fleet.pbxs[0], password="Wrong-Passw0rd")
+
+    run(pbx)
+    run(pbx)
+
+    assert fleet.pbxs[0].calls() == ["login"]
+    assert Pbx.objects.get(pk=pbx.pk).state == PbxState.CREDENTIALS_REJECTED
+
+
+def test_what_another_device_lists_is_not_kept(pbxs: list[Pbx], fleet: Fleet) -> None:
+    run(pbxs[0])
+    fleet.pbxs[0].serial, fleet.pbxs[0].ivrs = "999", {}
+    Pbx.objects.update(token="")
+
+    done = run(pbxs[0])
+
+    assert "Another device answers" in done.items.get().sentence
+    assert Ivr.objects.filter(pbx=pbxs[0]).exists()
+    assert Event.objects.filter(action="pbx.stranger").count() == 1
+
+
+def test_what_a_dead_worker_had_in_hand_is_read_by_the_next(pbxs: list[Pbx], fleet: Fleet) -> None:
+    started = refresh_start(pbxs=pbxs[:1], actor=MARA)
+    soon = timezone.now() + timedelta(seconds=LEASE_S)
+    RefreshItem.objects.update(state=State.READING, claimed_until=soon)
+    Lease.objects.filter(pbx=pbxs[0]).update(holder="a dead worker", until=soon)
+
+    assert refresh_rekick() == 0  # it may still be at work
+    with time_machine.travel(soon + timedelta(seconds=1)):
+        assert refresh_rekick() == 1
+        refresh_work.call(started.pk)
+
+    assert states(started) == {pbxs[0].name: State.DONE}
+    assert fleet.pbxs[0].count("ivr/query") == 1
+
+
+def test_what_was_read_by_a_worker_that_lost_its_lease_meanwhile_is_not_kept(pbxs: list[Pbx], fleet: Fleet) -> None:
+    """It was frozen for longer than its lease; whoever had the PBX since may have changed it."""
+
+    lease = Lease.objects.filter(pbx=pbxs[0])
+    fleet.pbxs[0].misbehave(call="ivr/query", then=meanwhile(lambda: lease.update(holder="somebody else")))
+    started = refresh_start(pbxs=pbxs[:1], actor=MARA)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ivr.refresh.RUN_S", 0.5)
+        refresh_work.call(started.pk)
+
+    assert states(started) == {pbxs[0].name: State.WAITING}
+    assert not Ivr.objects.exists()
+    assert Lease.objects.get(pbx=pbxs[0]).holder == "somebody else"
+
+
+def test_a_pbx_in_somebodys_hands_does_not_hold_up_the_others(pbxs: list[Pbx], fleet: Fleet) -> None:
+    with leased(pbxs[0].pk, "Tom Okafor is changing IVR 6500"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ivr.refresh.RUN_S", 0.5)
+        done = run(*pbxs)
+
+    assert [states(done)[pbx.name] for pbx in pbxs] == [State.WAITING, State.DONE, State.DONE]
+    assert done.finished_at is None
+    assert fleet.pbxs[0].connections == 0
+
+
+def test_a_pbx_deleted_during_the_run_does_not_stop_it(pbxs: list[Pbx], fleet: Fleet) -> None:
+    record = Pbx.objects.filter(pk=pbxs[0].pk)
+    fleet.pbxs[0].misbehave(call="ivr/query", then=meanwhile(record.delete))
+
+    done = run(*pbxs)
+
+    assert states(done) == {pbx.name: State.DONE for pbx in pbxs[1:]}
+    assert done.finished_at is not None
+
+
+@pytest.mark.parametrize("count", [5, 20])
+def test_pbxs_that_answer_together_take_as_many_statements_as_one(
+    acme: Customer, make_fleet: Callable[..., Fleet], django_assert_max_num_queries: Any, count: int
+) -> None:
+    pbxs = [recorded(acme, pbx) for pbx in make_fleet(count).pbxs]
+    run(*pbxs)  # signs in
+    started = refresh_start(pbxs=pbxs, actor=MARA)
+
+    with django_assert_max_num_queries(10):
+        works = take(started.pk, count)
+    results = [Result(work, work.client.query_ivrs()) for work in works]
+    with django_assert_max_num_queries(12 + len({len(result.ivrs) for result in results})):
+        keep(results)
+
+    assert set(states(started).values()) == {State.DONE}
+
+
+def test_the_page_of_a_run_tells_how_far_it_has_come(
+    client: Any, acme: Customer, pbxs: list[Pbx], fleet: Fleet
+) -> None:
+    client.force_login(make_user(Role.HELPDESK, acme))
+    fleet.switch_off(fleet.pbxs[2])
+    where = client.post("/ivrs/refresh/").headers["Location"]
+    waiting = client.get(where).content.decode()
+
+    refresh_work.call(Refresh.objects.get().pk)
+
+    page = client.get(where).content.decode()
+    assert "<b>0 of 3</b> read so far" in waiting
+    assert "<b>3 of 3</b> read · 1 failed" in page
+    assert ("every 1s" in waiting, "every 1s" in page) == (True, False)
