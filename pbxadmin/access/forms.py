@@ -38,6 +38,21 @@ class CustomerForm(forms.Form):
             return None
 
 
+class ArchiveForm(forms.Form):
+    name = forms.CharField(
+        max_length=200, label="Name of the customer", widget=forms.TextInput({"class": "name", "autocomplete": "off"})
+    )
+
+    def __init__(self, data: Data, *, customer: Customer) -> None:
+        super().__init__(data)
+        self.customer = customer
+
+    def clean_name(self) -> str:
+        if tidy(self.cleaned_data["name"]) != self.customer.name:
+            raise ValidationError(f"Type {self.customer.name} to archive it. Nothing was archived.")
+        return self.customer.name
+
+
 class PersonNameField(forms.CharField):
     """The whole name of a person, in the order in which they write it."""
 

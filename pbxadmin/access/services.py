@@ -1,7 +1,7 @@
 """What is done to customers, people, memberships and sessions. Each use case writes its event in one transaction."""
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from allauth.account.models import EmailAddress
@@ -43,6 +43,23 @@ def customer_rename(*, customer: Customer, name: str) -> Customer:
     return renamed
 
 
+def customer_archive(*, customer: Customer) -> None:
+    """Let nothing of a customer be changed any more. All of it, and its history, stays readable."""
+    customer_set_archived(customer, timezone.now(), "customer.archived")
+
+
+def customer_unarchive(*, customer: Customer) -> None:
+    customer_set_archived(customer, None, "customer.unarchived")
+
+
+def customer_set_archived(customer: Customer, at: datetime | None, action: str) -> None:
+    """Nothing when it is so already."""
+    with transaction.atomic():
+        others = Customer.objects.filter(pk=customer.pk, archived_at__isnull=at is not None)
+        if others.update(archived_at=at):
+            record(action, customer=(customer.pk, customer.name))
+
+
 def membership_grant(*, user: User, role: Role, customer: Customer | None, ends_on: date | None = None) -> bool:
     """Give a user a role for a customer, or for all (None); False when they have it, to the same end.
 
@@ -76,9 +93,9 @@ def membership_set_end(*, membership: Membership, ends_on: date | None) -> bool:
 def membership_end(*, membership: Membership) -> None:
     """Take a role away and sign the user out: what they have open would show what is no longer theirs."""
     with transaction.atomic():
+        sessions_end(user=membership.user)
         membership_event("membership.ended", membership)
         membership.delete()
-        sessions_end(user=membership.user)
     forget_grants(membership.user)
 
 
@@ -186,7 +203,8 @@ def refuse_last_admin(user: User) -> None:
 def person_event(action: str, person: User, *, fields: Fields | None = None, concerns_all: bool = False) -> None:
     """Into the chain of each customer that the person has a role for.
 
-    And into the installation's, when they are a site admin, have a role for all customers, or none at all.
+    And into the installation's, when they are a site admin, have a role for all customers, or none at all. Chains are
+    taken in one order, the installation's first, so that no two writers wait for each other.
     """
     memberships = person.memberships.current().select_related("customer").order_by("customer_id")
     customers = dict.fromkeys(membership.customer for membership in memberships)

@@ -166,6 +166,75 @@ def test_names_are_escaped(client: Client, admin: User) -> None:
     assert "<script>alert" not in client.get("/customers/").content.decode()
 
 
+@pytest.mark.parametrize("role", ["viewer", "helpdesk", "auditor", "manager"])
+def test_only_a_site_admin_archives_or_brings_back(client: Client, role: str, acme: Customer) -> None:
+    client.force_login(make_user(role, acme))
+    url = f"/customers/{acme.pk}"
+
+    answers = [client.get(f"{url}/archive/"), client.post(f"{url}/archive/", {"name": acme.name})]
+    answers.append(client.post(f"{url}/unarchive/"))
+
+    assert [answer.status_code for answer in answers] == [403, 403, 403]
+    assert "archive/" not in client.get(f"{url}/").content.decode()
+    assert Customer.objects.get().archived_at is None
+
+
+def test_a_customer_that_is_not_visible_cannot_be_archived(
+    client: Client, acme: Customer, bellweather: Customer
+) -> None:
+    client.force_login(make_user("manager", acme))
+
+    for path in ("archive", "unarchive"):
+        assert client.post(f"/customers/{bellweather.pk}/{path}/", {"name": bellweather.name}).status_code == 404
+    assert Customer.objects.get(pk=bellweather.pk).archived_at is None
+
+
+@pytest.mark.parametrize("name", ["", "Acme", "acme logistics", "Bellweather Clinics"])
+def test_archiving_asks_for_the_name(
+    client: Client, admin: User, acme: Customer, bellweather: Customer, name: str
+) -> None:
+    response = client.post(f"/customers/{acme.pk}/archive/", {"name": name})
+
+    assert response.status_code == 422
+    assert 'data-error-for="name"' in response.content.decode()
+    assert not Customer.objects.exclude(archived_at=None).exists()
+
+
+def test_an_archived_customer_stays_readable_and_can_be_brought_back(
+    client: Client, admin: User, acme: Customer
+) -> None:
+    theirs = Client()
+    theirs.force_login(make_user("manager", acme))
+
+    client.post(f"/customers/{acme.pk}/archive/", {"name": "Acme Logistics", "archived_at": "1999-01-01"})
+
+    page = theirs.get(f"/customers/{acme.pk}/").content.decode()
+    assert "its history stays readable" in page
+    assert "Add PBX" not in page
+    assert theirs.get(f"/pbxs/add/?customer={acme.pk}").content.decode().count(f'value="{acme.pk}"') == 0
+    assert Customer.objects.get().archived_at.year > 1999
+
+    client.post(f"/customers/{acme.pk}/unarchive/")
+
+    assert "Add PBX" in theirs.get(f"/customers/{acme.pk}/").content.decode()
+    events = Event.objects.filter(chain=f"customer:{acme.pk}", action__contains="archived").order_by("id")
+    assert [(event.action, event.actor_id) for event in events] == [
+        ("customer.archived", admin.pk),
+        ("customer.unarchived", admin.pk),
+    ]
+
+
+def test_archiving_twice_is_one_event(client: Client, admin: User, acme: Customer) -> None:
+    for _ in range(2):
+        client.post(f"/customers/{acme.pk}/archive/", {"name": "Acme Logistics"})
+
+    assert Event.objects.filter(action="customer.archived").count() == 1
+
+
+def test_bringing_back_needs_a_post(client: Client, admin: User, acme: Customer) -> None:
+    assert client.get(f"/customers/{acme.pk}/unarchive/").status_code == 405
+
+
 def test_forms_need_a_token() -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(make_user(is_superuser=True))

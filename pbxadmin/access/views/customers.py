@@ -3,6 +3,7 @@
 from functools import partial
 from urllib.parse import urlencode
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -10,7 +11,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from pbxadmin.access import services
-from pbxadmin.access.forms import CustomerForm
+from pbxadmin.access.forms import ArchiveForm, CustomerForm
+from pbxadmin.access.fresh import fresh_sign_in
 from pbxadmin.access.models import Customer, Membership
 from pbxadmin.access.permissions import can, require
 from pbxadmin.access.roles import Action
@@ -23,7 +25,7 @@ PAGE_SIZE = 50
 @login_required
 @require_GET
 def customer_list(request: HttpRequest) -> HttpResponse:
-    q = request.GET.get("q", "").strip()
+    q = request.GET.get("q", "").replace("\0", "").strip()  # PostgreSQL takes no NUL
     customers = Customer.objects.visible_to(request.user).matching(q.split())
     page = keyset(customers, ("folded", "id"), request.GET.get("cursor", ""), PAGE_SIZE)
     return render(
@@ -56,6 +58,30 @@ def customer_rename(request: HttpRequest, pk: int) -> HttpResponse:
     if form.saved(partial(services.customer_rename, customer=customer)):
         return go(request, reverse("access:customer-page", args=[pk]))
     return show_customer(request, customer, form)
+
+
+@login_required
+@fresh_sign_in
+def customer_archive(request: HttpRequest, pk: int) -> HttpResponse:
+    customer = get_object_or_404(Customer.objects.visible_to(request.user), pk=pk)
+    require(request.user, Action.MANAGE_CUSTOMERS, customer)
+    form = ArchiveForm(request.POST if request.method == "POST" else None, customer=customer)
+    if not form.is_valid():
+        context = {"form": form, "customer": customer}
+        return render(request, "access/customer_archive.html", context, status=422 if form.errors else 200)
+    services.customer_archive(customer=customer)
+    messages.success(request, f"{customer.name} is archived. Its history stays readable.")
+    return go(request, reverse("access:customer-page", args=[pk]))
+
+
+@login_required
+@require_POST
+@fresh_sign_in
+def customer_unarchive(request: HttpRequest, pk: int) -> HttpResponse:
+    customer = get_object_or_404(Customer.objects.visible_to(request.user), pk=pk)
+    require(request.user, Action.MANAGE_CUSTOMERS, customer)
+    services.customer_unarchive(customer=customer)
+    return go(request, reverse("access:customer-page", args=[pk]))
 
 
 def show_customer(request: HttpRequest, customer: Customer, form: CustomerForm) -> HttpResponse:
