@@ -1,0 +1,181 @@
+"""Every address of the product, and who may do what there. A new address without a row fails the suite."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pbxadmin.access.roles import ROLES, Action
+
+from .world import Side
+
+ALL_ROLES = frozenset({"viewer", "helpdesk", "auditor", "manager"})
+OK, LOGIN, NOT_ALLOWED, NOT_THERE, NO_METHOD = "ok", "login", 403, 404, 405
+Gate = Callable[[str], Any]
+
+
+def public(role: str) -> Any:
+    return OK
+
+
+def signed_in(role: str) -> Any:
+    return LOGIN if role == "anonymous" else OK
+
+
+def no_method(role: str) -> Any:
+    """Nobody learns more than that this address does not take this."""
+    return LOGIN if role == "anonymous" else NO_METHOD
+
+
+def never(role: str) -> Any:
+    """An address that is open to all, for a method that it does not take."""
+    return NO_METHOD
+
+
+def on(action: Action) -> Gate:
+    """On something of one customer: not there for whoever may not see it, refused to whoever may only see it."""
+
+    def gate(role: str) -> Any:
+        if role == "anonymous":
+            return LOGIN
+        if role in ("no role", "wrong customer"):
+            return NOT_THERE
+        return OK if role == "site admin" or action in ROLES[role] else NOT_ALLOWED
+
+    return gate
+
+
+def anywhere(action: Action) -> Gate:
+    """For who has this right for some customer: the wrong one too, whose own things they then meet."""
+
+    def gate(role: str) -> Any:
+        if role in ("anonymous", "no role"):
+            return LOGIN if role == "anonymous" else NOT_ALLOWED
+        granted = {"manager", "auditor", "helpdesk"} if role == "wrong customer" else {role}
+        return OK if role == "site admin" or any(action in ROLES[one] for one in granted) else NOT_ALLOWED
+
+    return gate
+
+
+def in_the_log(role: str) -> Any:
+    """On one event or period: refused to who reviews nothing, not there for who reviews others."""
+    may = anywhere(Action.REVIEW_LOG)(role)
+    return NOT_THERE if role == "wrong customer" else may
+
+
+def on_person(role: str) -> Any:
+    """On somebody: there only for who gives roles where that person has one."""
+    if role == "anonymous":
+        return LOGIN
+    return OK if role in ("manager", "site admin") else NOT_THERE
+
+
+def on_person_by_site_admin(role: str) -> Any:
+    return NOT_ALLOWED if role == "manager" else on_person(role)
+
+
+def site_admin(role: str) -> Any:
+    if role == "anonymous":
+        return LOGIN
+    return OK if role == "site admin" else NOT_ALLOWED
+
+
+def own(role: str) -> Any:
+    """On something of another person: there for nobody."""
+    return LOGIN if role == "anonymous" else NOT_THERE
+
+
+@dataclass(frozen=True)
+class Row:
+    """path: with the names of world.Side.ids. get, post: who may. data: what a good form would send."""
+
+    path: str
+    get: Gate = no_method
+    post: Gate = no_method
+    data: Callable[[Side], dict[str, Any]] = field(default=lambda side: {})
+
+
+def pbx_form(side: Side) -> dict[str, Any]:
+    given = {name: getattr(side.pbx, name) for name in ("host", "port", "username", "trust", "fingerprint", "site")}
+    return given | {"name": "NEW-NAME", "customer": side.customer.pk, "password": "Api-Passw0rd"}
+
+
+REVIEW = anywhere(Action.REVIEW_LOG)
+SEE, EDIT, MANAGE = on(Action.SEE), on(Action.EDIT_IVR), on(Action.MANAGE_PBXS)
+CUSTOMERS = on(Action.MANAGE_CUSTOMERS)
+
+ROWS: dict[str, Row] = {
+    "ops:healthz": Row("/healthz", get=public, post=never),
+    "ops:readyz": Row("/readyz", get=public, post=never),
+    "account_login": Row("/accounts/login/", get=public, post=public),
+    "account_logout": Row("/accounts/logout/", get=public, post=public),
+    "account_inactive": Row("/accounts/inactive/", get=public, post=never),
+    "account_reauthenticate": Row("/accounts/reauthenticate/", get=signed_in, post=signed_in),
+    "account_change_password": Row("/accounts/password/change/", get=signed_in, post=signed_in),
+    "account_reset_password": Row("/accounts/password/reset/", get=public, post=public),
+    "account_reset_password_done": Row("/accounts/password/reset/done/", get=public, post=never),
+    "account_reset_password_from_key": Row("/accounts/password/reset/key/1-set/", get=public, post=public),
+    "account_reset_password_from_key_done": Row("/accounts/password/reset/key/done/", get=public, post=never),
+    "account_security": Row("/accounts/security/", get=signed_in),
+    "account_sign_out_others": Row("/accounts/security/sign-out-others/", post=signed_in),
+    "home:home": Row("/", get=signed_in),
+    "access:customer-list": Row("/customers/", get=signed_in),
+    "access:customer-add": Row("/customers/add/", get=site_admin, post=site_admin, data=lambda side: {"name": "New"}),
+    "access:customer-page": Row("/customers/{customer}/", get=SEE),
+    "access:customer-rename": Row("/customers/{customer}/rename/", post=CUSTOMERS, data=lambda side: {"name": "Other"}),
+    "access:person-list": Row("/people/", get=anywhere(Action.MANAGE_PEOPLE)),
+    "access:person-page": Row("/people/{person}/", get=on_person),
+    "access:person-edit": Row("/people/{person}/edit/", post=on_person, data=lambda side: {"first_name": "New"}),
+    "access:role-give": Row(
+        "/people/{person}/roles/", post=on_person, data=lambda side: {"role": "viewer", "customer": side.customer.pk}
+    ),
+    "access:role-set-end": Row("/people/{person}/roles/{membership}/last-day/", post=on_person),
+    "access:role-end": Row("/people/{person}/roles/{membership}/end/", post=on_person),
+    "access:person-disable": Row("/people/{person}/disable/", post=on_person),
+    "access:person-enable": Row("/people/{person}/enable/", post=on_person),
+    "access:site-admin-give": Row("/people/{person}/make-admin/", post=on_person_by_site_admin),
+    "access:site-admin-take": Row("/people/{person}/take-admin/", post=on_person_by_site_admin),
+    "fleet:pbx-list": Row("/pbxs/", get=signed_in),
+    "fleet:pbx-add": Row(
+        "/pbxs/add/", get=anywhere(Action.MANAGE_PBXS), post=anywhere(Action.MANAGE_PBXS), data=pbx_form
+    ),
+    "fleet:pbx-page": Row("/pbxs/{pbx}/", get=SEE),
+    "fleet:pbx-edit": Row("/pbxs/{pbx}/edit/", get=MANAGE, post=MANAGE, data=pbx_form),
+    "fleet:pbx-test": Row("/pbxs/{pbx}/test/", post=MANAGE),
+    "fleet:pbx-use-version": Row("/pbxs/{pbx}/use-version/", post=MANAGE, data=lambda side: {"api_version": "v1.1.0"}),
+    "fleet:pbx-pin": Row("/pbxs/{pbx}/pin/", post=MANAGE, data=lambda side: {"fingerprint": "a" * 64, "reason": "new"}),
+    "fleet:pbx-accept": Row("/pbxs/{pbx}/accept/", post=MANAGE, data=lambda side: {"serial": "2", "reason": "new"}),
+    "fleet:pbx-disable": Row("/pbxs/{pbx}/disable/", post=MANAGE),
+    "fleet:pbx-enable": Row("/pbxs/{pbx}/enable/", post=MANAGE),
+    "fleet:pbx-delete": Row("/pbxs/{pbx}/delete/", get=MANAGE, post=MANAGE, data=lambda side: {"name": side.pbx.name}),
+    "ivr:ivr-list-all": Row("/ivrs/", get=signed_in),
+    "ivr:refresh-all": Row("/ivrs/refresh/", post=signed_in),
+    "ivr:refresh-page": Row("/refreshes/{refresh}/", get=own),
+    "ivr:pbx-refresh": Row("/pbxs/{pbx}/refresh/", post=SEE),
+    "ivr:ivr-list": Row("/pbxs/{pbx}/ivrs/", get=SEE),
+    "ivr:ivr-page": Row("/pbxs/{pbx}/ivrs/{number}/", get=SEE),
+    "ivr:ivr-edit": Row("/pbxs/{pbx}/ivrs/{number}/edit/", get=EDIT, post=EDIT),
+    "ivr:change-list": Row("/changes/", get=signed_in),
+    "ivr:change-page": Row("/changes/{change}/", get=SEE),
+    "ivr:change-apply": Row("/changes/{change}/apply/", post=EDIT),
+    "ivr:change-check": Row("/changes/{change}/check/", post=EDIT),
+    "ivr:change-resolve": Row(
+        "/changes/{conflict}/resolve/", post=EDIT, data=lambda side: {"response_timeout": "yours"}
+    ),
+    "ivr:change-receipt": Row("/changes/{change}/receipt.txt", get=SEE),
+    "review:event-list": Row("/audit/", get=REVIEW),
+    "review:event-page": Row("/audit/{event}/", get=in_the_log),
+    "review:desk": Row("/audit/desk/", get=REVIEW),
+    "review:desk-review": Row(
+        "/audit/desk/review/",
+        post=in_the_log,
+        data=lambda side: {"event": [side.event.pk], "note": "looked at"},
+    ),
+    "review:period-list": Row(
+        "/audit/periods/",
+        get=REVIEW,
+        post=REVIEW,
+        data=lambda side: {"customer": side.customer.pk, "span": "own", "starts_on": "2026-01-01"},
+    ),
+    "review:period-page": Row("/audit/periods/{period}/", get=in_the_log),
+    "review:period-sign": Row("/audit/periods/{period}/sign/", post=in_the_log),
+}

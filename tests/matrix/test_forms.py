@@ -1,0 +1,107 @@
+"""Forms: no form works without its token, no extra field does anything, and looking changes nothing."""
+
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.db import models, transaction
+from django.test import Client
+
+from .table import OK, ROWS
+from .test_matrix import GETS, NAMES, client_of
+from .world import World
+
+pytestmark = pytest.mark.django_db
+# Not made by a person: sessions, counts, what is learned by looking, and where the desk has read to.
+MAY_MOVE = {"access.Session", "audit.Event", "fleet.Lease", "review.DeskReading", "review.DeskItem", "ops.Turn"}
+LEARNED = {"state", "state_reason", "state_at", "failures", "paused_until", "token", "token_at", "last_contact_at"}
+EXTRA: dict[str, Any] = {
+    "is_superuser": "on",
+    "is_staff": "on",
+    "is_active": "",
+    "customer": "987654321",
+    "customer_id": "987654321",
+    "pin": "f" * 64,
+    "revision": "99",
+    "state": "reachable",
+    "ivrid": "1",
+    "other_serial": "",
+    "status": "verified",
+    "role": "manager",
+}
+BY_CHANCE = {
+    "id",
+    "key",
+    "refresh_id",
+    "args_kwargs",
+    "worker_ids",
+    "token_hash",
+    "password_digest",
+    "calls",
+    "form_key",
+}
+POSTS = [name for name in NAMES if ROWS[name].post("site admin") == OK]
+
+
+def rows() -> dict[str, list[Any]]:
+    found = {}
+    for model in apps.get_models():
+        if model._meta.label not in MAY_MOVE:
+            found[model._meta.label] = [plain(row) for row in model._default_manager.order_by("pk")]
+    return found
+
+
+def plain(row: models.Model) -> dict[str, Any]:
+    return {
+        field.attname: str(field.value_from_object(row))
+        for field in row._meta.concrete_fields
+        if field.attname not in LEARNED and field.attname != "last_login"
+    }
+
+
+@pytest.mark.parametrize("name", GETS)
+def test_looking_changes_nothing_that_a_person_made(world, name):
+    client = client_of(world, "site admin")
+    before = rows()
+
+    client.get(world.us.path(ROWS[name].path))
+
+    assert rows() == before
+
+
+@pytest.mark.parametrize("name", POSTS)
+def test_no_form_is_taken_without_its_token(world, name):
+    client = client_of(world, "site admin", enforce_csrf_checks=True)
+    before = rows()
+
+    answer = client.post(world.us.path(ROWS[name].path), ROWS[name].data(world.us))
+
+    assert answer.status_code == 403
+    assert rows() == before
+
+
+@pytest.mark.parametrize("name", POSTS)
+def test_extra_fields_do_nothing(world, name):
+    data = ROWS[name].data(world.us)
+    path = world.us.path(ROWS[name].path)
+    extra = {key: value for key, value in EXTRA.items() if key not in data}
+
+    without, with_extra = posted(world, path, data), posted(world, path, data | extra)
+
+    assert [row for row in with_extra if row not in without] == []
+    assert [row for row in without if row not in with_extra] == []
+
+
+def posted(world: World, path: str, data: dict[str, Any]) -> list[Any]:
+    """What a manager's POST comes to, and every row afterwards; undone again."""
+    client: Client = client_of(world, "manager")
+    sid = transaction.savepoint()
+    answer = client.post(path, data)
+    found = [answer.status_code, *((label, by_nobody(row)) for label, kept in rows().items() for row in kept)]
+    transaction.savepoint_rollback(sid)
+    return found
+
+
+def by_nobody(row: dict[str, Any]) -> dict[str, Any]:
+    """Without times, and what is drawn by chance."""
+    return {name: text for name, text in row.items() if not name.endswith(("_at", "_until")) and name not in BY_CHANCE}

@@ -1,0 +1,116 @@
+"""Who may do what, at every address: with the rights of each role, of another customer, of nobody."""
+
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+from django.db import transaction
+from django.http import HttpResponseBase
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from pbxadmin.access.fresh import PROVEN_AT
+
+from .table import LOGIN, NO_METHOD, NOT_THERE, OK, ROWS, Row
+from .world import OF_THEM, OF_US, ROLES, World
+
+pytestmark = pytest.mark.django_db
+HTMX = {"HX-Request": "true"}
+NAMES = sorted(ROWS)
+
+
+def names_of(resolver: URLResolver, space: str = "") -> Iterator[str]:
+    for entry in resolver.url_patterns:
+        if isinstance(entry, URLPattern):
+            yield f"{space}{entry.name}"
+        else:
+            yield from names_of(entry, f"{space}{entry.namespace}:" if entry.namespace else space)
+
+
+def test_every_address_has_a_row():
+    known = set(names_of(get_resolver()))
+
+    assert (known - ROWS.keys(), ROWS.keys() - known) == (set(), set())
+
+
+def client_of(world: World, role: str, **options: object) -> Client:
+    client = Client(raise_request_exception=False, **options)
+    person = world.people[role]
+    if person is not None:
+        client.force_login(person)
+        session = client.session  # as fresh from sign-in
+        session[PROVEN_AT] = time.time()
+        session.save()
+    return client
+
+
+def outcome(answer: HttpResponseBase) -> object:
+    """What an answer comes to, for the table."""
+    leads_to = answer.headers.get("Location", answer.headers.get("HX-Redirect", ""))
+    if leads_to.startswith("/accounts/login/"):
+        return LOGIN
+    if answer.status_code in (403, 404, 405):
+        return answer.status_code
+    return OK if answer.status_code < 500 or answer.status_code == 503 else f"status {answer.status_code}"
+
+
+@pytest.mark.parametrize("htmx", [False, True], ids=["page", "htmx"])
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("name", NAMES)
+def test_each_role_gets_what_the_table_says(world, name, method, htmx):
+    row: Row = ROWS[name]
+    path, data = world.us.path(row.path), row.data(world.us) if method == "post" else {}
+    found, expected = {}, {}
+
+    for role in ROLES:
+        sid = transaction.savepoint()
+        answer = getattr(client_of(world, role), method)(path, data, headers=HTMX if htmx else {})
+        transaction.savepoint_rollback(sid)
+        found[role], expected[role] = outcome(answer), getattr(row, method)(role)
+
+    assert found == expected
+
+
+GETS = [name for name in NAMES if ROWS[name].get("site admin") == OK]
+
+
+def text_of(answer: HttpResponseBase) -> str:
+    content = b"".join(answer.streaming_content) if answer.streaming else answer.content
+    return content.decode() + repr(sorted(answer.headers.items()))
+
+
+@pytest.mark.parametrize("name", GETS)
+def test_no_page_shows_anything_of_another_customer(world, name):
+    for role in ROLES:
+        if role == "site admin":
+            continue
+        side, foreign = (world.them, OF_US) if role == "wrong customer" else (world.us, OF_THEM)
+        for headers in ({}, HTMX):
+            for query in ("", "?q=e", "?format=csv", "?state=all"):
+                text = text_of(client_of(world, role).get(side.path(ROWS[name].path) + query, headers=headers))
+
+                assert [word for word in foreign if word.lower() in text.lower()] == [], (role, query)
+
+
+ON_AN_ID = [name for name in NAMES if "{" in ROWS[name].path]
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("name", ON_AN_ID)
+def test_what_is_not_yours_answers_like_what_does_not_exist(world, name, method):
+    row = ROWS[name]
+    theirs = world.them.path(row.path)
+    absent = row.path.format(**dict.fromkeys(world.them.ids, 987654321))
+
+    for role in ("no role", "viewer", "helpdesk", "auditor", "manager"):
+        answers = [getattr(client_of(world, role), method)(path, row.data(world.them)) for path in (theirs, absent)]
+
+        assert {answer.status_code for answer in answers} <= {NOT_THERE, NO_METHOD, 403}, role
+        assert plain(answers[0]) == plain(answers[1]), role
+
+
+def plain(answer: HttpResponseBase) -> tuple[int, str]:
+    """Status and body, without what differs from one request to the next."""
+    body = re.sub(r"[0-9]{2,}|[A-Za-z0-9_-]{32,}", "~", text_of(answer))
+    return answer.status_code, body

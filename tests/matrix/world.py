@@ -1,0 +1,125 @@
+"""Two customers, each with one of everything that a page can show."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils import timezone
+
+from ivr.changes import Opened, change_plan
+from ivr.models import Change
+from ivr.refresh import refresh_start
+from ivr.snapshots import snapshot_keep
+from pbxadmin.access.models import Customer, User
+from pbxadmin.access.roles import Role
+from pbxadmin.access.services import membership_grant
+from pbxadmin.audit.context import Actor
+from pbxadmin.audit.log import record
+from pbxadmin.audit.models import Event
+from pbxadmin.fleet.models import Pbx
+from pbxadmin.review.desk import desk_read
+from pbxadmin.review.models import DeskItem
+from pbxadmin.review.periods import month, period_add
+from pbxadmin.yeastar.wire import IvrSettings
+from tests.factories import make_customer, make_pbx, make_user
+
+# In the order of what they may: nobody's right is used up by somebody before.
+ROLES = ("anonymous", "no role", "wrong customer", "viewer", "helpdesk", "auditor", "manager", "site admin")
+OF_THEM = (
+    "Bellweather",
+    "BELL-SECRET",
+    "7654321",
+    "Bell_Menu",
+    "zanzibar",
+    "0999-bell",
+    "bell-notes",
+    "Beatrix",
+    "BT-77",
+)
+OF_US = (
+    "Northwind",
+    "NORTH-SECRET",
+    "6512345",
+    "North_Menu",
+    "yokohama",
+    "0888-north",
+    "north-notes",
+    "Anselm",
+    "AT-66",
+)
+
+
+@dataclass
+class Side:
+    """One customer and what belongs to it."""
+
+    customer: Customer
+    person: User
+    pbx: Pbx
+    number: str
+    change: Change
+    conflict: Change
+    event: Event
+    item: DeskItem
+    ids: dict[str, Any]
+
+    def path(self, pattern: str) -> str:
+        return pattern.format(**self.ids)
+
+
+def make_side(words: tuple[str, ...]) -> Side:
+    customer_name, pbx_name, number, ivr_name, site, numbers, notes, person_name, ticket = words
+    customer = make_customer(customer_name)
+    person = make_user("helpdesk", customer, username=f"{person_name}-user", first_name=person_name, email="")
+    described = {"site": site, "main_numbers": numbers, "notes": notes}
+    pbx = make_pbx(customer, name=pbx_name, serial="1", other_serial="2", **described)
+    settings = IvrSettings(number=number, name=ivr_name, response_timeout="3", digit_timeout="3", prompt_repeat="3")
+    snapshot_keep(pbx, settings, timezone.now())
+    actor = Actor(person.pk, person.display_name)
+
+    def plan(**wanted: str) -> Change:
+        opened = Opened(pbx.pk, number, settings.values(), timezone.now(), str(uuid.uuid4()))
+        return change_plan(pbx=pbx, opened=opened, wanted=wanted, actor=actor, reason=notes, ticket=ticket)
+
+    change, conflict = plan(response_timeout="4"), plan(response_timeout="5")
+    live = settings.values() | {"response_timeout": "9"}
+    Change.objects.filter(pk=conflict.pk).update(status=Change.Status.CONFLICT, live=live)
+    conflict.refresh_from_db()
+    named: dict[str, Any] = {"customer": (customer.pk, customer.name), "pbx": (pbx.pk, pbx.name)}
+    event = record("change.outcome", outcome="unknown", ivr=(number, ivr_name), ticket=ticket, actor=actor, **named)
+    today = timezone.now().date()
+    period = period_add(customer=customer, starts_on=month(today)[0], ends_on=month(today)[1], by=person_name)
+    desk_read()
+    ids = {
+        "customer": customer.pk,
+        "person": person.pk,
+        "membership": person.memberships.get().pk,
+        "pbx": pbx.pk,
+        "number": number,
+        "change": change.pk,
+        "conflict": conflict.pk,
+        "event": event.pk,
+        "period": period.pk,
+        "refresh": refresh_start(pbxs=[pbx], actor=actor).pk,
+    }
+    return Side(customer, person, pbx, number, change, conflict, event, DeskItem.objects.get(event_id=event.pk), ids)
+
+
+@dataclass
+class World:
+    us: Side
+    them: Side
+    people: dict[str, User | None]
+
+
+def make_world() -> World:
+    us, them = make_side(OF_US), make_side(OF_THEM)
+    people: dict[str, User | None] = {"anonymous": None, "no role": make_user()}
+    foreign = make_user("manager", them.customer)
+    for role in ("auditor", "helpdesk"):
+        membership_grant(user=foreign, role=Role(role), customer=them.customer)
+    people["wrong customer"] = foreign
+    for role in ("viewer", "helpdesk", "auditor", "manager"):
+        people[role] = make_user(role, us.customer)
+    people["site admin"] = make_user(is_superuser=True)
+    return World(us, them, people)
