@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from ivr.models import Change
+from pbxadmin.access.fresh import fresh_sign_in
 from pbxadmin.access.models import User
 from pbxadmin.access.permissions import customers_of, require_anywhere
 from pbxadmin.access.roles import Action
@@ -149,6 +150,7 @@ def show_period(request: HttpRequest, period: Period, problem: str = "") -> Http
 
 @login_required
 @require_POST
+@fresh_sign_in
 def period_sign_view(request: HttpRequest, pk: int) -> HttpResponse:
     period = visible_period(request, pk)
     try:

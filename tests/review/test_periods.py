@@ -1,6 +1,6 @@
 """Periods: added by an auditor, signed off when nothing is open, reopened by what comes late."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 import time_machine
@@ -196,6 +196,15 @@ def test_a_reopened_period_can_be_signed_again(auditor, acme, march):
 
     assert march.state == "signed"
     assert Event.objects.filter(action="period.signed").count() == 2
+
+
+def test_a_signature_needs_a_fresh_sign_in(auditor, march, clock):
+    clock.shift(timedelta(minutes=11))
+
+    answer = sign(auditor, march)
+
+    assert answer["Location"].startswith("/accounts/reauthenticate/")
+    assert march.state == "open"
 
 
 def test_signing_twice_signs_once(auditor, march):
