@@ -1,11 +1,11 @@
 """What is kept beside the log: which events the desk has to look at, periods to sign off, and counts of each day."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Self
 
 from django.db import models
-from django.db.models import Max, Min, Q
+from django.db.models import Max, Min, Q, Sum
 from django.utils import timezone
 
 from pbxadmin.access.models import Customer
@@ -178,6 +178,16 @@ class Day(models.Model):
         return f"{self.day}: {self.first_id} to {self.last_id}"
 
 
+class DayCountQuerySet(models.QuerySet["DayCount"]):
+    def for_customers(self, ids: Collection[int] | None) -> Self:
+        """Those of these customers; None means all, and the installation."""
+        return self if ids is None else self.filter(customer_id__in=ids)
+
+    def in_groups(self) -> Iterable[tuple[date, str, str, int]]:
+        """Day, action, outcome and how many, over all customers in it."""
+        return self.values_list("day", "action", "outcome").annotate(total=Sum("count"))
+
+
 class DayCount(models.Model):
     """How many events of a customer, an action and an outcome there are on a day.
 
@@ -189,6 +199,8 @@ class DayCount(models.Model):
     action = models.CharField(max_length=40)
     outcome = models.CharField(max_length=20, blank=True)
     count = models.PositiveBigIntegerField()
+
+    objects = DayCountQuerySet.as_manager()
 
     class Meta:
         constraints = [

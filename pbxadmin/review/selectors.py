@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -107,7 +107,7 @@ class EventFilter:
         if self.since or not self.is_search:
             return self.since
         last = min(self.until or date.max, timezone.now().date())
-        return last - timedelta(days=SEARCH_DAYS)
+        return date.fromordinal(max(last.toordinal() - SEARCH_DAYS, 1))
 
     @property
     def is_rolled_up(self) -> bool:

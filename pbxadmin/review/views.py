@@ -17,6 +17,8 @@ from pbxadmin.fleet.models import Pbx
 from pbxadmin.web.htmx import render_either
 from pbxadmin.web.pages import Column, Page, cursor_of, keyset
 
+from .figures import MOST_LIVE, figures, kept_since
+from .plots import plot
 from .selectors import FIELD_LABELS, OUTCOME_LABELS, SEARCH_DAYS, EventFilter, events_for
 from .words import changed_fields, detail_lines, gist
 
@@ -60,6 +62,23 @@ def event_list(request: HttpRequest) -> HttpResponse:
         "search_days": SEARCH_DAYS,
     }
     return render_either(request, "review/event_list.html", "review/_event_table.html", context)
+
+
+@login_required
+@require_GET
+def figures_part(request: HttpRequest) -> HttpResponse:
+    """The line of figures and the plot of a filter: loaded after the page, or a page of its own."""
+    reviewable(request)
+    wanted, user = EventFilter.from_query(request.GET), cast(User, request.user)
+    found, since = figures(user, wanted), kept_since(user)
+    context = {
+        "figures": found,
+        "plot": plot(found, wanted, since),
+        "kept_since": since,
+        "query": wanted.query,
+        "most_live": MOST_LIVE,
+    }
+    return render_either(request, "review/figures.html", "review/_figures.html", context)
 
 
 def names_of(page: Page[Event], wanted: EventFilter, customers: list[tuple[int, str]]) -> dict[str, str]:

@@ -34,6 +34,14 @@
     say(`Theme: ${theme()}`);
   });
 
+  // Times are UTC; pointing at one says it in the zone of who looks at it.
+  document.addEventListener("pointerover", (event) => {
+    const shown = event.target.closest("time[datetime]");
+    if (!shown || shown.dataset.own) return;
+    shown.dataset.own = "yes";
+    shown.title += ` · ${new Date(shown.dateTime).toLocaleString(undefined, { timeZoneName: "short" })}`;
+  });
+
   // Copy buttons exist only where they work.
   const offer = (root) => root.querySelectorAll("[data-copy]").forEach((copy) => { copy.hidden = !navigator.clipboard; });
   document.addEventListener("click", async (event) => {

@@ -1,0 +1,121 @@
+"""How many events a filter finds, of which outcome, on which days."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+from django.db.models import Min
+
+from pbxadmin.access.permissions import customer_ids
+from pbxadmin.access.roles import Action
+from pbxadmin.web.words import OUTCOMES, Look
+
+from .kinds import OUTSIDE_ACTIONS
+from .models import DayCount, DayCountQuerySet, RolledUp
+from .rollup import not_rolled_up
+from .selectors import EventFilter, events_for
+
+if TYPE_CHECKING:
+    from pbxadmin.access.grants import AnyUser
+
+MOST_LIVE = 10_000  # events that are counted one by one while somebody waits
+OUTSIDE, OTHERS = "outside", "others"
+# In the order of the line of figures, and of the plot from its bottom up.
+SHOWN = ("verified", "refused", "not-sent", "not-as-asked", "unknown", "conflict")
+GROUPS: dict[str, Look] = {
+    **{outcome: OUTCOMES[outcome] for outcome in SHOWN},
+    OUTSIDE: Look("Changed outside", "outside", "arrow-top-right-on-square"),
+    OTHERS: Look("Others", "calm", "ellipsis-horizontal-circle"),
+}
+
+Counts = Counter[tuple[date, str]]  # of a day and a group
+
+
+@dataclass(frozen=True)
+class Figures:
+    """at_least: there are more events than were counted; those that were are the newest."""
+
+    counts: Counts
+    at_least: bool = False
+
+    @property
+    def total(self) -> int:
+        return self.counts.total()
+
+    @property
+    def by_group(self) -> Counter[str]:
+        found: Counter[str] = Counter()
+        for (_, group), count in self.counts.items():
+            found[group] += count
+        return found
+
+    @property
+    def lines(self) -> list[tuple[Look, int]]:
+        found = self.by_group
+        return [(look, found[group]) for group, look in GROUPS.items() if found[group]]
+
+    @property
+    def days(self) -> tuple[date, date] | None:
+        days = [day for day, _ in self.counts]
+        return (min(days), max(days)) if days else None
+
+
+def figures(user: "AnyUser", wanted: EventFilter) -> Figures:
+    """What the person may see of it. From the roll-up where that can say it, else by reading, up to a limit."""
+    return rolled_up(user, wanted) if wanted.is_rolled_up else read(user, wanted)
+
+
+def rolled_up(user: "AnyUser", wanted: EventFilter) -> Figures:
+    """Counts of days, and of the events that came in after them."""
+    for _ in range(3):
+        mark = RolledUp.objects.values_list("up_to", flat=True).first()
+        counts = grouped(day_counts(user, wanted).in_groups())
+        later = read(user, wanted, only_later=True)
+        if mark == RolledUp.objects.values_list("up_to", flat=True).first():
+            break  # nothing was rolled up meanwhile, so nothing was counted twice or never
+    return Figures(counts + later.counts, later.at_least)
+
+
+def day_counts(user: "AnyUser", wanted: EventFilter) -> DayCountQuerySet:
+    found = DayCount.objects.for_customers(customer_ids(user, Action.REVIEW_LOG))
+    if wanted.customer:
+        found = found.filter(customer_id=wanted.customer)
+    if wanted.actions:
+        found = found.filter(action__in=wanted.actions)
+    if wanted.outcomes:
+        found = found.filter(outcome__in=wanted.outcomes)
+    if wanted.first_day:
+        found = found.filter(day__gte=wanted.first_day)
+    return found.filter(day__lte=wanted.until) if wanted.until else found
+
+
+def read(user: "AnyUser", wanted: EventFilter, *, only_later: bool = False) -> Figures:
+    """Count the newest events one by one. only_later: those that are not rolled up."""
+    events = wanted.narrow(events_for(user))
+    events = not_rolled_up(events) if only_later else events
+    rows = list(events.order_by("-pk").values_list("at", "action", "outcome")[: MOST_LIVE + 1])
+    at_least = len(rows) > MOST_LIVE
+    return Figures(grouped((at.date(), action, outcome, 1) for at, action, outcome in rows[:MOST_LIVE]), at_least)
+
+
+def grouped(rows: Iterable[tuple[date, str, str, int]]) -> Counts:
+    counts: Counts = Counter()
+    for day, action, outcome, count in rows:
+        counts[day, group_of(action, outcome)] += count
+    return counts
+
+
+def group_of(action: str, outcome: str) -> str:
+    if action in OUTSIDE_ACTIONS:
+        return OUTSIDE
+    return outcome if outcome in SHOWN else OTHERS
+
+
+def kept_since(user: "AnyUser") -> date | None:
+    """The day of the first event that the person may see; None when there is none."""
+    counted = DayCount.objects.for_customers(customer_ids(user, Action.REVIEW_LOG))
+    first = counted.aggregate(first=Min("day"))["first"]
+    live = not_rolled_up(events_for(user)).aggregate(first=Min("at"))["first"]
+    return min((day for day in (first, live and live.date()) if day), default=None)

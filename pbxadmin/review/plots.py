@@ -1,0 +1,115 @@
+"""Events per day by outcome, as bars for an SVG without script or style."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from math import ceil
+
+from django.utils import timezone
+
+from .figures import GROUPS, Figures
+from .selectors import EventFilter
+
+MOST_BARS = 92
+STEP, GAP = 12.0, 2.0
+TALL, LEAST = 72.0, 3.5  # units; even a single event of a rare outcome is seen
+BETWEEN = 1.0
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One day, or several when the period is long. parts: y, height and tone, from the bottom up."""
+
+    x: float
+    first: date
+    last: date
+    count: int
+    said: str
+    query: str
+    parts: list[tuple[float, float, str]]
+
+    @property
+    def days(self) -> str:
+        return words_of(self.first, self.last)
+
+
+@dataclass(frozen=True)
+class Plot:
+    bars: list[Bar]
+    first: date
+    last: date
+    days_each: int
+    peak: int
+    height: float
+    words: str
+
+    @property
+    def width(self) -> float:
+        return ((self.last - self.first).days // self.days_each + 1) * STEP
+
+    @property
+    def bar_width(self) -> float:
+        return STEP - GAP
+
+    @property
+    def grid(self) -> list[float]:
+        return [round(self.height * part, 1) for part in (1 / 3, 2 / 3, 1)]
+
+
+def plot(figures: Figures, wanted: EventFilter, kept_since: date | None) -> Plot | None:
+    """None when there is nothing to draw. It runs over the period as far as it is said, else over the days counted."""
+    if figures.days is None:
+        return None
+    first, last = drawn_days(figures, wanted, kept_since)
+    days_each = ceil(((last - first).days + 1) / MOST_BARS)
+    stacks: dict[int, Counter[str]] = {}
+    for (day, group), count in figures.counts.items():
+        stacks.setdefault((day - first).days // days_each, Counter())[group] += count
+    peak = max(stack.total() for stack in stacks.values())
+    top = max(stack_height(stack, peak) for stack in stacks.values())
+    bars = []
+    for place, stack in sorted(stacks.items()):
+        begins = first + timedelta(days=place * days_each)
+        ends = min(begins + timedelta(days=days_each - 1), last)
+        query = replace(wanted, since=begins, until=ends).query
+        bars.append(Bar(place * STEP, begins, ends, stack.total(), said(stack), query, parts_of(stack, peak, top)))
+    per = "day" if days_each == 1 else f"{days_each} days"
+    words = f"Events per {per} by outcome, {words_of(first, last)}: {said(figures.by_group)}"
+    return Plot(bars, first, last, days_each, peak, round(top, 1), words)
+
+
+def drawn_days(figures: Figures, wanted: EventFilter, kept_since: date | None) -> tuple[date, date]:
+    """The period, cut to the log's own; of counts that stop at a limit, only the days that were counted."""
+    first, last = figures.days or (date.max, date.min)
+    if wanted.until:
+        last = max(last, min(wanted.until, timezone.now().date()))
+    if wanted.first_day and not figures.at_least:
+        first = min(first, max(wanted.first_day, kept_since or first))
+    return first, last
+
+
+def parts_of(stack: Counter[str], peak: int, top: float) -> list[tuple[float, float, str]]:
+    parts, y = [], top
+    for group, look in GROUPS.items():
+        if stack[group]:
+            height = part_height(stack[group], peak)
+            parts.append((round(y - height, 1), round(height, 1), look.tone))
+            y -= height + BETWEEN
+    return parts
+
+
+def said(counts: Counter[str]) -> str:
+    return ", ".join(f"{counts[group]} {look.label.lower()}" for group, look in GROUPS.items() if counts[group])
+
+
+def part_height(count: int, peak: int) -> float:
+    return max(LEAST, count / peak * TALL)
+
+
+def stack_height(stack: Counter[str], peak: int) -> float:
+    heights = [part_height(count, peak) for count in stack.values() if count]
+    return sum(heights) + BETWEEN * (len(heights) - 1)
+
+
+def words_of(first: date, last: date) -> str:
+    return f"{first}" if first == last else f"{first} to {last}"
