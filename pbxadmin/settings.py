@@ -72,25 +72,29 @@ def networks(name: str) -> list[str]:
     return words(name)
 
 
-def secret(name: str, what_it_is: str) -> str:
-    """A secret from the environment, its file, or DATA_DIR/<name in lower case>."""
+def given_or_kept(name: str) -> str:
+    """A secret from the environment, its file, or DATA_DIR/<name in lower case>; "" when it is nowhere."""
     kept = DATA_DIR / name.lower()
-    value = text(name) or (kept.read_text(encoding="utf-8").strip() if kept.is_file() else "")
+    return text(name) or (kept.read_text(encoding="utf-8").strip() if kept.is_file() else "")
+
+
+def secret(name: str, what_it_is: str) -> str:
+    value = given_or_kept(name)
     if not value:
         raise BadSetting(name, f"is not set. It is {what_it_is}; `manage.py demo` makes one for you.")
     return value
 
 
-def pbx_keys() -> list[bytes]:
-    """The key ring that seals PBX secrets: 32 bytes each, URL-safe base64, newest first."""
+def key_ring(name: str, ring: str) -> list[bytes]:
+    """Keys of 32 bytes each in URL-safe base64, comma-separated, newest first."""
     keys = []
-    for position, value in enumerate(secret("PBX_KEYS", "the key ring that seals PBX passwords").split(","), 1):
+    for position, value in enumerate(ring.split(","), 1):
         try:
             key = base64.b64decode(value.strip().encode(), altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
             key = b""
         if len(key) != 32:
-            raise BadSetting("PBX_KEYS", f"key {position} is not 32 bytes in URL-safe base64.")
+            raise BadSetting(name, f"key {position} is not 32 bytes in URL-safe base64.")
         keys.append(key)
     return keys
 
@@ -177,6 +181,13 @@ def sender(name: str, default: str) -> str:
     return value
 
 
+def addresses(name: str) -> list[str]:
+    for value in words(name):
+        if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", value) or not value.isprintable():
+            raise BadSetting(name, f"must be addresses such as audit@example.com, not {value!r}.")
+    return words(name)
+
+
 def site_url() -> tuple[str, bool]:
     """SITE_URL and whether it is https. http is for loopback only, unless INSECURE_HTTP=true says otherwise."""
     url = text("SITE_URL").rstrip("/")
@@ -195,7 +206,9 @@ SECRET_KEY = secret("SECRET_KEY", "a long random text that signs sessions and fo
 if len(SECRET_KEY) < 32:
     raise BadSetting("SECRET_KEY", "must be at least 32 characters long.")
 SECRET_KEY_FALLBACKS = words("SECRET_KEY_FALLBACKS")
-PBX_KEYS = pbx_keys()
+PBX_KEYS = key_ring("PBX_KEYS", secret("PBX_KEYS", "the key ring that seals PBX passwords"))
+# Sign the heads of the audit log. None: seals.py makes one in DATA_DIR when it is first needed.
+SEAL_KEYS = key_ring("SEAL_KEY", given_or_kept("SEAL_KEY")) if given_or_kept("SEAL_KEY") else []
 
 DEBUG = flag("DEBUG", False)
 ALLOWED_HOSTS = words("ALLOWED_HOSTS", ",".join(LOOPBACK_NAMES))
@@ -289,6 +302,8 @@ EMAIL_TIMEOUT = 10  # seconds: a person waits for it
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = sender(
     "DEFAULT_FROM_EMAIL", f"PBX Admin <pbxadmin@{urlsplit(SITE_URL).hostname or 'localhost'}>"
 )
+
+SEAL_MAIL_TO = addresses("SEAL_MAIL_TO")
 
 AUTH_USER_MODEL = "access.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
@@ -406,6 +421,8 @@ LOGGING = {
         "requests": {"level": "ERROR"},
         # A page that is not there or not allowed is no fault of the service.
         "django.request": {"level": "ERROR"},
+        # One line a day, which has to leave this machine whatever else is logged.
+        "pbxadmin.audit.seals": {"level": "INFO"},
         "django_structlog": {"level": "INFO" if LOG_LEVEL in ("DEBUG", "INFO") else "ERROR"},
     },
 }

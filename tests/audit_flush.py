@@ -10,6 +10,7 @@ import pytest
 from django.db import connection
 from django.test import TransactionTestCase
 
+from pbxadmin.audit.seals import seals_path
 from pbxadmin.audit.triggers import triggers_install, triggers_remove
 
 
@@ -27,3 +28,9 @@ def flush_takes_the_triggers_away() -> Iterator[None]:
     TransactionTestCase._fixture_teardown = teardown
     yield
     TransactionTestCase._fixture_teardown = original
+
+
+@pytest.fixture(autouse=True)
+def seals_are_of_one_test() -> Iterator[None]:
+    yield
+    seals_path().unlink(missing_ok=True)

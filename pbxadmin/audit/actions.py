@@ -43,4 +43,5 @@ ACTIONS: dict[str, str] = {
     "period.added": "Period added",
     "period.signed": "Period signed off",
     "period.reopened": "Period reopened",
+    "log.regressed": "Log is not what was sealed",
 }

@@ -1,10 +1,32 @@
-"""Walking the chains: does every event still say what was recorded, in its place?"""
+"""Walking the chains: does every event still say what was recorded, in its place, up to what was sealed?
 
-from collections.abc import Iterator
+The rows are read as tuples and their stored text is hashed as it is. Words are only looked for when something differs.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
 
-from .log import index_of, link
-from .models import Event
+from django.db import connection, transaction
+
+from .log import DERIVED, INDEX, digest_of, index_of, link
+from .seals import SealedHead
+
+BATCH = 2_000
+NAMES = sorted(name for name in INDEX if name not in ("at", *DERIVED))
+# As the text says it, so that no time is built for a comparison. SQLite leaves out microseconds that are none.
+AT = {
+    "sqlite": "replace(at, ' ', 'T') || '+00:00'",
+    "postgresql": """to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')""",
+}
+said = itemgetter("at", *NAMES)
+AT_PLACE = 6 + len(DERIVED)
+decode = json.JSONDecoder().raw_decode
 
 
 @dataclass(frozen=True)
@@ -33,49 +55,154 @@ class Report:
         return sum(self.chains.values())
 
 
-def verify(chain: str = "") -> Report:
-    """Walk every chain, or this one, from its first event by the stored text and hashes, and go on after a fault."""
+class Row(NamedTuple):
+    """An event as the database keeps it. `derived` are the columns DERIVED, `columns` its time and NAMES."""
+
+    chain: str
+    sequence: int
+    id: int
+    previous_hash: str
+    hash: str
+    text: str
+    derived: tuple[str, ...]
+    columns: tuple[Any, ...]
+
+
+Sealed = Mapping[str, Mapping[int, SealedHead]]
+
+
+def verify(chain: str = "", sealed: Sealed | None = None) -> Report:
+    """Walk every chain, or this one, from its first event by the stored text and hashes, and go on after a fault.
+
+    sealed: heads that were sealed outside the database, by chain and sequence (seals.heads_by_chain).
+    """
+    sealed = sealed or {}
     report = Report()
-    before = Event()
-    walked = Event.objects.filter(chain=chain) if chain else Event.objects.all()
-    for event in walked.order_by("chain", "sequence").iterator(2000):
-        if event.chain != before.chain:
-            before = Event(id=0, chain=event.chain, sequence=0)  # what the first event of a chain comes after
-        report.faults.extend(faults_of(event, before))
-        report.chains[event.chain] = report.chains.get(event.chain, 0) + 1
-        before = event
+    for name, rows in groupby(stored_rows(chain), itemgetter(0)):
+        walk = Walk(report, name, sealed.get(name, {}))
+        for row in rows:
+            walk.pass_by(row)
+        walk.end()
+    for name in sorted(sealed.keys() - report.chains.keys()):
+        if chain in ("", name):
+            Walk(report, name, sealed[name]).end()
     return report
 
 
-def faults_of(event: Event, before: Event) -> Iterator[Fault]:
+def stored_rows(chain: str) -> Iterator[tuple[Any, ...]]:
+    """chain, sequence, id, previous_hash, hash, text, time and NAMES of each event, chain by chain."""
+    own = ["chain", "sequence", "id", "previous_hash", "hash", "text"]
+    columns = ", ".join([*own, *DERIVED, AT[connection.vendor], *NAMES])
+    is_postgresql = connection.vendor == "postgresql"
+    # A transaction lets PostgreSQL hand out rows as they are asked for; on SQLite it would keep writers out.
+    with transaction.atomic() if is_postgresql else nullcontext(), connection.chunked_cursor() as cursor:
+        only, values = ("WHERE chain = %s", [chain]) if chain else ("", [])
+        cursor.execute(f"SELECT {columns} FROM audit_event {only} ORDER BY chain, sequence", values)  # noqa: S608
+        while rows := cursor.fetchmany(BATCH):
+            yield from rows
+
+
+class Walk:
+    """Along one chain."""
+
+    def __init__(self, report: Report, chain: str, sealed: Mapping[int, SealedHead]) -> None:
+        self.report = report
+        self.chain = chain
+        self.sealed = sealed
+        self.count = 0
+        self.before = Row(chain, 0, 0, "", "", "", (), ())  # what the first event of a chain comes after
+        self.unlike: list[tuple[SealedHead, int]] = []
+
+    def pass_by(self, stored: tuple[Any, ...]) -> None:
+        row = Row._make((*stored[:6], stored[6:AT_PLACE], stored[AT_PLACE:]))
+        self.count += 1
+        if not isinstance(stored[1], int):  # SQLite keeps whatever it is given
+            row = row._replace(sequence=self.before.sequence + 1)
+            self.report.faults.append(
+                Fault(self.chain, row.sequence, row.id, "changed: its number in the chain is none")
+            )
+        elif not is_good(row, self.before):
+            self.report.faults.extend(faults_of(row, self.before))
+        if row.sequence in self.sealed and self.sealed[row.sequence].hash != row.hash:
+            self.unlike.append((self.sealed[row.sequence], row.id))
+        self.before = row
+
+    def end(self) -> None:
+        """The chain is over: is what was sealed of it all there?"""
+        if self.count:
+            self.report.chains[self.chain] = self.count
+        if self.unlike:
+            head, event_id = self.unlike[0]
+            more = f", nor are {len(self.unlike) - 1} that were sealed later" if len(self.unlike) > 1 else ""
+            problem = f"not the event that was sealed here ({head.where}){more}"
+            self.report.faults.append(Fault(self.chain, head.sequence, event_id, problem))
+        last = max(self.sealed, default=0)
+        if last > self.before.sequence:
+            first = self.before.sequence + 1
+            others = f", as are all up to {last}" if last > first else ""
+            problem = f"missing{others}: cut off after it was sealed ({self.sealed[last].where})"
+            self.report.faults.append(Fault(self.chain, first, None, problem))
+
+
+def is_good(row: Row, before: Row) -> bool:
+    """All in one go, for the many rows in which nothing is wrong. Whatever raises is not good."""
+    try:
+        data, end = decode(row.text)
+        return bool(
+            link(row.previous_hash, row.text) == row.hash
+            and row.previous_hash == before.hash
+            and row.sequence == before.sequence + 1
+            and row.id > before.id
+            and said(data) == row.columns
+            and digest_of(row.derived) == data["index"]
+            and end == len(row.text)
+        )
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+
+
+def faults_of(row: Row, before: Row) -> Iterator[Fault]:
     expected = before.sequence + 1
-    if event.sequence > expected:
-        others = "" if event.sequence == expected + 1 else f", as are all up to {event.sequence - 1}"
-        yield Fault(event.chain, expected, None, f"missing{others}")
-    for problem in problems_of(event, before):
-        yield Fault(event.chain, event.sequence, event.pk, problem)
+    if row.sequence > expected:
+        others = "" if row.sequence == expected + 1 else f", as are all up to {row.sequence - 1}"
+        yield Fault(row.chain, expected, None, f"missing{others}")
+    for problem in problems_of(row, before):
+        yield Fault(row.chain, row.sequence, row.id, problem)
 
 
-def problems_of(event: Event, before: Event) -> Iterator[str]:
-    if link(event.previous_hash, event.text) != event.hash:
+def problems_of(row: Row, before: Row) -> Iterator[str]:
+    if link(row.previous_hash, row.text) != row.hash:
         yield "changed: its text does not give its hash"
         return  # what such a text says of its place and columns means nothing
-    if event.sequence == before.sequence + 1 and event.previous_hash != before.hash:
+    if row.sequence == before.sequence + 1 and row.previous_hash != before.hash:
         yield "wrong link: not to the event before it"
-    if event.pk <= before.pk:
+    if row.id <= before.id:
         yield "reordered: its id is not above that of the event before it"
-    yield from index_problems(event)
+    yield from index_problems(row)
 
 
-def index_problems(event: Event) -> Iterator[str]:
+def index_problems(row: Row) -> Iterator[str]:
     """Columns beside the text are used to find events, so one that says something else hides them."""
     try:
-        said = index_of(event.data)
+        data = json.loads(row.text)
+        expected = index_of(data)
+        data["index"]
     except (ValueError, TypeError, KeyError, RecursionError):
         yield "changed: its text is not one that the log writes"
         return
-    if (said.pop("chain"), said.pop("sequence")) != (event.chain, event.sequence):
-        yield f"reordered: its text says that it is {event.data['chain']} {event.data['sequence']}"
-    for name, value in said.items():
-        if getattr(event, name) != value:
+    if (data["chain"], data["sequence"]) != (row.chain, row.sequence):
+        yield f"reordered: its text says that it is {data['chain']} {data['sequence']}"
+    if expected["at"] != time_of(row.columns[0]):
+        yield "changed: its column at does not say what its text says"
+    if digest_of(row.derived) != data["index"]:
+        yield f"changed: its columns {' and '.join(DERIVED)} are not those that it was recorded with"
+    for name, value in zip(NAMES, row.columns[1:], strict=True):
+        if name not in ("chain", "sequence") and expected[name] != value:
             yield f"changed: its column {name} does not say what its text says"
+
+
+def time_of(stored: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(stored)
+    except (ValueError, TypeError):
+        return None

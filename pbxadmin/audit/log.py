@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -81,8 +81,17 @@ def written(chain: str, sequence: int, previous: str, at: datetime, facts: Mappi
     """All columns of the event that takes this place of a chain. at: UTC."""
     when = at.isoformat(timespec="microseconds")
     data = {**facts, "chain": chain, "sequence": sequence, "at": when, "previous_hash": previous}
-    text = canonical(data)
-    return {**index_of(data), "text": text, "hash": link(previous, text)}
+    columns = index_of(data)
+    text = canonical(data | {"index": digest_of([columns[name] for name in DERIVED])})
+    return {**columns, "text": text, "hash": link(previous, text)}
+
+
+def digest_of(derived: Sequence[str]) -> str:
+    """What the text says of the columns that are made of several facts.
+
+    They can be told from altered ones although a later version derives them otherwise, and without deriving them anew.
+    """
+    return hashlib.sha256("\n".join(derived).encode()).hexdigest()[:32]
 
 
 def index_of(data: Mapping[str, Any]) -> dict[str, Any]:

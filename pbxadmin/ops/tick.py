@@ -15,13 +15,22 @@ from pbxadmin.review.desk import desk_read
 from pbxadmin.review.rollup import roll_up
 
 from .models import Turn
+from .sealing import seal_when_due
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 10
 LOOK_S = 2.0
 LATE_S = 60
-JOBS: tuple[Callable[[], int], ...] = (bring_in, reconcile, refresh_rekick, desk_read, sessions_expire, roll_up)
+JOBS: tuple[Callable[[], int], ...] = (
+    bring_in,
+    reconcile,
+    refresh_rekick,
+    desk_read,
+    sessions_expire,
+    roll_up,
+    seal_when_due,
+)
 
 
 def tick() -> bool:

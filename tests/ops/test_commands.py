@@ -128,7 +128,7 @@ def test_an_untouched_log_is_verified_chain_by_chain(five_events):
 
 
 def test_an_empty_log_is_in_order():
-    assert said("audit_verify") == "All 0 events are as they were recorded."
+    assert said("audit_verify").endswith("All 0 events are as they were recorded.")
 
 
 @pytest.mark.parametrize(

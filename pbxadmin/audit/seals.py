@@ -1,0 +1,298 @@
+"""Heads of the chains, signed and kept outside the database, so that a log which was cut or replaced does not fit them.
+
+A seal is one line of JSON in DATA_DIR/seals/heads.jsonl: of each chain its last number, hash and count; its own number;
+the SHA-256 of the line before it; the public key (Ed25519), and the signature over all of that. Lines are only added.
+"""
+
+import base64
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.db import connection
+from django.utils import timezone
+
+from .log import canonical
+
+log = logging.getLogger(__name__)
+
+FORMAT = "pbxadmin seal 1"
+BLOCK = 65_536
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where a chain ends. count: of its events that are there; it equals `sequence` when none is missing."""
+
+    chain: str
+    sequence: int
+    hash: str
+    count: int
+
+
+@dataclass(frozen=True)
+class SealedHead:
+    """What a seal says of one chain, and which seal that was."""
+
+    sequence: int
+    hash: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Seal:
+    """line: as it stands in the file, without its line feed."""
+
+    number: int
+    at: str
+    why: str
+    heads: tuple[Head, ...]
+    line: str
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.line)
+
+    @property
+    def where(self) -> str:
+        return f"seal {self.number} of {self.at[:16].replace('T', ' ')} UTC"
+
+
+@dataclass
+class Kept:
+    """What a file of seals holds. faults: in words, with the number of the line."""
+
+    seals: list[Seal] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+
+def seals_path() -> Path:
+    return Path(settings.DATA_DIR) / "seals" / "heads.jsonl"
+
+
+def heads(chains: Collection[str] | None = None) -> list[Head]:
+    """The ends of these chains, or of all, as they are in the database at one moment."""
+    only, values = "", []
+    if chains is not None:
+        only, values = f"WHERE chain IN ({', '.join(['%s'] * len(chains))})", list(chains)
+    ends = f"SELECT chain, max(sequence) AS last, count(*) AS length FROM audit_event {only} GROUP BY chain"  # noqa: S608
+    query = (
+        f"SELECT ends.chain, last, hash, length FROM ({ends}) ends"  # noqa: S608
+        " JOIN audit_event event ON event.chain = ends.chain AND event.sequence = last ORDER BY ends.chain"
+    )
+    if chains is not None and not chains:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(query, values)
+        return [Head(*row) for row in cursor.fetchall()]
+
+
+def seal(why: str, chains: Collection[str] | None = None) -> Seal:
+    """Sign the heads of these chains, or of all, and append them to the file; returns once they are on the disk.
+
+    why: "daily", "export", "evidence" or "command". Raises OSError when the file cannot be written.
+    """
+    with seals_file() as file:
+        before = last_line(file)
+        made = signed(
+            {
+                "format": FORMAT,
+                "number": number_of(before) + 1,
+                "at": timezone.now().isoformat(timespec="seconds"),
+                "why": why,
+                "heads": [[head.chain, head.sequence, head.hash, head.count] for head in heads(chains)],
+                "previous": digest_of(before) if before else "",
+            }
+        )
+        file.write(made.encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    done = parsed(made)
+    log.info("audit log sealed: %s, %s, SHA-256 of its line %s", done.where, why, done.digest)
+    return done
+
+
+@contextmanager
+def seals_file() -> Iterator[BinaryIO]:
+    """The file, for one writer at a time over all processes of this machine."""
+    path = seals_path()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    is_new = not path.exists()
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
+    if is_new:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def number_of(line: str) -> int:
+    """0 for none; a line that is no seal any more counts as one without a number, which read_seals names."""
+    try:
+        return parsed(line).number if line else 0
+    except (ValueError, TypeError, KeyError, RecursionError):
+        log.error("audit seals: the last line is not a seal: %r", line[:200])
+        return 0
+
+
+def last_line(file: BinaryIO) -> str:
+    """The last whole line, "" for none; the file stands after it. What a power cut left of a line is taken away."""
+    end = file.seek(0, os.SEEK_END)
+    start, tail = end, b""
+    while start and tail.count(b"\n") < 2:
+        start = max(0, start - BLOCK)
+        file.seek(start)
+        tail = file.read(end - start)
+    whole = tail[: tail.rfind(b"\n") + 1]
+    if len(whole) < len(tail):
+        log.warning("audit seals: the last line was not whole and is taken away: %r", tail[len(whole) :][:200])
+        file.truncate(end - len(tail) + len(whole))
+    file.seek(0, os.SEEK_END)
+    return whole[:-1].rsplit(b"\n", 1)[-1].decode() if whole else ""
+
+
+# --- keys and signatures ---
+
+
+def new_key() -> str:
+    return base64.urlsafe_b64encode(os.urandom(32)).decode()
+
+
+def private_keys() -> list[Ed25519PrivateKey]:
+    """SEAL_KEY, newest first; without it, the key in DATA_DIR, which is made when it is first needed."""
+    ring = settings.SEAL_KEYS or [base64.urlsafe_b64decode(kept_key())]
+    return [Ed25519PrivateKey.from_private_bytes(key) for key in ring]
+
+
+def kept_key() -> str:
+    path = Path(settings.DATA_DIR) / "seal_key"
+    if not path.exists():
+        descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=".seal_key")  # for its owner only
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(new_key() + "\n")
+        with suppress(FileExistsError):  # another process was first
+            os.link(made, path)
+        os.unlink(made)
+    return path.read_text(encoding="utf-8").strip()
+
+
+def public_key(key: Ed25519PrivateKey | None = None) -> str:
+    """Of this key, or of the one that signs now: 32 bytes in URL-safe base64."""
+    return base64.urlsafe_b64encode((key or private_keys()[0]).public_key().public_bytes_raw()).decode()
+
+
+def sign(text: str) -> str:
+    return base64.urlsafe_b64encode(private_keys()[0].sign(text.encode())).decode()
+
+
+def is_signed(text: str, signature: str, key: str) -> bool:
+    try:
+        public = Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(key))
+        public.verify(base64.urlsafe_b64decode(signature), text.encode())
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def signed(facts: dict[str, Any]) -> str:
+    """These facts and the public key as canonical JSON, with the signature over it."""
+    facts = facts | {"key": public_key()}
+    return canonical(facts | {"signature": sign(canonical(facts))})
+
+
+def digest_of(line: str) -> str:
+    return hashlib.sha256(line.encode()).hexdigest()
+
+
+# --- reading them back ---
+
+
+def parsed(line: str) -> Seal:
+    """Raises ValueError, TypeError or KeyError for what is no seal."""
+    facts = json.loads(line)
+    if facts["format"] != FORMAT:
+        raise ValueError("not a seal")
+    found = tuple(Head(str(chain), int(last), str(digest), int(count)) for chain, last, digest, count in facts["heads"])
+    return Seal(int(facts["number"]), str(facts["at"]), str(facts["why"]), found, line)
+
+
+def read_seals(path: Path | None = None, keys: Sequence[str] = ()) -> Kept:
+    """Every seal of a file with a good signature, and what is wrong with the others. No file: no seals.
+
+    path: of a copy, which may start and end anywhere; by default the file itself, which starts with seal 1.
+    keys: public keys that count as ours beside those of SEAL_KEY.
+    """
+    kept = Kept()
+    place = path or seals_path()
+    if path is None and not place.exists():
+        return kept
+    ours = {public_key(key) for key in private_keys()} | set(keys)
+    before = "" if path is None else None
+    last = 0 if path is None else None
+    for position, raw in enumerate(place.read_bytes().rstrip(b"\n").split(b"\n"), 1):
+        line = raw.decode(errors="replace")
+        try:
+            found = parsed(line)
+            problems = list(problems_of(found, ours, before, last))
+        except (ValueError, TypeError, KeyError, RecursionError):
+            found, problems = None, ["it is not a seal"]
+        kept.faults.extend(f"{place.name} line {position}: {problem}" for problem in problems)
+        if found is not None and not any(problem.startswith("altered") for problem in problems):
+            kept.seals.append(found)
+        before, last = line, found.number if found is not None else None
+    return kept
+
+
+def problems_of(found: Seal, ours: Collection[str], before: str | None, last: int | None) -> Iterator[str]:
+    facts = json.loads(found.line)
+    signature, key = facts.pop("signature"), facts["key"]
+    if not is_signed(canonical(facts), signature, key) or canonical(facts | {"signature": signature}) != found.line:
+        yield f"altered: seal {found.number} does not have the signature of its key"
+        return
+    if key not in ours:
+        yield f"altered: seal {found.number} is signed with a key that is not ours, {key}"
+        return
+    if last is not None and found.number != last + 1:
+        yield f"seal {found.number} comes after seal {last}: what was between them is missing, or was moved"
+    elif before is not None and facts["previous"] != (digest_of(before) if before else ""):
+        yield f"seal {found.number} does not follow the line before it: that one was altered or replaced"
+
+
+def heads_by_chain(seals: Sequence[Seal]) -> dict[str, dict[int, SealedHead]]:
+    """For chain.verify. Of several seals of one place, the first; two that disagree cannot both be of this log."""
+    found: dict[str, dict[int, SealedHead]] = {}
+    for one in seals:
+        for head in one.heads:
+            found.setdefault(head.chain, {}).setdefault(head.sequence, SealedHead(head.sequence, head.hash, one.where))
+    return found
+
+
+def sealed_mail(done: Seal) -> None:
+    """Send a seal to SEAL_MAIL_TO, where nobody who alters this machine reaches it. No address: nothing."""
+    if not settings.SEAL_MAIL_TO:
+        return
+    count = sum(head.count for head in done.heads)
+    text = f"{done.where}: {count} events in {len(done.heads)} chains.\n\nSHA-256 of the attached line: {done.digest}\n"
+    text += "\nKeep it: `manage.py audit_verify --seals FILE` compares the log with it.\n"
+    mail = EmailMessage(f"PBX Admin: {done.where}", text, to=settings.SEAL_MAIL_TO)
+    mail.attach(f"seal-{done.number}.jsonl", done.line + "\n", "application/json")
+    mail.send()

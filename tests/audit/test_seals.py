@@ -1,0 +1,320 @@
+"""Heads that are signed and kept outside the database: what was cut or replaced does not fit them."""
+
+import base64
+import json
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.utils import timezone
+
+from pbxadmin.audit.chain import verify
+from pbxadmin.audit.log import record, written
+from pbxadmin.audit.models import Event
+from pbxadmin.audit.seals import heads, heads_by_chain, is_signed, public_key, read_seals, seal, seals_path
+
+from .conftest import ACME, BELL
+
+pytestmark = pytest.mark.django_db
+
+
+def compared():
+    """Faults of the log against all seals, and those of the seals."""
+    kept = read_seals()
+    return [str(fault) for fault in verify(sealed=heads_by_chain(kept.seals)).faults] + kept.faults
+
+
+def delete(where="1 = 1"):
+    with connection.cursor() as cursor:
+        cursor.execute(f"DELETE FROM audit_event WHERE {where}")  # noqa: S608
+
+
+@pytest.fixture
+def sealed(three_events, without_triggers):
+    """Three events of ACME, two of BELL, one seal."""
+    for _ in range(2):
+        record("pbx.edited", customer=BELL)
+    return seal("daily")
+
+
+def test_a_seal_says_where_each_chain_ends(sealed, three_events):
+    acme, bell = sealed.heads
+
+    assert (acme.chain, acme.sequence, acme.hash, acme.count) == ("customer:1", 3, three_events[2].hash, 3)
+    assert (bell.chain, bell.sequence, bell.count) == ("customer:2", 2, 2)
+
+
+def test_a_log_that_grew_fits_its_seals(sealed):
+    record("pbx.edited", customer=ACME)
+    seal("daily")
+    record("pbx.edited", customer=(3, "New"))
+
+    assert compared() == []
+
+
+@pytest.mark.parametrize(
+    ("where", "fault"),
+    [
+        ("chain = 'customer:1' AND sequence = 3", "customer:1 3 (no event): missing: cut off after it was sealed"),
+        ("chain = 'customer:1' AND sequence > 1", "customer:1 2 (no event): missing, as are all up to 3: cut off"),
+        ("chain = 'customer:1'", "customer:1 1 (no event): missing, as are all up to 3: cut off after it was sealed"),
+    ],
+)
+def test_a_tail_that_was_cut_shows_where(sealed, where, fault):
+    delete(where)
+
+    assert len(compared()) == 1
+    assert compared()[0].startswith(fault)
+    assert f"(seal 1 of {sealed.at[:10]}" in compared()[0]
+
+
+def test_a_log_that_was_emptied_shows_all_its_chains(sealed):
+    delete()
+
+    assert [fault.split(":", 2)[1] for fault in compared()] == ["1 1 (no event)", "2 1 (no event)"]
+
+
+def test_yesterdays_database_shows_even_when_work_went_on_with_it(sealed):
+    delete("chain = 'customer:1' AND sequence > 1")
+    for _ in range(4):
+        record("pbx.edited", customer=ACME)
+
+    (fault,) = compared()
+    event = Event.objects.get(chain="customer:1", sequence=3)
+    assert fault.startswith(f"customer:1 3 (event {event.pk}): not the event that was sealed here (seal 1 of ")
+
+
+def test_a_chain_written_anew_with_good_hashes_shows(sealed, three_events):
+    texts = [event.data | {"actor_name": "Somebody else"} for event in three_events]
+    delete("chain = 'customer:1'")
+    previous = ""
+    for data in texts:
+        facts = {name: data[name] for name in data if name not in ("chain", "sequence", "at", "previous_hash", "index")}
+        event = Event.objects.create(**written("customer:1", data["sequence"], previous, timezone.now(), facts))
+        previous = event.hash
+
+    assert verify("customer:1").faults == []
+    assert compared()[0].startswith("customer:1 3 (event ")
+
+
+def test_only_the_first_of_many_seals_that_do_not_fit_is_told_and_the_others_counted(sealed):
+    for _ in range(3):
+        record("pbx.edited", customer=ACME)
+        seal("daily")
+    delete("chain = 'customer:1' AND sequence > 1")
+    for _ in range(9):
+        record("pbx.edited", customer=ACME)
+
+    (fault,) = compared()
+    assert fault.endswith(", nor are 3 that were sealed later")
+
+
+# --- the file ---
+
+
+def lines():
+    return seals_path().read_text().splitlines()
+
+
+def rewrite(found):
+    seals_path().write_text("".join(f"{line}\n" for line in found))
+
+
+def test_the_file_is_its_owners_and_only_grows(sealed):
+    first = seals_path().read_text()
+
+    seal("export")
+
+    assert seals_path().read_text().startswith(first)
+    assert stat.S_IMODE(seals_path().stat().st_mode) == 0o600
+    assert stat.S_IMODE(seals_path().parent.stat().st_mode) == 0o700
+    assert [json.loads(line)["number"] for line in lines()] == [1, 2]
+
+
+@pytest.mark.parametrize("place", range(0, 700, 13))
+def test_a_seal_with_one_other_byte_is_named(sealed, place):
+    raw = bytearray(seals_path().read_bytes())
+    raw[place % (len(raw) - 1)] ^= 1
+    seals_path().write_bytes(raw)
+
+    assert read_seals().seals == []
+    assert read_seals().faults[0].startswith("heads.jsonl line 1: ")
+
+
+def test_a_seal_that_was_taken_out_is_named(sealed):
+    seal("daily")
+    seal("daily")
+    rewrite([lines()[0], lines()[2]])
+
+    (fault,) = read_seals().faults
+    assert fault == "heads.jsonl line 2: seal 3 comes after seal 1: what was between them is missing, or was moved"
+
+
+def test_a_file_that_starts_later_has_lost_its_beginning(sealed):
+    seal("daily")
+    rewrite(lines()[1:])
+
+    assert "seal 2 comes after seal 0" in read_seals().faults[0]
+
+
+def test_a_seal_of_somebody_elses_key_is_named_and_not_believed(sealed, settings, tmp_path):
+    settings.SEAL_KEYS = [b"x" * 32]
+    seal("daily")
+    theirs = public_key()
+    settings.SEAL_KEYS = []
+
+    kept = read_seals()
+    assert len(kept.seals) == 1
+    assert kept.faults == [f"heads.jsonl line 2: altered: seal 2 is signed with a key that is not ours, {theirs}"]
+
+
+def test_seals_of_an_earlier_key_stay_good(sealed, settings):
+    settings.SEAL_KEYS = [b"a" * 32]
+    rewrite([])
+    seal("daily")
+    settings.SEAL_KEYS = [b"b" * 32, b"a" * 32]
+    seal("daily")
+
+    assert compared() == []
+    assert len({json.loads(line)["key"] for line in lines()}) == 2
+
+
+def test_what_a_power_cut_left_of_a_line_is_taken_away(sealed):
+    seals_path().write_text(lines()[0] + "\n" + '{"at":"2026-')
+
+    seal("daily")
+
+    assert [json.loads(line)["number"] for line in lines()] == [1, 2]
+    assert compared() == []
+
+
+def test_a_last_line_that_was_altered_does_not_keep_the_log_from_being_sealed(sealed):
+    rewrite(["not a seal"])
+
+    seal("daily")
+
+    assert read_seals().faults == ["heads.jsonl line 1: it is not a seal"]
+    assert len(read_seals().seals) == 1
+
+
+def test_the_last_of_long_lines_is_found(sealed, monkeypatch):
+    monkeypatch.setattr("pbxadmin.audit.seals.BLOCK", 100)
+
+    assert [seal("daily").number for _ in range(3)] == [2, 3, 4]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_who_seal_at_once_leave_one_row_of_good_seals():
+    record("pbx.edited", customer=ACME)
+
+    def one(_):
+        try:
+            seal("export", ["customer:1"])
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(one, range(24)))
+
+    assert [one.number for one in read_seals().seals] == list(range(1, 25))
+    assert read_seals().faults == []
+
+
+def test_a_seal_of_some_chains_tells_nothing_of_the_others(sealed):
+    assert [head.chain for head in seal("evidence", ["customer:2"]).heads] == ["customer:2"]
+    assert heads([]) == []
+
+
+# --- the key ---
+
+
+def test_the_key_is_made_once_and_for_its_owner_only(settings, tmp_path):
+    settings.DATA_DIR = tmp_path
+
+    with ThreadPoolExecutor(8) as pool:
+        keys = set(pool.map(lambda _: public_key(), range(8)))
+
+    assert len(keys) == 1
+    assert os.listdir(tmp_path) == ["seal_key"]
+    assert stat.S_IMODE((tmp_path / "seal_key").stat().st_mode) == 0o600
+
+
+def test_the_public_key_is_shown_and_earlier_ones_too(settings):
+    settings.SEAL_KEYS = [b"b" * 32, b"a" * 32]
+    out = StringIO()
+
+    call_command("audit_key", stdout=out)
+
+    newest, earlier = out.getvalue().splitlines()
+    assert newest == public_key()
+    assert len(base64.urlsafe_b64decode(newest)) == 32
+    assert earlier.endswith(" (earlier)")
+
+
+def test_anybody_can_check_a_seal_with_the_public_key(sealed):
+    facts = json.loads(sealed.line)
+    signature = facts.pop("signature")
+    text = json.dumps(facts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+    assert is_signed(text, signature, public_key())
+    assert not is_signed(text + " ", signature, public_key())
+    assert not is_signed(text, "no base64", public_key())
+
+
+# --- the commands ---
+
+
+def verified(*words):
+    out = StringIO()
+    call_command("audit_verify", *words, stdout=out)
+    return out.getvalue().splitlines()
+
+
+def test_audit_verify_says_what_it_compared_with(three_events):
+    out = StringIO()
+    call_command("audit_seal", stdout=out)
+
+    assert out.getvalue().startswith("Seal 1: 3 events in 1 chains.\nSHA-256 of its line: ")
+    assert verified()[1].startswith("Compared with 1 seal, the last one seal 1 of ")
+
+
+def test_a_copy_from_elsewhere_shows_what_the_file_here_does_not(sealed, tmp_path):
+    copy = tmp_path / "mailed.jsonl"
+    copy.write_text(sealed.line + "\n")
+    seals_path().unlink()
+    delete("chain = 'customer:1'")
+
+    with pytest.raises(CommandError, match=r"customer:1 1 \(no event\): missing, as are all up to 3"):
+        verified("--seals", str(copy))
+
+
+def test_a_copy_may_start_anywhere(sealed, tmp_path):
+    copy = tmp_path / "mailed.jsonl"
+    copy.write_text(seal("daily").line + "\n")
+
+    assert read_seals(copy).faults == []
+    assert [one.number for one in read_seals(copy).seals] == [2]
+
+
+def test_a_copy_that_is_not_there_is_named(three_events, tmp_path):
+    with pytest.raises(CommandError, match="cannot be read: No such file"):
+        verified("--seals", str(tmp_path / "nothing"))
+
+
+def test_a_seal_that_was_altered_makes_the_command_fail(sealed):
+    rewrite([lines()[0].replace('"count"', '"Count"').replace('"daily"', '"Daily"')])
+
+    with pytest.raises(CommandError, match=r"heads\.jsonl line 1: altered"):
+        verified()
+
+
+def test_sealing_where_nothing_can_be_written_says_so(three_events, settings, tmp_path):
+    (tmp_path / "seals").write_text("in the way")
+    settings.DATA_DIR = tmp_path
+
+    with pytest.raises(CommandError, match="Nothing was sealed"):
+        call_command("audit_seal")

@@ -1,0 +1,101 @@
+"""The log is sealed once a day by the tick."""
+
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+from django.db import connection
+from django.utils import timezone
+
+from pbxadmin.audit.log import record
+from pbxadmin.audit.models import Event
+from pbxadmin.audit.seals import read_seals, seals_path
+from pbxadmin.audit.triggers import triggers_install, triggers_remove
+from pbxadmin.ops.models import Turn
+from pbxadmin.ops.sealing import seal_when_due
+from pbxadmin.ops.tick import JOBS
+
+pytestmark = pytest.mark.django_db
+
+ACME = (1, "Acme Logistics")
+
+
+def let_pass(**time):
+    Turn.objects.filter(name="seal").update(due_at=timezone.now() - timedelta(**time))
+
+
+def cut_all():
+    triggers_remove(connection)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM audit_event")
+    triggers_install(connection)
+
+
+def test_the_tick_seals():
+    assert seal_when_due in JOBS
+
+
+def test_the_log_is_sealed_once_a_day():
+    record("pbx.edited", customer=ACME)
+
+    assert [seal_when_due(), seal_when_due()] == [1, 0]
+
+    let_pass(seconds=1)
+    assert seal_when_due() == 1
+    assert [seal.why for seal in read_seals().seals] == ["daily", "daily"]
+    assert timedelta(hours=23) < Turn.objects.get(name="seal").due_at - timezone.now() < timedelta(hours=25)
+
+
+def test_what_fails_is_tried_again_soon(settings, tmp_path):
+    (tmp_path / "seals").write_text("in the way")
+    settings.DATA_DIR = tmp_path
+
+    with pytest.raises(OSError, match=r"exists|directory"):
+        seal_when_due()
+
+    assert Turn.objects.get(name="seal").due_at - timezone.now() < timedelta(minutes=11)
+
+
+def test_a_seal_is_told_to_the_log_of_the_service(caplog):
+    caplog.set_level("INFO", "pbxadmin.audit.seals")
+    seal_when_due()
+
+    assert "audit log sealed: seal 1 of " in caplog.text
+    assert read_seals().seals[0].digest in caplog.text
+
+
+def test_a_seal_is_mailed_whole(settings):
+    settings.SEAL_MAIL_TO = ["audit@example.com"]
+    record("pbx.edited", customer=ACME)
+
+    seal_when_due()
+
+    (sent,) = mail.outbox
+    assert sent.to == ["audit@example.com"]
+    assert sent.subject.startswith("PBX Admin: seal 1 of ")
+    assert sent.attachments[0][1] == seals_path().read_text()
+
+
+def test_a_mail_that_cannot_be_sent_does_not_undo_the_seal(settings, caplog):
+    settings.SEAL_MAIL_TO = ["audit@example.com"]
+    settings.EMAIL_BACKEND = "no.such.backend"
+
+    assert seal_when_due() == 1
+
+    assert len(read_seals().seals) == 1
+    assert "could not be mailed" in caplog.text
+
+
+def test_a_restored_older_database_is_recorded_once(caplog):
+    record("pbx.edited", customer=ACME)
+    seal_when_due()
+    cut_all()
+
+    Turn.objects.all().delete()
+    seal_when_due()
+    let_pass(seconds=1)
+    seal_when_due()
+
+    event = Event.objects.get(action="log.regressed")
+    assert event.data["detail"]["lost"][0].startswith("customer:1 1: missing (seal 1 of ")
+    assert "does not hold what was sealed" in caplog.text
