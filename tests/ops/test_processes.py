@@ -273,6 +273,7 @@ def test_the_demo_starts_signs_people_in_stops_on_ctrl_c_and_starts_again_as_it_
     assert {name: bits for name, bits in kept.items() if "key" in name or "sign" in name or "fleet" in name} == {
         "secret_key": 0,
         "pbx_keys": 0,
+        "seal_key": 0,
         "demo_sign_ins.json": 0,
         "fleet.json": 0,
     }
