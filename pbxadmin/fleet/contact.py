@@ -37,7 +37,7 @@ from .models import Pbx, PbxState
 
 TOKEN_USE = timedelta(minutes=25)
 LOCKOUT = timedelta(minutes=10)
-REJECTED = "Refused (20003). Not tried again until you edit it: five in a row lock this address."
+REJECTED = "Refused ({}). Not tried again until you edit it: five in a row lock this address."
 FAILURES_BEFORE_PAUSE = 3
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 30, 900
 
@@ -206,7 +206,7 @@ def state_after(error: PbxError | None) -> tuple[PbxState, str]:
     if isinstance(error, PbxTokenRefused):
         return PbxState.UNREACHABLE, "The PBX refused its own new token."
     if isinstance(error, PbxLoginRefused):
-        return PbxState.CREDENTIALS_REJECTED, REJECTED
+        return PbxState.CREDENTIALS_REJECTED, REJECTED.format(error.code or "no code")
     if isinstance(error, PbxUntrusted):
         return PbxState.UNTRUSTED, str(error)
     if isinstance(error, PbxNotSent | PbxOutcomeUnknown):

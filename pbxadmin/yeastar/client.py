@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import PbxBadAnswer, PbxError, PbxHeldBack, PbxLoginRefused, PbxNotFound, PbxTokenRefused
+from .errors import (
+    PbxBadAnswer,
+    PbxError,
+    PbxHeldBack,
+    PbxLoginRefused,
+    PbxNotFound,
+    PbxRefused,
+    PbxTokenRefused,
+    login_refusal,
+)
 from .fields import ApiVersion
 from .transport import Body, Secret, Transport
 from .wire import DeviceInfo, IvrSettings, read_answer, read_device, read_ivrs, write_query, write_update
@@ -149,6 +158,8 @@ class PbxClient:
             payload = read_answer(self.transport.post(f"/api/{self.version}/{name}", body, token, self.until))
         except PbxError as error:
             failure = error.with_traceback(None)  # its frames hold the answer, and a token may be in that
+        if name == "login" and isinstance(failure, PbxRefused):
+            failure = login_refusal(failure)
         self.calls.append(Call(name, time.monotonic() - started, failure))
         if failure is not None:
             raise failure

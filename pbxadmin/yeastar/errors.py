@@ -113,6 +113,12 @@ def meaning(code: str) -> Meaning:
     return code_table().get(code, Meaning("The PBX said no, with a code that no guide lists", "unknown"))
 
 
+def login_refusal(error: PbxRefused) -> PbxRefused:
+    """What a refused login means. One without a code that we know counts as a wrong password: five lock us out."""
+    is_about_who = meaning(error.code).category in ("auth", "unknown")
+    return PbxLoginRefused(error.code) if is_about_who and not isinstance(error, PbxLoginRefused) else error
+
+
 def refusal(code: str) -> PbxRefused:
     """The error for an errno, by the category that decides what may be done next."""
     if code == "20002":
