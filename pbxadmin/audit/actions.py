@@ -39,6 +39,8 @@ ACTIONS: dict[str, str] = {
     "change.outcome": "Change ended",
     "change.conflict": "Change met a conflict",
     "change.settled": "Change settled by reading",
+    "log.exported": "Log exported",
+    "log.export-ended": "Export of the log ended",
     "desk.reviewed": "Exception reviewed",
     "period.added": "Period added",
     "period.signed": "Period signed off",

@@ -5,6 +5,7 @@ from . import desk_views, views
 app_name = "review"
 urlpatterns = [
     path("audit/", views.event_list, name="event-list"),
+    path("audit/export/", views.export, name="export"),
     path("audit/figures/", views.figures_part, name="figures"),
     path("audit/<int:pk>/", views.event_page, name="event-page"),
     path("audit/desk/", desk_views.desk, name="desk"),

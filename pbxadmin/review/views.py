@@ -4,8 +4,9 @@ from dataclasses import replace
 from typing import cast
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from pbxadmin.access.models import User
@@ -17,6 +18,7 @@ from pbxadmin.fleet.models import Pbx
 from pbxadmin.web.htmx import render_either
 from pbxadmin.web.pages import Column, Page, cursor_of, keyset
 
+from .exports import CONTENT_TYPES, FORMATS, events_export
 from .figures import MOST_LIVE, figures, kept_since
 from .plots import plot
 from .selectors import FIELD_LABELS, OUTCOME_LABELS, SEARCH_DAYS, EventFilter, events_for
@@ -79,6 +81,19 @@ def figures_part(request: HttpRequest) -> HttpResponse:
         "most_live": MOST_LIVE,
     }
     return render_either(request, "review/figures.html", "review/_figures.html", context)
+
+
+@login_required
+@require_GET
+def export(request: HttpRequest) -> HttpResponseBase:
+    """The whole filter as a file. How many events it will hold stands in the figures of the page."""
+    reviewable(request)
+    form = request.GET.get("format", "")
+    form = form if form in FORMATS else "csv"
+    wanted = EventFilter.from_query(request.GET)
+    lines = events_export(user=cast(User, request.user), wanted=wanted, form=form)
+    headers = {"Content-Disposition": f'attachment; filename="audit-{timezone.now():%Y-%m-%d-%H%M}.{form}"'}
+    return StreamingHttpResponse(lines, content_type=CONTENT_TYPES[form], headers=headers)
 
 
 def names_of(page: Page[Event], wanted: EventFilter, customers: list[tuple[int, str]]) -> dict[str, str]:
