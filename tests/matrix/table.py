@@ -163,6 +163,7 @@ ROWS: dict[str, Row] = {
     ),
     "ivr:change-receipt": Row("/changes/{change}/receipt.txt", get=SEE),
     "review:event-list": Row("/audit/", get=REVIEW),
+    "review:figures": Row("/audit/figures/", get=REVIEW),
     "review:event-page": Row("/audit/{event}/", get=in_the_log),
     "review:desk": Row("/audit/desk/", get=REVIEW),
     "review:desk-review": Row(
