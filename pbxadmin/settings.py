@@ -16,6 +16,8 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 
+from pbxadmin.web.logs import hide_links
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 EMAIL_BACKENDS = {
@@ -393,6 +395,7 @@ SHARED_LOG_STEPS: list[Any] = [
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
+    hide_links,
 ]
 structlog.configure(
     processors=[*SHARED_LOG_STEPS, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

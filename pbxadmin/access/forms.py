@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
 from django import forms
+from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils import timezone
 
+from .account_forms import CHOOSING
 from .models import Customer, Membership, PeopleQuerySet, User
 from .names import refuse_unseen, tidy
 from .permissions import customers_of, last_day_to_give, roles_to_give
@@ -148,11 +150,14 @@ class RoleForm(forms.Form):
         chosen = self.cleaned_data["customer"]
         return None if chosen == ALL else Customer.objects.get(pk=chosen)
 
+    def clean_role(self) -> Role:
+        return Role(self.cleaned_data["role"])
+
     def clean(self) -> dict[str, Any]:
         values = self.cleaned_data
         if not {"customer", "role", "ends_on"} <= values.keys():
             return values
-        customer, role = values["customer"], Role(values["role"])
+        customer, role = values["customer"], values["role"]
         customer_id = customer.pk if customer else None
         if role not in roles_to_give(self.user, customer_id):
             self.add_error("role", f"You cannot make somebody {role.label.lower()} of {customer or 'all customers'}.")
@@ -201,3 +206,62 @@ class PersonForm(forms.Form):
 
     def entered(self) -> dict[str, str]:
         return {"email": self.person.email} | self.cleaned_data
+
+
+class InvitationForm(RoleForm):
+    """A role for somebody who has no account yet, or one that the user cannot see."""
+
+    email = EmailField(max_length=254, label="E-mail")
+    name = PersonNameField(max_length=150, help_text="As they write it. The e-mail greets them by it.")
+    field_order = ["email", "name", "customer", "role", "ends_on"]
+
+    def clean_email(self) -> str:
+        email: str = self.cleaned_data["email"]
+        if known := User.objects.visible_to(self.user).filter(email__iexact=email).first():
+            raise ValidationError(f"This is {known.display_name}, who has an account. Give the role on their page.")
+        return email
+
+
+class AcceptForm(forms.Form):
+    """What somebody chooses for their new account."""
+
+    username = forms.CharField(
+        max_length=150, label="User name", widget=forms.TextInput({"autocomplete": "username", "autofocus": True})
+    )
+    password = forms.CharField(
+        max_length=128, strip=False, help_text=CHOOSING, widget=forms.PasswordInput({"autocomplete": "new-password"})
+    )
+    again = forms.CharField(
+        max_length=128,
+        strip=False,
+        label="Password once more",
+        widget=forms.PasswordInput({"autocomplete": "new-password"}),
+    )
+
+    def __init__(self, data: Data, *, name: str, email: str) -> None:
+        super().__init__(data)
+        self.name, self.email = name, email
+
+    def clean(self) -> dict[str, Any]:
+        values = self.cleaned_data
+        if password := values.get("password"):
+            user = User(username=values.get("username", ""), first_name=self.name, email=self.email)
+            try:
+                validate_password(password, user)
+            except ValidationError as error:
+                self.add_error("password", error)
+            if values.get("again", password) != password:
+                self.add_error("again", "This is not the same password.")
+        return values
+
+    def saved(self, use_case: Callable[..., User]) -> User | None:
+        """Hand what was chosen to a use case; None when something stands against it, which the form then shows."""
+        if not self.is_valid():
+            return None
+        try:
+            return use_case(username=self.cleaned_data["username"], password=self.cleaned_data["password"])
+        except ValidationError as error:
+            by_field = error.message_dict
+            name = by_field.get("folded") or by_field.get("username")
+            self.add_error("username" if name else None, (name or error.messages)[0])
+            return None

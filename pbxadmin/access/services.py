@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
+from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
 
 from .grants import forget_grants
@@ -130,6 +131,21 @@ def membership_event(action: str, membership: Membership, fields: Fields | None 
 
 def day_in_words(day: date | None) -> str:
     return day.isoformat() if day else "no end"
+
+
+def person_create(*, username: str, name: str, email: str, password: str) -> User:
+    """Make an account for somebody who has proven that they read mail to this address. Raises ValidationError by field.
+
+    It has no role and sees nothing. The event is by the new person.
+    """
+    user = User(username=User.normalize_username(username), first_name=name, email=email)
+    user.set_password(password)
+    with saving_a_name(user.full_clean):
+        user.full_clean()
+        user.save()
+        EmailAddress.objects.create(user=user, email=email, verified=True, primary=True)
+        record("person.added", actor=Actor(user.pk, user.display_name), detail=named(user))
+    return user
 
 
 def person_edit(*, user: User, name: str, email: str) -> bool:

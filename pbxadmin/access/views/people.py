@@ -24,7 +24,7 @@ from pbxadmin.access.permissions import (
     roles_to_give,
     rules_over,
 )
-from pbxadmin.access.roles import Action, Role
+from pbxadmin.access.roles import Action
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import keyset
 
@@ -61,10 +61,10 @@ def role_give(request: HttpRequest, pk: int) -> HttpResponse:
     if not form.is_valid():
         return show_person(request, person, role_form=form)
     values = form.cleaned_data
-    if services.membership_grant(user=person, **values | {"role": Role(values["role"])}):
-        label, until = Role(values["role"]).label.lower(), f" until {values['ends_on']}" if values["ends_on"] else ""
-        where = values["customer"] or "all customers"
-        messages.success(request, f"{person.display_name} is now {label} of {where}{until}.")
+    if services.membership_grant(user=person, **values):
+        until = f" until {values['ends_on']}" if values["ends_on"] else ""
+        role = f"{values['role'].label.lower()} of {values['customer'] or 'all customers'}"
+        messages.success(request, f"{person.display_name} is now {role}{until}.")
     else:
         messages.info(request, f"{person.display_name} has this role already.")
     return to_page(request, person)

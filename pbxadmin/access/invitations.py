@@ -1,0 +1,172 @@
+"""Invitations: a role offered by e-mail, to whoever opens the link in it.
+
+The link holds 32 random bytes, works once and for seven days, and stands nowhere but in the e-mail. What it offers is
+looked at again when it is opened: it is worth nothing once whoever sent it could not give that role any more.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date, timedelta
+from smtplib import SMTPException
+
+import structlog
+from django.core.exceptions import ValidationError
+from django.core.mail import send_mail
+from django.db import transaction
+from django.utils import timezone
+
+from pbxadmin.audit.context import Actor, acting, current
+from pbxadmin.audit.log import record
+
+from .models import Customer, Invitation, User
+from .permissions import roles_to_give
+from .roles import Role
+from .services import membership_grant, person_create
+
+LIFETIME = timedelta(days=7)
+MOST_AN_HOUR = 30  # by one person
+SEND_AGAIN_AFTER = timedelta(minutes=5)
+SUBJECT = "You are invited to PBX Admin"
+TEXT = """\
+Hello {name},
+
+{inviter} invites you to PBX Admin, as {role}.
+
+To accept, open this link before {expires:%Y-%m-%d %H:%M} UTC. It works once.
+
+{link}
+
+If you did not expect this, do nothing: no account is made.
+"""
+log = structlog.get_logger(__name__)
+
+
+class InvitationGone(Exception):
+    """It was used, withdrawn or outlived meanwhile."""
+
+
+def invitation_create(
+    *, by: User, email: str, name: str, role: Role, customer: Customer | None, ends_on: date | None
+) -> tuple[Invitation, str]:
+    """Offer a role. Returns the invitation and the token for its link, which is not kept.
+
+    Raises ValidationError when this address has the same offer already, or this person sent too many.
+    """
+    now, token = timezone.now(), new_token()
+    with transaction.atomic():
+        User.objects.select_for_update().get(pk=by.pk)  # one at a time for each inviter, so that the count holds
+        if Invitation.objects.filter(invited_by=by, created_at__gt=now - timedelta(hours=1)).count() >= MOST_AN_HOUR:
+            raise ValidationError(f"You sent {MOST_AN_HOUR} invitations within an hour. Go on a little later.")
+        if Invitation.objects.waiting().filter(email=email, customer=customer, role=role).exists():
+            raise ValidationError("This address has such an invitation. Send that one again, under Invitations.")
+        invitation = Invitation.objects.create(
+            email=email,
+            name=name,
+            customer=customer,
+            role=role,
+            ends_on=ends_on,
+            invited_by=by,
+            token_digest=digest(token),
+            expires_at=now + LIFETIME,
+        )
+        invitation_event("invitation.sent", invitation)
+    return invitation, token
+
+
+def invitation_renew(*, invitation: Invitation, by: User) -> str:
+    """A new link in place of the one sent before, which opens nothing any more. Returns its token.
+
+    Raises ValidationError right after the last one, and InvitationGone.
+    """
+    now, token = timezone.now(), new_token()
+    if now - invitation.renewed_at < SEND_AGAIN_AFTER:
+        raise ValidationError("It was sent just now. Wait five minutes before you send it again.")
+    fresh = {"token_digest": digest(token), "renewed_at": now, "expires_at": now + LIFETIME, "invited_by": by}
+    with transaction.atomic():
+        if not Invitation.objects.waiting().filter(pk=invitation.pk, renewed_at=invitation.renewed_at).update(**fresh):
+            raise InvitationGone
+        invitation.refresh_from_db()
+        invitation_event("invitation.sent", invitation)
+    return token
+
+
+def invitation_withdraw(*, invitation: Invitation) -> None:
+    """Nothing when it is used or withdrawn already."""
+    with transaction.atomic():
+        if Invitation.objects.waiting().filter(pk=invitation.pk).update(withdrawn_at=timezone.now()):
+            invitation_event("invitation.withdrawn", invitation)
+
+
+def invitation_mail(*, invitation: Invitation, link: str) -> bool:
+    """Mail the link; False when the mail server did not take it."""
+    until = f" until {invitation.ends_on}" if invitation.ends_on else ""
+    role = f"{invitation.get_role_display().lower()} of {invitation.customer or 'all customers'}{until}"
+    inviter = invitation.invited_by.display_name
+    text = TEXT.format(name=invitation.name, inviter=inviter, role=role, expires=invitation.expires_at, link=link)
+    try:
+        send_mail(SUBJECT, text, None, [invitation.email])
+    except (SMTPException, OSError) as error:
+        log.error("invitation not mailed", invitation=invitation.pk, why=type(error).__name__)
+        return False
+    Invitation.objects.filter(pk=invitation.pk).update(mails=invitation.mails + 1)
+    return True
+
+
+def invitation_with(token_digest: str) -> Invitation | None:
+    """The invitation that this link opens; None when it opens none, or whoever sent it could not do so now."""
+    found = Invitation.objects.open().select_related("customer", "invited_by").filter(token_digest=token_digest).first()
+    if found is None or found.role not in roles_to_give(found.invited_by, found.customer_id):
+        return None
+    return found
+
+
+def invitation_accept(*, invitation: Invitation, user: User) -> None:
+    """Give the role to somebody who has signed in. Raises InvitationGone when it was used meanwhile."""
+    with transaction.atomic():
+        use(invitation, user)
+        membership_grant(
+            user=user, role=Role(invitation.role), customer=invitation.customer, ends_on=invitation.ends_on
+        )
+
+
+def invitation_accept_new(*, invitation: Invitation, username: str, password: str) -> User:
+    """Make an account with the role. Its address is proven, since the link was sent there.
+
+    Raises InvitationGone, and ValidationError as person_create does. Events are by the new person.
+    """
+    with transaction.atomic():
+        user = person_create(username=username, name=invitation.name, email=invitation.email, password=password)
+        with acting_as(user):
+            invitation_accept(invitation=invitation, user=user)
+    return user
+
+
+def use(invitation: Invitation, user: User) -> None:
+    used = {"accepted_at": timezone.now(), "accepted_by": user}
+    if not Invitation.objects.open().filter(pk=invitation.pk, token_digest=invitation.token_digest).update(**used):
+        raise InvitationGone
+    invitation_event("invitation.accepted", invitation)
+
+
+@contextmanager
+def acting_as(user: User) -> Iterator[None]:
+    with acting(replace(current(), actor=Actor(user.pk, user.display_name))):
+        yield
+
+
+def invitation_event(action: str, invitation: Invitation) -> None:
+    customer, ends_on = invitation.customer, invitation.ends_on
+    detail = {"invitation_id": invitation.pk, "email": invitation.email, "name": invitation.name}
+    detail |= {"role": invitation.role, "ends_on": ends_on.isoformat() if ends_on else ""}
+    record(action, customer=(customer.pk, customer.name) if customer else None, detail=detail)
+
+
+def new_token() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
