@@ -50,4 +50,5 @@ ACTIONS: dict[str, str] = {
     "period.signed": "Period signed off",
     "period.reopened": "Period reopened",
     "log.regressed": "Log is not what was sealed",
+    "evidence.made": "Evidence pack made",
 }

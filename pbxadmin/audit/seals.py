@@ -183,8 +183,12 @@ def private_keys() -> list[Ed25519PrivateKey]:
     return [Ed25519PrivateKey.from_private_bytes(key) for key in ring]
 
 
+def key_path() -> Path:
+    return Path(settings.DATA_DIR) / "seal_key"
+
+
 def kept_key() -> str:
-    path = Path(settings.DATA_DIR) / "seal_key"
+    path = key_path()
     if not path.exists():
         descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=".seal_key")  # for its owner only
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -200,6 +204,11 @@ def public_key(key: Ed25519PrivateKey | None = None) -> str:
     return base64.urlsafe_b64encode((key or private_keys()[0]).public_key().public_bytes_raw()).decode()
 
 
+def shown_key() -> str:
+    """The public key for a page, which makes none: "" before the first seal."""
+    return public_key() if settings.SEAL_KEYS or key_path().exists() else ""
+
+
 def sign(text: str) -> str:
     return base64.urlsafe_b64encode(private_keys()[0].sign(text.encode())).decode()
 
@@ -207,10 +216,11 @@ def sign(text: str) -> str:
 def is_signed(text: str, signature: str, key: str) -> bool:
     try:
         public = Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(key))
-        public.verify(base64.urlsafe_b64decode(signature), text.encode())
+        mark = base64.urlsafe_b64decode(signature)
+        public.verify(mark, text.encode())
     except (InvalidSignature, ValueError):
         return False
-    return True
+    return base64.urlsafe_b64encode(mark).decode() == signature  # the last character has bits that say nothing
 
 
 def signed(facts: dict[str, Any]) -> str:

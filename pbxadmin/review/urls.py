@@ -1,12 +1,13 @@
 from django.urls import path
 
-from . import desk_views, views
+from . import desk_views, evidence, views
 
 app_name = "review"
 urlpatterns = [
     path("audit/", views.event_list, name="event-list"),
     path("audit/export/", views.export, name="export"),
     path("audit/figures/", views.figures_part, name="figures"),
+    path("audit/evidence/", evidence.evidence_page, name="evidence"),
     path("audit/<int:pk>/", views.event_page, name="event-page"),
     path("audit/desk/", desk_views.desk, name="desk"),
     path("audit/desk/review/", desk_views.desk_review, name="desk-review"),

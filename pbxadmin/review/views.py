@@ -14,6 +14,7 @@ from pbxadmin.access.permissions import customers_of, require_anywhere
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import ACTIONS
 from pbxadmin.audit.models import Event, EventQuerySet
+from pbxadmin.audit.seals import shown_key
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.web.htmx import render_either
 from pbxadmin.web.pages import Column, Page, cursor_of, keyset
@@ -117,5 +118,11 @@ def event_page(request: HttpRequest, pk: int) -> HttpResponse:
     events = reviewable(request)
     event = get_object_or_404(events, pk=pk)
     others = events.filter(change_id=event.change_id).exclude(pk=pk).order_by("id")[:OTHERS] if event.change_id else []
-    context = {"event": event, "fields": changed_fields(event), "detail": detail_lines(event), "others": others}
+    context = {
+        "event": event,
+        "fields": changed_fields(event),
+        "detail": detail_lines(event),
+        "others": others,
+        "public_key": shown_key(),
+    }
     return render(request, "review/event_page.html", context)
