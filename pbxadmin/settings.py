@@ -363,6 +363,7 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": ["'none'"],
     }
 }
+FILE_UPLOAD_HANDLERS = ["pbxadmin.web.uploads.InMemory"]
 CSRF_FAILURE_VIEW = "pbxadmin.web.views.csrf_failed"
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"

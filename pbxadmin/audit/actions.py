@@ -37,6 +37,7 @@ ACTIONS: dict[str, str] = {
     "pbx.stranger": "Another device answered",
     "pbx.replaced": "Replacement accepted",
     "keys.rotated": "Secrets sealed with the newest key",
+    "pbxs.imported": "PBXs imported from a file",
     "pbxs.exported": "List of PBXs exported",
     "refresh.failed": "PBX could not be read",
     "change.sending": "Change is being sent",

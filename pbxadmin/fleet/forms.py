@@ -140,10 +140,13 @@ class PbxForm(forms.Form):
         if values.get("trust") == TrustMode.CA and values.get("ca_certificate") == "":
             self.add_error("ca_certificate", "Paste the certificate of the authority that this PBX is trusted by.")
         customer = values.get("customer", self.pbx.customer if self.pbx else None)
-        others = Pbx.objects.exclude(pk=self.pbx.pk) if self.pbx else Pbx.objects.all()
-        if others.filter(customer=customer, name__iexact=values.get("name", "")).exists():
+        if self.is_taken(customer, values.get("name", "")):
             self.add_error("name", f"{customer} has a PBX with this name already.")
         return values
+
+    def is_taken(self, customer: Customer | None, name: str) -> bool:
+        others = Pbx.objects.exclude(pk=self.pbx.pk) if self.pbx else Pbx.objects.all()
+        return others.filter(customer=customer, name__iexact=name).exists()
 
     def sections(self) -> Iterator[tuple[str, list[BoundField]]]:
         for title, names in SECTIONS.items():
@@ -163,6 +166,39 @@ class PbxForm(forms.Form):
         values = dict(self.cleaned_data)
         entered = {"values": values, "password": values.pop("password")}
         return entered if self.pbx else entered | {"customer": values.pop("customer")}
+
+
+class RowForm(PbxForm):
+    """The same for one row of a file, whose customer is known. An empty cell leaves what is there, or the default."""
+
+    def __init__(
+        self, cells: Mapping[str, str], *, user: "AnyUser", pbx: Pbx | None, check_host: Callable[[str], str]
+    ) -> None:
+        there = {
+            name: getattr(pbx, name) if pbx else field.initial
+            for name, field in self.base_fields.items()
+            if name not in ("customer", "password")
+        }
+        data = {name: value for name, value in there.items() if value} | {n: cell for n, cell in cells.items() if cell}
+        super().__init__(data, user=user, pbx=pbx)
+        self.fields.pop("customer", None)
+        self.fields["host"].cleaned_by = check_host  # type: ignore[attr-defined]
+        for name in CHOICES:  # in these words, since a cell in the wrong column may be a password
+            known = ", ".join(value for value, _ in self.fields[name].choices)  # type: ignore[attr-defined]
+            self.fields[name].error_messages["invalid_choice"] = f"Not one of {known}."
+
+    def is_taken(self, customer: Customer | None, name: str) -> bool:
+        return False  # the name says which PBX the row is about
+
+    def values_and_password(self) -> tuple[dict[str, Any], str]:
+        values = dict(self.cleaned_data)
+        return values, values.pop("password")
+
+
+class ImportForm(forms.Form):
+    file = forms.FileField(
+        label="CSV file", help_text="Up to 5,000 rows and 2 MiB, UTF-8.", error_messages={"required": "Choose a file."}
+    )
 
 
 class PbxFilter(forms.Form):

@@ -41,12 +41,14 @@ def clean_host(text: str) -> str:
     return host
 
 
-def clean_allowed_host(text: str) -> str:
+def clean_allowed_host(text: str, *, may_look_up: bool = True) -> str:
     """The same, unless PBX_NETWORKS forbids it: one sentence here and at connect, where it is checked at each call.
 
     A name is looked up for a moment only. One that has no address, or none in time, is kept: a PBX need not be on.
     """
     host = clean_host(text)
+    if not may_look_up and not is_address(host):
+        return host
     try:
         with exchanging(time.monotonic() + LOOK_UP_S), suppress(PbxUnreachable):
             resolve(host, ANY_PORT, allowed(settings.PBX_NETWORKS))

@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from pbxadmin.access.models import Customer
+from pbxadmin.access.models import Customer, User
 from pbxadmin.access.permissions import customer_ids
 from pbxadmin.access.roles import Action
 from pbxadmin.sealed import SealedField
@@ -188,3 +188,14 @@ class Lease(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pbx_id}: {self.held_by or 'free'}"
+
+
+class PbxImport(models.Model):
+    """A file with PBX records, between its preview and its import: sealed, for one person, for half an hour."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    kept_at = models.DateTimeField(default=timezone.now, db_index=True)
+    content = SealedField()
+
+    def __str__(self) -> str:
+        return f"{self.user_id}, {self.kept_at:%Y-%m-%d %H:%M}"

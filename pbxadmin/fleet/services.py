@@ -23,6 +23,7 @@ ENTERED = (
     *("customer", "name", "scheme", "host", "port", "api_version", "username", "trust", "fingerprint"),
     *("ca_certificate", "tls_profile", "site", "main_numbers", "notes", "tags"),
 )
+LEARNED = [field.name for field in Pbx._meta.fields if field.name not in ENTERED]
 # What decides where we connect and as whom: a change of these makes what we learned worthless.
 CONNECTION = (
     "scheme",
@@ -43,7 +44,7 @@ def pbx_create(*, customer: Customer, values: Mapping[str, Any], password: str) 
     """Keep a new PBX record. values: columns by name. The password is typed once; only its sealed digest is kept."""
     pbx = Pbx(customer=customer, **values)
     with saving_a_name(partial(check_entered, pbx)):
-        check_entered(pbx)
+        pbx.clean_fields(exclude=LEARNED)
         pbx.save()
         Lease.objects.create(pbx=pbx, until=LONG_AGO)
         password_keep(pbx, password)
@@ -73,7 +74,7 @@ def pbx_edit(*, pbx: Pbx, values: Mapping[str, Any], password: str = "") -> bool
         if password:
             password_keep(pbx, password)
             fields["password"] = {"asked": "changed"}
-        check_entered(pbx)
+        pbx.clean_fields(exclude=LEARNED)
         kept = ["password_digest", "password_set_at"] if password else []
         pbx.save(update_fields=[*changed, *learned, *kept])
         if learned:
@@ -96,8 +97,8 @@ def columns_to_forget(before: Pbx, changed: Mapping[str, Any], password: str) ->
 
 
 def check_entered(pbx: Pbx) -> None:
-    """Raises ValidationError for what people entered."""
-    pbx.full_clean(exclude=[field.name for field in Pbx._meta.fields if field.name not in ENTERED])
+    """Raises ValidationError for what people entered. Asked only when the database refused it: it says why."""
+    pbx.full_clean(exclude=LEARNED)
 
 
 def password_keep(pbx: Pbx, password: str) -> None:

@@ -1,25 +1,30 @@
 """Pages of PBX records: list, one, add and edit, test and pin, disable and delete."""
 
 from functools import partial
+from typing import cast
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
+from pbxadmin.access.models import User
 from pbxadmin.access.permissions import can_anywhere, require, require_anywhere
 from pbxadmin.access.roles import Action
 from pbxadmin.web.csv import csv_response
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import keyset
 
-from . import services
-from .forms import DeleteForm, PbxFilter, PbxForm, PinForm, ReplacementForm
-from .models import Pbx, PbxQuerySet
+from . import imports, services
+from .forms import DeleteForm, ImportForm, PbxFilter, PbxForm, PinForm, ReplacementForm
+from .imports import ImportPlan
+from .models import Pbx, PbxImport, PbxQuerySet
 from .probe import connection_test
-from .sheet import EXPORTED, exported
+from .sheet import COLUMNS, EXPORTED, exported
 from .slots import waits_for_pbx
 
 PAGE_SIZE = 50
@@ -77,6 +82,56 @@ def pbx_add(request: HttpRequest) -> HttpResponse:
     if pbx := form.saved(services.pbx_create):
         return to_page(request, pbx)
     return show_form(request, form)
+
+
+@login_required
+def pbx_import(request: HttpRequest) -> HttpResponse:
+    """Bring a file with many PBX records. What is wrong with it is shown; else it is kept for its preview."""
+    require_anywhere(request.user, Action.MANAGE_PBXS)
+    form = ImportForm(request.POST, request.FILES) if request.method == "POST" else ImportForm()
+    plan = None
+    if form.is_valid():
+        data = form.cleaned_data["file"].read()
+        plan = imports.import_plan(data, request.user)
+        if not plan.faults:
+            kept = imports.import_keep(cast(User, request.user), data)
+            return go(request, reverse("fleet:pbx-import-preview", args=[kept.pk]))
+    context = {"form": form, "plan": plan, "columns": COLUMNS}
+    return render(request, "fleet/pbx_import.html", context, status=422 if form.errors or plan else 200)
+
+
+@login_required
+def pbx_import_preview(request: HttpRequest, pk: int) -> HttpResponse:
+    """What a file would add and change, and then the import of exactly that."""
+    alive = PbxImport.objects.filter(user=cast(User, request.user), kept_at__gt=timezone.now() - imports.LIFE)
+    kept = get_object_or_404(alive, pk=pk)
+    require_anywhere(request.user, Action.MANAGE_PBXS)
+    if request.method == "POST" and "discard" in request.POST:
+        kept.delete()
+        messages.info(request, "The file is forgotten. Nothing was imported.")
+        return go(request, reverse("fleet:pbx-import"))
+    data = kept.content.open().encode()
+    plan, problem = imports.import_plan(data, request.user), ""
+    if request.method == "POST":
+        problem = imported(request, plan, data, kept)
+        if not problem:
+            return go(request, reverse("fleet:pbx-list"))
+    context = {"kept": kept, "plan": plan, "problem": problem}
+    return render(request, "fleet/pbx_import_preview.html", context, status=409 if problem else 200)
+
+
+def imported(request: HttpRequest, plan: ImportPlan, data: bytes, kept: PbxImport) -> str:
+    """Import what was shown; why not, when it does not come to that."""
+    if plan.faults or request.POST.get("plan") != plan.digest:
+        return "Something changed since you saw this. Nothing was imported. Look again."
+    try:
+        done = imports.import_apply(plan, source=data, kept=kept)
+    except ValidationError as error:
+        return f"{' '.join(error.messages)} Nothing was imported."
+    if not done:
+        return "This file was imported or forgotten meanwhile."
+    messages.success(request, f"Imported: {len(plan.added)} PBXs added, {len(plan.changed)} changed.")
+    return ""
 
 
 @login_required

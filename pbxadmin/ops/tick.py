@@ -11,6 +11,7 @@ from django.utils import timezone
 from ivr.changes import bring_in, reconcile
 from ivr.refresh import refresh_rekick
 from pbxadmin.access.services import sessions_expire
+from pbxadmin.fleet.imports import imports_forget
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.rollup import roll_up
 
@@ -28,6 +29,7 @@ JOBS: tuple[Callable[[], int], ...] = (
     refresh_rekick,
     desk_read,
     sessions_expire,
+    imports_forget,
     roll_up,
     seal_when_due,
 )

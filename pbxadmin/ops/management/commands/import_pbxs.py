@@ -1,0 +1,54 @@
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from pbxadmin.access.models import User
+from pbxadmin.fleet.imports import ImportPlan, import_apply, import_plan
+from pbxadmin.web.uploads import MOST_BYTES
+
+
+class Command(BaseCommand):
+    help = "Adds and changes customers and PBXs from a CSV file, all rows or none. Says first what it does."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", help="CSV in UTF-8 with a header; see docs/import.md for its columns")
+        parser.add_argument("--dry-run", action="store_true", help="only say what would be added and changed")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        data = content_of(Path(options["file"]))
+        plan = import_plan(data, User(is_superuser=True))
+        if plan.faults:
+            for fault in plan.faults:
+                self.stdout.write(str(fault))
+            raise CommandError(f"{len(plan.faults)} to put right. Nothing was imported.")
+        for text in sentences(plan):
+            self.stdout.write(text)
+        if options["dry_run"]:
+            self.stdout.write("Nothing was saved: this was a dry run.")
+            return
+        try:
+            import_apply(plan, source=data)
+        except ValidationError as error:
+            raise CommandError(f"{' '.join(error.messages)} Nothing was imported.") from None
+        self.stdout.write(f"{len(plan.added)} added, {len(plan.changed)} changed, {plan.same} as they were.")
+
+
+def content_of(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def sentences(plan: ImportPlan) -> list[str]:
+    """What would be done, one line for each; a password is said to be set and never shown."""
+    said = [f"+ customer {customer.name}" for customer in plan.new_customers]
+    for line in plan.todo:
+        fields = [f"{name} {before!r} → {after!r}" for name, before, after in line.changes if line.pbx]
+        fields += ["password set anew"] if line.pbx and line.password else []
+        sign, what = ("~", ": " + ", ".join(fields)) if line.pbx else ("+", "")
+        said.append(f"{sign} {line.customer.name} / {line.name}{what}")
+    return said
