@@ -6,6 +6,7 @@ app_name = "review"
 urlpatterns = [
     path("audit/", views.event_list, name="event-list"),
     path("audit/export/", views.export, name="export"),
+    path("audit/history/", views.history, name="history"),
     path("audit/figures/", views.figures_part, name="figures"),
     path("audit/evidence/", evidence.evidence_page, name="evidence"),
     path("audit/<int:pk>/", views.event_page, name="event-page"),

@@ -5,7 +5,7 @@ from typing import cast
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
@@ -16,17 +16,18 @@ from pbxadmin.audit.actions import ACTIONS
 from pbxadmin.audit.models import Event, EventQuerySet
 from pbxadmin.audit.seals import shown_key
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.web.htmx import render_either
+from pbxadmin.web.htmx import render_either, wants_fragment
 from pbxadmin.web.pages import Column, Page, cursor_of, keyset
 
 from .exports import CONTENT_TYPES, FORMATS, events_export
 from .figures import MOST_LIVE, figures, kept_since
 from .plots import plot
 from .selectors import FIELD_LABELS, OUTCOME_LABELS, SEARCH_DAYS, EventFilter, events_for
-from .words import changed_fields, detail_lines, gist
+from .words import answered_code, changed_fields, detail_lines, gist
 
 PAGE_SIZE = 50
 OTHERS = 20
+HISTORY = 8
 MOST_NAMES = 500
 ORDER = ("-id",)
 # Backwards from the end of the log, which no id is before.
@@ -114,15 +115,40 @@ def pbxs_to_choose(user: User, wanted: EventFilter) -> list[tuple[int, str]]:
 
 @login_required
 @require_GET
+def history(request: HttpRequest) -> HttpResponse:
+    """The newest events of a filter, for the page of what it is about. Without HTMX it leads to the log."""
+    events, wanted = reviewable(request), EventFilter.from_query(request.GET)
+    if not wants_fragment(request):
+        return redirect(f"/audit/?{wanted.query}")
+    context = {"events": newest(events, wanted), "query": wanted.query}
+    return render(request, "review/_history.html", context)
+
+
+def newest(events: EventQuerySet, wanted: EventFilter) -> list[Event]:
+    return list(wanted.narrow(events).order_by(*ORDER)[:HISTORY])
+
+
+@login_required
+@require_GET
 def event_page(request: HttpRequest, pk: int) -> HttpResponse:
     events = reviewable(request)
     event = get_object_or_404(events, pk=pk)
-    others = events.filter(change_id=event.change_id).exclude(pk=pk).order_by("id")[:OTHERS] if event.change_id else []
+    of_change = events.filter(change_id=event.change_id).exclude(pk=pk) if event.change_id else events.none()
+    of_ivr = EventFilter(pbx=event.pbx_id, ivr=event.data["ivr_number"])
+    beside = Event.objects.filter(chain=event.chain, sequence__in=(event.sequence - 1, event.sequence + 1))
+    in_chain = dict(beside.values_list("sequence", "pk"))
     context = {
         "event": event,
         "fields": changed_fields(event),
+        "code": answered_code(event),
         "detail": detail_lines(event),
-        "others": others,
+        "pbx_now": Pbx.objects.filter(pk=event.pbx_id).values_list("name", flat=True).first() if event.pbx_id else None,
+        "others": list(of_change.order_by("id")[:OTHERS]),
+        "of_ivr": [one for one in newest(events, of_ivr) if one.pk != pk] if of_ivr.pbx and of_ivr.ivr else [],
+        "ivr_query": of_ivr.query,
+        "chain_before": in_chain.get(event.sequence - 1),
+        "chain_after": in_chain.get(event.sequence + 1),
+        "address": request.build_absolute_uri(),
         "public_key": shown_key(),
     }
     return render(request, "review/event_page.html", context)

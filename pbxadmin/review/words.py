@@ -4,21 +4,41 @@ from collections.abc import Iterator
 from typing import Any
 
 from pbxadmin.audit.models import Event
+from pbxadmin.yeastar.errors import meaning
 from pbxadmin.yeastar.fields import BY_NAME
 
 IN_GIST = 2
+READ_BACK = ("verified", "not-as-asked", "refused")  # outcomes that say what the PBX holds
 
 
-def changed_fields(event: Event) -> list[dict[str, str]]:
-    """Before, asked and found of each field, in words where the field is one of an IVR."""
+def changed_fields(event: Event) -> list[dict[str, Any]]:
+    """Before, asked and found of each field, in words where the field is one of an IVR.
+
+    differs: the PBX was found to hold another value than was asked for, and not because it had refused.
+    """
+    outcome = event.data["outcome"]
     return [
         {
             "label": label_of(name),
             "name": name,
+            "differs": outcome == "not-as-asked" and said.get("found") != said.get("asked"),
             **{kind: in_words(name, said, kind) for kind in ("before", "asked", "found")},
         }
-        for name, said in event.data["fields"].items()
+        for name, said in ((name, as_known(said, outcome)) for name, said in event.data["fields"].items())
     ]
+
+
+def as_known(said: dict[str, Any], outcome: str) -> dict[str, Any]:
+    """Without a found value where nothing was read back: empty is not the same as not reported."""
+    is_empty = said.get("found") is None and outcome not in READ_BACK
+    return {kind: value for kind, value in said.items() if kind != "found"} if is_empty else said
+
+
+def answered_code(event: Event) -> tuple[str, str] | None:
+    """The code that the PBX answered, as it was, and what the vendor's guides say of it."""
+    answer = event.data["detail"].get("answer")
+    code = str(answer.get("code") or "") if isinstance(answer, dict) else ""
+    return (code, meaning(code).text) if code else None
 
 
 def label_of(name: str) -> str:

@@ -51,7 +51,7 @@
     const label = copy.lastChild;
     const before = label.textContent;
     label.textContent = "Copied";
-    say("Receipt copied");
+    say("Copied");
     setTimeout(() => { label.textContent = before; }, 2000);
   });
 

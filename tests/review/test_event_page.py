@@ -8,7 +8,9 @@ import pytest
 
 from pbxadmin.audit.context import Actor, Who, acting
 from pbxadmin.audit.log import record
-from tests.factories import make_customer, make_user
+from pbxadmin.fleet.services import pbx_delete, pbx_edit
+from pbxadmin.yeastar.errors import meaning
+from tests.factories import make_customer, make_pbx, make_user
 
 pytestmark = pytest.mark.django_db
 HQ = (501, "ACME-HQ")
@@ -38,8 +40,9 @@ def page_of(client, event):
 def rows(page):
     """Field: before, asked, found, as a person reads them."""
     found = {}
-    for name, cells in re.findall(r'<tr data-field="(\w+)">(.*?)</tr>', page):
-        found[name] = [re.sub("<[^>]+>", "", cell) for cell in re.findall(r"<td data-label[^>]*>(.*?)</td>", cells)]
+    for name, row in re.findall(r'<tr data-field="(\w+)">(.*?)</tr>', page, re.DOTALL):
+        cells = re.findall(r"<td data-label[^>]*>(.*?)</td>", row, re.DOTALL)
+        found[name] = [" ".join(re.sub("<[^>]+>", "", cell).split()) for cell in cells]
     return found
 
 
@@ -68,9 +71,9 @@ def test_before_asked_and_found_are_said_in_words(auditor, acme):
     page = page_of(auditor, event)
 
     assert rows(page) == {
-        "response_timeout": ["3 s", "1 s", "not reported"],
+        "response_timeout": ["3 s", "1 s", "not reported not as asked"],
         "prompt_repeat": ["1 time", "5 times", "5 times"],
-        "dial_extension": ["Off", "On", "maybe"],
+        "dial_extension": ["Off", "On", "maybe not as asked"],
         "tls_profile": ["modern", "legacy", ""],
         "port": ["", "8088", ""],
     }
@@ -122,8 +125,9 @@ def test_other_events_of_the_same_change_are_linked_in_order(auditor, acme):
 
     page = page_of(auditor, outcome)
 
-    assert re.findall(r'href="/audit/(\d+)/"', page) == [str(sending.pk), str(settled.pk)]
-    assert str(other.pk) not in re.findall(r'href="/audit/(\d+)/"', page)
+    others = page.split("Other events of this change")[1]
+    assert re.findall(r'<h3><a href="/audit/(\d+)/"', others) == [str(sending.pk), str(settled.pk)]
+    assert f'<h3><a href="/audit/{other.pk}/"' not in page
     assert 'href="/changes/5/"' in page
 
 
@@ -176,7 +180,67 @@ def test_the_full_time_and_links_to_more_of_the_same_are_shown(auditor, acme):
 
     assert f"{event.at:%Y-%m-%d %H:%M:%S.%f} UTC" in page
     assert 'href="/audit/?pbx=501"' in page
-    assert 'href="/audit/?actor=Mara%20%26%20Tom"' in page
+    assert 'href="/audit/?actor=70"' in page
+    assert f'href="/audit/?customer={acme.pk}"' in page
+    assert f'id="address">http://testserver/audit/{event.pk}/</span>' in page
+
+
+def test_somebody_without_an_account_is_looked_for_by_name(auditor, acme):
+    event = record("pbx.edited", customer=of(acme), actor=Actor(None, "PBX & Admin"))
+
+    assert 'href="/audit/?actor=PBX%20%26%20Admin"' in page_of(auditor, event)
+
+
+def test_names_are_those_of_then_and_what_became_of_the_pbx_stands_beside(auditor, acme):
+    kept, gone = make_pbx(acme, name="ACME-OLD"), make_pbx(acme, name="ACME-GONE")
+    of_kept, of_gone = (
+        record("pbx.edited", customer=of(acme), pbx=(pbx.pk, pbx.name), ivr=("6500", "Main")) for pbx in (kept, gone)
+    )
+    assert "now" not in what_is_said_of_the_pbx(page_of(auditor, of_kept))
+
+    pbx_edit(pbx=kept, values={"name": "ACME-NEW"})
+    pbx_delete(pbx=gone)
+
+    assert what_is_said_of_the_pbx(page_of(auditor, of_kept)) == f"ACME-OLD (id {of_kept.pbx_id}) now ACME-NEW"
+    assert (
+        what_is_said_of_the_pbx(page_of(auditor, of_gone)) == f"ACME-GONE (id {of_gone.pbx_id}) no longer in PBX Admin"
+    )
+    assert "See the IVR" in page_of(auditor, of_kept)
+    assert "See the IVR" not in page_of(auditor, of_gone)
+
+
+def what_is_said_of_the_pbx(page):
+    return re.sub("<[^>]+>", "", re.search(r"<dt>PBX</dt><dd>(.*?)</dd>", page)[1])
+
+
+def test_a_value_is_not_said_to_be_unreported_where_nothing_was_read_back(auditor, acme):
+    fields = {"response_timeout": {"before": "3", "asked": "6", "found": None}}
+    for outcome, found in (("sending", ""), ("unknown", ""), ("not-sent", ""), ("verified", "not reported")):
+        event = record("change.outcome", customer=of(acme), outcome=outcome, fields=fields)
+
+        assert rows(page_of(auditor, event))["response_timeout"] == ["3 s", "6 s", found], outcome
+
+
+def test_the_code_of_the_pbx_stands_with_its_meaning(auditor, acme):
+    for code, said in (("20003", meaning("20003").text), ("99999", "a code that no guide lists")):
+        event = record("change.outcome", customer=of(acme), detail={"answer": {"code": code, "refused": True}})
+
+        assert re.search(rf'<b class="mono"><bdi>{code}</bdi></b> [^<]*{re.escape(said)}', page_of(auditor, event))
+    assert "Answer of the PBX" not in page_of(auditor, record("pbx.edited", customer=of(acme), detail={"answer": {}}))
+
+
+def test_the_newest_of_the_same_ivr_and_the_neighbours_in_the_chain_are_a_click_away(auditor, acme):
+    first, other, mine, last = (
+        record("change.outcome", customer=of(acme), pbx=HQ, ivr=(number, "Main")) for number in ("6500", "6501") * 2
+    )
+
+    page = page_of(auditor, mine)
+
+    same = page.split("Newest of this IVR")[1]
+    assert re.findall(r'<h3><a href="/audit/(\d+)/"', same) == [str(first.pk)]
+    assert 'href="/audit/?pbx=501&amp;ivr=6500"' in same
+    assert f'href="/audit/{other.pk}/" rel="prev"' in page
+    assert f'href="/audit/{last.pk}/" rel="next"' in page
 
 
 def test_somebody_elses_event_answers_byte_for_byte_like_an_absent_one(auditor):
@@ -227,9 +291,9 @@ def test_nothing_that_a_pbx_says_reaches_the_page_unescaped_or_unseen(auditor, a
         assert unseen not in page, ascii(unseen)
 
 
-def test_a_page_takes_five_queries(auditor, acme, django_assert_num_queries):
-    event = record("change.outcome", customer=of(acme), change_id=5)
+def test_a_page_takes_eight_queries(auditor, acme, django_assert_num_queries):
+    event = record("change.outcome", customer=of(acme), pbx=HQ, ivr=("6500", "Main"), change_id=5)
     record("change.settled", customer=of(acme), change_id=5)
 
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(8):
         page_of(auditor, event)
