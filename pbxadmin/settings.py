@@ -240,6 +240,7 @@ INSTALLED_APPS = [
     "django.forms",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
     "csp",
     "django_htmx",
     "django_structlog",
@@ -336,6 +337,21 @@ ACCOUNT_RATE_LIMITS = {
     "login_failed": "30/m/ip,10/5m/key",
     "reset_password": "10/m/ip,10/h/key",
 }
+
+MFA_ADAPTER = "pbxadmin.access.second_factor.MfaAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_FORMS = {
+    "authenticate": "pbxadmin.access.account_forms.CodeForm",
+    "reauthenticate": "pbxadmin.access.account_forms.CodeAgainForm",
+    "activate_totp": "pbxadmin.access.account_forms.AppForm",
+    "add_webauthn": "pbxadmin.access.account_forms.KeyForm",
+    "authenticate_webauthn": "pbxadmin.access.account_forms.KeyProofForm",
+    "reauthenticate_webauthn": "pbxadmin.access.account_forms.KeyProofAgainForm",
+}
+MFA_TOTP_TOLERANCE = 1  # steps of 30 s that a telephone's clock may be off
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # addresses are given by those who add people, not by the people
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not IS_HTTPS  # browsers themselves allow that on this machine only
 
 USE_TZ = True
 TIME_ZONE = "UTC"

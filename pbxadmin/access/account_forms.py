@@ -3,11 +3,19 @@
 from typing import Any, ClassVar
 
 from allauth.account import forms as allauth
+from allauth.core import context
+from allauth.mfa.base import forms as mfa
+from allauth.mfa.totp.forms import ActivateTOTPForm
+from allauth.mfa.totp.internal.auth import SECRET_SESSION_KEY
+from allauth.mfa.webauthn import forms as webauthn
 from django import forms
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
 from pbxadmin.audit.log import record
+from pbxadmin.sealed import opened_text, sealed_text
 
+from .names import refuse_unseen
 from .tasks import mail_reset_links
 
 CHOOSING = "At least 10 characters; not a common password, not like your name, not only digits."
@@ -53,3 +61,54 @@ class ResetForm(forms.Form):
         email = self.cleaned_data["email"]
         record("password.reset-asked", detail={"email": email})
         mail_reset_links.enqueue(email, f"{request.scheme}://{request.get_host()}")
+
+
+class CodeForm(Worded, mfa.AuthenticateForm):
+    hints = {"code": "Six digits from the app on your telephone, or a recovery code."}
+
+
+class CodeAgainForm(Worded, mfa.ReauthenticateForm):
+    hints = CodeForm.hints
+
+
+class AppForm(Worded, ActivateTOTPForm):
+    """The secret waits sealed in the session until a code proves that the app has it."""
+
+    labels = {"code": "Code from the app"}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        place = f"session.{SECRET_SESSION_KEY}:{self.user.pk}"
+        if self.is_bound and self.secret.startswith("v1."):
+            self.secret = opened_text(self.secret, place)
+        else:
+            context.request.session[SECRET_SESSION_KEY] = sealed_text(self.secret, place)
+
+
+class KeyForm(Worded, webauthn.AddWebAuthnForm):
+    name = forms.CharField(
+        label="Name",
+        max_length=60,
+        required=False,
+        validators=[refuse_unseen],
+        widget=forms.TextInput({"class": "name"}),
+    )
+    hints = {"name": "So that you know it again among others."}
+
+    def clean(self) -> dict[str, Any]:
+        try:
+            return super().clean()
+        except (KeyError, TypeError, ValueError, AttributeError):  # what no browser sends
+            raise ValidationError("The key gave no usable answer. Try once more.") from None
+
+
+class KeyProofForm(webauthn.AuthenticateWebAuthnForm):
+    def clean_credential(self) -> Any:
+        try:
+            return super().clean_credential()
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise ValidationError("The key gave no usable answer. Try once more.") from None
+
+
+class KeyProofAgainForm(KeyProofForm):
+    reauthenticated = True

@@ -4,8 +4,10 @@ from ipaddress import IPv6Address, ip_network
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core import context
 from django.http import HttpRequest
 
+from .fresh import is_fresh
 from .middleware import client_address, parsed
 from .names import fold
 
@@ -19,6 +21,10 @@ class AccountAdapter(DefaultAccountAdapter):
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """People are added by site admins."""
         return False
+
+    def is_reauthentication_required(self, **_: Any) -> bool:
+        """Signing in counts too, which allauth alone would not say."""
+        return not is_fresh(context.request)
 
     def get_client_ip(self, request: HttpRequest) -> str:
         return client_address(request)

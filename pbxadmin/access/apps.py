@@ -7,4 +7,4 @@ class AccessConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import signals  # noqa: F401  connects them
+        from . import second_factor, signals  # noqa: F401  connects them

@@ -4,10 +4,12 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
+from allauth.mfa.app_settings import RECOVERY_CODE_COUNT
+from allauth.mfa.models import Authenticator
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
@@ -42,9 +44,20 @@ class OwnSession:
 @require_GET
 def security(request: HttpRequest) -> HttpResponse:
     assert isinstance(request.user, User)  # noqa: S101  (signed in)
-    return render(
-        request, "account/security.html", {"sessions": own_sessions(request.user, request.session.session_key)}
-    )
+    factors = Authenticator.objects.filter(user=request.user).order_by("created_at", "pk")
+    context = {
+        "app": next((factor for factor in factors if factor.type == Authenticator.Type.TOTP), None),
+        "keys": [factor for factor in factors if factor.type == Authenticator.Type.WEBAUTHN],
+        "codes_left": next((codes_left(factor) for factor in factors if codes_left(factor) is not None), None),
+        "sessions": own_sessions(request.user, request.session.session_key),
+    }
+    return render(request, "account/security.html", context)
+
+
+@login_required
+@require_GET
+def to_security(request: HttpRequest) -> HttpResponse:
+    return redirect("account_security")
 
 
 @login_required
@@ -54,6 +67,14 @@ def sign_out_others(request: HttpRequest) -> HttpResponse:
     ended = sessions_end(user=request.user, but=request.session.session_key)
     messages.success(request, f"Signed out elsewhere: {ended}." if ended else "You are signed in nowhere else.")
     return go(request, reverse("account_security"))
+
+
+def codes_left(factor: Authenticator) -> int | None:
+    """How many recovery codes are unused; None when this is another factor."""
+    if factor.type != Authenticator.Type.RECOVERY_CODES:
+        return None
+    unused: int = RECOVERY_CODE_COUNT - int(factor.data["used_mask"]).bit_count()
+    return unused
 
 
 def own_sessions(user: User, this: str | None) -> list[OwnSession]:

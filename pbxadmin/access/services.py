@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import Any
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
@@ -109,6 +110,17 @@ def sessions_end(*, user: User, but: str | None = None) -> int:
         if ended:
             record("session.ended", detail={"user_id": user.pk, "user": user.username, "sessions": ended})
     return ended
+
+
+def second_factor_reset(*, user: User) -> int:
+    """Take all second factors of somebody who lost theirs, and sign them out. How many, without the codes."""
+    with transaction.atomic():
+        factors = Authenticator.objects.filter(user=user)
+        count = factors.exclude(type=Authenticator.Type.RECOVERY_CODES).count()
+        factors.delete()
+        record("second-factor.reset", detail={"user_id": user.pk, "user": user.username, "factors": count})
+        sessions_end(user=user)
+    return count
 
 
 def sessions_expire() -> int:

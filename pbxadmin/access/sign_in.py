@@ -4,21 +4,25 @@ from typing import Any
 
 from allauth.account import views
 from allauth.account.forms import LoginForm
+from allauth.mfa.base import views as mfa
+from allauth.mfa.recovery_codes import views as codes
+from allauth.mfa.totp import views as totp
+from allauth.mfa.webauthn import views as webauthn
+from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import path, re_path, reverse_lazy
 from django.views.generic.edit import FormView
 
 from . import security
 from .account_forms import NewPasswordForm, PasswordChangeForm, ProveForm, ResetForm, SignInForm
+from .fresh import View, fresh_sign_in
 
 
 class Refusing(FormView):  # type: ignore[type-arg]
     """A form with errors is a 422 on every page."""
 
     def form_invalid(self, form: Any) -> HttpResponse:
-        response: HttpResponse = super().form_invalid(form)
-        response.status_code = 422
-        return response
+        return self.render_to_response(self.get_context_data(form=form), status=422)
 
 
 class SignIn(Refusing, views.LoginView):
@@ -56,6 +60,42 @@ class Prove(Refusing, views.ReauthenticateView):
     form_class = ProveForm
 
 
+class SecondStep(mfa.AuthenticateView):
+    """After the password: a code, or a key."""
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        return self.render_to_response(self.get_context_data(), status=422)
+
+
+class ProveByCode(Refusing, mfa.ReauthenticateView):
+    pass
+
+
+class ProveByKey(Refusing, webauthn.ReauthenticateWebAuthnView):
+    pass
+
+
+class AddApp(Refusing, totp.ActivateTOTPView):
+    pass
+
+
+class NewCodes(Refusing, codes.GenerateRecoveryCodesView):
+    pass
+
+
+class AddKey(Refusing, webauthn.AddWebAuthnView):
+    pass
+
+
+class RemoveKey(webauthn.RemoveWebAuthnView):
+    success_url = reverse_lazy("account_security")
+
+
+def own(view: View) -> View:
+    """A page of one's own second factors."""
+    return login_required(fresh_sign_in(view))
+
+
 urlpatterns = [
     path("login/", SignIn.as_view(), name="account_login"),
     path("logout/", views.logout, name="account_logout"),
@@ -72,4 +112,14 @@ urlpatterns = [
     path("password/reset/key/done/", views.password_reset_from_key_done, name="account_reset_password_from_key_done"),
     path("security/", security.security, name="account_security"),
     path("security/sign-out-others/", security.sign_out_others, name="account_sign_out_others"),
+    path("2fa/", security.to_security, name="mfa_index"),
+    path("2fa/authenticate/", SecondStep.as_view(), name="mfa_authenticate"),
+    path("2fa/reauthenticate/", ProveByCode.as_view(), name="mfa_reauthenticate"),
+    path("2fa/webauthn/reauthenticate/", ProveByKey.as_view(), name="mfa_reauthenticate_webauthn"),
+    path("2fa/totp/activate/", own(AddApp.as_view()), name="mfa_activate_totp"),
+    path("2fa/totp/deactivate/", own(totp.deactivate_totp), name="mfa_deactivate_totp"),
+    path("2fa/recovery-codes/", own(codes.view_recovery_codes), name="mfa_view_recovery_codes"),
+    path("2fa/recovery-codes/generate/", own(NewCodes.as_view()), name="mfa_generate_recovery_codes"),
+    path("2fa/webauthn/add/", own(AddKey.as_view()), name="mfa_add_webauthn"),
+    path("2fa/webauthn/keys/<int:pk>/remove/", own(RemoveKey.as_view()), name="mfa_remove_webauthn"),
 ]

@@ -3,7 +3,10 @@
 import time
 from typing import TYPE_CHECKING, Any
 
+from allauth.account.authentication import get_authentication_records
 from allauth.account.signals import authentication_step_completed, password_changed, password_reset, user_logged_in
+from allauth.mfa import signals as mfa_signals
+from allauth.mfa.models import Authenticator
 from django.contrib.auth import signals as django_signals
 from django.dispatch import receiver
 from django.http import HttpRequest
@@ -32,8 +35,9 @@ def session_begun(request: HttpRequest, **_: Any) -> None:
 
 
 @receiver(user_logged_in)
-def signed_in(user: "User", **_: Any) -> None:
-    record("session.signed-in", actor=Actor(user.pk, user.display_name))
+def signed_in(request: HttpRequest, user: "User", **_: Any) -> None:
+    proofs = [proof.get("type") or proof["method"] for proof in get_authentication_records(request, user)]
+    record("session.signed-in", actor=Actor(user.pk, user.display_name), detail={"by": proofs})
 
 
 @receiver(authentication_step_completed)
@@ -65,3 +69,24 @@ def password_was_changed(request: HttpRequest, user: "User", **_: Any) -> None:
 def password_was_reset(user: "User", **_: Any) -> None:
     record("password.reset", actor=Actor(user.pk, user.display_name))
     sessions_end(user=user)
+
+
+@receiver([mfa_signals.authenticator_added, mfa_signals.authenticator_reset])
+def factor_added(authenticator: Authenticator, **_: Any) -> None:
+    is_codes = authenticator.type == Authenticator.Type.RECOVERY_CODES
+    record("second-factor.codes" if is_codes else "second-factor.added", detail=factor(authenticator))
+
+
+@receiver(mfa_signals.authenticator_removed)
+def factor_removed(authenticator: Authenticator, **_: Any) -> None:
+    record("second-factor.removed", detail=factor(authenticator))
+
+
+@receiver(mfa_signals.authentication_failed)
+def factor_failed(user: "User", **_: Any) -> None:
+    record("second-factor.failed", detail={"user_id": user.pk, "user": user.username})
+
+
+def factor(authenticator: Authenticator) -> dict[str, str]:
+    """What it is, and how its owner calls it."""
+    return {"kind": authenticator.type, "name": authenticator.data.get("name", "")}

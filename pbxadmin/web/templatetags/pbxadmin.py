@@ -1,10 +1,12 @@
 """Tags and filters for every template: icons, pills, fields, times, and text that is not ours."""
 
+import json
 from datetime import datetime
 from functools import cache
 from typing import Any
 
 from django import forms, template
+from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -121,6 +123,12 @@ def marked(character: str) -> str:
     if character.isprintable():
         return character
     return format_html('<span class="odd" title="A character that cannot be seen">U+{}</span>', f"{ord(character):04X}")
+
+
+@register.filter
+def as_json(value: Any) -> str:
+    """For an attribute that a script of ours reads."""
+    return json.dumps(value, cls=DjangoJSONEncoder)
 
 
 @register.filter

@@ -1,0 +1,98 @@
+"""Second factors: allauth keeps them, we seal their secrets and say who needs one.
+
+allauth gives its adapter a secret without saying whose it is. So each secret that comes out of the database carries the
+place it was sealed for, by its row's user, and opens there only.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from allauth.core import context
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.models import Authenticator
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import transaction
+from django.db.models.signals import post_init
+from django.dispatch import receiver
+
+from pbxadmin.sealed import Kept, SealBroken, keeps_secrets, opened_text, sealed_text
+
+SECRETS = ("secret", "seed")  # of a TOTP app, and of recovery codes
+STEP = 200
+
+
+class Placed(str):
+    """Sealed text that knows its place."""
+
+    place = ""
+
+
+class MfaAdapter(DefaultMFAAdapter):
+    error_messages = DefaultMFAAdapter.error_messages | {
+        "incorrect_code": "This is not right, or it was used already. Try again with the next code.",
+        "cannot_generate_recovery_codes": "Recovery codes come with a second factor. Add one first.",
+    }
+
+    def encrypt(self, text: str) -> str:
+        """A new secret is always the signed-in user's own."""
+        return sealed_text(text, place_of(context.request.user.pk))
+
+    def decrypt(self, encrypted_text: str) -> str:
+        if not isinstance(encrypted_text, Placed):
+            raise SealBroken("A second factor is opened by way of its row.")
+        return opened_text(encrypted_text, encrypted_text.place)
+
+    def get_totp_issuer(self) -> str:
+        return "PBX Admin"
+
+    def get_totp_label(self, user: AbstractBaseUser) -> str:
+        return user.get_username()
+
+    def generate_authenticator_name(self, user: AbstractBaseUser, type: Authenticator.Type) -> str:
+        return f"Key {Authenticator.objects.filter(user_id=user.pk, type=type).count() + 1}"
+
+    def get_public_key_credential_rp_entity(self) -> dict[str, str]:
+        return super().get_public_key_credential_rp_entity() | {"name": "PBX Admin"}
+
+
+def place_of(user_id: int) -> str:
+    return f"mfa.authenticator:{user_id}"
+
+
+@receiver(post_init, sender=Authenticator)
+def secrets_know_their_place(instance: Authenticator, **_: Any) -> None:
+    data = instance.__dict__.get("data") or {}
+    for name in set(SECRETS) & data.keys():
+        data[name] = Placed(data[name])
+        data[name].place = place_of(instance.user_id)
+
+
+@keeps_secrets
+def kept() -> Iterator[Kept]:
+    """For `rotate_keys`."""
+    last = 0
+    while found := list(Authenticator.objects.filter(pk__gt=last).order_by("pk")[:STEP]):
+        for row in found:
+            last = row.pk
+            for name in SECRETS:
+                if name in row.data:
+                    yield Kept(place_of(row.user_id), row.data[name], replacing(row.pk, name, row.data[name]))
+
+
+def replacing(pk: int, name: str, old: str) -> Callable[[str], bool]:
+    def replace(new: str) -> bool:
+        with transaction.atomic():
+            row = Authenticator.objects.select_for_update().filter(pk=pk).first()
+            if row is None or row.data[name] != old:
+                return False
+            row.data[name] = new
+            row.save(update_fields=["data"])
+            return True
+
+    return replace
+
+
+def has_second_factor(user: AbstractBaseUser) -> bool:
+    """Recovery codes alone are none."""
+    factors = Authenticator.objects.filter(user_id=user.pk)
+    return factors.exclude(type=Authenticator.Type.RECOVERY_CODES).exists()
