@@ -69,6 +69,11 @@ def on_person(role: str) -> Any:
     return OK if role in ("manager", "site admin") else NOT_THERE
 
 
+def closed(role: str) -> Any:
+    """A link that was never sent, or is over, opens nothing for anybody."""
+    return NOT_THERE
+
+
 def on_person_by_site_admin(role: str) -> Any:
     return NOT_ALLOWED if role == "manager" else on_person(role)
 
@@ -133,8 +138,20 @@ ROWS: dict[str, Row] = {
     "access:customer-page": Row("/customers/{customer}/", get=SEE),
     "access:customer-rename": Row("/customers/{customer}/rename/", post=CUSTOMERS, data=lambda side: {"name": "Other"}),
     "access:person-list": Row("/people/", get=anywhere(Action.MANAGE_PEOPLE)),
+    "access:invite": Row(
+        "/people/invite/",
+        get=anywhere(Action.MANAGE_PEOPLE),
+        post=anywhere(Action.MANAGE_PEOPLE),
+        data=lambda side: {"email": "new@x.example", "name": "New", "role": "viewer", "customer": side.customer.pk},
+    ),
+    "access:invitation-list": Row("/people/invitations/", get=anywhere(Action.MANAGE_PEOPLE)),
+    "access:invitation-send-again": Row("/people/invitations/{invitation}/send/", post=on_person),
+    "access:invitation-withdraw": Row("/people/invitations/{invitation}/withdraw/", post=on_person),
+    "access:invitation-open": Row("/invitations/never-was/", get=closed, post=never),
+    "access:invitation-accept": Row("/invitations/", get=closed, post=closed),
+    "access:invitation-accepted": Row("/invitations/accepted/", get=public, post=never),
     "access:person-page": Row("/people/{person}/", get=on_person),
-    "access:person-edit": Row("/people/{person}/edit/", post=on_person, data=lambda side: {"first_name": "New"}),
+    "access:person-edit": Row("/people/{person}/edit/", post=on_person, data=lambda side: {"name": "New"}),
     "access:role-give": Row(
         "/people/{person}/roles/", post=on_person, data=lambda side: {"role": "viewer", "customer": side.customer.pk}
     ),

@@ -36,6 +36,7 @@ BY_CHANCE = {
     "args_kwargs",
     "worker_ids",
     "token_hash",
+    "token_digest",
     "password_digest",
     "calls",
     "form_key",

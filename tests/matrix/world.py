@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -10,7 +11,8 @@ from ivr.changes import Opened, change_plan
 from ivr.models import Change
 from ivr.refresh import refresh_start
 from ivr.snapshots import snapshot_keep
-from pbxadmin.access.models import Customer, User
+from pbxadmin.access.invitations import invitation_create
+from pbxadmin.access.models import Customer, Invitation, User
 from pbxadmin.access.roles import Role
 from pbxadmin.access.services import membership_grant
 from pbxadmin.audit.context import Actor
@@ -90,10 +92,14 @@ def make_side(words: tuple[str, ...]) -> Side:
     today = timezone.now().date()
     period = period_add(customer=customer, starts_on=month(today)[0], ends_on=month(today)[1], by=person_name)
     desk_read()
+    offer = {"email": f"{site}@example.com", "name": person_name, "role": Role.VIEWER, "ends_on": None}
+    invitation, _ = invitation_create(by=person, customer=customer, **offer)
+    Invitation.objects.filter(pk=invitation.pk).update(renewed_at=timezone.now() - timedelta(hours=1))
     ids = {
         "customer": customer.pk,
         "person": person.pk,
         "membership": person.memberships.get().pk,
+        "invitation": invitation.pk,
         "pbx": pbx.pk,
         "number": number,
         "change": change.pk,
