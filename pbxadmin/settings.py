@@ -19,6 +19,7 @@ import structlog
 from pbxadmin.web.logs import hide_links
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+ROLES = ("viewer", "helpdesk", "auditor", "manager", "site-admin")
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 EMAIL_BACKENDS = {
     "console": "django.core.mail.backends.console.EmailBackend",
@@ -78,6 +79,13 @@ def given_or_kept(name: str) -> str:
     """A secret from the environment, its file, or DATA_DIR/<name in lower case>; "" when it is nowhere."""
     kept = DATA_DIR / name.lower()
     return text(name) or (kept.read_text(encoding="utf-8").strip() if kept.is_file() else "")
+
+
+def roles(name: str) -> list[str]:
+    for value in words(name):
+        if value not in ROLES:
+            raise BadSetting(name, f"must be roles out of {', '.join(ROLES)}; not {value!r}.")
+    return words(name)
 
 
 def secret(name: str, what_it_is: str) -> str:
@@ -265,6 +273,7 @@ MIDDLEWARE = [
     "pbxadmin.web.middleware.private_pages",
     "pbxadmin.access.middleware.audit_context",
     "pbxadmin.access.middleware.session_in_use",
+    "pbxadmin.access.middleware.second_factor_first",
     "allauth.account.middleware.AccountMiddleware",
 ]
 
@@ -338,6 +347,7 @@ ACCOUNT_RATE_LIMITS = {
     "reset_password": "10/m/ip,10/h/key",
 }
 
+SECOND_FACTOR_FOR = roles("SECOND_FACTOR_FOR")
 MFA_ADAPTER = "pbxadmin.access.second_factor.MfaAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_FORMS = {

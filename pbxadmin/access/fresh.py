@@ -13,10 +13,10 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
 
-from pbxadmin.web.htmx import page_of
+from pbxadmin.web.htmx import lead_away, page_of
 
 PROVEN_AT = "proven_at"  # in the session: seconds since 1970
 NOT_DONE = "Nothing was done: it had been a while since you signed in. You just did, so please send it again."
@@ -52,5 +52,4 @@ def ask_again(request: HttpRequest) -> HttpResponse:
         back = page_of(request, "HX-Current-URL" if is_htmx else "Referer")
     else:
         back = request.get_full_path()
-    url = f"{reverse('account_reauthenticate')}?{urlencode({'next': back})}"
-    return HttpResponse(status=204, headers={"HX-Redirect": url}) if is_htmx else HttpResponseRedirect(url)
+    return lead_away(request, f"{reverse('account_reauthenticate')}?{urlencode({'next': back})}")

@@ -6,8 +6,10 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
+from django.urls import reverse
 
 from pbxadmin.audit.context import Actor, Who, acting
+from pbxadmin.web.htmx import lead_away
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 NOBODY = Actor(None, "not signed in")
@@ -29,6 +31,20 @@ def session_in_use(get_response: GetResponse) -> GetResponse:
         if request.user.is_authenticated:
             request.session.touch()  # type: ignore[attr-defined]
         return get_response(request)
+
+    return middleware
+
+
+def second_factor_first(get_response: GetResponse) -> GetResponse:
+    """Whose role asks for a second factor sees nothing but the pages of their own account until they have one."""
+    from .models import User
+    from .second_factor import lacks_second_factor
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        user = request.user
+        if not isinstance(user, User) or request.path.startswith("/accounts/") or not lacks_second_factor(user):
+            return get_response(request)
+        return lead_away(request, reverse("account_security"))
 
     return middleware
 

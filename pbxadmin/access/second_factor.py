@@ -10,12 +10,16 @@ from typing import Any
 from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 from django.db.models.signals import post_init
 from django.dispatch import receiver
 
 from pbxadmin.sealed import Kept, SealBroken, keeps_secrets, opened_text, sealed_text
+
+from .grants import grants
+from .models import User
 
 SECRETS = ("secret", "seed")  # of a TOTP app, and of recovery codes
 STEP = 200
@@ -92,7 +96,14 @@ def replacing(pk: int, name: str, old: str) -> Callable[[str], bool]:
     return replace
 
 
-def has_second_factor(user: AbstractBaseUser) -> bool:
-    """Recovery codes alone are none."""
-    factors = Authenticator.objects.filter(user_id=user.pk)
-    return factors.exclude(type=Authenticator.Type.RECOVERY_CODES).exists()
+def lacks_second_factor(user: User) -> bool:
+    """Has this user a role that asks for a second factor, and none? Recovery codes alone are none."""
+    asking = set(settings.SECOND_FACTOR_FOR)
+    if not asking or not asking & roles_of(user):
+        return False
+    factors = Authenticator.objects.filter(user=user)
+    return not factors.exclude(type=Authenticator.Type.RECOVERY_CODES).exists()
+
+
+def roles_of(user: User) -> set[str]:
+    return {role for _, role in grants(user)} | ({"site-admin"} if user.is_superuser else set())

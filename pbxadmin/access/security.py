@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 from pbxadmin.web.htmx import go
 
 from .models import Session, User
+from .second_factor import lacks_second_factor
 from .services import sessions_end
 from .session_store import SIGNED_IN_AT
 
@@ -49,6 +50,7 @@ def security(request: HttpRequest) -> HttpResponse:
         "app": next((factor for factor in factors if factor.type == Authenticator.Type.TOTP), None),
         "keys": [factor for factor in factors if factor.type == Authenticator.Type.WEBAUTHN],
         "codes_left": next((codes_left(factor) for factor in factors if codes_left(factor) is not None), None),
+        "is_demanded": lacks_second_factor(request.user),
         "sessions": own_sessions(request.user, request.session.session_key),
     }
     return render(request, "account/security.html", context)

@@ -34,6 +34,13 @@ def go(request: HttpRequest, url: str) -> HttpResponse:
     return HttpResponse(status=204, headers={"HX-Location": url})
 
 
+def lead_away(request: HttpRequest, url: str) -> HttpResponse:
+    """To one of our pages that takes the place of whatever was asked for; HTMX loads it anew."""
+    if request.headers.get("HX-Request") == "true":
+        return HttpResponse(status=204, headers={"HX-Redirect": url})
+    return HttpResponseRedirect(url)
+
+
 def page_of(request: HttpRequest, header: str) -> str:
     """The page that the person was on, as the browser or HTMX tells it; only ever one of ours."""
     told = request.headers.get(header, "")

@@ -5,6 +5,7 @@ import html
 import json
 import re
 import time
+from datetime import date
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from django.db import connection
 from django.test import Client
 
 from pbxadmin.access.models import Session, User
+from pbxadmin.access.roles import Role
 from pbxadmin.access.services import second_factor_reset
 from pbxadmin.audit.models import Event
 from pbxadmin.ops.rotation import keys_rotate
 from pbxadmin.sealed import SealBroken, kept_secrets
+from pbxadmin.settings import ROLES
 from tests.factories import PASSWORD, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -318,3 +321,81 @@ def test_the_options_for_a_key_stand_in_an_attribute(client: Client, mara: User)
     options = json.loads(html.unescape(found[1]))["publicKey"]
     assert options["rp"] == {"id": "testserver", "name": "PBX Admin"}
     assert options["user"]["name"] == "mara"
+
+
+@pytest.fixture
+def demanded(settings: Any) -> None:
+    settings.SECOND_FACTOR_FOR = ["manager", "site-admin"]
+
+
+def member(role: str | None, **fields: Any) -> Client:
+    client = Client()
+    client.force_login(make_user(role, **fields))
+    return client
+
+
+ASKED = {
+    "a page": lambda client: client.get("/customers/"),
+    "home": lambda client: client.get("/"),
+    "a file": lambda client: client.get("/ivrs/?format=csv"),
+    "a form": lambda client: client.post("/ivrs/refresh/"),
+    "what does not exist": lambda client: client.get("/pbxs/4711/"),
+}
+
+
+@pytest.mark.parametrize("what", ASKED)
+def test_whose_role_asks_for_a_second_factor_is_led_to_set_it_up(demanded: None, what: str) -> None:
+    manager = member("manager")
+
+    answer = ASKED[what](manager)
+
+    assert (answer.status_code, answer["Location"], answer.content) == (302, SECURITY, b"")
+    assert "Your role asks for a second factor" in manager.get(SECURITY).content.decode()
+
+
+def test_inside_htmx_the_whole_page_is_led_to_the_set_up(demanded: None) -> None:
+    answer = member("manager").get("/ivrs/", headers={"HX-Request": "true"})
+
+    assert (answer.status_code, answer["HX-Redirect"], answer.content) == (204, SECURITY, b"")
+
+
+def test_with_a_second_factor_everything_opens_until_it_is_removed(demanded: None) -> None:
+    manager = member("manager")
+
+    set_up(manager)
+    assert is_in(manager)
+    assert "Your role asks" not in manager.get(SECURITY).content.decode()
+
+    manager.post(REMOVE)
+    assert manager.get("/customers/")["Location"] == SECURITY
+
+
+def test_others_are_not_asked(demanded: None) -> None:
+    assert is_in(member("helpdesk"))
+    assert is_in(member(None))
+
+
+def test_site_admins_are_asked_only_when_the_setting_says_so(settings: Any) -> None:
+    admin = member(None, is_superuser=True)
+    assert settings.SECOND_FACTOR_FOR == []
+    assert is_in(admin)
+
+    settings.SECOND_FACTOR_FOR = ["site-admin"]
+
+    assert not is_in(admin)
+
+
+def test_who_is_led_to_the_set_up_can_sign_out(demanded: None) -> None:
+    manager = member("manager")
+
+    manager.post("/accounts/logout/")
+
+    assert "_auth_user_id" not in manager.session
+
+
+def test_a_role_that_has_ended_asks_for_nothing(demanded: None) -> None:
+    assert is_in(member("manager", ends_on=date(2020, 1, 1)))
+
+
+def test_every_role_can_be_asked_for_a_second_factor() -> None:
+    assert ROLES == (*Role.values, "site-admin")

@@ -132,6 +132,11 @@ def test_good_values_start(tmp_path):
         ("EMAIL_URL", "", "must look like smtps://"),
         ("EMAIL_URL", "smtp://mara:tell@mail.example.com", "in the clear"),
         ("DEFAULT_FROM_EMAIL", "PBX Admin", "must look like PBX Admin <pbx@example.com>"),
+        ("SECOND_FACTOR_FOR", "managers", "must be roles out of viewer, helpdesk"),
+        ("SECOND_FACTOR_FOR", "manager,Site-Admin", "must be roles out of viewer, helpdesk"),
+        ("SESSION_IDLE_MINUTES", "4", "whole number from 5"),
+        ("SESSION_HOURS", "0", "whole number from 1"),
+        ("FRESH_SIGN_IN_MINUTES", "1", "whole number from 2"),
         ("LOG_LEVEL", "LOUD", "must be DEBUG, INFO, WARNING or ERROR"),
     ],
 )
