@@ -117,45 +117,48 @@ class SimulatedPbx(Device):
         """Start to listen, on the port that this PBX had before if it is still free."""
         self.listener = listener(self.port)
         self.port = self.listener.getsockname()[1]
-        self.keep(self.accept(self.listener, certificates))
+        self.listen(self.listener, certificates)
+
+    def listen(self, listener: socket.socket, certificates: Certificates) -> None:
+        if listener is self.listener:
+            asyncio.get_running_loop().add_reader(listener, self.accept, listener, certificates)
 
     def close(self) -> None:
         """Stop to listen, and drop what is going on; the port then refuses."""
         for task in list(self.tasks):
             task.cancel()
         if self.listener:
+            asyncio.get_running_loop().remove_reader(self.listener)
             self.listener.close()
             self.listener = None
 
-    def keep(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def accept(self, listener: socket.socket, certificates: Certificates) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            link, _ = listener.accept()
+        except BlockingIOError:
+            return
+        except OSError:  # out of file descriptors, for a moment
+            loop.remove_reader(listener)
+            loop.call_later(0.05, self.listen, listener, certificates)
+            return
+        link.setblocking(False)
+        task = loop.create_task(self.connection(link, certificates))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
-
-    async def accept(self, listener: socket.socket, certificates: Certificates) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                link, _ = await loop.sock_accept(listener)
-            except OSError:  # out of file descriptors, for a moment
-                await asyncio.sleep(0.05)
-                continue
-            self.keep(self.connection(link, certificates))
+        task.add_done_callback(lambda _: link.close())  # also of one that was cancelled before it began
 
     async def connection(self, link: socket.socket, certificates: Certificates) -> None:
         self.connections += 1
         order = due(self.orders, None)
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            with suppress(OSError, EOFError, ValueError, asyncio.LimitOverrunError):
-                async with asyncio.timeout(LONGEST_S):
-                    if order.fault in ON_ACCEPT and order.fault is not Fault.OTHER_CERTIFICATE:
-                        await self.play_raw(link, order)
-                    else:
-                        stranger = order.fault is Fault.OTHER_CERTIFICATE
-                        await self.talk(link, certificates.other if stranger else certificates.own)
-        finally:
-            link.close()
+        with suppress(OSError, EOFError, ValueError, asyncio.LimitOverrunError):
+            async with asyncio.timeout(LONGEST_S):
+                if order.fault in ON_ACCEPT and order.fault is not Fault.OTHER_CERTIFICATE:
+                    await self.play_raw(link, order)
+                else:
+                    stranger = order.fault is Fault.OTHER_CERTIFICATE
+                    await self.talk(link, certificates.other if stranger else certificates.own)
 
     async def play_raw(self, link: socket.socket, order: Misbehaviour) -> None:
         loop = asyncio.get_running_loop()
