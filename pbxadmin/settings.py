@@ -109,7 +109,7 @@ def key_ring(name: str, ring: str) -> list[bytes]:
     return keys
 
 
-def database(url: str) -> dict[str, object]:
+def database(name: str, url: str) -> dict[str, object]:
     """sqlite:///path or postgres://user:password@host:port/name"""
     parts = urlsplit(url)
     if parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1:
@@ -128,7 +128,7 @@ def database(url: str) -> dict[str, object]:
         try:
             port = parts.port or 5432
         except ValueError:
-            raise BadSetting("DATABASE_URL", "has a port that is not a number.") from None
+            raise BadSetting(name, "has a port that is not a number.") from None
         return {
             "ENGINE": "django.db.backends.postgresql",
             "NAME": unquote(parts.path[1:]),
@@ -139,9 +139,19 @@ def database(url: str) -> dict[str, object]:
             "CONN_MAX_AGE": 60,
             "CONN_HEALTH_CHECKS": True,
         }
-    raise BadSetting(
-        "DATABASE_URL", "must look like sqlite:///path/file.sqlite3 or postgres://user:password@host/name."
-    )
+    raise BadSetting(name, "must look like sqlite:///path/file.sqlite3 or postgres://user:password@host/name.")
+
+
+def owner(name: str, used: dict[str, object]) -> dict[str, object] | None:
+    """The same database for its owner, as whom `migrate` runs; None when DATABASE_URL is the owner's own."""
+    if not text(name):
+        return None
+    its = database(name, text(name))
+    if any(its.get(part) != used.get(part) for part in ("ENGINE", "HOST", "PORT", "NAME")) or "HOST" not in its:
+        raise BadSetting(name, "must name the same PostgreSQL database as DATABASE_URL, and its owner.")
+    if its["USER"] == used["USER"]:
+        raise BadSetting(name, "must name another user than DATABASE_URL: the owner of the tables.")
+    return its
 
 
 def email(url: str) -> dict[str, object]:
@@ -297,7 +307,8 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": database(text("DATABASE_URL", f"sqlite:///{DATA_DIR / 'pbxadmin.sqlite3'}"))}
+DATABASES = {"default": database("DATABASE_URL", text("DATABASE_URL", f"sqlite:///{DATA_DIR / 'pbxadmin.sqlite3'}"))}
+MIGRATE_DATABASE = owner("MIGRATE_DATABASE_URL", DATABASES["default"])
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Shared by all processes: sign-in limits counted in one process alone would not hold.
 CACHES = {

@@ -137,6 +137,8 @@ def test_good_values_start(tmp_path):
         ("SESSION_IDLE_MINUTES", "4", "whole number from 5"),
         ("SESSION_HOURS", "0", "whole number from 1"),
         ("FRESH_SIGN_IN_MINUTES", "1", "whole number from 2"),
+        ("MIGRATE_DATABASE_URL", "postgres://owner@host/name", "must name the same PostgreSQL database"),
+        ("MIGRATE_DATABASE_URL", "mysql://a/b", "must look like sqlite:///"),
         ("LOG_LEVEL", "LOUD", "must be DEBUG, INFO, WARNING or ERROR"),
     ],
 )
@@ -153,6 +155,23 @@ def test_a_wrong_value_stops_start_up_with_one_sentence_that_names_it(tmp_path, 
     assert problem in ran.stderr
     assert ran.stderr.count("\n") == 1
     assert ran.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("owner", "problem"),
+    [
+        ("postgres://owner@other/name", "must name the same PostgreSQL database as DATABASE_URL"),
+        ("postgres://owner@host:5433/name", "must name the same PostgreSQL database as DATABASE_URL"),
+        ("postgres://owner@host/names", "must name the same PostgreSQL database as DATABASE_URL"),
+        ("sqlite:///name", "must name the same PostgreSQL database as DATABASE_URL"),
+        ("postgres://works:other@host/name", "must name another user than DATABASE_URL"),
+    ],
+)
+def test_the_owner_of_the_database_is_another_user_of_the_same_one(tmp_path, owner, problem):
+    ran = check(tmp_path, **GOOD, DATABASE_URL="postgres://works@host/name", MIGRATE_DATABASE_URL=owner)
+
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(f"MIGRATE_DATABASE_URL {problem}")
 
 
 def test_hosts_beyond_this_machine_need_https(tmp_path):

@@ -1,0 +1,27 @@
+"""Two users of one PostgreSQL: the owner, as whom `migrate` runs, and the role that works and may not alter the log."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+
+
+@contextmanager
+def as_owner() -> Iterator[None]:
+    """What this block asks of the database, it asks as the owner, where MIGRATE_DATABASE_URL names one."""
+    if settings.MIGRATE_DATABASE is None:
+        yield
+        return
+    used = connection.settings_dict["USER"], connection.settings_dict["PASSWORD"]
+    connect_as(settings.MIGRATE_DATABASE["USER"], settings.MIGRATE_DATABASE["PASSWORD"])
+    try:
+        yield
+    finally:
+        connect_as(*used)
+
+
+def connect_as(user: Any, password: Any) -> None:
+    connection.close()
+    connection.settings_dict.update(USER=user, PASSWORD=password)
