@@ -4,12 +4,16 @@ SQLite drops triggers silently when a later migration remakes the table, so they
 `triggers_missing` says when one is not there.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 TABLE = "audit_event"
 REFUSAL = "the audit log is never altered"
+MISSING = "the audit log has no trigger {}: run manage.py migrate"
 
 SQLITE = {
     "audit_event_no_update": f"BEFORE UPDATE ON {TABLE} BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END",
@@ -66,8 +70,22 @@ def triggers_remove(connection: BaseDatabaseWrapper) -> None:
             cursor.execute("DROP FUNCTION IF EXISTS audit_event_refuse()")
 
 
-def install_after_migrate(using: str, **_: Any) -> None:
-    from django.db import connections
+def triggers_put_back(connection: BaseDatabaseWrapper) -> None:
+    """Install what is missing, once there is a log."""
+    if TABLE in connection.introspection.table_names():
+        triggers_install(connection)
 
-    if TABLE in connections[using].introspection.table_names():
-        triggers_install(connections[using])
+
+def install_after_migrate(using: str, **_: Any) -> None:
+    triggers_put_back(connections[using])
+
+
+@register(Tags.database)
+def triggers_check(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """For `check --database default`; nothing before there is a log."""
+    found: list[CheckMessage] = []
+    for alias in databases or ():
+        connection = connections[alias]
+        if TABLE in connection.introspection.table_names():
+            found += [Error(MISSING.format(name), id="pbxadmin.E001") for name in triggers_missing(connection)]
+    return found

@@ -8,7 +8,7 @@ from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from pbxadmin.audit.triggers import triggers_missing
+from pbxadmin.audit.triggers import MISSING, triggers_missing
 
 from .rotation import wrong_keys
 from .tick import LATE_S, last_tick
@@ -35,7 +35,7 @@ def why_not_ready() -> list[str]:
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         return ["migrations are not applied: run manage.py migrate"]
-    reasons = [f"the audit log has no trigger {name}: run manage.py migrate" for name in triggers_missing(connection)]
+    reasons = [MISSING.format(name) for name in triggers_missing(connection)]
     if why := wrong_keys():
         reasons.append(why)
     last = last_tick()

@@ -1,7 +1,9 @@
 """The database refuses to alter the log, also after migrations and test flushes."""
 
 import pytest
+from django.core.checks import run_checks
 from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 from django.core.management.sql import emit_post_migrate_signal
 from django.db import IntegrityError, connection, models, transaction
 
@@ -115,3 +117,38 @@ def test_a_transactional_test_starts_empty_and_guarded_although_one_went_before(
 
     assert triggers_missing(connection) == []
     assert refused(EVERYWHERE[0])
+
+
+def checked():
+    """What `check --database default` says of the triggers."""
+    return [message for message in run_checks(databases=["default"]) if message.id == "pbxadmin.E001"]
+
+
+def test_a_missing_trigger_fails_the_system_check(without_triggers):
+    names = triggers_missing(connection)
+
+    assert [message.msg for message in checked()] == [
+        f"the audit log has no trigger {name}: run manage.py migrate" for name in names
+    ]
+    with pytest.raises(SystemCheckError, match=names[0]):
+        call_command("check", databases=["default"])
+
+
+@pytest.mark.django_db
+def test_a_whole_log_passes_the_system_check():
+    assert checked() == []
+
+
+def test_migrate_puts_triggers_back_although_the_check_fails_without_them(without_triggers):
+    call_command("migrate", verbosity=0, skip_checks=False)
+
+    assert triggers_missing(connection) == []
+
+
+def test_only_looking_at_migrations_changes_nothing(without_triggers):
+    missing = triggers_missing(connection)
+
+    with pytest.raises(SystemCheckError):
+        call_command("migrate", verbosity=0, plan=True, skip_checks=False)
+
+    assert triggers_missing(connection) == missing

@@ -1,0 +1,22 @@
+"""Appends events in a process of its own: `python -m tests.kill.appending COUNT`, once a line comes in."""
+
+import os
+import sys
+
+import django
+
+
+def main(count: str) -> None:
+    os.environ["DJANGO_SETTINGS_MODULE"] = "pbxadmin.settings"
+    django.setup()
+    from pbxadmin.audit.log import record
+
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for number in range(int(count)):
+        customer = (1, "Acme Logistics") if number % 4 else None
+        record("pbx.edited", customer=customer, detail={"by": os.getpid(), "number": number})
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
