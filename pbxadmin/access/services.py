@@ -95,7 +95,7 @@ def membership_set_end(*, membership: Membership, ends_on: date | None) -> bool:
 def membership_end(*, membership: Membership) -> None:
     """Take a role away and sign the user out: what they have open would show what is no longer theirs."""
     with transaction.atomic():
-        sessions_end(user=membership.user)
+        sessions_end(user=membership.user)  # first, see person_event
         membership_event("membership.ended", membership)
         membership.delete()
     forget_grants(membership.user)

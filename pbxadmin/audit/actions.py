@@ -31,7 +31,6 @@ ACTIONS: dict[str, str] = {
     "person.enabled": "Person enabled",
     "person.admin-given": "Made a site admin",
     "person.admin-taken": "No longer a site admin",
-    "person.second-factor-reset": "Second factor reset",
     "pbx.added": "PBX added",
     "pbx.edited": "PBX edited",
     "pbx.disabled": "PBX disabled",

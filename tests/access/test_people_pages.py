@@ -3,6 +3,7 @@
 import datetime as dt
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.core.exceptions import ValidationError
 from django.test import Client
 from django.utils import timezone
@@ -49,11 +50,9 @@ def admin(client: Client) -> User:
 def posts_on(person: User) -> list[str]:
     """Every address under a person's page that takes a form."""
     membership = person.memberships.first()
-    roles = [f"roles/{membership.pk}/end/", f"roles/{membership.pk}/last-day/"] if membership else []
-    return [
-        f"/people/{person.pk}/{path}"
-        for path in ("edit/", "roles/", "disable/", "enable/", "make-admin/", "take-admin/", *roles)
-    ]
+    paths = ["edit", "roles", "disable", "enable", "reset-second-factor", "make-admin", "take-admin"]
+    paths += [f"roles/{membership.pk}/end", f"roles/{membership.pk}/last-day"] if membership else []
+    return [f"/people/{person.pk}/{path}/" for path in paths]
 
 
 def facts(person: User) -> tuple[object, ...]:
@@ -543,6 +542,42 @@ def test_a_role_elsewhere_that_is_over_does_not_protect_from_a_manager(
     client.post(f"/people/{mara.pk}/disable/")
 
     assert not User.objects.get(pk=mara.pk).is_active
+
+
+def with_second_factor(person: User) -> User:
+    for kind in (Authenticator.Type.TOTP, Authenticator.Type.RECOVERY_CODES):
+        Authenticator.objects.create(user=person, type=kind, data={})
+    return person
+
+
+def test_a_manager_resets_the_second_factor_of_somebody_who_is_theirs(
+    client: Client, manager: User, mara: User
+) -> None:
+    theirs = Client()
+    theirs.force_login(with_second_factor(mara))
+    assert "Reset second factor of Mara Lindqvist" in client.get(f"/people/{mara.pk}/").content.decode()
+
+    client.post(f"/people/{mara.pk}/reset-second-factor/")
+
+    assert not Authenticator.objects.filter(user=mara).exists()
+    assert theirs.get("/customers/")["Location"].startswith("/accounts/login/")
+    assert "reset-second-factor" not in client.get(f"/people/{mara.pk}/").content.decode()
+    event = Event.objects.get(action="second-factor.reset")
+    assert (event.actor_id, event.data["detail"]["user"]) == (manager.pk, "mara")
+
+
+def test_nobody_resets_their_own_second_factor_or_that_of_somebody_beyond_their_rights(
+    client: Client, manager: User, mara: User
+) -> None:
+    membership_grant(user=mara, role=Role.VIEWER, customer=None)
+    for person in (mara, manager):
+        with_second_factor(person)
+
+        page = client.get(f"/people/{person.pk}/").content.decode()
+
+        assert "reset-second-factor" not in page
+        assert client.post(f"/people/{person.pk}/reset-second-factor/").status_code == 403
+    assert Authenticator.objects.count() == 4
 
 
 def test_only_a_site_admin_makes_one(client: Client, acme: Customer, mara: User) -> None:

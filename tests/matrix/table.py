@@ -159,6 +159,7 @@ ROWS: dict[str, Row] = {
     "access:role-end": Row("/people/{person}/roles/{membership}/end/", post=on_person),
     "access:person-disable": Row("/people/{person}/disable/", post=on_person),
     "access:person-enable": Row("/people/{person}/enable/", post=on_person),
+    "access:second-factor-reset": Row("/people/{person}/reset-second-factor/", post=on_person),
     "access:site-admin-give": Row("/people/{person}/make-admin/", post=on_person_by_site_admin),
     "access:site-admin-take": Row("/people/{person}/take-admin/", post=on_person_by_site_admin),
     "fleet:pbx-list": Row("/pbxs/", get=signed_in),

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, cast
 
+from allauth.mfa.models import Authenticator
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
@@ -123,6 +124,17 @@ def person_switch(request: HttpRequest, pk: int, enabled: bool) -> HttpResponse:
 @login_required
 @require_POST
 @fresh_sign_in
+def second_factor_reset(request: HttpRequest, pk: int) -> HttpResponse:
+    person = other_person(request, pk)
+    require_rule_over(request.user, person)
+    services.second_factor_reset(user=person)
+    messages.success(request, f"{person.display_name} signs in with the password alone until they set up another one.")
+    return to_page(request, person)
+
+
+@login_required
+@require_POST
+@fresh_sign_in
 def site_admin_switch(request: HttpRequest, pk: int, admin: bool) -> HttpResponse:
     person = other_person(request, pk)
     if not request.user.is_superuser:
@@ -176,6 +188,7 @@ def show_person(
     context: dict[str, Any] = {
         "person": person,
         "is_self": is_self,
+        "has_second_factor": Authenticator.objects.filter(user=person).exists(),
         "roles": [role_row(user, membership, is_self, day_form) for membership in shown],
         "role_form": None if is_self else role_form or RoleForm(None, user=user),
         "person_form": (person_form or PersonForm(None, user=user, person=person))
