@@ -166,6 +166,8 @@ ROWS: dict[str, Row] = {
     "fleet:pbx-add": Row(
         "/pbxs/add/", get=anywhere(Action.MANAGE_PBXS), post=anywhere(Action.MANAGE_PBXS), data=pbx_form
     ),
+    "fleet:pbx-import": Row("/pbxs/import/", get=anywhere(Action.MANAGE_PBXS), post=anywhere(Action.MANAGE_PBXS)),
+    "fleet:pbx-import-preview": Row("/pbxs/import/{import}/", get=own, post=own),
     "fleet:pbx-page": Row("/pbxs/{pbx}/", get=SEE),
     "fleet:pbx-edit": Row("/pbxs/{pbx}/edit/", get=MANAGE, post=MANAGE, data=pbx_form),
     "fleet:pbx-test": Row("/pbxs/{pbx}/test/", post=MANAGE),
@@ -191,6 +193,9 @@ ROWS: dict[str, Row] = {
     ),
     "ivr:change-receipt": Row("/changes/{change}/receipt.txt", get=SEE),
     "review:event-list": Row("/audit/", get=REVIEW),
+    "review:evidence": Row("/audit/evidence/", get=REVIEW, post=REVIEW),
+    "review:export": Row("/audit/export/", get=REVIEW),
+    "review:history": Row("/audit/history/", get=REVIEW),
     "review:figures": Row("/audit/figures/", get=REVIEW),
     "review:event-page": Row("/audit/{event}/", get=in_the_log),
     "review:desk": Row("/audit/desk/", get=REVIEW),

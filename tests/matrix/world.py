@@ -18,6 +18,7 @@ from pbxadmin.access.services import membership_grant
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
+from pbxadmin.fleet.imports import import_keep
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.models import DeskItem
@@ -106,6 +107,7 @@ def make_side(words: tuple[str, ...]) -> Side:
         "conflict": conflict.pk,
         "event": event.pk,
         "period": period.pk,
+        "import": import_keep(person, b"customer,name,host\n").pk,
         "refresh": refresh_start(pbxs=[pbx], actor=actor).pk,
     }
     return Side(customer, person, pbx, number, change, conflict, event, DeskItem.objects.get(event_id=event.pk), ids)
