@@ -2,11 +2,14 @@
 
 from typing import Any
 
+from ivr.snapshots import Listing, listings_keep
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.roles import Role
 from pbxadmin.access.services import customer_create, membership_grant
+from pbxadmin.fleet.lease import leased
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.services import pbx_create
+from pbxadmin.yeastar.wire import IvrSettings
 
 PASSWORD = "correct horse battery"
 
@@ -35,3 +38,9 @@ def make_pbx(customer: Customer | None = None, *, password: str = "Api-Passw0rd"
         "fingerprint": "0" * 64,
     } | values
     return pbx_create(customer=customer or make_customer(), values=values, password=password)
+
+
+def make_snapshots(pbx: Pbx, *ivrs: IvrSettings) -> None:
+    """Keep these as if the PBX had just listed them, and no others."""
+    with leased(pbx.pk, "a test") as held:
+        listings_keep([Listing(pbx, held, ivrs)])

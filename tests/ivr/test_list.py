@@ -10,14 +10,13 @@ from django.utils import timezone
 
 from ivr.models import Ivr, Refresh, RefreshItem
 from ivr.refresh import refresh_rekick, refresh_start, refresh_work
-from ivr.snapshots import Listing, listings_keep
 from pbxadmin.access.roles import Role
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.lease import leased
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.wire import read_ivr
-from tests.factories import make_customer, make_pbx, make_user
+from tests.factories import make_customer, make_pbx, make_snapshots, make_user
 from tests.pbx_http import IVR, cannot_be_reached
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -41,8 +40,7 @@ def member(client, acme):
 
 def keep(pbx, *ivrs, **common):
     entries = [IVR | common | ivr for ivr in ivrs]
-    with leased(pbx.pk, "a test") as held:
-        listings_keep([Listing(pbx, held, [read_ivr(entry, ApiVersion.V1_0) for entry in entries])])
+    make_snapshots(pbx, *(read_ivr(entry, ApiVersion.V1_0) for entry in entries))
 
 
 def listed(client, query="", path="/ivrs/"):

@@ -137,6 +137,8 @@ ROWS: dict[str, Row] = {
     "access:customer-add": Row("/customers/add/", get=site_admin, post=site_admin, data=lambda side: {"name": "New"}),
     "access:customer-page": Row("/customers/{customer}/", get=SEE),
     "access:customer-rename": Row("/customers/{customer}/rename/", post=CUSTOMERS, data=lambda side: {"name": "Other"}),
+    "access:customer-archive": Row("/customers/{customer}/archive/", get=CUSTOMERS, post=CUSTOMERS),
+    "access:customer-unarchive": Row("/customers/{customer}/unarchive/", post=CUSTOMERS),
     "access:person-list": Row("/people/", get=anywhere(Action.MANAGE_PEOPLE)),
     "access:invite": Row(
         "/people/invite/",

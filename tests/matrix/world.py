@@ -10,7 +10,6 @@ from django.utils import timezone
 from ivr.changes import Opened, change_plan
 from ivr.models import Change
 from ivr.refresh import refresh_start
-from ivr.snapshots import snapshot_keep
 from pbxadmin.access.invitations import invitation_create
 from pbxadmin.access.models import Customer, Invitation, User
 from pbxadmin.access.roles import Role
@@ -24,7 +23,7 @@ from pbxadmin.review.desk import desk_read
 from pbxadmin.review.models import DeskItem
 from pbxadmin.review.periods import month, period_add
 from pbxadmin.yeastar.wire import IvrSettings
-from tests.factories import make_customer, make_pbx, make_user
+from tests.factories import make_customer, make_pbx, make_snapshots, make_user
 
 # In the order of what they may: nobody's right is used up by somebody before.
 ROLES = ("anonymous", "no role", "wrong customer", "viewer", "helpdesk", "auditor", "manager", "site admin")
@@ -77,7 +76,7 @@ def make_side(words: tuple[str, ...]) -> Side:
     described = {"site": site, "main_numbers": numbers, "notes": notes}
     pbx = make_pbx(customer, name=pbx_name, serial="1", other_serial="2", **described)
     settings = IvrSettings(number=number, name=ivr_name, response_timeout="3", digit_timeout="3", prompt_repeat="3")
-    snapshot_keep(pbx, settings, timezone.now())
+    make_snapshots(pbx, settings)
     actor = Actor(person.pk, person.display_name)
 
     def plan(**wanted: str) -> Change:
