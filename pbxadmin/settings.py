@@ -402,6 +402,7 @@ CONTENT_SECURITY_POLICY = {
 }
 FILE_UPLOAD_HANDLERS = ["pbxadmin.web.uploads.InMemory"]
 CSRF_FAILURE_VIEW = "pbxadmin.web.views.csrf_failed"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "pbxadmin.web.reports.ReportFilter"
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True
