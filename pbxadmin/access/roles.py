@@ -17,6 +17,19 @@ class Action(StrEnum):
     MANAGE_CUSTOMERS = "manage-customers"  # of site admins alone: no role has it
 
 
+IN_WORDS: dict[Action, str] = {
+    Action.SEE: "see PBXs, IVRs and changes",
+    Action.EDIT_IVR: "edit IVRs",
+    Action.RENUMBER: "renumber IVRs",
+    Action.DIAL_OUTBOUND: "let callers dial out",
+    Action.MANAGE_PBXS: "add, edit and delete PBXs",
+    Action.BATCH: "edit many IVRs at once",
+    Action.MANAGE_PEOPLE: "give and take roles",
+    Action.REVIEW_LOG: "review the log",
+    Action.MANAGE_CUSTOMERS: "rename and archive the customer",
+}
+
+
 class Role(TextChoices):
     VIEWER = "viewer"
     HELPDESK = "helpdesk"

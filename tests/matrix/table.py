@@ -153,6 +153,7 @@ ROWS: dict[str, Row] = {
     "access:invitation-accept": Row("/invitations/", get=closed, post=closed),
     "access:invitation-accepted": Row("/invitations/accepted/", get=public, post=never),
     "access:person-page": Row("/people/{person}/", get=on_person),
+    "home:person-sees": Row("/people/{person}/sees/", get=on_person),
     "access:person-edit": Row("/people/{person}/edit/", post=on_person, data=lambda side: {"name": "New"}),
     "access:role-give": Row(
         "/people/{person}/roles/", post=on_person, data=lambda side: {"role": "viewer", "customer": side.customer.pk}
