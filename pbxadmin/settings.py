@@ -88,6 +88,15 @@ def roles(name: str) -> list[str]:
     return words(name)
 
 
+def single_sign_on(name: str) -> str:
+    """Where an OpenID provider is. http is for this machine only: its answers say who signs in."""
+    url = text(name).rstrip("/")
+    is_good = re.fullmatch(r"https://[^\s@?#]+|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/[^\s@?#]*)?", url)
+    if url and not is_good:
+        raise BadSetting(name, f"must look like https://login.example.com/realm, not {url!r}.")
+    return url
+
+
 def secret(name: str, what_it_is: str) -> str:
     value = given_or_kept(name)
     if not value:
@@ -259,6 +268,8 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "csp",
     "django_htmx",
     "django_structlog",
@@ -373,6 +384,28 @@ MFA_TOTP_TOLERANCE = 1  # steps of 30 s that a telephone's clock may be off
 MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_ALLOW_UNVERIFIED_EMAIL = True  # addresses are given by those who add people, not by the people
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not IS_HTTPS  # browsers themselves allow that on this machine only
+
+OIDC_SERVER_URL = single_sign_on("OIDC_SERVER_URL")
+OIDC_CLIENT_ID = text("OIDC_CLIENT_ID")
+OIDC_CLIENT_SECRET = text("OIDC_CLIENT_SECRET")
+OIDC_NAME = text("OIDC_NAME", "single sign-on")
+OIDC_TRUST_EMAIL = flag("OIDC_TRUST_EMAIL", False)
+if len({bool(value) for value in (OIDC_SERVER_URL, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET)}) > 1:
+    raise BadSetting("OIDC_SERVER_URL", "goes with OIDC_CLIENT_ID and OIDC_CLIENT_SECRET: set all three or none.")
+SOCIALACCOUNT_ADAPTER = "pbxadmin.access.sso.SsoAdapter"
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {
+        "APPS": [
+            {
+                "provider_id": "sso",
+                "name": OIDC_NAME,
+                "client_id": OIDC_CLIENT_ID,
+                "secret": OIDC_CLIENT_SECRET,
+                "settings": {"server_url": OIDC_SERVER_URL, "oauth_pkce_enabled": True},
+            }
+        ]
+    }
+}
 
 USE_TZ = True
 TIME_ZONE = "UTC"

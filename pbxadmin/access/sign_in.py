@@ -3,17 +3,21 @@
 from typing import Any
 
 from allauth.account import views
+from allauth.account.adapter import get_adapter
 from allauth.account.forms import LoginForm
 from allauth.mfa.base import views as mfa
 from allauth.mfa.recovery_codes import views as codes
 from allauth.mfa.totp import views as totp
 from allauth.mfa.webauthn import views as webauthn
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.urls import path, re_path, reverse_lazy
+from django.shortcuts import redirect
+from django.urls import path, re_path, reverse, reverse_lazy
+from django.utils.http import urlencode
 from django.views.generic.edit import FormView
 
-from . import security
+from . import security, sso
 from .account_forms import NewPasswordForm, PasswordChangeForm, ProveForm, ResetForm, SignInForm
 from .fresh import View, fresh_sign_in
 
@@ -33,6 +37,10 @@ class SignIn(Refusing, views.LoginView):
         form: LoginForm = super().get_form(form_class)  # type: ignore[no-untyped-call]
         form.fields["password" if form.is_bound else "login"].widget.attrs["autofocus"] = True
         return form
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        sso_name = settings.OIDC_NAME if settings.OIDC_SERVER_URL else ""
+        return super().get_context_data(**kwargs) | {"sso_name": sso_name}
 
 
 class PasswordChange(Refusing, views.PasswordChangeView):
@@ -57,7 +65,19 @@ class PasswordFromLink(Refusing, views.PasswordResetFromKeyView):
 
 
 class Prove(Refusing, views.ReauthenticateView):
+    """By password; who has none here proves it by a second factor, or where they signed in."""
+
     form_class = ProveForm
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if settings.OIDC_SERVER_URL and not self.has_proofs(request):
+            query = urlencode({"next": self.get_next_url() or "/"})  # type: ignore[no-untyped-call]
+            return redirect(f"{reverse('openid_connect_login', kwargs={'provider_id': sso.PROVIDER})}?{query}")
+        answer: HttpResponseBase = super().dispatch(request, *args, **kwargs)
+        return answer
+
+    def has_proofs(self, request: HttpRequest) -> bool:
+        return request.user.is_anonymous or bool(get_adapter().get_reauthentication_methods(request.user))
 
 
 class SecondStep(mfa.AuthenticateView):
@@ -112,6 +132,8 @@ urlpatterns = [
     path("password/reset/key/done/", views.password_reset_from_key_done, name="account_reset_password_from_key_done"),
     path("security/", security.security, name="account_security"),
     path("security/sign-out-others/", security.sign_out_others, name="account_sign_out_others"),
+    path("sso/login/", sso.sign_in, {"provider_id": sso.PROVIDER}, name="openid_connect_login"),
+    path("sso/login/callback/", sso.answered, {"provider_id": sso.PROVIDER}, name="openid_connect_callback"),
     path("2fa/", security.to_security, name="mfa_index"),
     path("2fa/authenticate/", SecondStep.as_view(), name="mfa_authenticate"),
     path("2fa/reauthenticate/", ProveByCode.as_view(), name="mfa_reauthenticate"),

@@ -37,6 +37,7 @@ def session_begun(request: HttpRequest, **_: Any) -> None:
 @receiver(user_logged_in)
 def signed_in(request: HttpRequest, user: "User", **_: Any) -> None:
     proofs = [proof.get("type") or proof["method"] for proof in get_authentication_records(request, user)]
+    proofs = ["sso" if proof == "socialaccount" else proof for proof in proofs]
     record("session.signed-in", actor=Actor(user.pk, user.display_name), detail={"by": proofs})
 
 

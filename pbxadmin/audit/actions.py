@@ -3,6 +3,7 @@
 ACTIONS: dict[str, str] = {
     "session.signed-in": "Signed in",
     "session.failed": "Sign-in failed",
+    "session.linked": "Single sign-on linked",
     "session.signed-out": "Signed out",
     "session.confirmed": "Confirmed who they are",
     "session.ended": "Sessions ended",

@@ -31,6 +31,11 @@ def never(role: str) -> Any:
     return NO_METHOD
 
 
+def not_set_up(role: str) -> Any:
+    """What a setting switches on, and tests of its own look at."""
+    return NOT_THERE
+
+
 def on(action: Action) -> Gate:
     """On something of one customer: not there for whoever may not see it, refused to whoever may only see it."""
 
@@ -122,6 +127,8 @@ ROWS: dict[str, Row] = {
     "account_reset_password_from_key_done": Row("/accounts/password/reset/key/done/", get=public, post=never),
     "account_security": Row("/accounts/security/", get=signed_in),
     "account_sign_out_others": Row("/accounts/security/sign-out-others/", post=signed_in),
+    "openid_connect_login": Row("/accounts/sso/login/", get=not_set_up, post=never),
+    "openid_connect_callback": Row("/accounts/sso/login/callback/", get=not_set_up, post=never),
     "mfa_index": Row("/accounts/2fa/", get=signed_in),
     "mfa_authenticate": Row("/accounts/2fa/authenticate/", get=signed_in, post=signed_in),
     "mfa_reauthenticate": Row("/accounts/2fa/reauthenticate/", get=signed_in, post=signed_in),

@@ -139,6 +139,10 @@ def test_good_values_start(tmp_path):
         ("FRESH_SIGN_IN_MINUTES", "1", "whole number from 2"),
         ("MIGRATE_DATABASE_URL", "postgres://owner@host/name", "must name the same PostgreSQL database"),
         ("MIGRATE_DATABASE_URL", "mysql://a/b", "must look like sqlite:///"),
+        ("OIDC_SERVER_URL", "http://login.example.com", "must look like https://"),
+        ("OIDC_SERVER_URL", "https://user@login.example.com", "must look like https://"),
+        ("OIDC_SERVER_URL", "https://login.example.com", "set all three or none"),
+        ("OIDC_TRUST_EMAIL", "yes", "true or false"),
         ("LOG_LEVEL", "LOUD", "must be DEBUG, INFO, WARNING or ERROR"),
     ],
 )

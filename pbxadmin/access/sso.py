@@ -1,0 +1,140 @@
+"""Single sign-on with OpenID Connect: who the provider vouches for signs in as the person we know, or not at all.
+
+Nobody is added by it. A person is known by the link stored at their first such sign-in, and before that by an e-mail
+address that the provider has verified and an active user has.
+"""
+
+from typing import Any
+
+import jwt
+from allauth.account.utils import get_next_redirect_url
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter, get_adapter
+from allauth.socialaccount.models import SocialApp, SocialLogin, SocialToken
+from allauth.socialaccount.providers.base.constants import AuthError, AuthProcess
+from allauth.socialaccount.providers.oauth2.client import OAuth2Error
+from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView
+from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+from requests import RequestException
+
+from pbxadmin.audit.context import Actor
+from pbxadmin.audit.log import record
+
+from .models import User
+
+PROVIDER = "sso"
+ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+LEEWAY_S = 60
+KEPT = ("sub", "email", "email_verified")
+BROKEN = (OAuth2Error, RequestException, jwt.PyJWTError, KeyError, TypeError, ValueError)
+
+NO_ANSWER = "{name} gave no usable answer. Try again; if it stays so, tell whoever runs PBX Admin."
+CANCELLED = "You ended the sign-in at {name}."
+NOT_VERIFIED = "{name} did not say that your e-mail address is verified, so we cannot tell who you are."
+UNKNOWN = "Nobody here has the e-mail address {email}. Ask whoever runs PBX Admin to add you."
+
+
+@require_GET
+def sign_in(request: HttpRequest, provider_id: str) -> HttpResponse:
+    """Off to the provider. Who is signed in already is asked there to prove it again."""
+    provider = adapter_for(request, provider_id).get_provider()  # type: ignore[no-untyped-call]
+    params = {"prompt": "login"} if request.user.is_authenticated else {}
+    try:
+        answer: HttpResponse = provider.redirect(
+            request, AuthProcess.LOGIN, next_url=get_next_redirect_url(request), auth_params=params
+        )
+    except BROKEN:
+        return refused(request, NO_ANSWER)
+    return answer
+
+
+@require_GET
+def answered(request: HttpRequest, provider_id: str) -> HttpResponse:
+    """Back from the provider, with a code that only we can change into who it was."""
+    try:
+        answer: HttpResponse = OAuth2CallbackView.adapter_view(adapter_for(request, provider_id))(request)  # type: ignore[no-untyped-call]
+    except BROKEN:
+        return refused(request, NO_ANSWER)
+    return answer
+
+
+def adapter_for(request: HttpRequest, provider_id: str) -> "Provider":
+    if not settings.OIDC_SERVER_URL:
+        raise Http404
+    return Provider(request, provider_id)
+
+
+def refused(request: HttpRequest, why: str, email: str = "") -> HttpResponse:
+    """Nobody was signed in; says why in words, and records it."""
+    text = why.format(name=settings.OIDC_NAME, email=email)
+    record("session.failed", detail={"user": email, "by": PROVIDER, "reason": text})
+    return render(request, "account/sso_refused.html", {"text": text}, status=403)
+
+
+class Provider(OpenIDConnectOAuth2Adapter):
+    def complete_login(self, request: HttpRequest, app: SocialApp, token: SocialToken, **kwargs: Any) -> SocialLogin:
+        """Who it was, by the signed token, and for what it does not say by the provider's page on the same person."""
+        claims = self.verified(kwargs["response"]["id_token"])
+        if not {"email", "email_verified"} <= claims.keys() and "userinfo_endpoint" in self.openid_config:
+            told = self._fetch_user_info(token.token)
+            if told["sub"] != claims["sub"]:
+                raise OAuth2Error("userinfo is about somebody else")
+            claims = told | claims
+        kept = {name: claims[name] for name in KEPT if name in claims}
+        provider = self.get_provider()  # type: ignore[no-untyped-call]
+        login: SocialLogin = provider.sociallogin_from_response(request, {"id_token": kept})
+        return login
+
+    def verified(self, id_token: str) -> dict[str, Any]:
+        """What the token says. allauth would not look at the signature of a token that it fetched itself."""
+        config = self.openid_config
+        with get_adapter().get_requests_session() as session:  # type: ignore[no-untyped-call]
+            keys = jwt.PyJWKSet.from_dict(session.get(config["jwks_uri"]).json()).keys
+        key_id = jwt.get_unverified_header(id_token).get("kid")
+        key = next(key for key in (*keys, None) if key is None or len(keys) == 1 or key.key_id == key_id)
+        if key is None:
+            raise OAuth2Error("the token is signed with a key that is not the provider's")
+        required = {"require": ["exp", "iat", "sub"]}
+        claims: dict[str, Any] = jwt.decode(
+            id_token,
+            key.key,
+            algorithms=ALGORITHMS,
+            audience=settings.OIDC_CLIENT_ID,
+            issuer=config["issuer"],
+            leeway=LEEWAY_S,
+            options=required,  # type: ignore[arg-type]
+        )
+        return claims
+
+
+class SsoAdapter(DefaultSocialAccountAdapter):
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
+        return False
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+        """Link somebody who comes for the first time. Raises ImmediateHttpResponse for whom we do not know."""
+        if sociallogin.is_existing:
+            return
+        claims = sociallogin.account.extra_data["id_token"]
+        email = str(claims.get("email") or "")
+        if not email or not is_verified(claims):
+            raise ImmediateHttpResponse(refused(request, NOT_VERIFIED, email))
+        person = User.objects.filter(email__iexact=email, is_active=True).first()
+        if person is None:
+            raise ImmediateHttpResponse(refused(request, UNKNOWN, email))
+        sociallogin.connect(request, person)
+        record("session.linked", actor=Actor(person.pk, person.display_name), detail={"email": email})
+
+    def on_authentication_error(
+        self, request: HttpRequest, provider: Any, error: Any = None, exception: Any = None, extra_context: Any = None
+    ) -> None:
+        raise ImmediateHttpResponse(refused(request, CANCELLED if error == AuthError.CANCELLED else NO_ANSWER))
+
+
+def is_verified(claims: dict[str, Any]) -> bool:
+    """Some providers write it as text, and "false" is a text too."""
+    return settings.OIDC_TRUST_EMAIL or claims.get("email_verified") in (True, "true")
