@@ -6,9 +6,11 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.utils import timezone
 
 from ivr.refresh import refresh_start
 from pbxadmin.access.models import Customer, User
@@ -19,14 +21,16 @@ from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.services import pbx_create, pbx_edit
 
 ACME, BELLWEATHER = "Acme Logistics", "Bellweather Clinics"
-# user name, first name, last name, role, customer (None: all)
-PEOPLE: Sequence[tuple[str, str, str, Role | None, str | None]] = (
-    ("admin", "Site", "Admin", None, None),
-    ("max", "Max", "Brandt", Role.MANAGER, None),
-    ("mara", "Mara", "Lindqvist", Role.HELPDESK, ACME),
-    ("vic", "Vic", "Osei", Role.VIEWER, ACME),
-    ("bea", "Bea", "Okafor", Role.HELPDESK, BELLWEATHER),
-    ("ada", "Ada", "Raman", Role.AUDITOR, None),
+# user name, first name, last name, role, customer (None: all), days until it ends
+PEOPLE: Sequence[tuple[str, str, str, Role | None, str | None, int | None]] = (
+    ("admin", "Site", "Admin", None, None, None),
+    ("max", "Max", "Brandt", Role.MANAGER, None, None),
+    ("sue", "Sue", "Marsh", Role.MANAGER, ACME, None),
+    ("mara", "Mara", "Lindqvist", Role.HELPDESK, ACME, None),
+    ("vic", "Vic", "Osei", Role.VIEWER, ACME, None),
+    ("bea", "Bea", "Okafor", Role.HELPDESK, BELLWEATHER, None),
+    ("ada", "Ada", "Raman", Role.AUDITOR, None, None),
+    ("eva", "Eva", "Holm", Role.AUDITOR, BELLWEATHER, 90),  # from outside, for one quarter
 )
 SITES = ("Leeds, Kirkstall Road", "Bristol, Temple Way", "Hull, Albert Dock", "York, Clifton Moor")
 
@@ -49,10 +53,14 @@ def fill(fleet: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """Customers, people and PBX records for this fleet, and a first read of all. The sign-ins."""
     customers = [customer_named(name) for name in (ACME, BELLWEATHER)]
     passwords = kept_passwords()
-    for username, first, last, role, customer in PEOPLE:
-        user = person(username, first, last, passwords[username])
-        if role is not None:
-            membership_grant(user=user, role=role, customer=next((c for c in customers if c.name == customer), None))
+    known = set(User.objects.values_list("username", flat=True))
+    for username, first, last, role, customer, days in PEOPLE:
+        if username not in known:
+            user = person(username, first, last, passwords[username])
+            where = next((one for one in customers if one.name == customer), None)
+            ends_on = timezone.localdate() + timedelta(days=days) if days else None
+            if role is not None:
+                membership_grant(user=user, role=role, customer=where, ends_on=ends_on)
     pbxs = [keep_record(customers[position % 3 == 2], one, position) for position, one in enumerate(fleet)]
     refresh_start(pbxs=pbxs, actor=SYSTEM)
     return [(username, passwords[username]) for username, *_ in PEOPLE]
@@ -63,11 +71,8 @@ def customer_named(name: str) -> Customer:
 
 
 def person(username: str, first: str, last: str, password: str) -> User:
-    user = User.objects.filter(username=username).first()
-    if user is None:
-        make = User.objects.create_superuser if username == "admin" else User.objects.create_user
-        user = make(username, password=password, first_name=first, last_name=last)
-    return user
+    make = User.objects.create_superuser if username == "admin" else User.objects.create_user
+    return make(username, f"{username}@example.com", password, first_name=first, last_name=last)
 
 
 def kept_passwords() -> dict[str, str]:

@@ -31,7 +31,7 @@ class Command(BaseCommand):
             lines = ["", f"PBX Admin: {address}", "", *(f"{user} / {password}" for user, password in sign_ins)]
 
             def say() -> None:
-                self.stdout.write("\n".join([*lines, "", "Ctrl-C stops it."]))
+                self.stdout.write("\n".join([*lines, "", "E-mail is printed here.", "", "Ctrl-C stops it."]))
                 self.stdout.flush()
 
             Server(options["host"], options["port"], work=True, when_ready=say).run()
