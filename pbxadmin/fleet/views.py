@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
+from pbxadmin.access.fresh import fresh_sign_in
 from pbxadmin.access.models import User
 from pbxadmin.access.permissions import can_anywhere, require, require_anywhere
 from pbxadmin.access.roles import Action
@@ -85,6 +86,7 @@ def pbx_add(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
+@fresh_sign_in
 def pbx_import(request: HttpRequest) -> HttpResponse:
     """Bring a file with many PBX records. What is wrong with it is shown; else it is kept for its preview."""
     require_anywhere(request.user, Action.MANAGE_PBXS)
@@ -101,6 +103,7 @@ def pbx_import(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
+@fresh_sign_in
 def pbx_import_preview(request: HttpRequest, pk: int) -> HttpResponse:
     """What a file would add and change, and then the import of exactly that."""
     alive = PbxImport.objects.filter(user=cast(User, request.user), kept_at__gt=timezone.now() - imports.LIFE)
@@ -135,6 +138,7 @@ def imported(request: HttpRequest, plan: ImportPlan, data: bytes, kept: PbxImpor
 
 
 @login_required
+@fresh_sign_in
 def pbx_edit(request: HttpRequest, pk: int) -> HttpResponse:
     pbx = managed_pbx(request, pk)
     form = PbxForm(request.POST if request.method == "POST" else None, user=request.user, pbx=pbx)
@@ -178,6 +182,7 @@ def pbx_use_version(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 @require_POST
+@fresh_sign_in
 def pbx_pin(request: HttpRequest, pk: int) -> HttpResponse:
     """Trust the certificate that the test showed, from now on and no other."""
     pbx = managed_pbx(request, pk)
@@ -194,6 +199,7 @@ def pbx_pin(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 @require_POST
+@fresh_sign_in
 def pbx_accept(request: HttpRequest, pk: int) -> HttpResponse:
     """Accept the device that answers now in place of the one that was known."""
     pbx = managed_pbx(request, pk)
