@@ -20,6 +20,7 @@ from ivr.words import caller_hears, callers_may, rows, small
 from pbxadmin.access.models import Customer
 from pbxadmin.access.permissions import can
 from pbxadmin.access.roles import Action
+from pbxadmin.audit.log import record
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.slots import HouseFull, waits_for_pbx
 from pbxadmin.web.csv import csv_response
@@ -57,7 +58,7 @@ COLUMNS = (
 def ivr_list_all(request: HttpRequest) -> HttpResponseBase:
     wanted = IvrFilter.from_query(request.GET.dict())
     if request.GET.get("format") == "csv":
-        return ivrs_csv(request, wanted)
+        return ivrs_csv(request, wanted, None)
     return list_page(request, wanted, None)
 
 
@@ -67,7 +68,7 @@ def ivr_list(request: HttpRequest, pbx_id: int) -> HttpResponseBase:
     pbx = visible_pbx(request, pbx_id)
     wanted = IvrFilter.from_query(request.GET.dict(), pbx=pbx.pk)
     if request.GET.get("format") == "csv":
-        return ivrs_csv(request, wanted)
+        return ivrs_csv(request, wanted, pbx)
     return list_page(request, wanted, pbx)
 
 
@@ -121,10 +122,14 @@ def list_row(row: dict[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def ivrs_csv(request: HttpRequest, wanted: IvrFilter) -> HttpResponseBase:
-    """The whole filter, not only the page, with every field."""
+def ivrs_csv(request: HttpRequest, wanted: IvrFilter, pbx: Pbx | None) -> HttpResponseBase:
+    """The whole filter, not only the page, with every field. That somebody took it along is an event."""
+    user = user_of(request)
     own = [field.name for field in FIELDS]
-    found = ivrs_found(user_of(request), wanted).order_by(*wanted.order)
+    found = ivrs_found(user, wanted).order_by(*wanted.order)
+    customer = pbx.customer if pbx else Customer.objects.visible_to(user).filter(pk=wanted.customer or 0).first()
+    named = (customer.pk, customer.name) if customer else None
+    record("ivrs.exported", customer=named, detail={"ivrs": found.order_by().count(), "filter": wanted.query()})
     header = ["customer", "pbx", *own, "read_at"]
     columns = ["pbx__customer__name", "pbx__name", *own, "read_at"]
 

@@ -44,6 +44,7 @@ ACTIONS: dict[str, str] = {
     "keys.rotated": "Secrets sealed with the newest key",
     "pbxs.imported": "PBXs imported from a file",
     "pbxs.exported": "List of PBXs exported",
+    "ivrs.exported": "List of IVRs exported",
     "refresh.failed": "PBX could not be read",
     "change.sending": "Change is being sent",
     "change.outcome": "Change ended",

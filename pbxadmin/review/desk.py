@@ -16,7 +16,7 @@ from pbxadmin.access.models import Customer
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import INSTALLATION, Event
 
-from .kinds import EXPORT_ACTIONS, OUTCOME_ACTIONS, OUTSIDE_ACTIONS, ROLE_PREFIXES, Facts, kinds_of
+from .kinds import LOOKED_AT, Facts, kinds_of
 from .models import DeskItem, DeskReading
 from .reopening import periods_reopen
 
@@ -63,7 +63,7 @@ def chain_read(chain: str) -> int:
 def items_of(events: Sequence[Event], customer: Customer | None) -> list[DeskItem]:
     items = []
     for event in events:
-        kinds = list(kinds_of(facts_of(event, customer))) if may_be_one(event) else []
+        kinds = list(kinds_of(facts_of(event, customer))) if event.action in LOOKED_AT else []
         if kinds:
             names = f" {' '.join(kinds)} "
             items.append(DeskItem(event_id=event.pk, customer_id=event.customer_id, at=event.at, kinds=names))
@@ -72,12 +72,6 @@ def items_of(events: Sequence[Event], customer: Customer | None) -> list[DeskIte
 
 def customer_of(chain: str) -> Customer | None:
     return None if chain == INSTALLATION else Customer.objects.filter(pk=int(chain.partition(":")[2])).first()
-
-
-def may_be_one(event: Event) -> bool:
-    """Told by the action alone: most events are none, and their text need not be read."""
-    known = OUTCOME_ACTIONS | OUTSIDE_ACTIONS | EXPORT_ACTIONS
-    return event.action in known or event.action.startswith(("change.sending", "pbx.", *ROLE_PREFIXES))
 
 
 def facts_of(event: Event, customer: Customer | None) -> Facts:

@@ -11,8 +11,11 @@ OUTCOME_ACTIONS = frozenset({"change.outcome", "change.settled"})
 OUTSIDE_ACTIONS = frozenset({"ivr.changed-outside", "ivr.appeared", "ivr.vanished"})
 CERTIFICATE_ACTIONS = frozenset({"pbx.pinned", "pbx.replaced"})
 CREDENTIALS = frozenset({"username", "password"})
-ROLE_PREFIXES = ("membership.", "person.")
-EXPORT_ACTIONS = frozenset({"log.exported", "evidence.made", "pbx.exported"})
+ROLE_ACTIONS = frozenset(
+    {"membership.granted", "membership.edited", "membership.ended", "person.admin-given", "person.admin-taken"}
+)
+EXPORT_ACTIONS = frozenset({"log.exported", "evidence.made", "pbxs.exported", "ivrs.exported"})
+LOG_ACTIONS = frozenset({"log.regressed"})
 
 
 class Facts(NamedTuple):
@@ -55,6 +58,7 @@ class Kind(NamedTuple):
 
 # In the order in which they matter to an auditor.
 KINDS: dict[str, Kind] = {
+    "log": Kind(Look("Log not as sealed", "bad", "shield-exclamation"), lambda facts: facts.action in LOG_ACTIONS),
     "not-as-asked": Kind(
         Look("Not as asked", "bad", "exclamation-circle"), lambda facts: facts.outcome == "not-as-asked"
     ),
@@ -87,11 +91,26 @@ KINDS: dict[str, Kind] = {
     ),
     "credentials": Kind(
         Look("Credentials edited", "warn", "key"),
-        lambda facts: facts.action == "pbx.edited" and bool(CREDENTIALS & facts.said["fields"].keys()),
+        lambda facts: (
+            facts.action == "second-factor.reset"
+            or (facts.action == "pbx.edited" and bool(CREDENTIALS & facts.said["fields"].keys()))
+        ),
     ),
-    "role": Kind(Look("Role changed", "calm", "users"), lambda facts: facts.action.startswith(ROLE_PREFIXES)),
+    "role": Kind(Look("Role changed", "calm", "users"), lambda facts: facts.action in ROLE_ACTIONS),
     "export": Kind(Look("Exported", "calm", "arrow-down-tray"), lambda facts: facts.action in EXPORT_ACTIONS),
 }
+
+
+# Every other action is none, and its text need not be read.
+LOOKED_AT = (
+    OUTCOME_ACTIONS
+    | OUTSIDE_ACTIONS
+    | CERTIFICATE_ACTIONS
+    | ROLE_ACTIONS
+    | EXPORT_ACTIONS
+    | LOG_ACTIONS
+    | {"change.sending", "pbx.edited", "second-factor.reset"}
+)
 
 
 def kinds_of(facts: Facts) -> Iterator[str]:

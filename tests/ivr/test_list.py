@@ -121,6 +121,16 @@ def test_the_list_takes_few_queries_however_long(member, pbx, django_assert_max_
         listed(member, "q=650+acme")
 
 
+def test_taking_the_list_along_is_an_event_of_its_customer(member, pbx):
+    keep(pbx, {"ivrnumber": "6500"}, {"ivrnumber": "6501"}, {"ivrnumber": "7000"})
+
+    member.get(f"/pbxs/{pbx.pk}/ivrs/?format=csv&q=65")
+
+    event = Event.objects.get(action="ivrs.exported")
+    assert (event.customer_id, event.data["detail"]["ivrs"]) == (pbx.customer_id, 2)
+    assert "q=65" in event.data["detail"]["filter"]
+
+
 def test_the_csv_holds_the_whole_filter_and_no_formula(member, pbx):
     keep(pbx, *({"ivrnumber": str(6500 + n), "ivrname": "=1+1"} for n in range(60)))
 

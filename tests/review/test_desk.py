@@ -6,9 +6,11 @@ import pytest
 import time_machine
 from django.utils import timezone
 
+from pbxadmin.audit.actions import ACTIONS
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.review.desk import desk_read
+from pbxadmin.review.kinds import LOOKED_AT, OUTSIDE_ACTIONS
 from pbxadmin.review.models import DeskItem
 from tests.factories import make_customer, make_user
 
@@ -95,10 +97,21 @@ def test_a_switch_that_was_turned_on_does_whatever_the_outcome(acme, field, kind
         ("pbx.edited", {"fields": {"username": {"before": "api", "asked": "web"}}}, "credentials"),
         ("membership.granted", {}, "role"),
         ("membership.ended", {}, "role"),
+        ("person.admin-given", {}, "role"),
+        ("second-factor.reset", {}, "credentials"),
+        ("log.exported", {}, "export"),
+        ("evidence.made", {}, "export"),
+        ("pbxs.exported", {}, "export"),
+        ("ivrs.exported", {}, "export"),
+        ("log.regressed", {}, "log"),
     ],
 )
 def test_what_opens_doors_does(acme, action, more, kind):
     assert kinds(record(action, customer=of(acme), **more)) == [kind]
+
+
+def test_every_action_that_is_looked_at_is_one_that_the_log_knows():
+    assert ACTIONS.keys() >= LOOKED_AT - OUTSIDE_ACTIONS
 
 
 def test_an_edit_of_notes_does_not(acme):
