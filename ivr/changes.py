@@ -33,6 +33,7 @@ from pbxadmin.yeastar.wire import IvrSettings
 
 from .compare import NO_ANSWER, SUCCESS, Answer, Status, Verdict, compare, judge
 from .models import Change, Ivr, as_json
+from .outside import outside_since
 from .snapshots import snapshot_keep, snapshots_keep
 from .spool import spool_put, spooled
 
@@ -380,6 +381,7 @@ def bring_in() -> int:
             verdict = Verdict(Status(said["status"]), said["sentence"], said["look_again"])
             action = "change.settled" if is_unknown else "change.outcome"
             settle(change, verdict, found=kept.get("found"), action=action)
+            outside_since(change, datetime.fromisoformat(kept["at"]))
         path.unlink()
         count += 1
     return count

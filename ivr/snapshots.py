@@ -18,6 +18,7 @@ from pbxadmin.yeastar.fields import FIELDS
 from pbxadmin.yeastar.wire import IvrSettings
 
 from .models import Ivr
+from .outside import Difference, outside_record
 
 COLUMNS = [field.name for field in FIELDS if field.name != "number"] + ["response_timeout_s", "raw", "read_at"]
 BATCH = 500
@@ -32,6 +33,10 @@ class Listing:
     ivrs: Sequence[IvrSettings]
     is_whole: bool = True
     is_stranger: bool = False
+
+    @property
+    def by_number(self) -> dict[str, IvrSettings]:
+        return {ivr.number: ivr for ivr in self.ivrs}
 
 
 def listing(hands: Contact, ivrs: Sequence[IvrSettings], *, is_whole: bool) -> Listing:
@@ -61,6 +66,7 @@ def listings_keep(listings: Iterable[Listing]) -> set[int]:
         pbxs = locked([each.pbx.pk for each in held])
         kept = [each for each in held if each.pbx.pk in pbxs]
         known = known_rows(pbxs)
+        outside_record([one for each in kept for one in differences(each, pbxs[each.pbx.pk], known, read_at)])
         new = [row for each in kept for row in new_rows(each, known, read_at)]
         write(new)
         touch(kept, {(row.pbx_id, row.number) for row in new}, read_at)
@@ -93,10 +99,25 @@ def known_rows(pbx_ids: Collection[int]) -> dict[int, dict[str, Ivr]]:
 def new_rows(each: Listing, known: dict[int, dict[str, Ivr]], read_at: datetime) -> Iterator[Ivr]:
     """Rows for the IVRs that are not known, or not like this."""
     rows = known[each.pbx.pk]
-    for ivr in {ivr.number: ivr for ivr in each.ivrs}.values():
+    for ivr in each.by_number.values():
         row = rows.get(ivr.number)
         if row is None or row.settings != ivr or row.raw != ivr.raw:
             yield snapshot_row(each.pbx, ivr, read_at)
+
+
+def differences(each: Listing, pbx: Pbx, known: dict[int, dict[str, Ivr]], read_at: datetime) -> Iterator[Difference]:
+    """Where a reading and the snapshots differ. The first reading of a whole PBX has nothing to differ from."""
+    rows = known[each.pbx.pk]
+    if pbx.read_at is None:
+        return
+    for ivr in each.by_number.values():
+        row = rows.get(ivr.number)
+        if row is not None and row.settings != ivr:
+            yield Difference(each.pbx, ivr.number, row.settings.values(), ivr.values(), row.read_at, read_at)
+        elif row is None and each.is_whole:
+            yield Difference(each.pbx, ivr.number, None, ivr.values(), pbx.read_at, read_at)
+    for row in gone_rows(each, known):
+        yield Difference(each.pbx, row.number, row.settings.values(), None, row.read_at, read_at)
 
 
 def snapshot_row(pbx: Pbx, settings: IvrSettings, read_at: datetime) -> Ivr:
@@ -128,7 +149,7 @@ def touch(listings: Sequence[Listing], written: Collection[tuple[int, str]], rea
 
 def gone_rows(each: Listing, known: dict[int, dict[str, Ivr]]) -> Iterator[Ivr]:
     if each.is_whole and each.ivrs:
-        listed = {ivr.number for ivr in each.ivrs}
+        listed = each.by_number
         yield from (row for number, row in known[each.pbx.pk].items() if number not in listed)
 
 

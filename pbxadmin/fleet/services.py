@@ -119,11 +119,11 @@ def pbx_pin(*, pbx: Pbx, fingerprint: str, reason: str = "") -> None:
 
 
 def pbx_accept_replacement(*, pbx: Pbx, reason: str) -> None:
-    """From now on this record stands for the device that answers at its address."""
+    """From now on this record stands for the device that answers at its address; what was read before was another's."""
     with transaction.atomic():
         fields = {"serial": {"before": pbx.serial, "asked": pbx.other_serial}}
         mine = Pbx.objects.filter(pk=pbx.pk, other_serial=pbx.other_serial).exclude(other_serial="")
-        if mine.update(serial=pbx.other_serial, other_serial="", model="", firmware="", capability=""):
+        if mine.update(serial=pbx.other_serial, other_serial="", model="", firmware="", capability="", read_at=None):
             pbx_event("pbx.replaced", pbx, fields=fields, reason=reason)
 
 

@@ -1,0 +1,167 @@
+"""What changed on a PBX although we did not change it: found by a reading, told by the log, never with a person's name.
+
+Called by whoever keeps snapshots, in the same transaction. A difference between a snapshot and a reading is ours, and
+not told, as long as a change of that IVR is being sent, is of unknown outcome or is looked at again; what it came to is
+told by its own event. A field that is reported now and was not before, or the reverse, is no edit by anybody: firmware
+and API versions differ in what they report.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from pbxadmin.audit.context import SYSTEM, Who, acting
+from pbxadmin.audit.log import record
+from pbxadmin.fleet.models import Pbx
+from pbxadmin.yeastar.fields import BY_NAME
+
+from .models import Change, Ivr
+
+Values = Mapping[str, str | None]
+CHANGED, APPEARED, VANISHED = "ivr.changed-outside", "ivr.appeared", "ivr.vanished"
+KINDS = (CHANGED, APPEARED, VANISHED)
+IN_MOTION = (Change.Status.SENDING, Change.Status.UNKNOWN)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One IVR that a reading found different. before: the snapshot, None when there was none; found: None when gone."""
+
+    pbx: Pbx
+    number: str
+    before: Values | None
+    found: Values | None
+    since: datetime
+    until: datetime
+
+    @property
+    def action(self) -> str:
+        return APPEARED if self.before is None else VANISHED if self.found is None else CHANGED
+
+    @property
+    def name(self) -> str:
+        return (self.found or self.before or {}).get("name") or ""
+
+
+def outside_record(differences: Sequence[Difference]) -> None:
+    """Tell of those that no change of ours explains, in the order in which the log's chains are locked."""
+    if not differences:
+        return
+    changes = changes_of({each.pbx.pk for each in differences})
+    gone = {(each.pbx.pk, each.number): each for each in differences if each.found is None}
+    for each in sorted(differences, key=lambda each: (each.pbx.customer_id, each.pbx.pk)):
+        ours = [change for change in changes if change.pbx_id == each.pbx.pk and explains(change, each)]
+        each = renumbered(each, ours, gone)
+        fields = unexplained(each, ours)
+        if fields:
+            tell(each, fields, asked_late(each, fields, changes))
+
+
+def outside_since(change: Change, found_at: datetime) -> None:
+    """An outcome that is recorded late may be older than the snapshot: what moved in between was put down to it."""
+    row = Ivr.objects.filter(pbx_id=change.pbx_id, number=change.number_now).select_related("pbx__customer").first()
+    if row is not None and change.found and row.read_at > found_at:
+        now = row.settings.values()
+        before = now | {name: change.found.get(name) for name in change.wanted}
+        outside_record([Difference(row.pbx, row.number, before, now, found_at, row.read_at)])
+
+
+def changes_of(pbx_ids: Iterable[int]) -> list[Change]:
+    """What was sent to these PBXs and may explain a difference, the oldest first."""
+    sent = Change.objects.filter(pbx_id__in=pbx_ids).exclude(sent_at=None)
+    return list(sent.order_by("finished_at", "id"))
+
+
+def is_in_motion(change: Change) -> bool:
+    """Whether its outcome is still to come, or may still become another."""
+    return change.status in IN_MOTION or change.check_at is not None
+
+
+def numbers_of(change: Change) -> set[str]:
+    return {change.number, change.wanted.get("number", change.number)}
+
+
+def explains(change: Change, each: Difference) -> bool:
+    """Whether a change of ours may be behind it: in motion, or with an outcome that no snapshot holds yet."""
+    is_later = change.finished_at is not None and change.finished_at > each.since
+    return each.number in numbers_of(change) and (is_in_motion(change) or is_later)
+
+
+def renumbered(each: Difference, ours: Sequence[Change], gone: Mapping[tuple[int, str], Difference]) -> Difference:
+    """An IVR that we renumbered did not appear: it differs from what it was under its old number."""
+    for change in ours:
+        was = gone.get((change.pbx_id, change.number))
+        if each.before is None and was and change.wanted.get("number") == each.number:
+            return replace(each, before=was.before, since=was.since)
+    return each
+
+
+def unexplained(each: Difference, ours: Sequence[Change]) -> dict[str, dict[str, str | None]]:
+    """The fields, before and found, that differ and not by our doing. All fields of an IVR that came or went."""
+    if each.before is None or each.found is None:
+        kind, values = ("found", each.found) if each.before is None else ("before", each.before)
+        is_ours = any(change.is_renumbering for change in ours)
+        return {} if is_ours else {name: {kind: value} for name, value in (values or {}).items()}
+    before = {**each.before}
+    in_motion: set[str] = set()
+    for change in ours:
+        if is_in_motion(change):
+            in_motion |= change.wanted.keys()
+        elif change.found:
+            before |= {name: change.found.get(name) for name in change.wanted}
+    return {
+        name: {"before": before[name], "found": value}
+        for name, value in each.found.items()
+        if name not in in_motion and None not in (value, before[name]) and value != before[name]
+    }
+
+
+def asked_late(each: Difference, fields: Mapping[str, Any], changes: Sequence[Change]) -> Change | None:
+    """The last change that asked for just these values and did not get them: a slow PBX, or somebody by hand."""
+    found = {name: said.get("found") for name, said in fields.items()}
+    for change in reversed(changes):
+        if change.pbx_id == each.pbx.pk and change.number == each.number and not is_in_motion(change):
+            asked = {name: change.wanted[name] for name in found if name in change.wanted}
+            return change if asked == found and change.status != Change.Status.VERIFIED else None
+    return None
+
+
+def tell(each: Difference, fields: Mapping[str, Mapping[str, Any]], late: Change | None) -> None:
+    detail: dict[str, Any] = {
+        "sentence": sentence(each, fields),
+        "since": each.since.isoformat(timespec="seconds"),
+        "until": each.until.isoformat(timespec="seconds"),
+    }
+    if late is not None:
+        detail["note"] = f"These are the values that change {late.pk} asked for. It may have taken effect late."
+    with acting(Who()):  # not the person whose page made us look, nor their address
+        record(
+            each.action,
+            customer=(each.pbx.customer_id, each.pbx.customer.name),
+            pbx=(each.pbx.pk, each.pbx.name),
+            ivr=(each.number, each.name),
+            fields=fields,
+            detail=detail,
+            actor=SYSTEM,
+        )
+
+
+def sentence(each: Difference, fields: Mapping[str, Mapping[str, Any]]) -> str:
+    words = {APPEARED: "Appeared", VANISHED: "Vanished", CHANGED: "Changed"}[each.action]
+    when = f"{words} outside PBX Admin, {between(each.since, each.until)}"
+    if each.action != CHANGED:
+        return f"{when}."
+    return f"{when}: {', '.join(moves(fields))}."
+
+
+def moves(fields: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for name, said in fields.items():
+        field = BY_NAME[name]
+        yield f"{field.label} {field.in_words(said['before'])} → {field.in_words(said['found'])}"
+
+
+def between(since: datetime, until: datetime) -> str:
+    """ "between 09:10 and 09:25 UTC", with days where they differ."""
+    form = "%H:%M" if since.date() == until.date() else "%Y-%m-%d %H:%M"
+    return f"between {since:{form}} and {until:{form}} UTC"
