@@ -79,9 +79,11 @@ def rolled_up(user: "AnyUser", wanted: EventFilter) -> Figures:
 
 
 def day_counts(user: "AnyUser", wanted: EventFilter) -> DayCountQuerySet:
-    found = DayCount.objects.for_customers(customer_ids(user, Action.REVIEW_LOG))
+    ids = customer_ids(user, Action.REVIEW_LOG)
     if wanted.customer:
-        found = found.filter(customer_id=wanted.customer)
+        only = frozenset({wanted.customer})
+        ids = only if ids is None else ids & only
+    found = DayCount.objects.for_customers(ids)
     if wanted.actions:
         found = found.filter(action__in=wanted.actions)
     if wanted.outcomes:

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from pbxadmin.audit.models import Event, EventQuerySet
 
-from .models import NO_CUSTOMER, RolledUp
+from .models import EVERYBODY, INSTALLATION, RolledUp
 
 # A transaction may commit an event later than another that got a higher id; none stays open this long.
 SETTLED = timedelta(minutes=15)
@@ -70,7 +70,8 @@ def add(rows: Sequence[Row]) -> None:
     counts: Counter[tuple[date, int, str, str]] = Counter()
     days: dict[date, tuple[int, int]] = {}
     for pk, at, customer_id, action, outcome in rows:
-        counts[at.date(), customer_id or NO_CUSTOMER, action, outcome] += 1
+        counts[at.date(), customer_id or INSTALLATION, action, outcome] += 1
+        counts[at.date(), EVERYBODY, action, outcome] += 1
         days[at.date()] = (days.get(at.date(), (pk, pk))[0], pk)
     with connection.cursor() as cursor:
         cursor.executemany(ADD_COUNT, [(str(key[0]), *key[1:], count) for key, count in sorted(counts.items())])

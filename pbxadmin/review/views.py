@@ -22,8 +22,9 @@ from pbxadmin.web.pages import Column, Page, cursor_of, keyset
 from .exports import CONTENT_TYPES, FORMATS, events_export
 from .figures import MOST_LIVE, figures, kept_since
 from .plots import plot
+from .rows import lines_of
 from .selectors import FIELD_LABELS, OUTCOME_LABELS, SEARCH_DAYS, EventFilter, events_for
-from .words import answered_code, changed_fields, detail_lines, gist
+from .words import answered_code, changed_fields, detail_lines
 
 PAGE_SIZE = 50
 OTHERS = 20
@@ -54,7 +55,7 @@ def event_list(request: HttpRequest) -> HttpResponse:
     context = {
         "page": page,
         "last_cursor": LAST_PAGE,
-        "events": [(event, *gist(event)) for event in page.rows],
+        "lines": lines_of(page.rows),
         "wanted": wanted,
         "query": wanted.query,
         "chips": wanted.chips(names_of(page, wanted, customers)),

@@ -30,7 +30,7 @@ def keyset(rows: QuerySet[Any, Row], order: Sequence[str], cursor: str, size: in
     rows: model objects or values() dictionaries that hold the columns of the order. Nulls come last either way.
     cursor: of an earlier page, "" for the first; one that makes no sense counts as the first.
     """
-    columns = [Column(name.removeprefix("-"), name.startswith("-")) for name in order]
+    columns = [Column(name.removeprefix("-"), name.startswith("-"), name == order[-1]) for name in order]
     backwards, place = place_of(cursor, len(columns))
     ordered = rows.order_by(*(column.ordering(backwards) for column in columns))
     try:
@@ -53,11 +53,16 @@ def keyset(rows: QuerySet[Any, Row], order: Sequence[str], cursor: str, size: in
 
 @dataclass(frozen=True)
 class Column:
+    """is_unique: the last of an order, which is never null. When nulls are spoken of, a database forgets its index."""
+
     name: str
     descending: bool
+    is_unique: bool = False
 
     def ordering(self, backwards: bool) -> OrderBy:
         column = F(self.name)
+        if self.is_unique:
+            return column.desc() if self.descending != backwards else column.asc()
         if self.descending != backwards:
             return column.desc(nulls_first=True) if backwards else column.desc(nulls_last=True)
         return column.asc(nulls_first=True) if backwards else column.asc(nulls_last=True)
@@ -68,7 +73,7 @@ class Column:
             return Q(**{f"{self.name}__isnull": False}) if backwards else Q(pk__in=[])
         comparison = "lt" if self.descending != backwards else "gt"
         later = Q(**{f"{self.name}__{comparison}": value})
-        return later if backwards else later | Q(**{f"{self.name}__isnull": True})
+        return later if backwards or self.is_unique else later | Q(**{f"{self.name}__isnull": True})
 
     def same(self, value: Any) -> Q:
         return Q(**{f"{self.name}__isnull": True}) if value is None else Q(**{self.name: value})
@@ -86,6 +91,8 @@ def beyond(columns: Sequence[Column], place: Sequence[Any], backwards: bool) -> 
         for earlier, value in zip(columns[:position], place, strict=False):
             here = earlier.same(value) & here
         found |= here
+    if len(columns) == 1:
+        return found
     first = columns[0]
     return (first.further(place[0], backwards) | first.same(place[0])) & found
 

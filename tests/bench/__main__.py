@@ -14,13 +14,16 @@ from io import StringIO
 
 import django
 
-BENCHES = ("client_cpu", "refresh_run", "edit_calls", "ivr_list")
+BENCHES = ("client_cpu", "refresh_run", "edit_calls", "ivr_list", "audit_log")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(BENCHES)}; all of them by default")
-    names = parser.parse_args().names or BENCHES
+    parser.add_argument("--events", default="100000", help="how many the log holds (100000)")
+    asked = parser.parse_args()
+    names = asked.names or BENCHES
+    os.environ["BENCH_EVENTS"] = asked.events
     if unknown := set(names) - set(BENCHES):
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.bench.settings"

@@ -30,13 +30,12 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('day', models.DateField()),
-                ('customer_id', models.PositiveBigIntegerField()),
+                ('customer_id', models.BigIntegerField()),
                 ('action', models.CharField(max_length=40)),
                 ('outcome', models.CharField(blank=True, max_length=20)),
                 ('count', models.PositiveBigIntegerField()),
             ],
             options={
-                'indexes': [models.Index(fields=['day'], name='day_count_by_day')],
                 'constraints': [models.UniqueConstraint(fields=('customer_id', 'day', 'action', 'outcome'), name='day_count_unique')],
             },
         ),

@@ -1,0 +1,211 @@
+"""The log page, its figures and its export over many events: against an empty page, and a bare csv.writer."""
+
+import csv
+import os
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from statistics import median
+from typing import Any
+
+from django.db import connection
+from django.http import QueryDict
+from django.test import Client
+from django.utils import timezone
+
+from pbxadmin.access.models import Customer, User
+from pbxadmin.access.roles import Role
+from pbxadmin.access.services import membership_grant
+from pbxadmin.audit.models import Event
+from pbxadmin.review import rollup
+from pbxadmin.review.exports import HEADER, events_export
+from pbxadmin.review.models import DayCount
+from pbxadmin.review.selectors import EventFilter, events_for
+from pbxadmin.review.views import LAST_PAGE, PAGE_SIZE
+from pbxadmin.web.pages import Column, cursor_of
+
+from .events import fill_events
+from .figures import goal, heading, in_turns, table
+
+EVENTS = int(os.environ.get("BENCH_EVENTS", "100000"))
+CUSTOMERS, DAYS, ROUNDS = 100, 730, 15
+EMPTY = "empty page"
+FRAGMENT = {"HX-Request": "true"}
+
+
+def main() -> None:
+    customers = [(made.pk, made.name) for made in map(make, range(CUSTOMERS))]
+    fill(customers)
+    everybody = signed_in(User.objects.create_superuser("bench", password="only-for-the-bench"))
+    few = User.objects.create_user("few", password="only-for-the-bench")
+    for pk, _ in customers[::20]:
+        membership_grant(user=few, role=Role.AUDITOR, customer=Customer.objects.get(pk=pk))
+    deep(everybody, "Pages of the whole log", "")
+    today = timezone.now().date()
+    period = f"customer={customers[0][0]}&from={today - timedelta(days=600)}&to={today - timedelta(days=200)}"
+    deep(everybody, "A customer, a period and an outcome that is common", f"{period}&outcome=verified")
+    deep(everybody, "A customer, a period and an outcome that is rare", f"{period}&outcome=unknown")
+    deep(signed_in(few), "Pages for an auditor of 5 customers", "")
+    filters(everybody, customers[0][0], today)
+    figures(everybody, customers[0][0], today)
+    export()
+
+
+def fill(customers: list[tuple[int, str]]) -> None:
+    heading(f"{EVENTS:,} events over {DAYS} days on {connection.vendor}")
+    timed("making them", lambda: fill_events(EVENTS, customers=customers, days=DAYS))
+    rollup.SETTLED = timedelta(0)
+    timed("rolling them up", lambda: rollup.roll_up(EVENTS))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    print(f"{DayCount.objects.count():,} rows in the roll-up")
+
+
+def make(number: int) -> Customer:
+    """Without the event of it, which would be of today and before all others."""
+    customer = Customer(name=f"Customer_{number:03}")
+    customer.save()
+    return customer
+
+
+def timed(what: str, work: Callable[[], object]) -> None:
+    began = time.perf_counter()
+    work()
+    print(f"{what}: {time.perf_counter() - began:.1f} s")
+
+
+def signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def get(client: Client, address: str, rows: bool | None = None, **headers: str) -> Callable[[], None]:
+    """rows: whether there must be some on the page."""
+
+    def page() -> None:
+        answer = client.get(address, headers=headers)
+        if answer.status_code != 200 or (rows is not None and (b"data-event" in answer.content) != rows):
+            raise RuntimeError(f"{address} answered {answer.status_code}, or rows where there are none")
+
+    return page
+
+
+def empty(client: Client) -> Callable[[], None]:
+    return get(client, "/audit/?ticket=no+such+ticket", rows=False)
+
+
+def deep(client: Client, what: str, query: str) -> None:
+    """Page 1, page 1,000 (or the middle, where there are fewer) and the last one against an empty page."""
+    user = User.objects.get(pk=client.session["_auth_user_id"])
+    wanted = EventFilter.from_query(QueryDict(query))
+    found = wanted.narrow(events_for(user)).order_by("-id").values_list("id", flat=True)
+    count = found.count()
+    number = min(1000, count // PAGE_SIZE // 2)
+    cursors = {"page 1": "", "last page": LAST_PAGE}
+    if number > 1:
+        cursors[f"page {number:,}"] = cursor_of("n", {"id": found[(number - 1) * PAGE_SIZE - 1]}, [Column("id", True)])
+    ways = {name: get(client, f"/audit/?{query}&cursor={cursor}", rows=True) for name, cursor in cursors.items()}
+    heading(f"{what}: {count:,} events, {ROUNDS} rounds")
+    taken = in_turns({EMPTY: empty(client), **ways}, ROUNDS)
+    table(taken, EMPTY)
+    times = [median(taken[name]) for name in ways]
+    goal("slowest page, x an empty one (median)", max(times) / median(taken[EMPTY]), 3)
+    goal("slowest page, x the fastest (median)", max(times) / min(times), 1.5)
+
+
+def filters(client: Client, customer: int, today: Any) -> None:
+    heading(f"First page of each filter, {ROUNDS} rounds")
+    asked = {
+        "words that are common": "q=lindqvist",
+        "words that are rare": "q=lindqvist+no-such-word",
+        "the same, all days": f"q=lindqvist+no-such-word&from={today - timedelta(days=DAYS)}",
+        "a person by name": "actor=no-such-name",
+        "a field": "field=fingerprint",
+        "an IVR number of any PBX": "ivr=1234",
+        "a PBX": "pbx=1",
+        "an IVR": "pbx=1&ivr=6500",
+        "a person": "actor=7",
+        "a person and a rare outcome": "actor=7&outcome=unknown",
+        "a ticket": "ticket=HD-10017",
+        "two rare actions": "action=membership.granted&action=access.denied",
+        "two rare outcomes of a customer": f"customer={customer}&outcome=unknown&outcome=not-sent",
+        "a rare action of a customer": f"customer={customer}&action=membership.granted",
+        "a day long ago": f"from={today - timedelta(days=500)}&to={today - timedelta(days=500)}",
+    }
+    ways = {name: get(client, f"/audit/?{query}") for name, query in asked.items()}
+    taken = in_turns({EMPTY: empty(client), **ways}, ROUNDS)
+    table(taken, EMPTY)
+    goal("rare words in 90 days, x an empty page (median)", ratio(taken, "words that are rare", EMPTY), 10)
+
+
+def figures(client: Client, customer: int, today: Any) -> None:
+    heading(f"Figures and plot, {ROUNDS} rounds")
+    asked = {
+        "the whole log": "",
+        "90 days": f"from={today - timedelta(days=90)}",
+        "a customer": f"customer={customer}",
+        "customer, period, outcome": f"customer={customer}&from={today - timedelta(days=600)}&outcome=verified",
+        "a PBX, counted": "pbx=1",
+        "words, counted": "q=no-such-word",
+    }
+    ways = {name: get(client, f"/audit/figures/?{query}", **FRAGMENT) for name, query in asked.items()}
+    table(in_turns({EMPTY: empty(client), **ways}, ROUNDS), EMPTY)
+
+
+def export() -> None:
+    """The whole log by our export, against the driver and csv.writer, and against csv.writer alone on the same rows."""
+    user = User.objects.get(username="bench")
+    heading("Export of the whole log as CSV")
+    taken = {"csv.writer alone": 0.0, "driver and csv.writer": 0.0, "our export": 0.0, "our export, JSON Lines": 0.0}
+    writer = csv.writer(Sink())
+    began = time.perf_counter()
+    for rows in driver_rows():
+        started = time.perf_counter()
+        writer.writerows(rows)
+        taken["csv.writer alone"] += time.perf_counter() - started
+    taken["driver and csv.writer"] = time.perf_counter() - began
+    grown = 0
+    for form, name in (("csv", "our export"), ("jsonl", "our export, JSON Lines")):
+        before, began, size = resident(), time.perf_counter(), 0
+        for part in events_export(user=user, wanted=EventFilter(), form=form):
+            size += len(part)
+            grown = max(grown, resident() - before)
+        taken[name] = time.perf_counter() - began
+        print(f"{name}: {size / 2**20:.0f} MiB")
+    count = Event.objects.count()
+    print(f"{'':<26}{'events/s':>12}{'x csv.writer alone':>20}")
+    for name, seconds in taken.items():
+        print(f"{name:<26}{count / seconds:>12,.0f}{taken['csv.writer alone'] / seconds:>20.2f}")
+    goal("csv.writer alone, x our export", taken["our export"] / taken["csv.writer alone"], 2.5)
+    goal("driver and csv.writer, x our export", taken["our export"] / taken["driver and csv.writer"], 2.5)
+    goal("growth of the process in MiB", grown / 2**20, 50)
+
+
+def driver_rows() -> Iterator[list[tuple[Any, ...]]]:
+    last = 0
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute(
+                f"SELECT {', '.join(HEADER)} FROM audit_event WHERE id > %s ORDER BY id LIMIT 4000",  # noqa: S608
+                [last],
+            )
+            rows = cursor.fetchall()
+            if not rows:
+                return
+            yield rows
+            last = rows[-1][0]
+
+
+class Sink:
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+def resident() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def ratio(taken: dict[str, list[float]], name: str, against: str) -> float:
+    return median(taken[name]) / median(taken[against])
