@@ -149,7 +149,8 @@ class Device:
     def ivr_query(self, asked: Asked) -> Answer:
         if asked.version == V2_0 and not asked.identity:
             raise Refusal("10004")
-        numbers = sorted(self.ivrs) if asked.identity in ("", "all") else asked.identity.split(",")
+        every = "all" if asked.version == V2_0 else ""
+        numbers = sorted(self.ivrs) if asked.identity == every else asked.identity.split(",")
         if any(number not in self.ivrs for number in numbers):
             raise Refusal("10012")
         return {"ivr": [self.reported(number, asked.version) for number in numbers]}

@@ -204,6 +204,10 @@ class SimulatedPbx(Device):
             return
         version, call = request.place
         self.received.append(Received(call, read_body(request.body)))
+        if self.one_at_a_time and self.in_flight:
+            self.max_in_flight = max(self.max_in_flight, self.in_flight + 1)
+            writer.write(http(as_json({"status": "Failed", "errno": "20010"})))
+            return
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
         try:
@@ -220,8 +224,6 @@ class SimulatedPbx(Device):
     def work(self, request: Request, version: str, call: str, order: Misbehaviour) -> dict[str, Any]:
         if request.method != "POST":
             return {"status": "Failed", "errno": "20001"}
-        if self.one_at_a_time and self.in_flight > 1:
-            return {"status": "Failed", "errno": "20010"}
         order.before()
         answer = self.answer(version, call, request.token, request.body, order.stores)
         order.then()
