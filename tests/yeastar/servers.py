@@ -34,11 +34,9 @@ class RawServer:
     Reads the request first. `requests` holds the bytes of each, `connections` counts. reset: closes with a TCP reset.
     """
 
-    def __init__(
-        self, *answers: bytes, tls: ssl.SSLContext | None = None, reset: bool = False, reads: bool = True
-    ) -> None:
+    def __init__(self, *answers: bytes, tls: ssl.SSLContext | None = None, reset: bool = False) -> None:
         self.answers = list(answers)
-        self.tls, self.reset, self.reads = tls, reset, reads
+        self.tls, self.reset = tls, reset
         self.requests: list[bytes] = []
         self.connections = 0
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -70,8 +68,7 @@ class RawServer:
 
     def talk(self, link: socket.socket) -> None:
         with link:
-            if self.reads:
-                self.requests.append(read_request(link))
+            self.requests.append(read_request(link))
             link.sendall(self.answers[0] if len(self.answers) == 1 else self.answers.pop(0))
             if self.reset:
                 link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
