@@ -21,7 +21,8 @@ from pbxadmin.access.models import Customer
 from pbxadmin.access.permissions import can
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.log import record
-from pbxadmin.fleet.models import Pbx
+from pbxadmin.fleet.filters import saved_for, shareable
+from pbxadmin.fleet.models import Pbx, SavedFilter
 from pbxadmin.fleet.slots import HouseFull, waits_for_pbx
 from pbxadmin.web.csv import csv_response
 from pbxadmin.web.htmx import go, render_either
@@ -84,6 +85,8 @@ def list_page(request: HttpRequest, wanted: IvrFilter, pbx: Pbx | None) -> HttpR
         "sorts": [(name, label, wanted.sort_query(name)) for name, label in SORT_LABELS.items()],
         "customers": list(Customer.objects.visible_to(user).values_list("pk", "name")[:500]) if pbx is None else [],
         "tags": Pbx.objects.visible_to(user).tags_in_use() if pbx is None else [],
+        "saved": saved_for(user, SavedFilter.List.IVRS) if pbx is None else [],
+        "shareable": shareable(user, wanted.customer) if pbx is None and wanted.query() else None,
         "has_pbxs": bool(page.rows) or Pbx.objects.visible_to(user).exists(),
         "may_add": can(user, Action.MANAGE_PBXS, pbx.customer if pbx else None),
     }

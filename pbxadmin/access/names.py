@@ -74,7 +74,7 @@ class FoldedField(CharField):
 
     def deconstruct(self) -> Any:
         name, path, args, kwargs = super().deconstruct()
-        return name, path, args, kwargs | {"source": self.source}
+        return name, path, args, kwargs | {"source": self.source} | ({} if self.unique else {"unique": False})
 
     def clean(self, value: Any, model_instance: models.Model | None) -> str:
         # A NUL is refused in the name itself, and PostgreSQL takes none in the question whether a name is taken.

@@ -42,6 +42,8 @@ ACTIONS: dict[str, str] = {
     "pbx.stranger": "Another device answered",
     "pbx.replaced": "Replacement accepted",
     "keys.rotated": "Secrets sealed with the newest key",
+    "filter.saved": "Filter saved",
+    "filter.deleted": "Saved filter deleted",
     "pbxs.imported": "PBXs imported from a file",
     "pbxs.exported": "List of PBXs exported",
     "ivrs.exported": "List of IVRs exported",

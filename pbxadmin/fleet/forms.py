@@ -8,7 +8,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.boundfield import BoundField
 
-from pbxadmin.access.models import Customer
+from pbxadmin.access.models import Customer, CustomerQuerySet
 from pbxadmin.access.names import fold, refuse_unseen, tidy
 from pbxadmin.access.permissions import customers_of
 from pbxadmin.access.roles import Action
@@ -17,7 +17,7 @@ from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.transport import TlsProfile, TrustMode
 
 from .inputs import clean_allowed_host, clean_ca, clean_fingerprint, clean_port, clean_tags
-from .models import Pbx, PbxQuerySet, PbxState
+from .models import Pbx, PbxQuerySet, PbxState, SavedFilter
 
 if TYPE_CHECKING:
     from pbxadmin.access.grants import AnyUser
@@ -199,6 +199,27 @@ class ImportForm(forms.Form):
     file = forms.FileField(
         label="CSV file", help_text="Up to 5,000 rows and 2 MiB, UTF-8.", error_messages={"required": "Choose a file."}
     )
+
+
+class SavedFilterForm(forms.Form):
+    list = forms.ChoiceField(choices=SavedFilter.List.choices)
+    name = InputField(cleaned_by=tidy, max_length=40, validators=[refuse_unseen], label="Name")
+    query = forms.CharField(max_length=4000, required=False)
+    customer = forms.ModelChoiceField(Customer.objects.none(), required=False)
+
+    def __init__(self, data: Mapping[str, Any], *, customers: CustomerQuerySet) -> None:
+        super().__init__(data)
+        self.fields["customer"].queryset = customers  # type: ignore[attr-defined]
+
+    @property
+    def list_(self) -> str:
+        return str(self.cleaned_data.get("list", SavedFilter.List.IVRS))
+
+    @property
+    def sentence(self) -> str:
+        """The first thing that is wrong."""
+        name, errors = next(iter(self.errors.items()))
+        return f"{self.fields[name].label or str(name).capitalize()}: {errors[0]}"
 
 
 class PbxFilter(forms.Form):

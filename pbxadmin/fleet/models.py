@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from pbxadmin.access.models import Customer, User
+from pbxadmin.access.names import FoldedField, NameField
 from pbxadmin.access.permissions import customer_ids
 from pbxadmin.access.roles import Action
 from pbxadmin.sealed import SealedField
@@ -27,6 +28,7 @@ class PbxState(models.TextChoices):
     NEVER_CHECKED = "never-checked"
 
 
+NAME_TAKEN = "There is a saved filter with this name already."
 TAG_COMMA = ", "
 NEEDS_A_PERSON = (PbxState.UNREACHABLE, PbxState.CREDENTIALS_REJECTED, PbxState.LOCKED, PbxState.UNTRUSTED)
 
@@ -199,3 +201,52 @@ class PbxImport(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id}, {self.kept_at:%Y-%m-%d %H:%M}"
+
+
+class SavedFilterQuerySet(models.QuerySet["SavedFilter"]):
+    def visible_to(self, user: "AnyUser") -> Self:
+        """One's own, and those shared within a customer that one sees."""
+        ids = customer_ids(user, Action.SEE)
+        shared = Q(customer__isnull=False) if ids is None else Q(customer_id__in=ids)
+        return self.filter(Q(customer=None, owner_id=user.pk) | shared)
+
+
+class SavedFilter(models.Model):
+    """The filter of a list under a name. `customer` is whom it is shared within; without one it is its owner's."""
+
+    class List(models.TextChoices):
+        PBXS = "pbxs"
+        IVRS = "ivrs"
+
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    list = models.CharField(max_length=4, choices=List.choices)
+    name = NameField(max_length=40)
+    folded = FoldedField(unique=False)
+    query = models.CharField(max_length=2000)
+    saved_at = models.DateTimeField(default=timezone.now)
+
+    objects = SavedFilterQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["list", "owner", "folded"],
+                condition=Q(customer=None),
+                name="saved_filter_unique_for_owner",
+                violation_error_message=NAME_TAKEN,
+            ),
+            models.UniqueConstraint(
+                fields=["list", "customer", "folded"],
+                condition=Q(customer__isnull=False),
+                name="saved_filter_unique_for_customer",
+                violation_error_message=NAME_TAKEN,
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def address(self) -> str:
+        return f"/{self.list}/?{self.query}"

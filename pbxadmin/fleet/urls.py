@@ -1,9 +1,11 @@
 from django.urls import path
 
-from . import views
+from . import filter_views, views
 
 app_name = "fleet"
 urlpatterns = [
+    path("filters/", filter_views.filter_add, name="filter-add"),
+    path("filters/<int:pk>/delete/", filter_views.filter_remove, name="filter-remove"),
     path("pbxs/", views.pbx_list, name="pbx-list"),
     path("pbxs/add/", views.pbx_add, name="pbx-add"),
     path("pbxs/import/", views.pbx_import, name="pbx-import"),

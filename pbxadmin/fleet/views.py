@@ -20,10 +20,10 @@ from pbxadmin.web.csv import csv_response
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import keyset
 
-from . import imports, services
+from . import filters, imports, services
 from .forms import DeleteForm, ImportForm, PbxFilter, PbxForm, PinForm, ReplacementForm
 from .imports import ImportPlan
-from .models import Pbx, PbxImport, PbxQuerySet
+from .models import Pbx, PbxImport, PbxQuerySet, SavedFilter
 from .probe import connection_test
 from .sheet import COLUMNS, EXPORTED, exported
 from .slots import waits_for_pbx
@@ -53,12 +53,15 @@ def pbx_list(request: HttpRequest) -> HttpResponseBase:
     if request.GET.get("format") == "csv":
         return pbxs_csv(found, wanted)
     page = keyset(found, ("name", "id"), request.GET.get("cursor", ""), PAGE_SIZE)
+    chosen = wanted.chosen_customer
     context = {
         "wanted": wanted,
         "page": page,
         "has_pbxs": bool(page.rows) or Pbx.objects.visible_to(request.user).exists(),
         "may_add": can_anywhere(request.user, Action.MANAGE_PBXS),
         "tags": Pbx.objects.visible_to(request.user).tags_in_use(),
+        "saved": filters.saved_for(request.user, SavedFilter.List.PBXS),
+        "shareable": filters.shareable(request.user, chosen.pk if chosen else None) if wanted.query else None,
     }
     return render_either(request, "fleet/pbx_list.html", "fleet/_pbx_table.html", context)
 

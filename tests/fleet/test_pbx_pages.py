@@ -365,10 +365,12 @@ def test_another_customers_filter_looks_like_one_that_does_not_exist(
 ) -> None:
     make_pbx(bellweather, name="BELL-1")
 
-    theirs = text(client, f"/pbxs/?customer={bellweather.pk}", headers={"HX-Request": "true"})
-    nobodys = text(client, "/pbxs/?customer=4711", headers={"HX-Request": "true"})
+    def page(customer: int) -> str:
+        shown = text(client, f"/pbxs/?customer={customer}", headers={"HX-Request": "true"})
+        return re.sub(r'(csrfmiddlewaretoken" value=|customer=)"?\w+', r"\1", shown)
 
-    assert theirs.replace(str(bellweather.pk), "4711") == nobodys.replace(str(bellweather.pk), "4711")
+    assert page(bellweather.pk) == page(4711)
+    assert "No PBX matches" in page(4711)
 
 
 def test_a_long_list_comes_in_pages_at_the_same_cost(
@@ -377,7 +379,7 @@ def test_a_long_list_comes_in_pages_at_the_same_cost(
     for n in range(60):
         make_pbx(acme, name=f"PBX-{n:03}")
 
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(7):
         first = text(client, "/pbxs/")
 
     assert rows(first) == [f"PBX-{n:03}" for n in range(50)]

@@ -178,6 +178,12 @@ ROWS: dict[str, Row] = {
     ),
     "fleet:pbx-import": Row("/pbxs/import/", get=anywhere(Action.MANAGE_PBXS), post=anywhere(Action.MANAGE_PBXS)),
     "fleet:pbx-import-preview": Row("/pbxs/import/{import}/", get=own, post=own),
+    "fleet:filter-add": Row(
+        "/filters/",
+        post=signed_in,
+        data=lambda side: {"list": "pbxs", "name": "New", "query": "q=x", "customer": ""},
+    ),
+    "fleet:filter-remove": Row("/filters/{saved_filter}/delete/", post=MANAGE),
     "fleet:pbx-page": Row("/pbxs/{pbx}/", get=SEE),
     "fleet:pbx-edit": Row("/pbxs/{pbx}/edit/", get=MANAGE, post=MANAGE, data=pbx_form),
     "fleet:pbx-test": Row("/pbxs/{pbx}/test/", post=MANAGE),

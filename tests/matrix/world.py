@@ -17,6 +17,7 @@ from pbxadmin.access.services import membership_grant
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
+from pbxadmin.fleet.filters import filter_save
 from pbxadmin.fleet.imports import import_keep
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.review.desk import desk_read
@@ -107,6 +108,9 @@ def make_side(words: tuple[str, ...]) -> Side:
         "event": event.pk,
         "period": period.pk,
         "import": import_keep(person, b"customer,name,host\n").pk,
+        "saved_filter": filter_save(
+            owner=person, list_="pbxs", name=f"{site} only", query=f"q={site}", customer=customer
+        ).pk,
         "refresh": refresh_start(pbxs=[pbx], actor=actor).pk,
     }
     return Side(customer, person, pbx, number, change, conflict, event, DeskItem.objects.get(event_id=event.pk), ids)

@@ -1,0 +1,53 @@
+"""Saving the filter of a list under a name, and deleting it again."""
+
+from typing import cast
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_POST
+
+from pbxadmin.access.models import User
+from pbxadmin.access.permissions import customers_of, require
+from pbxadmin.access.roles import Action
+from pbxadmin.web.htmx import go
+
+from .filters import filter_delete, filter_save, may_delete
+from .forms import SavedFilterForm
+from .models import SavedFilter
+
+
+@login_required
+@require_POST
+def filter_add(request: HttpRequest) -> HttpResponse:
+    """Save a filter and go on to the list that it makes."""
+    form = SavedFilterForm(request.POST, customers=customers_of(request.user, Action.SEE))
+    if not form.is_valid():
+        messages.error(request, f"Nothing was saved. {form.sentence}")
+        return go(request, f"/{form.list_}/")
+    values = form.cleaned_data
+    if values["customer"]:
+        require(request.user, Action.EDIT_IVR, values["customer"])
+    owner, list_ = cast(User, request.user), values["list"]
+    try:
+        kept = filter_save(
+            owner=owner, list_=list_, name=values["name"], query=values["query"], customer=values["customer"]
+        )
+    except ValidationError as error:
+        messages.error(request, f"Nothing was saved. {' '.join(error.messages)}")
+        return go(request, f"/{list_}/")
+    messages.success(request, f"Saved as {kept.name}.")
+    return go(request, kept.address)
+
+
+@login_required
+@require_POST
+def filter_remove(request: HttpRequest, pk: int) -> HttpResponse:
+    kept = get_object_or_404(SavedFilter.objects.visible_to(request.user).select_related("customer"), pk=pk)
+    if not may_delete(request.user, kept):
+        require(request.user, Action.MANAGE_PBXS, kept.customer)
+    filter_delete(kept=kept)
+    messages.success(request, f"{kept.name} is deleted.")
+    return go(request, f"/{kept.list}/")

@@ -1,0 +1,85 @@
+"""Filters that people keep: for themselves, or shared with everybody who sees a customer."""
+
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlencode
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from pbxadmin.access.models import Customer, User
+from pbxadmin.access.names import saving_a_name
+from pbxadmin.access.permissions import can, customer_ids, customers_of
+from pbxadmin.access.roles import Action
+from pbxadmin.audit.log import record
+
+from .models import SavedFilter
+
+if TYPE_CHECKING:
+    from pbxadmin.access.grants import AnyUser
+
+# What may stand in the address of a list. Nothing else is kept, so that a kept filter leads to a list of ours only.
+KEPT = {
+    SavedFilter.List.PBXS: ("q", "customer", "state", "tag"),
+    SavedFilter.List.IVRS: (
+        *("q", "customer", "pbx", "tag", "dial_outbound", "dial_extension", "response_under", "sort"),
+    ),
+}
+MOST = 30
+LONGEST_VALUE = 200
+
+
+def query_kept(list_: str, query: str) -> str:
+    """The same query with only the parameters of that list, each once and in their order."""
+    given = {name: value.replace("\0", "") for name, value in parse_qsl(query)}
+    names = KEPT[SavedFilter.List(list_)]
+    return urlencode({name: given[name][:LONGEST_VALUE] for name in names if given.get(name)})
+
+
+def shareable(user: "AnyUser", customer_id: int | None) -> Customer | None:
+    """The customer with whom this person may share a filter: the one in view, or their only one."""
+    ids = customer_ids(user, Action.EDIT_IVR)
+    if customer_id is None:
+        customer_id = next(iter(ids)) if ids is not None and len(ids) == 1 else None
+    if customer_id is None or (ids is not None and customer_id not in ids):
+        return None
+    return customers_of(user, Action.EDIT_IVR).filter(pk=customer_id).first()
+
+
+def saved_for(user: "AnyUser", list_: str) -> list[tuple[SavedFilter, bool]]:
+    """The filters of a list that this person sees, and whether they may delete each."""
+    found = SavedFilter.objects.visible_to(user).filter(list=list_).select_related("customer")
+    return [(kept, may_delete(user, kept)) for kept in found.order_by("folded", "id")]
+
+
+def may_delete(user: "AnyUser", kept: SavedFilter) -> bool:
+    """Whoever saved it; a shared one also whoever manages the PBXs of its customer."""
+    return kept.owner_id == user.pk or (kept.customer is not None and can(user, Action.MANAGE_PBXS, kept.customer))
+
+
+def filter_save(*, owner: User, list_: str, name: str, query: str, customer: Customer | None) -> SavedFilter:
+    """Keep a filter under a name. customer: share it with everybody who sees this one.
+
+    Raises ValidationError when nothing is filtered, the name is taken, or there are too many.
+    """
+    kept = SavedFilter(owner=owner, list=list_, name=name, query=query_kept(list_, query), customer=customer)
+    if not kept.query:
+        raise ValidationError("Nothing is filtered, so there is nothing to save.")
+    beside = SavedFilter.objects.filter(list=list_, customer=customer)
+    if (beside if customer else beside.filter(owner=owner)).count() >= MOST:
+        raise ValidationError(f"There are {MOST} saved filters already. Delete one first.")
+    with saving_a_name(kept.full_clean):
+        kept.full_clean()
+        kept.save()
+        filter_event("filter.saved", kept)
+    return kept
+
+
+def filter_delete(*, kept: SavedFilter) -> None:
+    with transaction.atomic():
+        filter_event("filter.deleted", kept)
+        kept.delete()
+
+
+def filter_event(action: str, kept: SavedFilter) -> None:
+    chain = (kept.customer.pk, kept.customer.name) if kept.customer else None
+    record(action, customer=chain, detail={"list": kept.list, "name": kept.name, "filter": kept.query})
