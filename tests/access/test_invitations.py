@@ -234,6 +234,19 @@ def test_nobody_floods_the_world_with_invitations(client: Client, manager: User,
     assert client.post("/people/invite/", offer).status_code == 302
 
 
+def test_an_invitation_that_was_only_printed_is_not_called_on_its_way(
+    client: Client, manager: User, offer: dict[str, Any], settings: Any, capsys: Any
+) -> None:
+    settings.EMAIL_BACKEND = settings.EMAIL_BACKENDS["console"]
+
+    client.post("/people/invite/", offer)
+
+    assert "http://testserver/invitations/" in capsys.readouterr().out
+    page = client.get("/people/invitations/").content.decode()
+    assert "the e-mail was printed where PBX Admin runs" in page
+    assert "on its way" not in page
+
+
 def test_a_mail_server_that_is_away_is_said_and_the_invitation_can_be_sent_again(
     client: Client, manager: User, offer: dict[str, Any], settings: Any
 ) -> None:

@@ -10,9 +10,10 @@ from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.test import Client
 
-from pbxadmin.access.models import Customer
+from pbxadmin.access.invitations import InvitationGone, invitation_accept, invitation_create
+from pbxadmin.access.models import Customer, Invitation, User
 from pbxadmin.access.roles import Role
-from pbxadmin.access.services import customer_create, customer_rename
+from pbxadmin.access.services import customer_create, customer_rename, person_disable, site_admin_take
 from pbxadmin.audit.chain import verify
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.services import pbx_edit
@@ -91,3 +92,42 @@ def test_a_customer_renamed_to_what_somebody_adds_keeps_its_name():
 
     assert said == "There is a customer with this name already."
     assert sorted(Customer.objects.values_list("name", flat=True)) == ["Acme", "Bell"]
+
+
+def test_of_two_site_admins_who_put_each_other_out_one_stays() -> None:
+    first, second = (make_user(username=name, is_superuser=True) for name in ("first", "second"))
+
+    told = meanwhile(
+        lambda: person_disable(user=second),
+        lambda: refusal(lambda: site_admin_take(user=User.objects.get(pk=first.pk))),
+    )
+
+    assert told == "first is the last site admin. Make somebody else one first."
+    assert list(User.objects.filter(is_superuser=True, is_active=True)) == [first]
+
+
+def test_of_two_people_with_the_same_invitation_one_gets_the_role() -> None:
+    acme, sue = make_customer("Acme Logistics"), make_user(is_superuser=True)
+    mara, nora = make_user(username="mara"), make_user(username="nora")
+    offer = {"email": "m@example.com", "name": "M", "role": Role.VIEWER, "customer": acme, "ends_on": None}
+    invitation, _ = invitation_create(by=sue, **offer)
+
+    def late() -> None:
+        with pytest.raises(InvitationGone):
+            invitation_accept(invitation=Invitation.objects.get(), user=nora)
+
+    meanwhile(lambda: invitation_accept(invitation=invitation, user=mara), late)
+
+    assert list(acme.memberships.values_list("user_id", flat=True)) == [mara.pk]
+
+
+def test_invitations_sent_at_once_are_counted_one_after_the_other() -> None:
+    sue = make_user(is_superuser=True)
+    offer = {"email": "m@example.com", "name": "M", "role": Role.VIEWER, "customer": None, "ends_on": None}
+
+    told = meanwhile(
+        lambda: invitation_create(by=sue, **offer), lambda: refusal(lambda: invitation_create(by=sue, **offer))
+    )
+
+    assert told == "This address has such an invitation. Send that one again, under Invitations."
+    assert Invitation.objects.count() == 1

@@ -97,10 +97,12 @@ def changeable_invitation(request: HttpRequest, pk: int) -> Invitation:
 
 def mailed(request: HttpRequest, invitation: Invitation, token: str) -> HttpResponse:
     site = settings.SITE_URL or f"{request.scheme}://{request.get_host()}"
-    if invitation_mail(invitation=invitation, link=f"{site}{reverse('access:invitation-open', args=[token])}"):
-        messages.success(request, f"The invitation is on its way to {invitation.email}. It can be used for 7 days.")
-    else:
+    if not invitation_mail(invitation=invitation, link=f"{site}{reverse('access:invitation-open', args=[token])}"):
         messages.error(request, "The mail server did not take the invitation. Send it again in five minutes.")
+    elif settings.EMAIL_BACKENDS["console"] == settings.EMAIL_BACKEND:
+        messages.warning(request, "No mail server is set (EMAIL_URL), so the e-mail was printed where PBX Admin runs.")
+    else:
+        messages.success(request, f"The invitation is on its way to {invitation.email}. It can be used for 7 days.")
     return go(request, reverse("access:invitation-list"))
 
 
