@@ -216,6 +216,7 @@ class Refresh(models.Model):
     key = models.UUIDField(default=uuid.uuid4, unique=True)
     asked_by_id = models.BigIntegerField()
     asked_by_name = models.CharField(max_length=200)
+    is_scheduled = models.BooleanField(default=False, help_text="by itself: gone when it is over")
     asked_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True)
 
@@ -240,7 +241,10 @@ class RefreshItem(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["refresh", "pbx"], name="refresh_reads_a_pbx_once")]
-        indexes = [models.Index(fields=["refresh", "state"], name="refresh_item_by_state")]
+        indexes = [
+            models.Index(fields=["refresh", "state"], name="refresh_item_by_state"),
+            models.Index(fields=["state"], name="refresh_item_in_work", condition=Q(state__in=("waiting", "reading"))),
+        ]
 
     def __str__(self) -> str:
         return f"{self.pbx_id}: {self.state}"

@@ -17,7 +17,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django_tasks import task
 
-from pbxadmin.audit.context import Actor
+from pbxadmin.audit.context import SYSTEM, Actor
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.contact import check_allowed, client_for, contact, contact_record, contacts_record
 from pbxadmin.fleet.lease import LEASE_S, Held, lease_claim
@@ -27,13 +27,14 @@ from pbxadmin.yeastar.errors import PbxError, PbxHeldBack
 from pbxadmin.yeastar.wire import IvrSettings
 
 from .models import Refresh, RefreshItem
-from .snapshots import Listing, listings_keep, snapshots_keep
+from .snapshots import Listing, listings_keep, next_refresh, snapshots_keep
 
 log = logging.getLogger(__name__)
 
 State = RefreshItem.State
 Ended = tuple[RefreshItem.State, str]
 IN_USE_WAIT_S = 0.2
+CHUNK = 200  # PBXs of one scheduled run
 RUN_S = 300.0  # a task that lasts longer stops and is kicked again by the tick
 
 
@@ -59,24 +60,48 @@ def refresh_failed(pbx: Pbx, why: str) -> None:
     record("refresh.failed", customer=(pbx.customer_id, pbx.customer.name), pbx=(pbx.pk, pbx.name), detail={"why": why})
 
 
-def refresh_start(*, pbxs: Iterable[Pbx], actor: Actor) -> Refresh:
+def refresh_start(*, pbxs: Iterable[Pbx], actor: Actor, is_scheduled: bool = False) -> Refresh:
     """Ask for these PBXs to be read in the background."""
     with transaction.atomic():
-        run = Refresh.objects.create(asked_by_id=actor.id or 0, asked_by_name=actor.name)
+        run = Refresh.objects.create(asked_by_id=actor.id or 0, asked_by_name=actor.name, is_scheduled=is_scheduled)
         RefreshItem.objects.bulk_create([RefreshItem(refresh=run, pbx=pbx) for pbx in pbxs], batch_size=500)
     refresh_work.enqueue(run.pk)
     return run
 
 
+def refresh_due() -> int:
+    """Ask for a chunk of the PBXs whose time has come to be read in the background. How many.
+
+    A chunk at a time, and one worker thread stays free of them: a person who asks to read PBXs does not wait for all.
+    A PBX that another run is still to read is left to that run.
+    """
+    if Refresh.objects.filter(is_scheduled=True, finished_at=None).count() >= max(1, settings.WORK_THREADS - 1):
+        return 0
+    now = timezone.now()
+    with transaction.atomic():
+        in_work = RefreshItem.objects.filter(state__in=(State.WAITING, State.READING)).values("pbx_id")
+        due = Pbx.objects.due(now).exclude(pk__in=in_work).order_by("next_refresh_at", "pk")
+        pbxs = list(due.select_for_update(of=("self",)).only("refresh_minutes", "next_refresh_at")[:CHUNK])
+        for pbx in pbxs:
+            pbx.next_refresh_at = next_refresh(pbx, now)
+        Pbx.objects.bulk_update(pbxs, ["next_refresh_at"])
+        if pbxs:
+            refresh_start(pbxs=pbxs, actor=SYSTEM, is_scheduled=True)
+    return len(pbxs)
+
+
 @task()
 def refresh_work(run_id: int) -> None:
     """Read what is left of a run. Several may work on one run: each takes its own PBXs."""
+    run = Refresh.objects.filter(pk=run_id).first()
+    if run is None:  # a second kick of a run that is over
+        return
     give_up = time.monotonic() + RUN_S
     with ThreadPoolExecutor(settings.REFRESH_THREADS, thread_name_prefix="refresh") as pool:
         running: dict[Future[Sequence[IvrSettings]], Work] = {}
         results: list[Result] = []
         while time.monotonic() < give_up:
-            for work in take(run_id, settings.REFRESH_THREADS - len(running)):
+            for work in take(run, settings.REFRESH_THREADS - len(running)):
                 running[pool.submit(work.client.query_ivrs)] = work
             keep(results)  # while the next ones are on their way
             results = []
@@ -98,6 +123,7 @@ class Work:
     pbx: Pbx
     client: PbxClient
     held: Held
+    is_scheduled: bool
 
 
 @dataclass(frozen=True)
@@ -133,11 +159,11 @@ def is_waiting(run_id: int) -> bool:
     return RefreshItem.objects.filter(refresh_id=run_id, state=State.WAITING).exists()
 
 
-def take(run_id: int, at_most: int) -> list[Work]:
+def take(run: Refresh, at_most: int) -> list[Work]:
     """Claim PBXs of a run that are free, at most so many, each with its lease. What may not be read fails at once."""
     if at_most <= 0:
         return []
-    free = RefreshItem.objects.filter(refresh_id=run_id, state=State.WAITING, pbx__lease__until__lte=timezone.now())
+    free = RefreshItem.objects.filter(refresh=run, state=State.WAITING, pbx__lease__until__lte=timezone.now())
     items = dict(free.order_by("id").values_list("pbx_id", "id")[:at_most])
     held = lease_claim(list(items), "PBX Admin is reading all IVRs") if items else None
     if held is None or not held.pbx_ids:
@@ -152,7 +178,8 @@ def take(run_id: int, at_most: int) -> list[Work]:
         try:
             check_by_itself(pbx)
             client = client_for(pbx, time.monotonic() + PAGE_S)
-            works.append(Work(items[pbx_id], pbx, client, Held(held.holder, frozenset([pbx_id]))))
+            one = Held(held.holder, frozenset([pbx_id]))
+            works.append(Work(items[pbx_id], pbx, client, one, run.is_scheduled))
         except PbxError as error:
             held_back[items[pbx_id]] = State.FAILED, str(error)
     items_end(held_back)
@@ -210,8 +237,10 @@ def keep(results: Sequence[Result]) -> None:
         return
     for result in results:
         if result.problem:
+            was = result.work.pbx.state
             contact_record(result.work.pbx, result.work.client)
-            refresh_failed(result.work.pbx, result.problem)
+            if not result.work.is_scheduled or result.work.pbx.state != was:  # a PBX that is off is no news each time
+                refresh_failed(result.work.pbx, result.problem)
     read = [result for result in results if not result.problem]
     with transaction.atomic():
         contacts_record([(result.work.pbx, result.work.client) for result in read])
@@ -226,6 +255,7 @@ def refresh_finish(run_id: int) -> None:
     left = RefreshItem.objects.filter(refresh_id=run_id, state__in=(State.WAITING, State.READING))
     if not left.exists():
         Refresh.objects.filter(pk=run_id, finished_at=None).update(finished_at=timezone.now())
+        Refresh.objects.filter(pk=run_id, is_scheduled=True).delete()  # nobody looks at it; the PBXs tell how it went
 
 
 def refresh_rekick() -> int:

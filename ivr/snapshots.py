@@ -4,9 +4,10 @@ The one place that replaces snapshots, so also the one that sees what changed ou
 event that says so are written in one transaction and never disagree.
 """
 
+import random
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -85,7 +86,7 @@ def still_held(listings: Sequence[Listing], now: datetime) -> list[Listing]:
 def locked(pbx_ids: Collection[int]) -> dict[int, Pbx]:
     """The records as they are now, always in one order, so that two who lock some never wait for each other."""
     rows = Pbx.objects.select_for_update().filter(pk__in=pbx_ids).order_by("pk")
-    return {pbx.pk: pbx for pbx in rows.only("read_at", "ivr_count")}
+    return {pbx.pk: pbx for pbx in rows.only("read_at", "ivr_count", "refresh_minutes")}
 
 
 def known_rows(pbx_ids: Collection[int]) -> dict[int, dict[str, Ivr]]:
@@ -162,6 +163,11 @@ def drop(rows: Iterable[Ivr]) -> None:
 def keep_counts(listings: Sequence[Listing], pbxs: dict[int, Pbx], read_at: datetime) -> None:
     for each in listings:
         pbx = pbxs[each.pbx.pk]
-        pbx.ivr_count, pbx.read_at = len(each.ivrs), read_at
-    if listings:
-        Pbx.objects.bulk_update([pbxs[each.pbx.pk] for each in listings], ["ivr_count", "read_at"])
+        pbx.ivr_count, pbx.read_at, pbx.next_refresh_at = len(each.ivrs), read_at, next_refresh(pbx, read_at)
+    columns = ["ivr_count", "read_at", "next_refresh_at"]
+    Pbx.objects.bulk_update([pbxs[each.pbx.pk] for each in listings], columns)
+
+
+def next_refresh(pbx: Pbx, now: datetime) -> datetime:
+    """When it is due again: never later than its interval, and not at the same moment as all others."""
+    return now + timedelta(minutes=pbx.refresh_minutes) * random.uniform(0.8, 1.0)  # noqa: S311  (no secret)

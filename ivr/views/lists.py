@@ -22,7 +22,7 @@ from pbxadmin.access.permissions import can
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.filters import saved_for, shareable
-from pbxadmin.fleet.models import Pbx, SavedFilter
+from pbxadmin.fleet.models import Pbx, SavedFilter, why_stale
 from pbxadmin.fleet.slots import HouseFull, waits_for_pbx
 from pbxadmin.web.csv import csv_response
 from pbxadmin.web.htmx import go, render_either
@@ -51,6 +51,9 @@ COLUMNS = (
     "check_voicemail",
     "dial_outbound",
     "read_at",
+    "pbx__refresh_minutes",
+    "pbx__state",
+    "pbx__is_enabled",
 )
 
 
@@ -122,6 +125,7 @@ def list_row(row: dict[str, Any]) -> tuple[Any, ...]:
         row["dial_outbound"] == "on",
         not name.fits(row["name"]),
         row["read_at"],
+        why_stale(row["read_at"], row["pbx__refresh_minutes"], row["pbx__state"], is_enabled=row["pbx__is_enabled"]),
     )
 
 
@@ -160,6 +164,7 @@ def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
     context = {
         "pbx": pbx,
         "ivr": ivr,
+        "stale": why_stale(ivr.read_at, pbx.refresh_minutes, pbx.state, is_enabled=pbx.is_enabled),
         "groups": groups,
         "is_odd": any(row.is_odd for group in groups.values() for row in group),
         "hears": caller_hears(settings),

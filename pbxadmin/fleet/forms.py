@@ -16,7 +16,7 @@ from pbxadmin.web.words import PBX_STATES
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.transport import TlsProfile, TrustMode
 
-from .inputs import clean_allowed_host, clean_ca, clean_fingerprint, clean_port, clean_tags
+from .inputs import clean_allowed_host, clean_ca, clean_fingerprint, clean_minutes, clean_port, clean_tags
 from .models import Pbx, PbxQuerySet, PbxState, SavedFilter
 
 if TYPE_CHECKING:
@@ -37,13 +37,13 @@ PROFILES = [
 ]
 SECTIONS = {
     "Which PBX": ("customer", "name"),
-    "Where it answers": ("scheme", "host", "port", "api_version"),
+    "Where it answers": ("scheme", "host", "port", "api_version", "refresh_minutes"),
     "API login": ("username", "password"),
     "How it proves who it is": ("trust", "tls_profile"),
     "Its certificate": ("fingerprint", "ca_certificate"),
     "To find it by": ("site", "main_numbers", "tags", "notes"),
 }
-CHOICES = ("scheme", "api_version", "trust", "tls_profile")
+CHOICES = ("scheme", "api_version", "trust", "tls_profile", "refresh_minutes")
 
 
 class InputField(forms.CharField):
@@ -108,6 +108,14 @@ class PbxForm(forms.Form):
         initial=TlsProfile.MODERN.value,
         label="TLS profile",
         help_text="Legacy and ancient are for old firmware that agrees on nothing better.",
+    )
+    refresh_minutes = InputField(
+        cleaned_by=clean_minutes,
+        initial=15,
+        required=False,
+        label="Read every",
+        widget=forms.TextInput({"class": "num", "inputmode": "numeric"}),
+        help_text="Minutes, 5 to 1440. 0 reads it only when somebody asks.",
     )
     site = forms.CharField(max_length=200, required=False, help_text="Where it stands.")
     main_numbers = forms.CharField(max_length=200, required=False, help_text="The numbers that callers dial.")

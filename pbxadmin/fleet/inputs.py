@@ -21,6 +21,7 @@ HOST_HELP = "Enter a host name such as pbx.example.com, or an IP address: withou
 LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 NAME = re.compile(rf"{LABEL}(?:\.{LABEL})*")
 NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+MINUTES_HELP = "Enter a whole number from 5 to 1440, or 0 to read it only when somebody asks."
 LOOK_UP_S = 1.0
 ANY_PORT = 443
 MOST_TAGS, LONGEST_TAG = 12, 30
@@ -60,6 +61,12 @@ def clean_allowed_host(text: str, *, may_look_up: bool = True) -> str:
 def clean_port(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
         raise ValidationError(PORT_HELP)
+    return int(text)
+
+
+def clean_minutes(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not (int(text) == 0 or 5 <= int(text) <= 1440):
+        raise ValidationError(MINUTES_HELP)
     return int(text)
 
 

@@ -1,6 +1,7 @@
 """PBX records: how to reach each PBX, and what we last learned about it."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 from django.db import models
@@ -38,6 +39,18 @@ class PbxQuerySet(models.QuerySet["Pbx"]):
         ids = customer_ids(user, Action.SEE)
         return self if ids is None else self.filter(customer_id__in=ids)
 
+    def due(self, now: datetime) -> Self:
+        """Those to be read by itself now: none that would not take it, and none that a person has to look at first."""
+        may_be = self.filter(is_enabled=True, refresh_minutes__gt=0, customer__archived_at=None)
+        may_be = may_be.exclude(state__in=(PbxState.CREDENTIALS_REJECTED, PbxState.UNTRUSTED)).exclude(
+            other_serial__gt=""
+        )
+        is_time = [
+            Q(**{column: None}) | Q(**{f"{column}__lte": now})
+            for column in ("locked_until", "paused_until", "next_refresh_at")
+        ]
+        return may_be.exclude(password_digest="").filter(*is_time)
+
     def matching(self, words: Sequence[str]) -> Self:
         """PBXs in which each word stands somewhere: name, site, main numbers, notes, tags or customer."""
         found = self
@@ -71,10 +84,22 @@ def has_tag(tag: str, prefix: str = "") -> Q:
     return found
 
 
+def why_stale(read_at: datetime | None, minutes: int, state: str, *, is_enabled: bool) -> str:
+    """The state that keeps a PBX from being read in time, in words; "" while the reading is fresh enough.
+
+    minutes: the interval of its readings. One that is read by hand only goes stale when nothing is sent to it.
+    """
+    if not is_enabled:
+        return "disabled"
+    if read_at is None or not minutes or timezone.now() - read_at <= timedelta(minutes=2 * minutes):
+        return ""
+    return "not read in time" if state == PbxState.REACHABLE else PbxState(state).label.lower()
+
+
 class Pbx(models.Model):
     """One phone system. `token`, state and identity are what we learned; the rest is what people entered.
 
-    ivr_count and read_at are written by the `ivr` app, which keeps what was read.
+    ivr_count, read_at and next_refresh_at are written by the `ivr` app, which keeps what was read.
     """
 
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="pbxs")
@@ -100,6 +125,9 @@ class Pbx(models.Model):
     main_numbers = models.CharField(max_length=200, blank=True)
     notes = models.TextField(max_length=2000, blank=True)
     tags = models.CharField(max_length=500, blank=True, help_text="folded, in order, separated by a comma and a blank")
+    refresh_minutes = models.PositiveSmallIntegerField(
+        default=15, help_text="read by itself as often; 0 is only when somebody asks"
+    )
     is_enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -123,6 +151,7 @@ class Pbx(models.Model):
     token_at = models.DateTimeField(null=True)
     ivr_count = models.PositiveIntegerField(null=True)
     read_at = models.DateTimeField(null=True)
+    next_refresh_at = models.DateTimeField(null=True, help_text="none yet: as soon as it can be")
 
     objects = PbxQuerySet.as_manager()
 
@@ -136,7 +165,10 @@ class Pbx(models.Model):
                 name="pbx_pin_is_a_sha256",
             ),
         ]
-        indexes = [models.Index(fields=["name", "id"], name="pbx_by_name")]
+        indexes = [
+            models.Index(fields=["name", "id"], name="pbx_by_name"),
+            models.Index(fields=["next_refresh_at"], name="pbx_by_next_refresh"),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -170,6 +202,11 @@ class Pbx(models.Model):
     def is_locked(self) -> bool:
         """Our address is locked out by this PBX."""
         return self.locked_until is not None and self.locked_until > timezone.now()
+
+    @property
+    def stale(self) -> str:
+        """Why its last reading is old, "" when it is not."""
+        return why_stale(self.read_at, self.refresh_minutes, self.state, is_enabled=self.is_enabled)
 
     @property
     def is_unprotected(self) -> bool:

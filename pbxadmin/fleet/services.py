@@ -21,7 +21,7 @@ from .models import Lease, Pbx, PbxState
 # What people enter; the password apart, which is never kept as it was typed.
 ENTERED = (
     *("customer", "name", "scheme", "host", "port", "api_version", "username", "trust", "fingerprint"),
-    *("ca_certificate", "tls_profile", "site", "main_numbers", "notes", "tags"),
+    *("ca_certificate", "tls_profile", "site", "main_numbers", "notes", "tags", "refresh_minutes"),
 )
 LEARNED = [field.name for field in Pbx._meta.fields if field.name not in ENTERED]
 # What decides where we connect and as whom: a change of these makes what we learned worthless.

@@ -9,7 +9,7 @@ from django.db import close_old_connections, connections
 from django.utils import timezone
 
 from ivr.changes import bring_in, reconcile
-from ivr.refresh import refresh_rekick
+from ivr.refresh import refresh_due, refresh_rekick
 from pbxadmin.access.services import sessions_expire
 from pbxadmin.fleet.imports import imports_forget
 from pbxadmin.review.desk import desk_read
@@ -27,6 +27,7 @@ JOBS: tuple[Callable[[], int], ...] = (
     bring_in,
     reconcile,
     refresh_rekick,
+    refresh_due,
     desk_read,
     sessions_expire,
     imports_forget,

@@ -1,0 +1,214 @@
+"""PBXs read by themselves: which are due, how they are spread, and how pages show what grew old."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.test import Client
+from django.utils import timezone
+
+from ivr.models import Ivr, Refresh, RefreshItem
+from ivr.refresh import refresh_due, refresh_rekick, refresh_start, refresh_work
+from pbxadmin.access.models import Customer
+from pbxadmin.access.roles import Role
+from pbxadmin.audit.context import SYSTEM, Actor
+from pbxadmin.audit.models import Event
+from pbxadmin.fleet.models import Pbx, PbxState
+from pbxadmin.ops.tick import JOBS
+from tests.factories import make_customer, make_pbx, make_user
+from tests.pbx_http import PbxDouble, cannot_be_reached
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def acme() -> Customer:
+    return make_customer()
+
+
+@pytest.fixture
+def pbx(acme: Customer) -> Pbx:
+    return make_pbx(acme)
+
+
+def work() -> None:
+    """What a worker does with what the tick asked for."""
+    for run in Refresh.objects.filter(finished_at=None):
+        refresh_work.call(run.pk)
+
+
+def in_minutes(minutes: float) -> Any:
+    return time_machine.travel(timezone.now() + timedelta(minutes=minutes))
+
+
+def test_the_tick_asks_for_it() -> None:
+    assert refresh_due in JOBS
+
+
+def test_a_new_pbx_is_read_at_once_and_then_at_its_interval(pbx: Pbx, pbx_http: PbxDouble) -> None:
+    assert refresh_due() == 1
+    work()
+
+    assert Ivr.objects.filter(pbx=pbx).count() == 1
+    assert refresh_due() == 0
+    with in_minutes(11):
+        assert refresh_due() == 0
+    with in_minutes(15.1):
+        assert refresh_due() == 1
+
+
+def test_a_run_by_itself_leaves_no_rows_behind(pbx: Pbx, pbx_http: PbxDouble) -> None:
+    refresh_due()
+    run = Refresh.objects.get()
+    work()
+    refresh_work.call(run.pk)  # a second kick
+
+    assert (run.asked_by_name, Refresh.objects.count(), RefreshItem.objects.count()) == (SYSTEM.name, 0, 0)
+    assert pbx_http.calls().count("ivr/query") == 1
+
+
+def test_readings_spread_over_time(acme: Customer) -> None:
+    for number in range(30):
+        make_pbx(acme, name=f"PBX-{number}")
+
+    refresh_due()
+
+    times = set(Pbx.objects.values_list("next_refresh_at", flat=True))
+    assert len(times) == 30
+    assert max(times) - min(times) > timedelta(minutes=1)
+    assert max(times) <= timezone.now() + timedelta(minutes=15)
+
+
+LATER = timedelta(minutes=10)
+NOT_DUE: dict[str, dict[str, Any]] = {
+    "disabled": {"is_enabled": False},
+    "rejected": {"state": PbxState.CREDENTIALS_REJECTED},
+    "locked": {"locked_until": LATER},
+    "paused": {"paused_until": LATER},
+    "untrusted": {"state": PbxState.UNTRUSTED},
+    "another device": {"other_serial": "999"},
+    "without a password": {"password_digest": ""},
+    "by hand only": {"refresh_minutes": 0},
+    "not yet": {"next_refresh_at": LATER},
+}
+
+
+@pytest.mark.parametrize("columns", NOT_DUE.values(), ids=list(NOT_DUE))
+def test_what_has_to_be_left_alone_is_not_due(pbx: Pbx, pbx_http: PbxDouble, columns: dict[str, Any]) -> None:
+    now = timezone.now()
+    values = {name: now + value if isinstance(value, timedelta) else value for name, value in columns.items()}
+    Pbx.objects.filter(pk=pbx.pk).update(**values)
+
+    assert refresh_due() == 0
+    with in_minutes(11):
+        is_due_later = refresh_due() == 1
+
+    assert is_due_later == any(isinstance(value, timedelta) for value in columns.values())
+    assert pbx_http.received == []
+
+
+def test_the_pbxs_of_an_archived_customer_are_left_alone(pbx: Pbx) -> None:
+    Customer.objects.update(archived_at=timezone.now())
+
+    assert refresh_due() == 0
+
+
+def test_a_pbx_that_somebody_is_having_read_is_not_read_twice(pbx: Pbx, pbx_http: PbxDouble) -> None:
+    refresh_start(pbxs=[pbx], actor=Actor(7, "Mara"))
+
+    assert refresh_due() == 0
+
+
+def test_one_chunk_at_a_time(acme: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ivr.refresh.CHUNK", 2)
+    for number in range(3):
+        make_pbx(acme, name=f"PBX-{number}")
+
+    assert [refresh_due(), refresh_due()] == [2, 0]
+    Refresh.objects.all().delete()
+    assert refresh_due() == 1
+
+
+def test_a_chunk_whose_worker_died_is_kicked_again(pbx: Pbx, pbx_http: PbxDouble) -> None:
+    refresh_due()
+    RefreshItem.objects.update(state="reading", claimed_until=timezone.now())
+
+    with in_minutes(1):
+        assert refresh_rekick() == 1
+        work()
+
+    assert Ivr.objects.filter(pbx=pbx).exists()
+
+
+def test_a_pbx_that_is_off_is_told_once_and_not_each_time(pbx: Pbx, pbx_http: PbxDouble) -> None:
+    for minutes in (0, 20, 40):
+        pbx_http.fail("login", cannot_be_reached)
+        with in_minutes(minutes):
+            assert refresh_due() == 1
+            work()
+
+    assert Event.objects.filter(action="refresh.failed").count() == 1
+    assert pbx_http.calls() == ["login"] * 3
+
+
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [
+        ({"state": PbxState.UNREACHABLE}, "unreachable"),
+        ({"state": PbxState.CREDENTIALS_REJECTED}, "credentials rejected"),
+        ({"is_enabled": False}, "disabled"),
+        ({"state": PbxState.REACHABLE}, "not read in time"),
+        ({"refresh_minutes": 60}, ""),
+        ({"refresh_minutes": 0}, ""),
+    ],
+)
+def test_what_is_older_than_twice_the_interval_is_grey_and_says_why(
+    client: Client, pbx: Pbx, pbx_http: PbxDouble, columns: dict[str, Any], why: str
+) -> None:
+    refresh_due()
+    work()
+    client.force_login(make_user(Role.VIEWER, pbx.customer))
+    Pbx.objects.filter(pk=pbx.pk).update(**columns)
+    pages = ("/ivrs/", "/pbxs/", f"/pbxs/{pbx.pk}/", f"/pbxs/{pbx.pk}/ivrs/", f"/pbxs/{pbx.pk}/ivrs/6500/")
+
+    with in_minutes(31):
+        found = {page: client.get(page).content.decode() for page in pages}
+
+    for page in ("/ivrs/", "/pbxs/", f"/pbxs/{pbx.pk}/"):
+        assert ("stale" in found[page]) == bool(why), page
+    for page in pages:
+        assert why.lower() in found[page].lower()
+
+
+def test_fresh_readings_are_not_grey(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
+    refresh_due()
+    work()
+    client.force_login(make_user(Role.VIEWER, pbx.customer))
+
+    assert "stale" not in client.get("/ivrs/").content.decode()
+
+
+@pytest.mark.parametrize(("typed", "kept"), [("5", 5), ("1440", 1440), ("0", 0), ("", 15)])
+def test_a_manager_says_how_often_a_pbx_is_read(client: Client, pbx: Pbx, typed: str, kept: int) -> None:
+    client.force_login(make_user(Role.MANAGER, pbx.customer))
+
+    answer = client.post(f"/pbxs/{pbx.pk}/edit/", form_of(pbx) | {"refresh_minutes": typed})
+
+    assert answer.status_code == 302
+    assert Pbx.objects.get(pk=pbx.pk).refresh_minutes == kept
+
+
+@pytest.mark.parametrize("typed", ["4", "1441", "-1", "x", "7.5", "٣٠"])
+def test_any_other_interval_is_refused(client: Client, pbx: Pbx, typed: str) -> None:
+    client.force_login(make_user(Role.MANAGER, pbx.customer))
+
+    answer = client.post(f"/pbxs/{pbx.pk}/edit/", form_of(pbx) | {"refresh_minutes": typed})
+
+    assert answer.status_code == 422
+    assert 'data-error-for="refresh_minutes"' in answer.content.decode()
+
+
+def form_of(pbx: Pbx) -> dict[str, Any]:
+    shown = ("name", "scheme", "host", "port", "api_version", "username", "trust", "fingerprint", "tls_profile")
+    return {name: getattr(pbx, name) for name in shown} | {"customer": pbx.customer_id}
