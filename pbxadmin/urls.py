@@ -10,6 +10,8 @@ urlpatterns = [
     path("", include("pbxadmin.review.urls")),
 ]
 
+handler400 = "pbxadmin.web.views.bad_request"
 handler403 = "pbxadmin.web.views.forbidden"
 handler404 = "pbxadmin.web.views.not_found"
+handler429 = "pbxadmin.web.views.too_many"  # asked for by allauth
 handler500 = "pbxadmin.web.views.server_error"

@@ -7,6 +7,8 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core import context
 from django.http import HttpRequest
 
+from pbxadmin.web.htmx import is_own_path
+
 from .fresh import is_fresh
 from .middleware import client_address, parsed
 from .names import fold
@@ -25,6 +27,10 @@ class AccountAdapter(DefaultAccountAdapter):
     def is_reauthentication_required(self, **_: Any) -> bool:
         """Signing in counts too, which allauth alone would not say."""
         return not is_fresh(context.request)
+
+    def is_safe_url(self, url: str | None) -> bool:
+        """Where sign-in, sign-out and the like may lead."""
+        return is_own_path(url or "")
 
     def get_client_ip(self, request: HttpRequest) -> str:
         return client_address(request)

@@ -41,6 +41,12 @@ def lead_away(request: HttpRequest, url: str) -> HttpResponse:
     return HttpResponseRedirect(url)
 
 
+def is_own_path(url: str) -> bool:
+    """A path on this site, spelled so that no browser takes it for another one."""
+    is_plain = url.startswith("/") and not url.startswith("//") and "\\" not in url and url.isprintable()
+    return is_plain and url_has_allowed_host_and_scheme(url, allowed_hosts=None)
+
+
 def page_of(request: HttpRequest, header: str) -> str:
     """The page that the person was on, as the browser or HTMX tells it; only ever one of ours."""
     told = request.headers.get(header, "")
@@ -49,5 +55,5 @@ def page_of(request: HttpRequest, header: str) -> str:
     except ValueError:
         return "/"
     path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    is_ours = url_has_allowed_host_and_scheme(told, allowed_hosts={request.get_host()}) and path.startswith("/")
-    return path if is_ours and not path.startswith(("//", "/\\")) else "/"
+    is_ours = url_has_allowed_host_and_scheme(told, allowed_hosts={request.get_host()})
+    return path if is_ours and is_own_path(path) else "/"

@@ -29,8 +29,7 @@ def fragment_answers(get_response: GetResponse) -> GetResponse:
         if request.method == "POST":
             messages.warning(request, TOO_LATE)
         if request.headers.get("HX-Request") == "true":
-            kept = {name: answer[name] for name in ("Cache-Control", "Vary") if name in answer}
-            return HttpResponse(status=204, headers={"HX-Redirect": sign_in_from(request, "HX-Current-URL"), **kept})
+            return HttpResponse(status=204, headers={"HX-Redirect": sign_in_from(request, "HX-Current-URL")})
         if request.method == "POST" and "Referer" in request.headers:
             answer.headers["Location"] = sign_in_from(request, "Referer")
         return answer

@@ -8,6 +8,13 @@ from django.template.loader import render_to_string
 
 from .htmx import wants_fragment
 
+BARE_HEADERS = {
+    "Cache-Control": "no-store, private",
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+
 
 def problem(request: HttpRequest, status: int, heading: str, text: str) -> HttpResponse:
     template = "web/_problem.html" if wants_fragment(request) else "web/problem.html"
@@ -28,9 +35,23 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
     return problem(request, 403, "The form was not accepted", text)
 
 
+def too_many(request: HttpRequest, exception: Any = None) -> HttpResponse:
+    text = "It was asked too often from your address, or for this account. Wait a few minutes, then try once more."
+    return problem(request, 429, "Too often", text)
+
+
+def bad_request(request: HttpRequest, exception: Any = None) -> HttpResponse:
+    text = "It is not addressed to this server, or not in a form that it takes. Start again from the first page."
+    return bare_problem(request, 400, "Not understood", text)
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Needs neither database nor session, nor middleware for its headers: they may be what failed."""
     text = "Something went wrong on our side. If you were changing an IVR, look at Changes before you try again."
+    return bare_problem(request, 500, "Our fault", text)
+
+
+def bare_problem(request: HttpRequest, status: int, heading: str, text: str) -> HttpResponse:
+    """Needs neither database nor session, nor middleware for its headers: they may be what failed."""
     template = "web/_problem.html" if wants_fragment(request) else "web/server_error.html"
-    headers = {"Cache-Control": "no-store, private", "X-Frame-Options": "DENY"}
-    return HttpResponse(render_to_string(template, {"heading": "Our fault", "text": text}), status=500, headers=headers)
+    page = render_to_string(template, {"status": status, "heading": heading, "text": text})
+    return HttpResponse(page, status=status, headers=BARE_HEADERS)

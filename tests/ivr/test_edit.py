@@ -356,3 +356,12 @@ def test_an_odd_number_is_listed_without_a_link(helpdesk, pbx, pbx_http):
     assert Ivr.objects.count() == 2
     assert "Odd number" in page
     assert "ivrs/65/../.." not in page
+
+
+def test_a_form_opened_under_an_earlier_secret_key_is_still_taken(helpdesk, pbx, pbx_http, settings):
+    data, old = filled(helpdesk, pbx, response_timeout="6"), settings.SECRET_KEY
+
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another-" + "y" * 40, [old]
+    answer = helpdesk.post(address(pbx), data)
+
+    assert answer["Location"] == f"/changes/{Change.objects.get().pk}/"
