@@ -363,10 +363,13 @@ def settle_or_spool(change: Change, verdict: Verdict, **found: Any) -> None:
     except DatabaseError:
         log.exception("change %s: its outcome is spooled", change.pk)
         calls = [call_words(call) for call in found.pop("calls", None) or ()]
-        spool_put(
-            {"change": change.pk, "answer": change.answer, "verdict": asdict(verdict), "calls": calls, **found}
-            | {"at": timezone.now().isoformat()}
-        )
+        try:
+            spool_put(
+                {"change": change.pk, "answer": change.answer, "verdict": asdict(verdict), "calls": calls, **found}
+                | {"at": timezone.now().isoformat()}
+            )
+        except OSError:  # then `reconcile` finds it out by reading
+            log.exception("change %s: its outcome could not be spooled", change.pk)
 
 
 def bring_in() -> int:

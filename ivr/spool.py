@@ -34,6 +34,12 @@ def spool_put(outcome: dict[str, Any]) -> None:
     os.replace(partial, path)
 
 
+def waits(change_id: int) -> str:
+    """What the outcome of this change says that is still to be brought in; "" when there is none."""
+    found = (kept["verdict"]["sentence"] for _, kept in spooled() if kept["change"] == change_id)
+    return next(found, "")
+
+
 def spooled() -> Iterator[tuple[Path, dict[str, Any]]]:
     """What waits to be brought in; a file that cannot be read stays where it is, and the log says so."""
     for path in sorted(folder().glob("*.json")):

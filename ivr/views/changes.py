@@ -20,6 +20,7 @@ from ivr.compare import compare
 from ivr.models import Change, ChangeQuerySet
 from ivr.receipts import receipt
 from ivr.selectors import MOST_WORDS, whole
+from ivr.spool import waits
 from ivr.words import caller_hears, small, what_callers_notice
 from pbxadmin.access.models import Customer
 from pbxadmin.access.permissions import can, require
@@ -82,6 +83,7 @@ def show(
         "receipt": receipt(change, request.build_absolute_uri(change.get_absolute_url())),
         "may_apply": can(user_of(request), Action.EDIT_IVR, customer),
         "may_review": can(user_of(request), Action.REVIEW_LOG, customer),
+        "waits": waits(change.pk) if change.status == Change.Status.SENDING else "",
         "problem": problem,
         "heading": heading,
         "unconfirmed": unconfirmed,

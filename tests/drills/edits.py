@@ -46,9 +46,9 @@ def filled(page: str, **changed: str | None) -> dict[str, str]:
     return {name: value for name, value in (values | changed).items() if value is not None}
 
 
-def planned(client: Client, pbx: Pbx, number: str = "6500", **changed: str | None) -> Change:
-    """Open the edit page, change the form, post it."""
-    address = f"/pbxs/{pbx.pk}/ivrs/{number}/edit/"
+def planned(client: Client, pbx: Pbx, **changed: str | None) -> Change:
+    """Open the edit page of IVR 6500, change the form, post it."""
+    address = f"/pbxs/{pbx.pk}/ivrs/6500/edit/"
     answer = client.post(address, filled(client.get(address).content.decode(), **changed))
     assert answer.status_code == 302, answer.content.decode()
     return Change.objects.get(pk=int(answer["Location"].split("/")[2]))

@@ -1,10 +1,10 @@
 """A change over HTTP: plan, apply, receipt at one address."""
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
-from ivr.changes import change_plan
+from ivr.changes import bring_in, change_plan, reconcile
 from ivr.forms import opened_now
 from ivr.models import Change
 from pbxadmin.access.roles import Role
@@ -165,6 +165,45 @@ def test_when_the_log_cannot_be_written_the_page_says_that_nothing_was_sent(clie
     assert "so nothing was sent" in page
     assert 'data-outcome="planned"' in page
     assert "ivr/update" not in pbx_http.calls()
+
+
+def log_is_away_after_sending(pbx_http):
+    """No event can be written from the moment that the PBX was told."""
+
+    def execute(run, sql, params, many, context):
+        if "ivr/update" in pbx_http.calls() and sql.startswith('INSERT INTO "audit_event"'):
+            raise OperationalError("the disk is full")
+        return run(sql, params, many, context)
+
+    return connection.execute_wrapper(execute)
+
+
+def test_an_outcome_that_is_not_recorded_yet_is_told_all_the_same(client, planned, pbx_http, settings, tmp_path):
+    settings.DATA_DIR = tmp_path
+    with log_is_away_after_sending(pbx_http):
+        page = client.post(f"/changes/{planned.pk}/apply/", follow=True).content.decode()
+    bring_in()
+
+    later = client.get(f"/changes/{planned.pk}/").content.decode()
+
+    assert "Not recorded yet" in page
+    assert "ACME-HQ now answers response timeout 6 s." in page
+    assert 'data-outcome="sending"' in page
+    assert 'data-outcome="verified"' in later
+
+
+def test_an_outcome_that_can_be_written_nowhere_is_found_out_by_reading(client, planned, pbx_http, settings, tmp_path):
+    settings.DATA_DIR = tmp_path / "a file"
+    settings.DATA_DIR.write_text("in the way")
+    with log_is_away_after_sending(pbx_http):
+        page = client.post(f"/changes/{planned.pk}/apply/", follow=True).content.decode()
+    Change.objects.update(claimed_until=timezone.now())
+
+    reconcile()
+
+    assert 'data-outcome="sending"' in page
+    assert Change.objects.get().status == "verified"
+    assert pbx_http.calls().count("ivr/update") == 1
 
 
 def test_an_unknown_outcome_can_be_checked_now(client, planned, pbx_http):
