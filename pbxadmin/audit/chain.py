@@ -4,7 +4,7 @@ The rows are read as tuples and their stored text is hashed as it is. Words are 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,15 +18,18 @@ from .log import DERIVED, INDEX, digest_of, index_of, link
 from .seals import SealedHead
 
 BATCH = 2_000
-NAMES = sorted(name for name in INDEX if name not in ("at", *DERIVED))
+PLACED = ("chain", "sequence", "previous_hash")
+NAMES = (*PLACED, *sorted(name for name in INDEX if name not in ("at", *PLACED, *DERIVED)))
 # As the text says it, so that no time is built for a comparison. SQLite leaves out microseconds that are none.
 AT = {
     "sqlite": "replace(at, ' ', 'T') || '+00:00'",
     "postgresql": """to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')""",
 }
 said = itemgetter("at", *NAMES)
-AT_PLACE = 6 + len(DERIVED)
 decode = json.JSONDecoder().raw_decode
+Stored = tuple[Any, ...]  # id, hash, text, DERIVED, time and NAMES
+AT_PLACE = 3 + len(DERIVED)
+CHAIN_PLACE, SEQUENCE_PLACE, PREVIOUS_PLACE = range(AT_PLACE + 1, AT_PLACE + 4)
 
 
 @dataclass(frozen=True)
@@ -56,16 +59,29 @@ class Report:
 
 
 class Row(NamedTuple):
-    """An event as the database keeps it. `derived` are the columns DERIVED, `columns` its time and NAMES."""
+    """An event as the database keeps it. `columns` are its time and NAMES, in the order of `said`."""
 
-    chain: str
-    sequence: int
     id: int
-    previous_hash: str
     hash: str
     text: str
     derived: tuple[str, ...]
     columns: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, stored: Stored) -> "Row":
+        return cls(stored[0], stored[1], stored[2], stored[3:AT_PLACE], stored[AT_PLACE:])
+
+    @property
+    def chain(self) -> Any:
+        return self.columns[1]
+
+    @property
+    def sequence(self) -> Any:
+        return self.columns[2]
+
+    @property
+    def previous_hash(self) -> Any:
+        return self.columns[3]
 
 
 Sealed = Mapping[str, Mapping[int, SealedHead]]
@@ -78,10 +94,9 @@ def verify(chain: str = "", sealed: Sealed | None = None) -> Report:
     """
     sealed = sealed or {}
     report = Report()
-    for name, rows in groupby(stored_rows(chain), itemgetter(0)):
+    for name, rows in groupby(stored_rows(chain), itemgetter(CHAIN_PLACE)):
         walk = Walk(report, name, sealed.get(name, {}))
-        for row in rows:
-            walk.pass_by(row)
+        walk.along(rows)
         walk.end()
     for name in sorted(sealed.keys() - report.chains.keys()):
         if chain in ("", name):
@@ -89,10 +104,9 @@ def verify(chain: str = "", sealed: Sealed | None = None) -> Report:
     return report
 
 
-def stored_rows(chain: str) -> Iterator[tuple[Any, ...]]:
-    """chain, sequence, id, previous_hash, hash, text, time and NAMES of each event, chain by chain."""
-    own = ["chain", "sequence", "id", "previous_hash", "hash", "text"]
-    columns = ", ".join([*own, *DERIVED, AT[connection.vendor], *NAMES])
+def stored_rows(chain: str) -> Iterator[Stored]:
+    """id, hash, text, DERIVED, time and NAMES of each event, chain by chain."""
+    columns = ", ".join(["id", "hash", "text", *DERIVED, AT[connection.vendor], *NAMES])
     is_postgresql = connection.vendor == "postgresql"
     # A transaction lets PostgreSQL hand out rows as they are asked for; on SQLite it would keep writers out.
     with transaction.atomic() if is_postgresql else nullcontext(), connection.chunked_cursor() as cursor:
@@ -103,29 +117,65 @@ def stored_rows(chain: str) -> Iterator[tuple[Any, ...]]:
 
 
 class Walk:
-    """Along one chain."""
+    """Along one chain. `id`, `hash` and `sequence` are those of the event that was passed last."""
 
     def __init__(self, report: Report, chain: str, sealed: Mapping[int, SealedHead]) -> None:
         self.report = report
         self.chain = chain
         self.sealed = sealed
-        self.count = 0
-        self.before = Row(chain, 0, 0, "", "", "", (), ())  # what the first event of a chain comes after
+        self.count = self.id = self.sequence = 0
+        self.hash = ""
         self.unlike: list[tuple[SealedHead, int]] = []
 
-    def pass_by(self, stored: tuple[Any, ...]) -> None:
-        row = Row._make((*stored[:6], stored[6:AT_PLACE], stored[AT_PLACE:]))
+    def along(self, rows: Iterable[Stored]) -> None:
+        """Nearly all rows are good, so that is found out in one go; whatever raises is not good."""
+        for row in rows:
+            text = row[2]
+            try:
+                data, end = decode(text)
+                is_good = (
+                    row[SEQUENCE_PLACE] == self.sequence + 1
+                    and row[PREVIOUS_PLACE] == self.hash
+                    and row[0] > self.id
+                    and link(self.hash, text) == row[1]
+                    and said(data) == row[AT_PLACE:]
+                    and digest_of(row[3:AT_PLACE]) == data["index"]
+                    and end == len(text)
+                )
+            except (ValueError, TypeError, KeyError, RecursionError):
+                is_good = False
+            if not is_good:
+                self.report.faults.extend(self.faults_of(Row.of(row)))
+            self.pass_by(row)
+
+    def pass_by(self, row: Stored) -> None:
+        number = row[SEQUENCE_PLACE]
         self.count += 1
-        if not isinstance(stored[1], int):  # SQLite keeps whatever it is given
-            row = row._replace(sequence=self.before.sequence + 1)
-            self.report.faults.append(
-                Fault(self.chain, row.sequence, row.id, "changed: its number in the chain is none")
-            )
-        elif not is_good(row, self.before):
-            self.report.faults.extend(faults_of(row, self.before))
-        if row.sequence in self.sealed and self.sealed[row.sequence].hash != row.hash:
-            self.unlike.append((self.sealed[row.sequence], row.id))
-        self.before = row
+        self.sequence = number if isinstance(number, int) else self.sequence + 1
+        self.id, self.hash = row[0], row[1]
+        if self.sequence in self.sealed and self.sealed[self.sequence].hash != self.hash:
+            self.unlike.append((self.sealed[self.sequence], self.id))
+
+    def faults_of(self, row: Row) -> Iterator[Fault]:
+        expected = self.sequence + 1
+        if not isinstance(row.sequence, int):  # SQLite keeps whatever it is given
+            yield Fault(self.chain, expected, row.id, "changed: its number in the chain is none")
+            return
+        if row.sequence > expected:
+            others = "" if row.sequence == expected + 1 else f", as are all up to {row.sequence - 1}"
+            yield Fault(self.chain, expected, None, f"missing{others}")
+        for problem in self.problems_of(row):
+            yield Fault(self.chain, row.sequence, row.id, problem)
+
+    def problems_of(self, row: Row) -> Iterator[str]:
+        if link(row.previous_hash, row.text) != row.hash:
+            yield "changed: its text does not give its hash"
+            return  # what such a text says of its place and columns means nothing
+        if row.sequence == self.sequence + 1 and row.previous_hash != self.hash:
+            yield "wrong link: not to the event before it"
+        if row.id <= self.id:
+            yield "reordered: its id is not above that of the event before it"
+        yield from index_problems(row)
 
     def end(self) -> None:
         """The chain is over: is what was sealed of it all there?"""
@@ -137,48 +187,11 @@ class Walk:
             problem = f"not the event that was sealed here ({head.where}){more}"
             self.report.faults.append(Fault(self.chain, head.sequence, event_id, problem))
         last = max(self.sealed, default=0)
-        if last > self.before.sequence:
-            first = self.before.sequence + 1
+        if last > self.sequence:
+            first = self.sequence + 1
             others = f", as are all up to {last}" if last > first else ""
             problem = f"missing{others}: cut off after it was sealed ({self.sealed[last].where})"
             self.report.faults.append(Fault(self.chain, first, None, problem))
-
-
-def is_good(row: Row, before: Row) -> bool:
-    """All in one go, for the many rows in which nothing is wrong. Whatever raises is not good."""
-    try:
-        data, end = decode(row.text)
-        return bool(
-            link(row.previous_hash, row.text) == row.hash
-            and row.previous_hash == before.hash
-            and row.sequence == before.sequence + 1
-            and row.id > before.id
-            and said(data) == row.columns
-            and digest_of(row.derived) == data["index"]
-            and end == len(row.text)
-        )
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return False
-
-
-def faults_of(row: Row, before: Row) -> Iterator[Fault]:
-    expected = before.sequence + 1
-    if row.sequence > expected:
-        others = "" if row.sequence == expected + 1 else f", as are all up to {row.sequence - 1}"
-        yield Fault(row.chain, expected, None, f"missing{others}")
-    for problem in problems_of(row, before):
-        yield Fault(row.chain, row.sequence, row.id, problem)
-
-
-def problems_of(row: Row, before: Row) -> Iterator[str]:
-    if link(row.previous_hash, row.text) != row.hash:
-        yield "changed: its text does not give its hash"
-        return  # what such a text says of its place and columns means nothing
-    if row.sequence == before.sequence + 1 and row.previous_hash != before.hash:
-        yield "wrong link: not to the event before it"
-    if row.id <= before.id:
-        yield "reordered: its id is not above that of the event before it"
-    yield from index_problems(row)
 
 
 def index_problems(row: Row) -> Iterator[str]:

@@ -39,3 +39,7 @@ def table(taken: Mapping[str, list[float]], against: str, per: int = 1) -> None:
 
 def goal(text: str, found: float, at_most: float) -> None:
     print(f"{'met   ' if found <= at_most else 'MISSED'} {text}: {found:.2f}, at most {at_most:.2f}")
+
+
+def at_least(text: str, found: float, least: float) -> None:
+    print(f"{'met   ' if found >= least else 'MISSED'} {text}: {found:.2f}, at least {least:.2f}")
