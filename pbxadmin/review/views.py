@@ -47,9 +47,7 @@ def reviewable(request: HttpRequest) -> EventQuerySet:
 def event_list(request: HttpRequest) -> HttpResponse:
     wanted = EventFilter.from_query(request.GET)
     cursor = request.GET.get("cursor", "")
-    page = keyset(wanted.narrow(reviewable(request)), ORDER, cursor, PAGE_SIZE)
-    if cursor == LAST_PAGE:
-        page = replace(page, next_cursor="")
+    page = page_of(wanted.narrow(reviewable(request)), wanted, cursor)
     user = cast(User, request.user)
     customers = list(customers_of(user, Action.REVIEW_LOG).values_list("pk", "name")[:MOST_NAMES])
     context = {
@@ -67,6 +65,17 @@ def event_list(request: HttpRequest) -> HttpResponse:
         "search_days": SEARCH_DAYS,
     }
     return render_either(request, "review/event_list.html", "review/_event_table.html", context)
+
+
+def page_of(found: EventQuerySet, wanted: EventFilter, cursor: str) -> Page[Event]:
+    """Words are looked for in their index alone, which has the ids and is a tenth of the log."""
+    if wanted.words:
+        ids = keyset(found.values("id"), ORDER, cursor, PAGE_SIZE)
+        events = Event.objects.in_bulk([row["id"] for row in ids.rows])
+        page = Page([events[row["id"]] for row in ids.rows], ids.next_cursor, ids.previous_cursor)
+    else:
+        page = keyset(found, ORDER, cursor, PAGE_SIZE)
+    return replace(page, next_cursor="") if cursor == LAST_PAGE else page
 
 
 @login_required

@@ -165,3 +165,12 @@ def test_what_is_derived_from_the_stored_text_is_what_was_derived_when_it_was_re
 
     assert list(verify().faults) == []
     assert event.words == "pbx admin first apple 17 yes zebra 80802 80801"
+
+
+def test_words_of_any_length_and_script_are_recorded():
+    event = record(
+        "pbx.edited", customer=ACME, reason="\N{CUNEIFORM SIGN A}" * 5000, ticket="\N{CUNEIFORM SIGN A}" * 300
+    )
+
+    assert len(Event.objects.get(pk=event.pk).words) == 600
+    assert not verify().faults
