@@ -14,7 +14,7 @@ from io import StringIO
 
 import django
 
-BENCHES = ("client_cpu", "refresh_run", "edit_calls", "ivr_list", "audit_log", "audit_verify", "audit_append")
+BENCHES = ("client_cpu", "guards", "refresh_run", "edit_calls", "ivr_list", "audit_log", "audit_verify", "audit_append")
 
 
 def main() -> None:
