@@ -14,6 +14,7 @@ from pbxadmin.audit.models import Event
 
 from .desk import chain_read
 from .models import DeskItem, DeskItemQuerySet, Period
+from .selectors import within
 
 
 class NotReady(Exception):
@@ -43,8 +44,7 @@ def period_add(*, customer: Customer, starts_on: date, ends_on: date, by: str) -
 
 def counts_in(period: Period) -> dict[str, int]:
     """How many events lie in the period, by outcome ("" for those that have none)."""
-    first, last = period.bounds
-    found = Event.objects.filter(customer_id=period.customer_id, at__gte=first, at__lte=last)
+    found = within(Event.objects.filter(customer_id=period.customer_id), period.starts_on, period.ends_on)
     return dict(found.order_by().values_list("outcome").annotate(count=Count("pk")))
 
 
