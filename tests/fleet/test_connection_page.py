@@ -113,7 +113,7 @@ def test_a_wrong_password_is_sent_once_and_not_again_until_it_is_edited(
     page, tones = steps_of(manager, pbx)
     assert tones["login"] == "bad"
     assert state(pbx) == "credentials-rejected"
-    assert "Test again" not in page
+    assert "Test ACME-HQ again" not in page
 
     page, tones = steps_of(manager, pbx)
     assert tones["login"] == "bad"
