@@ -191,9 +191,10 @@ class RowForm(PbxForm):
         super().__init__(data, user=user, pbx=pbx)
         self.fields.pop("customer", None)
         self.fields["host"].cleaned_by = check_host  # type: ignore[attr-defined]
-        for name in CHOICES:  # in these words, since a cell in the wrong column may be a password
-            known = ", ".join(value for value, _ in self.fields[name].choices)  # type: ignore[attr-defined]
-            self.fields[name].error_messages["invalid_choice"] = f"Not one of {known}."
+        for field in self.fields.values():
+            if isinstance(field, forms.ChoiceField):  # in these words: a cell in the wrong column may be a password
+                known = ", ".join(str(value) for value, _ in field.choices)  # type: ignore[misc, union-attr]
+                field.error_messages["invalid_choice"] = f"Not one of {known}."
 
     def is_taken(self, customer: Customer | None, name: str) -> bool:
         return False  # the name says which PBX the row is about

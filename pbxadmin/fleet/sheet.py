@@ -13,7 +13,7 @@ from .models import Pbx
 
 EXPORTED = (
     *("customer", "name", "scheme", "host", "port", "api_version", "username", "trust", "fingerprint"),
-    *("ca_certificate", "tls_profile", "site", "main_numbers", "tags", "notes"),
+    *("ca_certificate", "tls_profile", "site", "main_numbers", "tags", "notes", "refresh_minutes"),
 )
 COLUMNS = (*EXPORTED, "password")
 NEEDED = ("customer", "name")

@@ -114,7 +114,7 @@ def test_an_empty_cell_leaves_what_is_there(manager: User, acme: Customer) -> No
 
 def test_importing_an_export_changes_nothing(client: Client, manager: User, acme: Customer) -> None:
     make_pbx(acme, name="=1+1", notes='\'=2\r\nsecond line;"quoted"', main_numbers="+44 20", tags="leeds, vip")
-    make_pbx(acme, name="ACME-2", trust="system", tls_profile="legacy", host="127.0.0.9", port=443, scheme="http")
+    make_pbx(acme, name="ACME-2", trust="system", tls_profile="legacy", host="127.0.0.9", port=443, refresh_minutes=0)
     export = client.get("/pbxs/?format=csv").getvalue()
 
     plan = import_plan(export, manager)
