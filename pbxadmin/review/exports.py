@@ -12,6 +12,7 @@ from pbxadmin.access.roles import Action
 from pbxadmin.audit.context import Who, acting, current
 from pbxadmin.audit.log import Named, record
 from pbxadmin.audit.models import Event
+from pbxadmin.audit.seals import seal
 from pbxadmin.web.csv import neutral
 
 from .selectors import EventFilter, events_for, ids_within
@@ -34,10 +35,12 @@ Row = tuple[Any, ...]
 def events_export(*, user: "User", wanted: EventFilter, form: str) -> Iterator[bytes]:
     """What the person may see of a filter, oldest first, up to now. form: of FORMATS.
 
-    That it begins is recorded here, before the first byte; its end when the last one was taken, or was not.
+    That it begins is recorded and sealed here, before the first byte; its end recorded when the last one was taken, or
+    was not.
     """
     customer = customer_of(user, wanted)
     began = record("log.exported", customer=customer, detail={"filter": wanted.query, "format": form})
+    seal("export", chains_of(user, wanted))
     events = wanted.narrow(events_for(user).filter(pk__lt=began.pk))
     first, last = ids_within(wanted.first_day, wanted.until)
     windows = range(first or began.pk, min(last or 0, began.pk - 1) + 1, WINDOW)
@@ -52,6 +55,13 @@ def customer_of(user: "User", wanted: EventFilter) -> Named | None:
     if only is None or len(only) != 1:
         return None
     return customers_of(user, Action.REVIEW_LOG).filter(pk__in=only).values_list("pk", "name").first()
+
+
+def chains_of(user: "User", wanted: EventFilter) -> list[str] | None:
+    """The chains that its events can be in; None for all of them."""
+    ids = customer_ids(user, Action.REVIEW_LOG)
+    only = {wanted.customer} if wanted.customer and (ids is None or wanted.customer in ids) else ids
+    return None if only is None else [f"customer:{pk}" for pk in sorted(only)]
 
 
 def rows_of(events: Any) -> list[Row]:

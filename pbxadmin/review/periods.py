@@ -11,6 +11,7 @@ from pbxadmin.access.names import saving_a_name
 from pbxadmin.audit.chain import verify
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
+from pbxadmin.audit.seals import heads_by_chain, read_seals
 
 from .desk import chain_read
 from .models import DeskItem, DeskItemQuerySet, Period
@@ -53,12 +54,12 @@ def items_in(period: Period) -> DeskItemQuerySet:
 
 
 def period_sign(*, period: Period, by: str) -> None:
-    """Sign a period off: its customer's chain is whole, and every exception in the period was reviewed.
+    """Sign a period off: its customer's chain is whole and fits its seals, every exception in the period was reviewed.
 
     by: the name of the auditor, who is the actor of the event. Raises NotReady. The event is recorded before the desk
     is looked at, because from then on nobody else can append to this chain: no exception slips in between.
     """
-    faults = verify(chain_of(period)).faults
+    faults = verify(chain_of(period), heads_by_chain(read_seals().seals)).faults
     if faults:
         count = f"{len(faults)} fault{'' if len(faults) == 1 else 's'}"
         raise NotReady(f"The chain of {period.customer} has {count}. First: {faults[0]}")

@@ -17,6 +17,7 @@ from pbxadmin.audit.chain import verify
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import link, record
 from pbxadmin.audit.models import Event
+from pbxadmin.audit.seals import read_seals
 from pbxadmin.review.exports import HEADER, events_export
 from pbxadmin.review.rollup import roll_up
 from pbxadmin.review.selectors import EventFilter
@@ -174,6 +175,18 @@ def test_it_is_an_event_before_it_begins_and_when_it_ended(auditor, acme):
     assert ended.actor_id == began.actor_id is not None
     assert ended.data["request_id"] == began.data["request_id"]
     assert not verify().faults
+
+
+def test_the_chains_of_an_export_are_sealed_and_no_others(client, auditor, acme, bellweather):
+    record("pbx.edited", customer=(bellweather.pk, bellweather.name))
+    client.force_login(make_user("auditor", acme))
+
+    for query in ("format=csv", f"format=csv&customer={bellweather.pk}"):
+        b"".join(client.get(f"/audit/export/?{query}").streaming_content)
+
+    assert [(one.why, [head.chain for head in one.heads]) for one in read_seals().seals] == [
+        ("export", [f"customer:{acme.pk}"])
+    ] * 2
 
 
 def test_one_that_is_broken_off_says_so(acme, monkeypatch):

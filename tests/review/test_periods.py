@@ -8,6 +8,7 @@ from django.db import connection
 
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
+from pbxadmin.audit.seals import seal
 from pbxadmin.audit.triggers import triggers_install, triggers_remove
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.models import DeskItem, Period
@@ -145,6 +146,20 @@ def test_an_altered_chain_is_not_signed(auditor, acme, march):
     assert answer.status_code == 409
     assert "has 1 fault" in answer.content.decode()
     assert march.state == "open"
+
+
+def test_a_chain_that_was_cut_is_not_signed(auditor, acme, march):
+    record("pbx.tested", customer=(acme.pk, acme.name))
+    seal("daily")
+    triggers_remove(connection)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM audit_event WHERE action = 'pbx.tested'")
+    triggers_install(connection)
+
+    answer = sign(auditor, march)
+
+    assert march.state != "signed"
+    assert "cut off after it was sealed" in answer.content.decode()
 
 
 def test_what_comes_late_reopens_it_and_says_why(auditor, acme, march):
