@@ -128,8 +128,8 @@ def ivrs_found(user: "AnyUser", wanted: IvrFilter) -> IvrQuerySet:
 
 
 def pbxs_in_view(user: "AnyUser", wanted: IvrFilter) -> list[Pbx]:
-    """The enabled PBXs behind a list: those of the IVRs found, and with no filter on IVRs also those never read."""
-    pbxs = Pbx.objects.visible_to(user).filter(is_enabled=True)
+    """The PBXs in use behind a list: those of the IVRs found, and with no filter on IVRs also those never read."""
+    pbxs = Pbx.objects.visible_to(user).in_use()
     if wanted.narrows_ivrs:
         return list(pbxs.filter(pk__in=ivrs_found(user, wanted).values("pbx_id")))
     if wanted.customer is not None:

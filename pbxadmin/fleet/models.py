@@ -39,9 +39,13 @@ class PbxQuerySet(models.QuerySet["Pbx"]):
         ids = customer_ids(user, Action.SEE)
         return self if ids is None else self.filter(customer_id__in=ids)
 
+    def in_use(self) -> Self:
+        """Enabled ones of customers that are not archived: what people look after."""
+        return self.filter(is_enabled=True, customer__archived_at=None)
+
     def due(self, now: datetime) -> Self:
         """Those to be read by itself now: none that would not take it, and none that a person has to look at first."""
-        may_be = self.filter(is_enabled=True, refresh_minutes__gt=0, customer__archived_at=None)
+        may_be = self.in_use().filter(refresh_minutes__gt=0)
         may_be = may_be.exclude(state__in=(PbxState.CREDENTIALS_REJECTED, PbxState.UNTRUSTED)).exclude(
             other_serial__gt=""
         )

@@ -31,7 +31,7 @@ NOT_VERIFIED = (Change.Status.UNKNOWN, Change.Status.NOT_AS_ASKED)
 def home(request: HttpRequest) -> HttpResponse:
     user = cast(User, request.user)
     now = timezone.now()
-    pbxs = Pbx.objects.visible_to(user).filter(is_enabled=True)
+    pbxs = Pbx.objects.visible_to(user).in_use()
     changes = Change.objects.visible_to(user)
     unsettled = changes.filter(status__in=NOT_VERIFIED, planned_at__gte=now - timedelta(days=RECENT_DAYS))
     troubled = pbxs.filter(state__in=NEEDS_A_PERSON)

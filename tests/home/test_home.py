@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from ivr.models import Change, Ivr
-from pbxadmin.access.services import membership_grant
+from pbxadmin.access.services import customer_archive, membership_grant
 from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.home.plots import fleet_squares
 from tests.factories import make_customer, make_pbx, make_user
@@ -119,6 +119,17 @@ def test_a_disabled_pbx_is_no_part_of_the_fleet(client, acme):
 
     assert tiles(page)["PBXs need a person"] == ("0", "of 1")
     assert "ACME-OFF" not in page
+
+
+def test_a_pbx_of_an_archived_customer_needs_nobody(client, acme, bellweather):
+    make_pbx(acme, name="ACME-HQ")
+    make_pbx(bellweather, name="BELL-HQ", state=PbxState.LOCKED)
+    customer_archive(customer=bellweather)
+
+    page = page_of(seen_by(client, "manager"))
+
+    assert tiles(page)["PBXs need a person"] == ("0", "of 1")
+    assert "BELL-HQ" not in page
 
 
 def both(acme, bellweather):

@@ -11,6 +11,7 @@ from django.utils import timezone
 from ivr.models import Ivr, Refresh, RefreshItem
 from ivr.refresh import refresh_rekick, refresh_start, refresh_work
 from pbxadmin.access.roles import Role
+from pbxadmin.access.services import customer_archive
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.lease import leased
@@ -243,6 +244,18 @@ def test_all_in_view_are_read_in_the_background(member, pbx, pbx_http):
     run = Refresh.objects.get()
     assert answer.redirect_chain == [(f"/refreshes/{run.pk}/", 302)]
     assert f'data-pbx="{pbx.pk}"' in answer.content.decode()
+
+
+def test_a_disabled_pbx_and_one_of_an_archived_customer_are_not_among_them(client, acme):
+    in_use, gone = make_pbx(acme, name="IN-USE"), make_customer("Bellweather Clinics")
+    make_pbx(acme, name="OFF", is_enabled=False)
+    make_pbx(gone, name="GONE")
+    customer_archive(customer=gone)
+    client.force_login(make_user("viewer"))
+
+    client.post("/ivrs/refresh/")
+
+    assert list(RefreshItem.objects.values_list("pbx_id", flat=True)) == [in_use.pk]
 
 
 def test_a_run_is_shown_to_who_asked_for_it_only(member, client, pbx, pbx_http):
