@@ -20,6 +20,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from pbxadmin.access.rules import check_record
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.contact import Contact, contact
@@ -63,7 +64,9 @@ def change_plan(
     """Keep a planned change; nothing is sent. The same form with the same values gives the same change.
 
     wanted: canonical text by own field name, only fields that differ from the form as it was opened.
+    Raises ValidationError for "reason" and "ticket" when they are not what the customer asks for.
     """
+    reason, ticket = check_record(pbx.customer, reason, ticket)
     asked = json.dumps([opened.form, dict(wanted), reason, ticket], sort_keys=True)
     change, _ = Change.objects.get_or_create(
         form_key=hashlib.sha256(asked.encode()).hexdigest(),

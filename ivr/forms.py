@@ -9,6 +9,8 @@ from django import forms
 from django.core import signing
 from django.core.exceptions import ValidationError
 
+from pbxadmin.access.models import Customer
+from pbxadmin.access.rules import Rule, check_record
 from pbxadmin.yeastar.fields import BY_NAME, FieldError, IvrField, Kind
 from pbxadmin.yeastar.wire import IvrSettings
 
@@ -79,21 +81,59 @@ class SwitchField(forms.BooleanField):
         return "off" if self.base == "on" else self.base
 
 
-class IvrForm(forms.Form):
-    """`wanted` holds what differs from the form as it was opened, in canonical text by own field name."""
+class RecordForm(forms.Form):
+    """Ticket and reason, as far as the customer asks for them. What is typed for one that it does not is not kept."""
 
     ticket = forms.CharField(required=False, max_length=100, help_text="Kept with the change.")
     reason = forms.CharField(required=False, max_length=500, help_text="Kept with the change.")
 
-    def __init__(self, opened: Opened, settings: Iterable[IvrField], data: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, data: Mapping[str, Any] | None, *, customer: Customer) -> None:
         super().__init__(data)
+        self.customer = customer
+        self.fields["ticket"].widget.attrs["class"] = "id"
+        self.fields["reason"].widget.attrs["class"] = "name"
+        for name, rule in (("ticket", customer.ticket_rule), ("reason", customer.reason_rule)):
+            if rule == Rule.REQUIRED:
+                self.fields[name].help_text = "Required. Kept with the change."
+            if rule == Rule.OFF:
+                del self.fields[name]
+        if "ticket" in self.fields and customer.ticket_pattern:
+            self.fields["ticket"].help_text += f" Such as {customer.ticket_example}."
+
+    def clean(self) -> dict[str, Any]:
+        """The same rules as the change service has, to say it beside the field."""
+        try:
+            check_record(self.customer, *self.kept)
+        except ValidationError as error:
+            self.add_error(None, error)
+        return self.cleaned_data
+
+    @property
+    def kept(self) -> tuple[str, str]:
+        """Reason and ticket."""
+        return self.cleaned_data.get("reason", ""), self.cleaned_data.get("ticket", "")
+
+    def record(self) -> list[forms.BoundField]:
+        return [self[name] for name in ("ticket", "reason") if name in self.fields]
+
+
+class IvrForm(RecordForm):
+    """`wanted` holds what differs from the form as it was opened, in canonical text by own field name."""
+
+    def __init__(
+        self,
+        opened: Opened,
+        settings: Iterable[IvrField],
+        data: Mapping[str, Any] | None = None,
+        *,
+        customer: Customer,
+    ) -> None:
+        super().__init__(data, customer=customer)
         self.opened = opened
         self.settings = tuple(settings)
         for setting in self.settings:
             kind = SwitchField if setting.kind is Kind.SWITCH else SettingField
             self.fields[setting.name] = kind(setting, opened.values.get(setting.name))
-        self.fields["ticket"].widget.attrs["class"] = "id"
-        self.fields["reason"].widget.attrs["class"] = "name"
 
     @property
     def sealed(self) -> str:

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ValidationError
 from django.db import DatabaseError
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
@@ -178,7 +179,10 @@ def change_resolve_view(request: HttpRequest, pk: int) -> HttpResponse:
     if change.status != Change.Status.CONFLICT or not set(chosen.values()) <= {"yours", "theirs"}:
         return show(request, change, status=422, problem="Choose a value in each row first.")
     yours = [name for name, choice in chosen.items() if choice == "yours"]
-    plan = change_resolve(change=change, yours=yours, actor=actor())
+    try:
+        plan = change_resolve(change=change, yours=yours, actor=actor())
+    except ValidationError as error:  # the customer's rules became stricter since
+        return show(request, change, status=422, problem=" ".join([*error.messages, "Edit the IVR again."]))
     if plan is None:
         messages.info(request, f"{change.pbx_name} stays as it is. Nothing was sent.")
         return go(request, f"/pbxs/{change.pbx_id}/ivrs/{change.number}/")

@@ -58,6 +58,7 @@ def edit_open(request: HttpRequest, pbx: Pbx, number: str, *, too_old: bool = Fa
         opened_now(pbx.pk, live, timezone.now()),
         allowed_settings(user_of(request), pbx),
         request.POST if too_old else None,
+        customer=pbx.customer,
     )
     if too_old:
         form.add_error(None, TOO_OLD)
@@ -132,13 +133,13 @@ def closed_page(
 def edit_post(request: HttpRequest, pbx: Pbx, opened: Opened) -> HttpResponse:
     settings = allowed_settings(user_of(request), pbx)
     refuse_forbidden(request, pbx, opened, settings)
-    form = IvrForm(opened, settings, request.POST)
+    form = IvrForm(opened, settings, request.POST, customer=pbx.customer)
     if not form.is_valid():
         return edit_page(request, pbx, form, status=422)
     if not form.wanted:
         messages.info(request, f"Nothing differs from what {pbx.name} holds. No change was made.")
         return go(request, f"/pbxs/{pbx.pk}/ivrs/{opened.number}/")
-    reason, ticket = form.cleaned_data["reason"], form.cleaned_data["ticket"]
+    reason, ticket = form.kept
     change = change_plan(pbx=pbx, opened=opened, wanted=form.wanted, actor=actor(), reason=reason, ticket=ticket)
     newer = newer_values(opened, form.wanted)
     if newer:

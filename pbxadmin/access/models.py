@@ -1,5 +1,6 @@
 """People, customers, and who has which role where."""
 
+from calendar import day_abbr
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -13,6 +14,7 @@ from django.utils import timezone
 from .grants import Grant, customer_ids
 from .names import FoldedField, NameField, fold
 from .roles import WITH_ARCHIVED, Action, Role
+from .rules import Rule, check_link, check_pattern, example
 
 if TYPE_CHECKING:
     from .grants import AnyUser
@@ -99,6 +101,14 @@ class Customer(models.Model):
     name = NameField(max_length=100)
     folded = FoldedField(error_messages={"unique": "There is a customer with this name already."})
     archived_at = models.DateTimeField(null=True, blank=True)
+    reason_rule = models.CharField(max_length=8, choices=Rule.choices, default=Rule.OPTIONAL)
+    ticket_rule = models.CharField(max_length=8, choices=Rule.choices, default=Rule.OPTIONAL)
+    ticket_pattern = models.CharField(max_length=40, blank=True, validators=[check_pattern])
+    ticket_link = models.CharField(max_length=300, blank=True, validators=[check_link])
+    time_zone = models.CharField(max_length=64, default="UTC")
+    hours_from = models.TimeField(null=True, blank=True)
+    hours_to = models.TimeField(null=True, blank=True)
+    working_days = models.CharField(max_length=7, default="12345", blank=True, help_text="1 is Monday")
 
     objects = CustomerQuerySet.as_manager()
 
@@ -107,6 +117,15 @@ class Customer(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def ticket_example(self) -> str:
+        return example(self.ticket_pattern)
+
+    @property
+    def days(self) -> str:
+        """ "Mon, Tue, Wed" """
+        return ", ".join(day_abbr[int(day) - 1] for day in self.working_days)
 
 
 class MembershipQuerySet(models.QuerySet["Membership"]):

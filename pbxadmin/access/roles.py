@@ -13,6 +13,7 @@ class Action(StrEnum):
     MANAGE_PBXS = "manage-pbxs"
     BATCH = "batch"
     MANAGE_PEOPLE = "manage-people"
+    MANAGE_RULES = "manage-rules"
     REVIEW_LOG = "review-log"
     MANAGE_CUSTOMERS = "manage-customers"  # of site admins alone: no role has it
 
@@ -25,6 +26,7 @@ IN_WORDS: dict[Action, str] = {
     Action.MANAGE_PBXS: "add, edit and delete PBXs",
     Action.BATCH: "edit many IVRs at once",
     Action.MANAGE_PEOPLE: "give and take roles",
+    Action.MANAGE_RULES: "say what changes need",
     Action.REVIEW_LOG: "review the log",
     Action.MANAGE_CUSTOMERS: "rename and archive the customer",
 }
@@ -50,6 +52,7 @@ ROLES: dict[str, frozenset[Action]] = {
             Action.MANAGE_PBXS,
             Action.BATCH,
             Action.MANAGE_PEOPLE,
+            Action.MANAGE_RULES,
         }
     ),
 }

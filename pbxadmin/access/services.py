@@ -1,7 +1,7 @@
 """What is done to customers, people, memberships and sessions. Each use case writes its event in one transaction."""
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Any
 
 from allauth.account.models import EmailAddress
@@ -43,6 +43,22 @@ def customer_rename(*, customer: Customer, name: str) -> Customer:
             fields = {"name": {"before": before, "asked": renamed.name}}
             record("customer.edited", customer=(renamed.pk, renamed.name), fields=fields)
     return renamed
+
+
+def customer_set_rules(*, customer: Customer, values: Mapping[str, Any]) -> None:
+    """Say what changes of a customer need, and when its people are at work. values: columns by name, checked."""
+    with transaction.atomic():
+        now = Customer.objects.select_for_update().get(pk=customer.pk)
+        changed = {name: value for name, value in values.items() if getattr(now, name) != value}
+        if not changed:
+            return
+        fields = {name: {"before": shown(getattr(now, name)), "asked": shown(value)} for name, value in changed.items()}
+        Customer.objects.filter(pk=customer.pk).update(**changed)
+        record("customer.edited", customer=(now.pk, now.name), fields=fields)
+
+
+def shown(value: Any) -> str:
+    return "" if value is None else f"{value:%H:%M}" if isinstance(value, time) else str(value)
 
 
 def customer_archive(*, customer: Customer) -> None:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from .views import customers, invitations, people
+from .views import customers, invitations, people, rules
 
 app_name = "access"
 urlpatterns = [
@@ -8,6 +8,7 @@ urlpatterns = [
     path("customers/add/", customers.customer_add, name="customer-add"),
     path("customers/<int:pk>/", customers.customer_page, name="customer-page"),
     path("customers/<int:pk>/rename/", customers.customer_rename, name="customer-rename"),
+    path("customers/<int:pk>/rules/", rules.customer_rules, name="customer-rules"),
     path("customers/<int:pk>/archive/", customers.customer_archive, name="customer-archive"),
     path("customers/<int:pk>/unarchive/", customers.customer_unarchive, name="customer-unarchive"),
     path("people/", people.person_list, name="person-list"),

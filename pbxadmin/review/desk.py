@@ -13,6 +13,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from pbxadmin.access.models import Customer
+from pbxadmin.access.rules import Rule, is_at_work
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import INSTALLATION, Event
 
@@ -78,6 +79,8 @@ def facts_of(event: Event, customer: Customer | None) -> Facts:
     return Facts(
         event.data,
         was_refused_before=event.outcome == "refused" and refused_before(event),
+        is_out_of_hours=customer is not None and not is_at_work(customer, event.at),
+        needs_reason=customer is not None and customer.reason_rule == Rule.REQUIRED,
     )
 
 

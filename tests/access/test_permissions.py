@@ -24,6 +24,7 @@ MATRIX = {
     Action.MANAGE_PBXS: (False, False, False, True),
     Action.BATCH: (False, False, False, True),
     Action.MANAGE_PEOPLE: (False, False, False, True),
+    Action.MANAGE_RULES: (False, False, False, True),
     Action.REVIEW_LOG: (False, False, True, False),
     Action.MANAGE_CUSTOMERS: (False, False, False, False),
 }

@@ -144,6 +144,12 @@ ROWS: dict[str, Row] = {
     "access:customer-add": Row("/customers/add/", get=site_admin, post=site_admin, data=lambda side: {"name": "New"}),
     "access:customer-page": Row("/customers/{customer}/", get=SEE),
     "access:customer-rename": Row("/customers/{customer}/rename/", post=CUSTOMERS, data=lambda side: {"name": "Other"}),
+    "access:customer-rules": Row(
+        "/customers/{customer}/rules/",
+        get=on(Action.MANAGE_RULES),
+        post=on(Action.MANAGE_RULES),
+        data=lambda side: {"reason_rule": "off", "ticket_rule": "off", "time_zone": "UTC"},
+    ),
     "access:customer-archive": Row("/customers/{customer}/archive/", get=CUSTOMERS, post=CUSTOMERS),
     "access:customer-unarchive": Row("/customers/{customer}/unarchive/", post=CUSTOMERS),
     "access:person-list": Row("/people/", get=anywhere(Action.MANAGE_PEOPLE)),
