@@ -16,7 +16,7 @@ from pbxadmin.audit.log import record
 from pbxadmin.sealed import opened_text, sealed_text
 
 from .names import refuse_unseen
-from .tasks import mail_reset_links
+from .tasks import mail_reset_link
 
 CHOOSING = "At least 10 characters; not a common password, not like your name, not only digits."
 
@@ -24,6 +24,7 @@ CHOOSING = "At least 10 characters; not a common password, not like your name, n
 class Worded(forms.Form):
     labels: ClassVar[dict[str, str]] = {}
     hints: ClassVar[dict[str, str]] = {}
+    attrs: ClassVar[dict[str, str]] = {}  # of every field
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -31,6 +32,7 @@ class Worded(forms.Form):
             field.label = self.labels.get(name, field.label)
             field.help_text = self.hints.get(name, field.help_text)
             field.widget.attrs.pop("placeholder", None)
+            field.widget.attrs |= self.attrs
 
 
 class SignInForm(Worded, allauth.LoginForm):
@@ -40,6 +42,7 @@ class SignInForm(Worded, allauth.LoginForm):
 class PasswordChangeForm(Worded, allauth.ChangePasswordForm):
     labels = {"oldpassword": "Password now", "password1": "New password", "password2": "New password once more"}
     hints = {"password1": CHOOSING}
+    attrs = {"class": "name"}
 
 
 class NewPasswordForm(Worded, allauth.ResetPasswordKeyForm):
@@ -60,21 +63,23 @@ class ResetForm(forms.Form):
         """The same for known and unknown addresses, in words and in time: a worker looks the address up."""
         email = self.cleaned_data["email"]
         record("password.reset-asked", detail={"email": email})
-        mail_reset_links.enqueue(email, f"{request.scheme}://{request.get_host()}")
+        mail_reset_link.enqueue(email, f"{request.scheme}://{request.get_host()}")
 
 
 class CodeForm(Worded, mfa.AuthenticateForm):
     hints = {"code": "Six digits from the app on your telephone, or a recovery code."}
+    attrs = {"inputmode": "numeric", "autofocus": "autofocus"}
 
 
 class CodeAgainForm(Worded, mfa.ReauthenticateForm):
-    hints = CodeForm.hints
+    hints, attrs = CodeForm.hints, CodeForm.attrs
 
 
 class AppForm(Worded, ActivateTOTPForm):
     """The secret waits sealed in the session until a code proves that the app has it."""
 
     labels = {"code": "Code from the app"}
+    attrs = {"inputmode": "numeric", "class": "id"}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

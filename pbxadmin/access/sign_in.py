@@ -5,6 +5,7 @@ from typing import Any
 from allauth.account import views
 from allauth.account.adapter import get_adapter
 from allauth.account.forms import LoginForm
+from allauth.core import ratelimit
 from allauth.mfa.base import views as mfa
 from allauth.mfa.recovery_codes import views as codes
 from allauth.mfa.totp import views as totp
@@ -19,7 +20,9 @@ from django.views.generic.edit import FormView
 
 from . import security, sso
 from .account_forms import NewPasswordForm, PasswordChangeForm, ProveForm, ResetForm, SignInForm
+from .adapter import source
 from .fresh import View, fresh_sign_in
+from .middleware import client_address
 
 
 class Refusing(FormView):  # type: ignore[type-arg]
@@ -58,6 +61,14 @@ class PasswordChange(Refusing, views.PasswordChangeView):
 
 class PasswordReset(Refusing, views.PasswordResetView):
     form_class = ResetForm  # type: ignore[assignment]
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        """Counted by address and source together: a stranger elsewhere does not use up a colleague's tries."""
+        key = f"{source(client_address(self.request))} {form.cleaned_data['email'].lower()}"
+        if refused := ratelimit.consume_or_429(self.request, action="reset_password", key=key):
+            return refused
+        form.save(self.request)
+        return redirect("account_reset_password_done")
 
 
 class PasswordFromLink(Refusing, views.PasswordResetFromKeyView):

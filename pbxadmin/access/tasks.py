@@ -3,12 +3,14 @@
 from allauth.account.utils import user_pk_to_url_str
 from django.conf import settings
 from django.contrib.auth.tokens import default_token_generator
+from django.core.cache import cache
 from django.core.mail import send_mail
 from django.urls import reverse
 from django_tasks import task
 
 from .models import User
 
+PAUSE_S = 300  # a stranger who asks for it again and again fills nobody's mailbox
 RESET = """\
 Somebody asked for a new password for {name} on PBX Admin.
 
@@ -21,20 +23,19 @@ If that was not you, do nothing: your password stays as it is.
 
 
 @task()
-def mail_reset_links(email: str, site: str) -> int:
-    """Send a link to set a new password to whoever has this address. How many were sent.
+def mail_reset_link(email: str, site: str) -> bool:
+    """Send a link to set a new password to whoever has this address, at most one in five minutes. Whether it was sent.
 
     site: scheme and host for the link, unless settings.SITE_URL says it. Who has no password signs in elsewhere, and
     gets none here.
     """
-    people = [user for user in User.objects.filter(email__iexact=email, is_active=True) if user.has_usable_password()]
-    for user in people:
-        key = f"{user_pk_to_url_str(user)}-{default_token_generator.make_token(user)}"
-        path = reverse("account_reset_password_from_key", args=key.split("-", 1))
-        text = RESET.format(
-            name=user.username,
-            minutes=settings.PASSWORD_RESET_TIMEOUT // 60,
-            link=f"{settings.SITE_URL or site}{path}",
-        )
-        send_mail("Set a new password for PBX Admin", text, None, [user.email])
-    return len(people)
+    user = User.objects.filter(email__iexact=email, is_active=True).first()
+    if user is None or not user.has_usable_password() or not cache.add(f"reset-mail-{user.pk}", "sent", PAUSE_S):
+        return False
+    key = default_token_generator.make_token(user)
+    path = reverse("account_reset_password_from_key", args=[user_pk_to_url_str(user), key])
+    text = RESET.format(
+        name=user.username, minutes=settings.PASSWORD_RESET_TIMEOUT // 60, link=f"{settings.SITE_URL or site}{path}"
+    )
+    send_mail("Set a new password for PBX Admin", text, None, [user.email])
+    return True

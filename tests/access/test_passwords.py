@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django_tasks_db.models import DBTaskResult
 
 from pbxadmin.access.models import User
-from pbxadmin.access.tasks import mail_reset_links
+from pbxadmin.access.tasks import mail_reset_link
 from pbxadmin.audit.models import Event
 from tests.factories import PASSWORD, make_user
 
@@ -36,7 +36,7 @@ def ask(client: Client, email: str) -> Any:
     """Ask for a link, and let the worker do what was asked of it."""
     response = client.post(RESET, {"email": email})
     for result in DBTaskResult.objects.all():
-        mail_reset_links.call(*result.args_kwargs["args"])
+        mail_reset_link.call(*result.args_kwargs["args"])
     return response
 
 
@@ -206,10 +206,22 @@ def test_no_link_is_sent_to(client: Client, who: str) -> None:
     assert Event.objects.filter(action="password.reset-asked").count() == 1
 
 
-def test_asking_for_links_is_slowed_by_address_and_by_source(client: Client) -> None:
+def test_asking_for_links_is_slowed_by_source_and_a_stranger_uses_up_nobody_elses_tries(client: Client) -> None:
     asked = [client.post(RESET, {"email": "mara@acme.example"}).status_code for _ in range(11)]
+    owner = client.post(RESET, {"email": "mara@acme.example"}, REMOTE_ADDR="203.0.113.9")
 
     assert asked == [302] * 10 + [429]
+    assert owner.status_code == 302
+
+
+def test_nobody_gets_more_than_one_link_in_five_minutes(client: Client, clock: Any) -> None:
+    make_user(email="mara@acme.example")
+
+    for pause in (0, 10, 301):
+        clock.shift(pause)
+        mail_reset_link.call("mara@acme.example", "http://testserver")
+
+    assert len(mail.outbox) == 2
 
 
 def test_the_link_names_the_site_as_it_is_set(client: Client, settings: Any) -> None:
