@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from pbxadmin.access.fresh import fresh_sign_in
-from pbxadmin.access.models import User
+from pbxadmin.access.models import Customer, User
 from pbxadmin.access.permissions import can_anywhere, require, require_anywhere
 from pbxadmin.access.roles import Action
 from pbxadmin.web.csv import csv_response
@@ -59,6 +59,8 @@ def pbx_list(request: HttpRequest) -> HttpResponseBase:
         "page": page,
         "has_pbxs": bool(page.rows) or Pbx.objects.visible_to(request.user).exists(),
         "may_add": can_anywhere(request.user, Action.MANAGE_PBXS),
+        "customers": Customer.objects.visible_to(request.user).values_list("pk", "name"),
+        "chosen": chosen,
         "tags": Pbx.objects.visible_to(request.user).tags_in_use(),
         "saved": filters.saved_for(request.user, SavedFilter.List.PBXS),
         "shareable": filters.shareable(request.user, chosen.pk if chosen else None) if wanted.query else None,

@@ -14,7 +14,17 @@ from io import StringIO
 
 import django
 
-BENCHES = ("client_cpu", "guards", "refresh_run", "edit_calls", "ivr_list", "audit_log", "audit_verify", "audit_append")
+BENCHES = (
+    "client_cpu",
+    "guards",
+    "refresh_run",
+    "edit_calls",
+    "ivr_list",
+    "isolation",
+    "audit_log",
+    "audit_verify",
+    "audit_append",
+)
 
 
 def main() -> None:

@@ -379,7 +379,7 @@ def test_a_long_list_comes_in_pages_at_the_same_cost(
     for n in range(60):
         make_pbx(acme, name=f"PBX-{n:03}")
 
-    with django_assert_max_num_queries(7):
+    with django_assert_max_num_queries(8):
         first = text(client, "/pbxs/")
 
     assert rows(first) == [f"PBX-{n:03}" for n in range(50)]
