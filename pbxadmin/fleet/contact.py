@@ -7,7 +7,7 @@ address out for ten minutes, for every service behind it.
 import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from pbxadmin.audit.log import record
-from pbxadmin.sealed import seal
+from pbxadmin.sealed import SealBroken, seal
 from pbxadmin.yeastar.client import PAGE_S, PbxClient
 from pbxadmin.yeastar.errors import (
     PbxError,
@@ -102,7 +102,7 @@ def client_for(pbx: Pbx, until: float) -> PbxClient:
         transport=Transport(pbx.endpoint, pbx.trusted(), networks=allowed(settings.PBX_NETWORKS)),
         version=pbx.version,
         username=pbx.username,
-        digest=Secret(pbx.password_digest.open()),
+        digest=kept_digest(pbx),
         token=kept_token(pbx),
         until=until,
         known_serial=pbx.serial,
@@ -110,9 +110,18 @@ def client_for(pbx: Pbx, until: float) -> PbxClient:
     )
 
 
+def kept_digest(pbx: Pbx) -> Secret:
+    try:
+        return Secret(pbx.password_digest.open())
+    except SealBroken as error:
+        why = str(error)
+    raise PbxHeldBack(f"The password of {pbx.name} does not open. {why}")
+
+
 def kept_token(pbx: Pbx) -> Secret | None:
     if pbx.token and pbx.token_at and pbx.token_at > timezone.now() - TOKEN_USE:
-        return Secret(pbx.token.open())
+        with suppress(SealBroken):  # then there is a new one to be had
+            return Secret(pbx.token.open())
     return None
 
 
