@@ -428,20 +428,20 @@ def change_event(action: str, change: Change, **more: Any) -> Any:
     )
 
 
-def change_check(change: Change, *, insist: bool = False) -> None:
+def change_check(change: Change, *, insist: bool = False) -> str:
     """Settle by reading a change whose sender is gone, or look again at one that may still become true. Never sends.
 
-    insist: a person asks for it now, so a pause of the PBX after failures does not count. Raises HouseFull.
+    insist: a person asks for it now, so a pause of the PBX after failures does not count.
+    Returns why it could not be read, "" when it was, or when there was nothing to check. Raises HouseFull.
     """
     was = Status(change.status)
     if was not in (Status.SENDING, Status.UNKNOWN, Status.NOT_AS_ASKED):
-        return
+        return ""
     with place():
-        if claim(change, status=was):
-            check_claimed(change, was, insist=insist)
+        return check_claimed(change, was, insist=insist) if claim(change, status=was) else ""
 
 
-def check_claimed(change: Change, was: Change.Status, *, insist: bool) -> None:
+def check_claimed(change: Change, was: Change.Status, *, insist: bool) -> str:
     Change.objects.filter(pk=change.pk).update(checks=change.checks + 1)
     change.checks += 1
     pbx = Pbx.objects.select_related("customer").filter(pk=change.pbx_id).first()
@@ -451,7 +451,9 @@ def check_claimed(change: Change, was: Change.Status, *, insist: bool) -> None:
         with contact(pbx, f"PBX Admin is checking IVR {change.number}", insist=insist) as hands:
             check_by_reading(change, was, hands)
     except PbxError as error:
-        put_off(change, was, error)
+        put_off(change, was, error, for_ever=pbx is None)
+        return str(error)
+    return ""
 
 
 def check_by_reading(change: Change, was: Change.Status, hands: Contact) -> None:
@@ -463,11 +465,12 @@ def check_by_reading(change: Change, was: Change.Status, hands: Contact) -> None
     settle(change, verdict, found=values, calls=hands.client.calls, action="change.settled")
 
 
-def put_off(change: Change, was: Change.Status, error: PbxError) -> None:
-    """It cannot be read now. The log hears of it once, when the change becomes unknown."""
+def put_off(change: Change, was: Change.Status, error: PbxError, *, for_ever: bool) -> None:
+    """It cannot be read now, or never again. The log hears of it once, when the change becomes unknown."""
     if was is Status.SENDING:
         return settle(change, unreadable(change, error), action="change.settled")
-    Change.objects.filter(pk=change.pk).update(claimed_until=None, check_at=retry_at(change, timezone.now()))
+    check_at = None if for_ever else retry_at(change, timezone.now())
+    Change.objects.filter(pk=change.pk).update(claimed_until=None, check_at=check_at)
     return None
 
 
@@ -483,6 +486,9 @@ def reconcile() -> int:
     for change in due[:200]:
         if time.monotonic() > give_up:
             break
-        change_check(change)
+        try:
+            change_check(change)
+        except Exception:  # one that cannot be settled keeps none of the others from it
+            log.exception("change %s could not be settled", change.pk)
         looked_at += 1
     return looked_at

@@ -75,11 +75,12 @@ def judge(pbx: str, before: Values, asked: Mapping[str, str], found: Values | No
         return Verdict(
             Status.NOT_AS_ASKED, f"Not as asked. {differences(asked, found)}" + others(pbx, before, asked, found)
         )
-    meanwhile = others(pbx, before, asked, found)
+    silent, meanwhile = unreported(asked, found), others(pbx, before, asked, found)
     if answer.refused:
-        return Verdict(Status.REFUSED, f"Refused by {pbx}: {answer.words} Nothing changed.{meanwhile}")
-    said = "said Success" if answer.success else "gave no usable answer"
-    return Verdict(Status.NOT_AS_ASKED, f"Not as asked. {pbx} {said} but nothing changed.{meanwhile}", look_again=True)
+        return Verdict(Status.REFUSED, f"Refused by {pbx}: {answer.words} {silent or 'Nothing changed.'}{meanwhile}")
+    said = f"{pbx} said Success" if answer.success else f"{pbx} gave no usable answer"
+    what = f"{said}. {silent}" if silent else f"{said} but nothing changed."
+    return Verdict(Status.NOT_AS_ASKED, f"Not as asked. {what}{meanwhile}", look_again=True)
 
 
 def verified_words(pbx: str, asked: Mapping[str, str], answer: Answer) -> str:
@@ -99,9 +100,18 @@ def differences(asked: Mapping[str, str], found: Values) -> str:
     )
 
 
+def unreported(asked: Mapping[str, str], found: Values) -> str:
+    labels = [BY_NAME[name].label for name in asked if found.get(name) is None]
+    return f"It does not report {', '.join(labels)}, so that it cannot be proven." if labels else ""
+
+
 def others(pbx: str, before: Values, asked: Mapping[str, str], found: Values) -> str:
-    """Fields that moved between our re-read and our read-back although we did not ask: somebody else's edit."""
-    moved: Sequence[str] = [name for name in before if name not in asked and found.get(name) != before[name]]
+    """Fields that moved between our re-read and our read-back although we did not ask: somebody else's edit.
+
+    One that was reported at one time only is no edit: what firmware reports differs.
+    """
+    untouched = [name for name in before if name not in asked and None not in (before[name], found.get(name))]
+    moved: Sequence[str] = [name for name in untouched if found.get(name) != before[name]]
     if not moved:
         return ""
     said = ", ".join(f"{BY_NAME[name].label} {BY_NAME[name].in_words(found.get(name))}" for name in moved)

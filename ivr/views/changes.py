@@ -161,10 +161,12 @@ def change_check_view(request: HttpRequest, pk: int) -> HttpResponse:
     change = visible_change(request, pk)
     require(user_of(request), Action.EDIT_IVR, Customer.objects.get(pk=change.customer_id))
     try:
-        change_check(change, insist=True)
+        unread = change_check(change, insist=True)
     except HouseFull:
         problem = "Too many people wait for PBXs at this moment. Try again in a few seconds."
         return show(request, change, status=503, problem=problem, heading="It was not read")
+    if unread:
+        messages.error(request, f"It could not be read. {unread}")
     return go(request, change.get_absolute_url())
 
 

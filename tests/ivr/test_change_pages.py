@@ -217,6 +217,17 @@ def test_an_unknown_outcome_can_be_checked_now(client, planned, pbx_http):
     assert pbx_http.calls().count("ivr/update") == 1
 
 
+def test_a_check_that_cannot_read_says_why(client, planned, pbx_http):
+    pbx_http.fail("ivr/query", breaks, after=1)
+    client.post(f"/changes/{planned.pk}/apply/")
+    pbx_http.fail("ivr/query", breaks)
+
+    page = client.post(f"/changes/{planned.pk}/check/", follow=True).content.decode()
+
+    assert 'data-outcome="unknown"' in page
+    assert "It could not be read. The connection broke after sending." in page
+
+
 @pytest.mark.parametrize(
     ("role", "status"), [(Role.VIEWER, 403), (Role.AUDITOR, 403), (Role.HELPDESK, 302), (Role.MANAGER, 302)]
 )

@@ -687,6 +687,40 @@ def test_a_change_whose_sender_died_is_settled_by_reading_and_never_sent_again(p
     assert "ivr/update" not in pbx_http.calls()
 
 
+def test_a_change_that_cannot_be_settled_keeps_no_other_from_it(pbx, pbx_http):
+    stuck = killed_after_the_intent(pbx, pbx_http, applied=True)
+    Change.objects.filter(pk=stuck.pk).update(answer={"nonsense": 1})
+    change = killed_after_the_intent(pbx, pbx_http, applied=True)
+
+    with time_machine.travel(timezone.now() + timedelta(seconds=46)):
+        assert reconcile() == 2
+
+    change.refresh_from_db()
+    assert change.status == Status.VERIFIED
+
+
+def test_a_change_of_a_deleted_pbx_is_not_checked_for_ever(pbx, pbx_http):
+    pbx_http.fail("ivr/query", breaks, after=1)
+    change = apply(plan(pbx, pbx_http))
+    pbx.delete()
+
+    with time_machine.travel(timezone.now() + timedelta(seconds=11)):
+        reconcile()
+
+    change.refresh_from_db()
+    assert (change.status, change.check_at) == (Status.UNKNOWN, None)
+
+
+def test_a_password_whose_key_is_gone_is_told_and_nothing_is_sent(pbx, pbx_http, settings):
+    settings.PBX_KEYS = [b"another key of the 32 bytes here"]
+
+    change = apply(plan(pbx, pbx_http))
+
+    assert change.status == Status.NOT_SENT
+    assert "The password of ACME-HQ does not open." in change.sentence
+    assert pbx_http.received == []
+
+
 def test_an_answer_to_an_old_connection_is_not_said_of_the_new_one(pbx, pbx_http):
     """Somebody corrects the password while a call with the old one is on its way."""
 

@@ -107,3 +107,26 @@ def test_an_edit_by_somebody_else_in_between_is_reported():
 
 def test_an_ivr_that_is_gone_is_not_as_asked():
     assert outcome(None, SUCCESS).status == Status.NOT_AS_ASKED
+
+
+def test_a_field_that_the_pbx_never_reports_is_not_said_to_be_unchanged():
+    silent = BASE | {"check_voicemail": None}
+
+    success = judge("ACME-HQ", silent, {"check_voicemail": "on"}, silent, SUCCESS)
+    refused = judge("ACME-HQ", silent, {"check_voicemail": "on"}, silent, REFUSED)
+
+    assert success.status == Status.NOT_AS_ASKED
+    assert success.sentence == (
+        "Not as asked. ACME-HQ said Success. It does not report Check voicemail, so that it cannot be proven."
+    )
+    assert "Nothing changed" not in refused.sentence
+
+
+def test_a_field_that_is_reported_at_one_time_only_is_nobodys_edit():
+    before = BASE | {"prompt": None, "digit_timeout": "3"}
+
+    verdict = judge(
+        "ACME-HQ", before, {"response_timeout": "6"}, before | {"response_timeout": "6", "prompt": "[Default]"}, SUCCESS
+    )
+
+    assert "Meanwhile" not in verdict.sentence
