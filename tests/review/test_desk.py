@@ -1,11 +1,12 @@
 """The desk: what comes onto it, who sees it, and how it is marked."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 import time_machine
 from django.utils import timezone
 
+from pbxadmin.access.models import Customer
 from pbxadmin.audit.actions import ACTIONS
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
@@ -108,6 +109,30 @@ def test_a_switch_that_was_turned_on_does_whatever_the_outcome(acme, field, kind
 )
 def test_what_opens_doors_does(acme, action, more, kind):
     assert kinds(record(action, customer=of(acme), **more)) == [kind]
+
+
+@pytest.mark.parametrize(
+    ("when", "found"),
+    [("2026-03-20 08:30", []), ("2026-03-20 17:30", ["out-of-hours"]), ("2026-03-21 08:30", ["out-of-hours"])],
+)
+def test_a_change_out_of_the_customers_own_hours_does(acme, when, found):
+    hours = {"time_zone": "Europe/Berlin", "hours_from": "09:00", "hours_to": "18:00", "working_days": "12345"}
+    Customer.objects.filter(pk=acme.pk).update(**hours)
+
+    with time_machine.travel(datetime.fromisoformat(f"{when}+00:00"), tick=False):
+        event = record("change.sending", customer=of(acme), outcome="sending", pbx=HQ, ivr=MENU, change_id=1)
+
+    assert kinds(event) == found
+
+
+def test_a_change_without_the_reason_that_its_customer_wants_does(acme):
+    Customer.objects.filter(pk=acme.pk).update(reason_rule="required")
+    without, given = (
+        record("change.sending", customer=of(acme), outcome="sending", change_id=1, reason=reason)
+        for reason in ("", "callers said so")
+    )
+
+    assert (kinds(without), kinds(given)) == (["no-reason"], [])
 
 
 def test_every_action_that_is_looked_at_is_one_that_the_log_knows():
