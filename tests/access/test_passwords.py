@@ -86,8 +86,8 @@ def test_a_changed_password_ends_every_other_session(client: Client, mara: User)
 
     change(client)
 
-    assert other.get("/customers/").status_code == 302
     assert mara.sessions.count() == 1
+    assert other.get("/customers/").status_code == 302
 
 
 @pytest.mark.parametrize(
