@@ -1,9 +1,15 @@
 """The receipt of a change: plain text to be pasted into a ticket."""
 
+from collections.abc import Iterable
 from datetime import datetime
+
+from pbxadmin.access.models import Customer
+from pbxadmin.access.rules import ticket_url
+from pbxadmin.audit.models import Event
 
 from .models import Change
 
+Fact = tuple[str, str]
 WIDTH = 11
 OUTCOMES = {
     "verified": "VERIFIED: read back, all as asked",
@@ -22,24 +28,67 @@ def moment(at: datetime | None) -> str:
 
 
 def receipt(change: Change, link: str) -> str:
-    """One fact a line. Line breaks inside a value become blanks: no name on a PBX may pose as our fact."""
+    """For colleagues: everything that is recorded of it."""
+    return written(
+        [
+            ("Customer", change.customer_name),
+            ("PBX", change.pbx_name),
+            ("IVR", f"{change.number} {change.name}"),
+            *changed(change),
+            ("Outcome", OUTCOMES[change.outcome]),
+            ("", change.sentence),
+            ("Planned", f"{change.planned_by_name}, {moment(change.planned_at)}"),
+            ("Applied", ", ".join(filter(None, (change.applied_by_name, moment(change.sent_at))))),
+            ("Settled", moment(change.finished_at)),
+            ("Ticket", change.ticket),
+            ("", ticket_link(change)),
+            ("Reason", change.reason),
+            ("Record", place_in_log(change)),
+            ("Link", link),
+        ]
+    )
+
+
+def receipt_for_customer(change: Change) -> str:
+    """To be handed on: no names of our people, no addresses, and no free text, in which either may stand."""
+    return written(
+        [
+            ("Customer", change.customer_name),
+            ("PBX", change.pbx_name),
+            ("IVR", f"{change.number} {change.name}"),
+            *changed(change),
+            ("Outcome", OUTCOMES[change.outcome]),
+            ("Planned", moment(change.planned_at)),
+            ("Applied", moment(change.sent_at)),
+            ("Settled", moment(change.finished_at)),
+            ("Ticket", change.ticket),
+            ("Record", place_in_log(change)),
+        ]
+    )
+
+
+def changed(change: Change) -> list[Fact]:
     found = change.outcome in ("verified", "not-as-asked", "refused")
     lines = [
         f"{line}" + (f" (found {line.found})" if found and not line.is_as_asked else "") for line in change.lines()
     ]
-    facts: list[tuple[str, str]] = [
-        ("Customer", change.customer_name),
-        ("PBX", change.pbx_name),
-        ("IVR", f"{change.number} {change.name}"),
-        *((("Change" if not position else ""), line) for position, line in enumerate(lines)),
-        ("Outcome", OUTCOMES[change.outcome]),
-        ("", change.sentence),
-        ("Planned", f"{change.planned_by_name}, {moment(change.planned_at)}"),
-        ("Applied", ", ".join(filter(None, (change.applied_by_name, moment(change.sent_at))))),
-        ("Settled", moment(change.finished_at)),
-        ("Ticket", change.ticket),
-        ("Reason", change.reason),
-        ("Record", f"event {change.event_id}" if change.event_id else ""),
-        ("Link", link),
-    ]
+    return [("" if position else "Change", line) for position, line in enumerate(lines)]
+
+
+def ticket_link(change: Change) -> str:
+    """Where the ticket is shown, by the customer's rules as they are now."""
+    customer = Customer.objects.filter(pk=change.customer_id).first()
+    return ticket_url(customer, change.ticket) if customer else ""
+
+
+def place_in_log(change: Change) -> str:
+    """The event of the outcome, and its number in its chain: what a third party checks it by."""
+    if change.event_id is None:  # nothing to ask for, and the log may be away
+        return ""
+    event = Event.objects.filter(pk=change.event_id).values_list("chain", "sequence").first()
+    return f"event {change.event_id}" + (f", number {event[1]} in chain {event[0]}" if event else "")
+
+
+def written(facts: Iterable[Fact]) -> str:
+    """One fact a line. Line breaks inside a value become blanks: no name on a PBX may pose as our fact."""
     return "".join(f"{label:<{WIDTH}}{' '.join(text.split())}\n" for label, text in facts if text.strip())

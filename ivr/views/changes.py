@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_POST
 from ivr.changes import NotConfirmed, change_apply, change_check, change_resolve
 from ivr.compare import compare
 from ivr.models import Change, ChangeQuerySet
-from ivr.receipts import receipt
+from ivr.receipts import place_in_log, receipt, receipt_for_customer, ticket_link
 from ivr.selectors import MOST_WORDS, whole
 from ivr.spool import waits
 from ivr.words import caller_hears, small, what_callers_notice
@@ -81,6 +81,8 @@ def show(
         "after_hears": caller_hears(after),
         "ticks": {name: small(getattr(now, name)) for name in ("prompt_repeat", "response_timeout")},
         "ticks_after": {name: small(getattr(after, name)) for name in ("prompt_repeat", "response_timeout")},
+        "ticket_link": ticket_link(change),
+        "place_in_log": place_in_log(change),
         "receipt": receipt(change, request.build_absolute_uri(change.get_absolute_url())),
         "may_apply": can(user_of(request), Action.EDIT_IVR, customer),
         "may_review": can(user_of(request), Action.REVIEW_LOG, customer),
@@ -195,7 +197,10 @@ def change_resolve_view(request: HttpRequest, pk: int) -> HttpResponse:
 @require_GET
 def change_receipt(request: HttpRequest, pk: int) -> HttpResponse:
     change = visible_change(request, pk)
-    text = receipt(change, request.build_absolute_uri(change.get_absolute_url()))
+    if request.GET.get("for") == "customer":
+        text = receipt_for_customer(change)
+    else:
+        text = receipt(change, request.build_absolute_uri(change.get_absolute_url()))
     return HttpResponse(text, content_type="text/plain; charset=utf-8")
 
 

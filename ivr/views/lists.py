@@ -14,6 +14,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
 
 from ivr.models import Change, Ivr, Refresh, RefreshItem
+from ivr.outside import KINDS
 from ivr.refresh import pbx_refresh, refresh_start
 from ivr.selectors import SORTS, IvrFilter, ivrs_found, pbxs_in_view
 from ivr.words import caller_hears, callers_may, rows, small
@@ -21,6 +22,7 @@ from pbxadmin.access.models import Customer
 from pbxadmin.access.permissions import can
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.log import record
+from pbxadmin.audit.models import Event
 from pbxadmin.fleet.filters import saved_for, shareable
 from pbxadmin.fleet.models import Pbx, SavedFilter, why_stale
 from pbxadmin.fleet.slots import HouseFull, waits_for_pbx
@@ -36,6 +38,7 @@ from .edit import read_live
 
 PAGE_SIZE = 50
 HISTORY = 8
+OUTSIDE = 3
 COLUMNS = (
     "id",
     "pbx_id",
@@ -164,6 +167,7 @@ def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
     context = {
         "pbx": pbx,
         "ivr": ivr,
+        "outside": list(Event.objects.filter(pbx_id=pbx.pk, ivr_number=number, action__in=KINDS)[:OUTSIDE]),
         "stale": why_stale(ivr.read_at, pbx.refresh_minutes, pbx.state, is_enabled=pbx.is_enabled),
         "groups": groups,
         "is_odd": any(row.is_odd for group in groups.values() for row in group),

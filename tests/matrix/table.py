@@ -61,6 +61,10 @@ def anywhere(action: Action) -> Gate:
     return gate
 
 
+def edit_or_review(role: str) -> Any:
+    return OK if OK in (on(Action.EDIT_IVR)(role), on(Action.REVIEW_LOG)(role)) else on(Action.EDIT_IVR)(role)
+
+
 def in_the_log(role: str) -> Any:
     """On one event or period: refused to who reviews nothing, not there for who reviews others."""
     may = anywhere(Action.REVIEW_LOG)(role)
@@ -208,6 +212,8 @@ ROWS: dict[str, Row] = {
     "ivr:ivr-edit": Row("/pbxs/{pbx}/ivrs/{number}/edit/", get=EDIT, post=EDIT),
     "ivr:change-list": Row("/changes/", get=signed_in),
     "ivr:change-page": Row("/changes/{change}/", get=SEE),
+    "ivr:put-back": Row("/changes/put-back/{event}/", get=EDIT, post=EDIT),
+    "ivr:outside-accept": Row("/outside/{outside}/accept/", post=edit_or_review),
     "ivr:change-apply": Row("/changes/{change}/apply/", post=EDIT),
     "ivr:change-check": Row("/changes/{change}/check/", post=EDIT),
     "ivr:change-resolve": Row(

@@ -14,7 +14,7 @@ from pbxadmin.access.invitations import invitation_create
 from pbxadmin.access.models import Customer, Invitation, User
 from pbxadmin.access.roles import Role
 from pbxadmin.access.services import membership_grant
-from pbxadmin.audit.context import Actor
+from pbxadmin.audit.context import SYSTEM, Actor
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.filters import filter_save
@@ -90,6 +90,7 @@ def make_side(words: tuple[str, ...]) -> Side:
     conflict.refresh_from_db()
     named: dict[str, Any] = {"customer": (customer.pk, customer.name), "pbx": (pbx.pk, pbx.name)}
     event = record("change.outcome", outcome="unknown", ivr=(number, ivr_name), ticket=ticket, actor=actor, **named)
+    outside = record("ivr.changed-outside", ivr=(number, ivr_name), actor=SYSTEM, **named)
     today = timezone.now().date()
     period = period_add(customer=customer, starts_on=month(today)[0], ends_on=month(today)[1], by=person_name)
     desk_read()
@@ -106,6 +107,7 @@ def make_side(words: tuple[str, ...]) -> Side:
         "change": change.pk,
         "conflict": conflict.pk,
         "event": event.pk,
+        "outside": outside.pk,
         "period": period.pk,
         "import": import_keep(person, b"customer,name,host\n").pk,
         "saved_filter": filter_save(

@@ -1,0 +1,106 @@
+"""Putting back what an event changed: a new planned change with the old values, never a way around the change path.
+
+Also accepting an outside change: an event of its own, by the person who says that it may stay.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.utils import timezone
+
+from pbxadmin.audit.context import Actor
+from pbxadmin.audit.log import record
+from pbxadmin.audit.models import Event
+from pbxadmin.fleet.models import Pbx
+from pbxadmin.yeastar.fields import BY_NAME, ApiVersion
+from pbxadmin.yeastar.wire import IvrSettings
+
+from .changes import Opened, change_plan
+from .models import Change
+from .outside import CHANGED, KINDS
+
+ACCEPTED = "ivr.outside-accepted"
+OUTCOMES = ("change.outcome", "change.settled")
+LEFT_SOMETHING = (Change.Status.VERIFIED, Change.Status.NOT_AS_ASKED)
+
+
+@dataclass(frozen=True)
+class PutBack:
+    """Of one event: what it left, what was before, of that what can be put back, and why the rest cannot.
+
+    number: what the IVR answers to since then.
+    """
+
+    event: Event
+    number: str
+    left: dict[str, str]
+    before: dict[str, str]
+    wanted: dict[str, str]
+    kept_out: dict[str, str]
+
+
+def put_back_of(event: Event, version: ApiVersion) -> PutBack | None:
+    """None when the event left nothing, or not all of its values are known."""
+    is_outcome = event.action in OUTCOMES and event.outcome in LEFT_SOMETHING
+    said = event.data["fields"]
+    if not (is_outcome or event.action == CHANGED) or not all_known(said):
+        return None
+    moved = [name for name in said if said[name]["before"] != said[name]["found"]]
+    left, before = ({name: str(said[name][kind]) for name in moved} for kind in ("found", "before"))
+    kept_out = {name: why for name in moved if (why := why_not(name, before[name], version))}
+    wanted = {name: text for name, text in before.items() if name not in kept_out}
+    if not wanted:
+        return None
+    return PutBack(event, left.get("number", event.data["ivr_number"]), left, before, wanted, kept_out)
+
+
+def all_known(said: Mapping[str, Mapping[str, str | None]]) -> bool:
+    return all(each.get("before") is not None and each.get("found") is not None for each in said.values())
+
+
+def why_not(name: str, text: str, version: ApiVersion) -> str:
+    field = BY_NAME[name]
+    if version not in field.writable:
+        return f"API {version} cannot change it."
+    return "" if field.fits(text) else "The PBX would not take this value from us."
+
+
+def moved_since(back: PutBack, live: IvrSettings) -> dict[str, str | None]:
+    """Fields that do not hold any more what the event left, and what they hold."""
+    return {name: live.values()[name] for name, text in back.left.items() if live.values()[name] != text}
+
+
+def put_back_plan(
+    *, pbx: Pbx, back: PutBack, live: IvrSettings, form: str, actor: Actor, reason: str, ticket: str
+) -> Change:
+    """The planned change. live: as just read, and not moved since. form: the page's own id, so that a second click
+    gives the same plan."""
+    name = f"put back {back.event.pk} {form[:40]}"
+    opened = Opened(pbx.pk, live.number, live.values(), timezone.now(), name)
+    return change_plan(pbx=pbx, opened=opened, wanted=back.wanted, actor=actor, reason=reason, ticket=ticket)
+
+
+def acceptance_of(event: Event) -> Event | None:
+    """The event by which somebody accepted an outside change."""
+    said = Event.objects.filter(action=ACCEPTED, pbx_id=event.pbx_id, ivr_number=event.ivr_number, pk__gt=event.pk)
+    return next((each for each in said.order_by("id") if each.data["detail"].get("event") == event.pk), None)
+
+
+def outside_accept(*, event: Event, note: str) -> bool:
+    """Record that an outside change may stay; False when somebody did so already, or it is none."""
+    said = event.data
+    with transaction.atomic():
+        if event.pbx_id is not None:  # one at a time: two who accept at once leave one event
+            list(Pbx.objects.select_for_update().filter(pk=event.pbx_id).values_list("pk"))
+        if event.action not in KINDS or acceptance_of(event):
+            return False
+        record(
+            ACCEPTED,
+            customer=(said["customer_id"], said["customer_name"]),
+            pbx=(said["pbx_id"], said["pbx_name"]),
+            ivr=(said["ivr_number"], said["ivr_name"]),
+            detail={"event": event.pk, "sentence": f"Accepted: {said['detail'].get('sentence', '')}"},
+            reason=note,
+        )
+    return True

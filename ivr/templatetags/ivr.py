@@ -1,0 +1,34 @@
+"""What a page of an event offers for its IVR. Hiding a button is never the check: the view asks too."""
+
+from typing import TYPE_CHECKING, Any
+
+from django import template
+
+from ivr.outside import KINDS
+from ivr.put_back import acceptance_of, put_back_of
+from pbxadmin.access.permissions import can
+from pbxadmin.access.roles import Action
+from pbxadmin.audit.models import Event
+from pbxadmin.fleet.models import Pbx
+
+if TYPE_CHECKING:
+    from django.template import Context
+
+register = template.Library()
+
+
+@register.inclusion_tag("ivr/_event_actions.html", takes_context=True)
+def event_actions(context: "Context", event: Event) -> dict[str, Any]:
+    """{% event_actions event %}: put back and accept, as far as they may be offered to the person who looks."""
+    user, pbx = context["user"], Pbx.objects.select_related("customer").filter(pk=event.pbx_id or 0).first()
+    may_edit = pbx is not None and can(user, Action.EDIT_IVR, pbx.customer)
+    is_outside = event.action in KINDS
+    accepted = acceptance_of(event) if is_outside else None
+    may_accept = is_outside and not accepted and (may_edit or can(user, Action.REVIEW_LOG, event.customer_id))
+    return {
+        "event": event,
+        "accepted": accepted,
+        "may_accept": may_accept,
+        "may_put_back": may_edit and pbx is not None and put_back_of(event, pbx.version) is not None,
+        "csrf_token": context.get("csrf_token"),
+    }

@@ -1,0 +1,128 @@
+"""From an event of the log back to the IVR: put back what it changed, or accept what changed outside."""
+
+import uuid
+from collections.abc import Mapping
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_http_methods, require_POST
+
+from ivr.forms import RecordForm
+from ivr.outside import KINDS
+from ivr.put_back import OUTCOMES, PutBack, moved_since, outside_accept, put_back_of, put_back_plan
+from pbxadmin.access.permissions import can, customer_ids, require
+from pbxadmin.access.roles import Action
+from pbxadmin.audit.models import Event
+from pbxadmin.fleet.models import Pbx
+from pbxadmin.fleet.slots import waits_for_pbx
+from pbxadmin.web.htmx import go, render_either
+from pbxadmin.yeastar.errors import PbxError
+from pbxadmin.yeastar.fields import BY_NAME
+from pbxadmin.yeastar.wire import ADDRESSABLE, IvrSettings
+
+from .changes import RIGHTS
+from .common import actor, status_of, user_of, visible_pbx
+from .edit import read_live
+
+UNKNOWN = "It left nothing that could be put back, or not all of its values are known."
+
+
+def event_of(request: HttpRequest, event_id: int, actions: tuple[str, ...]) -> Event:
+    """An event about an IVR of a PBX that the person sees. Its fields are no more than the pages of that IVR show."""
+    events = Event.objects.for_customers(customer_ids(user_of(request), Action.SEE)).filter(action__in=actions)
+    return get_object_or_404(events.exclude(pbx_id=None), pk=event_id)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+@waits_for_pbx
+def put_back(request: HttpRequest, event_id: int) -> HttpResponse:
+    event = event_of(request, event_id, (*OUTCOMES, *KINDS))
+    pbx = visible_pbx(request, event.pbx_id or 0)
+    require(user_of(request), Action.EDIT_IVR, pbx.customer)
+    back = put_back_of(event, pbx.version)
+    if back is None:
+        return page(request, pbx, event, problem=UNKNOWN, status=409)
+    for name in back.wanted.keys() & RIGHTS.keys():
+        require(user_of(request), RIGHTS[name], pbx.customer)
+    try:
+        live = read_live(pbx, back.number)[0] if ADDRESSABLE.fullmatch(back.number) else None
+    except PbxError as error:
+        return page(request, pbx, event, back, problem=str(error), status=status_of(error))
+    if live is None:
+        gone = f"IVR {back.number} is not on {pbx.name} any more."
+        return page(request, pbx, event, back, problem=gone, status=409)
+    moved = moved_since(back, live)
+    if moved:
+        since = "Something else changed it since, so it is not offered. Edit the IVR instead."
+        return page(request, pbx, event, back, problem=since, moved=moved, status=409)
+    return asked(request, pbx, back, live)
+
+
+def asked(request: HttpRequest, pbx: Pbx, back: PutBack, live: IvrSettings) -> HttpResponse:
+    """It can be put back: ask for what the customer wants to know, and plan it."""
+    form = RecordForm(request.POST if request.method == "POST" else None, customer=pbx.customer)
+    if not form.is_valid():
+        return page(request, pbx, back.event, back, form=form, status=422 if form.errors else 200)
+    reason, ticket = form.kept
+    once = request.POST.get("form", "")
+    change = put_back_plan(pbx=pbx, back=back, live=live, form=once, actor=actor(), reason=reason, ticket=ticket)
+    return go(request, change.get_absolute_url())
+
+
+def page(
+    request: HttpRequest,
+    pbx: Pbx,
+    event: Event,
+    back: PutBack | None = None,
+    *,
+    problem: str = "",
+    moved: Mapping[str, str | None] | None = None,
+    form: RecordForm | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    context = {
+        "pbx": pbx,
+        "event": event,
+        "number": back.number if back else event.data["ivr_number"],
+        "lines": lines(back) if back else [],
+        "kept_out": [(BY_NAME[name].label, why) for name, why in back.kept_out.items()] if back else [],
+        "moved": [(BY_NAME[name], BY_NAME[name].in_words(text)) for name, text in (moved or {}).items()],
+        "problem": problem,
+        "form": form,
+        "once": request.POST.get("form") or str(uuid.uuid4()),
+        "may_review": can(user_of(request), Action.REVIEW_LOG, pbx.customer),
+    }
+    return render_either(request, "ivr/put_back.html", "ivr/_put_back.html", context, status=status)
+
+
+def lines(back: PutBack) -> list[tuple[str, str, str, str]]:
+    """Name, label, what it left and what it goes back to."""
+    fields = ((BY_NAME[name], text) for name, text in back.wanted.items())
+    left = back.left
+    return [(field.name, field.label, field.in_words(left[field.name]), field.in_words(text)) for field, text in fields]
+
+
+@login_required
+@require_POST
+def outside_accept_view(request: HttpRequest, event_id: int) -> HttpResponse:
+    event = event_of(request, event_id, KINDS)
+    customer = event.customer_id or 0
+    may_review = can(user_of(request), Action.REVIEW_LOG, customer)
+    if not may_review:
+        require(user_of(request), Action.EDIT_IVR, customer)
+    if outside_accept(event=event, note=request.POST.get("note", "").replace("\0", "").strip()[:500]):
+        messages.success(request, "Accepted: it may stay as it is.")
+    else:
+        messages.info(request, "Somebody accepted it already.")
+    return go(request, f"/audit/{event.pk}/" if may_review else ivr_address(event))
+
+
+def ivr_address(event: Event) -> str:
+    number = event.data["ivr_number"]
+    if event.pbx_id is None:
+        raise Http404
+    base = f"/pbxs/{event.pbx_id}/ivrs/"
+    return f"{base}{number}/" if ADDRESSABLE.fullmatch(number) and "#" not in number else base
