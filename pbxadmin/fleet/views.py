@@ -138,7 +138,8 @@ def imported(request: HttpRequest, plan: ImportPlan, data: bytes, kept: PbxImpor
         return f"{' '.join(error.messages)} Nothing was imported."
     if not done:
         return "This file was imported or forgotten meanwhile."
-    messages.success(request, f"Imported: {len(plan.added)} PBXs added, {len(plan.changed)} changed.")
+    added = f"{len(plan.added)} PBX{'' if len(plan.added) == 1 else 's'} added"
+    messages.success(request, f"Imported: {added}, {len(plan.changed)} changed.")
     return ""
 
 

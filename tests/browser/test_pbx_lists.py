@@ -1,0 +1,59 @@
+"""The list of PBXs in a real browser: many at once from a file, tags, and a filter kept under a name."""
+
+from collections.abc import Callable
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from pbxadmin.access.roles import Role
+from pbxadmin.fleet.models import Pbx, SavedFilter
+
+FILE = """customer,name,host,username,password,tags
+Acme Logistics,ACME-DEPOT,127.0.0.2,api,canary-Passw0rd,"vip, hull"
+Acme Logistics,ACME-HQ,,,,"vip, leeds"
+"""
+
+
+def test_a_file_is_checked_shown_and_imported(signed_in: Callable[..., Page], pbx: Pbx) -> None:
+    page = signed_in(Role.MANAGER)
+    page.goto("/pbxs/")
+    page.get_by_role("link", name="Import").click()
+    wrong = FILE.replace("127.0.0.2", "https://x/")
+    page.get_by_label("CSV file").set_input_files({"name": "a.csv", "mimeType": "text/csv", "buffer": wrong.encode()})
+    page.get_by_role("button", name="Check the file").click()
+    expect(page.get_by_role("row", name="2 host")).to_be_visible()
+
+    page.get_by_label("CSV file").set_input_files({"name": "a.csv", "mimeType": "text/csv", "buffer": FILE.encode()})
+    page.get_by_role("button", name="Check the file").click()
+    expect(page.get_by_text("1 added · 1 changed")).to_be_visible()
+    assert "canary" not in page.content()
+    assert Axe().run(page).response["violations"] == []
+    page.get_by_role("button", name="Import 2 PBXs of Acme Logistics").click()
+
+    expect(page.get_by_text("Imported: 1 PBX added, 1 changed.")).to_be_visible()
+    page.get_by_role("link", name="leeds").click()
+    expect(page.get_by_role("link", name="ACME-HQ")).to_be_visible()
+    expect(page.get_by_role("link", name="ACME-DEPOT")).to_be_hidden()
+    page.locator("select[name=tag]").select_option("hull")
+    expect(page.get_by_role("link", name="ACME-DEPOT")).to_be_visible()
+    expect(page.get_by_role("link", name="ACME-HQ")).to_be_hidden()
+    assert Axe().run(page).response["violations"] == []
+
+
+def test_a_filter_typed_in_is_saved_and_comes_back(signed_in: Callable[..., Page], pbx: Pbx) -> None:
+    page = signed_in(Role.HELPDESK)
+    page.goto("/ivrs/")
+    page.locator("#filter-q").fill("Main")
+    expect(page.get_by_text("Save this filter").first).to_be_visible()
+    page.get_by_text("Save this filter").first.click()
+    page.get_by_label("Name", exact=True).fill("Front door")
+    page.get_by_label("Share with everybody who sees Acme Logistics").check()
+    page.get_by_role("button", name="Save this filter").click()
+
+    chip = page.get_by_role("link", name="Front door")
+    expect(chip).to_be_visible()
+    assert Axe().run(page).response["violations"] == []
+    assert SavedFilter.objects.get().query == "q=Main"
+    page.goto("/ivrs/")
+    chip.click()
+    expect(page.locator("#filter-q")).to_have_value("Main")
