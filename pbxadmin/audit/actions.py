@@ -63,5 +63,6 @@ ACTIONS: dict[str, str] = {
     "period.signed": "Period signed off",
     "period.reopened": "Period reopened",
     "log.regressed": "Log is not what was sealed",
+    "log.accepted": "Log accepted as it is",
     "evidence.made": "Evidence pack made",
 }

@@ -4,7 +4,7 @@ The rows are read as tuples and their stored text is hashed as it is. Words are 
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -48,10 +48,14 @@ class Fault:
 
 @dataclass
 class Report:
-    """What a walk found. `chains` holds the length of each chain as far as it is there."""
+    """What a walk found. `chains` holds the length of each chain as far as it is there.
+
+    accepted: where the log is not what was sealed, and somebody accepted that with a reason.
+    """
 
     chains: dict[str, int] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    accepted: list[Fault] = field(default_factory=list)
 
     @property
     def events(self) -> int:
@@ -84,7 +88,8 @@ class Row(NamedTuple):
         return self.columns[3]
 
 
-Sealed = Mapping[str, Mapping[int, SealedHead]]
+Places = Mapping[int, Sequence[SealedHead]]
+Sealed = Mapping[str, Places]
 
 
 def verify(chain: str = "", sealed: Sealed | None = None) -> Report:
@@ -119,7 +124,7 @@ def stored_rows(chain: str) -> Iterator[Stored]:
 class Walk:
     """Along one chain. `id`, `hash` and `sequence` are those of the event that was passed last."""
 
-    def __init__(self, report: Report, chain: str, sealed: Mapping[int, SealedHead]) -> None:
+    def __init__(self, report: Report, chain: str, sealed: Places) -> None:
         self.report = report
         self.chain = chain
         self.sealed = sealed
@@ -153,8 +158,9 @@ class Walk:
         self.count += 1
         self.sequence = number if isinstance(number, int) else self.sequence + 1
         self.id, self.hash = row[0], row[1]
-        if self.sequence in self.sealed and self.sealed[self.sequence].hash != self.hash:
-            self.unlike.append((self.sealed[self.sequence], self.id))
+        for head in self.sealed.get(self.sequence, ()):
+            if head.hash != self.hash:
+                self.unlike.append((head, self.id))
 
     def faults_of(self, row: Row) -> Iterator[Fault]:
         expected = self.sequence + 1
@@ -181,17 +187,24 @@ class Walk:
         """The chain is over: is what was sealed of it all there?"""
         if self.count:
             self.report.chains[self.chain] = self.count
-        if self.unlike:
-            head, event_id = self.unlike[0]
-            more = f", nor are {len(self.unlike) - 1} that were sealed later" if len(self.unlike) > 1 else ""
+        heads = [head for sealed in self.sealed.values() for head in sealed]
+        self.compare(heads, self.report.faults, is_accepted=False)
+        self.compare(heads, self.report.accepted, is_accepted=True)
+
+    def compare(self, heads: Iterable[SealedHead], found: list[Fault], *, is_accepted: bool) -> None:
+        """One fault for all events that are others than was sealed, and one for all that are gone."""
+        unlike = [(head, event_id) for head, event_id in self.unlike if head.is_accepted is is_accepted]
+        if unlike:
+            head, event_id = unlike[0]
+            more = f", nor are {len(unlike) - 1} that were sealed later" if len(unlike) > 1 else ""
             problem = f"not the event that was sealed here ({head.where}){more}"
-            self.report.faults.append(Fault(self.chain, head.sequence, event_id, problem))
-        last = max(self.sealed, default=0)
-        if last > self.sequence:
-            first = self.sequence + 1
-            others = f", as are all up to {last}" if last > first else ""
-            problem = f"missing{others}: cut off after it was sealed ({self.sealed[last].where})"
-            self.report.faults.append(Fault(self.chain, first, None, problem))
+            found.append(Fault(self.chain, head.sequence, event_id, problem))
+        gone = [head for head in heads if head.is_accepted is is_accepted and head.sequence > self.sequence]
+        if gone:
+            last = max(gone, key=lambda head: head.sequence)
+            others = f", as are all up to {last.sequence}" if last.sequence > self.sequence + 1 else ""
+            problem = f"missing{others}: cut off after it was sealed ({last.where})"
+            found.append(Fault(self.chain, self.sequence + 1, None, problem))
 
 
 def index_problems(row: Row) -> Iterator[str]:

@@ -44,11 +44,15 @@ class Head:
 
 @dataclass(frozen=True)
 class SealedHead:
-    """What a seal says of one chain, and which seal that was."""
+    """What a seal says of one chain, and which seal that was.
+
+    is_accepted: somebody accepted later that the log is not so any more.
+    """
 
     sequence: int
     hash: str
     where: str
+    is_accepted: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class Seal:
     number: int
     at: str
     why: str
+    reason: str
     heads: tuple[Head, ...]
     line: str
 
@@ -99,10 +104,11 @@ def heads(chains: Collection[str] | None = None) -> list[Head]:
         return [Head(*row) for row in cursor.fetchall()]
 
 
-def seal(why: str, chains: Collection[str] | None = None) -> Seal:
+def seal(why: str, chains: Collection[str] | None = None, reason: str = "") -> Seal:
     """Sign the heads of these chains, or of all, and append them to the file; returns once they are on the disk.
 
-    why: "daily", "export", "evidence" or "command". Raises OSError when the file cannot be written.
+    why: "daily", "export", "evidence", "command", or "accepted": from here on it counts as known that the log is not
+    what earlier seals say, for the reason given. Raises OSError when the file cannot be written.
     """
     with seals_file() as file:
         before = last_line(file)
@@ -112,6 +118,7 @@ def seal(why: str, chains: Collection[str] | None = None) -> Seal:
                 "number": number_of(before) + 1,
                 "at": timezone.now().isoformat(timespec="seconds"),
                 "why": why,
+                "reason": reason,
                 "heads": [[head.chain, head.sequence, head.hash, head.count] for head in heads(chains)],
                 "previous": digest_of(before) if before else "",
             }
@@ -242,7 +249,7 @@ def parsed(line: str) -> Seal:
     if facts["format"] != FORMAT:
         raise ValueError("not a seal")
     found = tuple(Head(str(chain), int(last), str(digest), int(count)) for chain, last, digest, count in facts["heads"])
-    return Seal(int(facts["number"]), str(facts["at"]), str(facts["why"]), found, line)
+    return Seal(int(facts["number"]), str(facts["at"]), str(facts["why"]), str(facts["reason"]), found, line)
 
 
 def read_seals(path: Path | None = None, keys: Sequence[str] = ()) -> Kept:
@@ -287,12 +294,14 @@ def problems_of(found: Seal, ours: Collection[str], before: str | None, last: in
         yield f"seal {found.number} does not follow the line before it: that one was altered or replaced"
 
 
-def heads_by_chain(seals: Sequence[Seal]) -> dict[str, dict[int, SealedHead]]:
-    """For chain.verify. Of several seals of one place, the first; two that disagree cannot both be of this log."""
-    found: dict[str, dict[int, SealedHead]] = {}
+def heads_by_chain(seals: Sequence[Seal]) -> dict[str, dict[int, list[SealedHead]]]:
+    """For chain.verify: what was sealed of each place of each chain."""
+    accepted = max(((one.at, one.number) for one in seals if one.why == "accepted"), default=("", 0))
+    found: dict[str, dict[int, list[SealedHead]]] = {}
     for one in seals:
         for head in one.heads:
-            found.setdefault(head.chain, {}).setdefault(head.sequence, SealedHead(head.sequence, head.hash, one.where))
+            sealed = SealedHead(head.sequence, head.hash, one.where, (one.at, one.number) < accepted)
+            found.setdefault(head.chain, {}).setdefault(head.sequence, []).append(sealed)
     return found
 
 

@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 EVERY = timedelta(days=1)
 AGAIN = timedelta(minutes=10)
+WHOLE = ("daily", "command", "accepted")  # seals of all chains
 
 
 def seal_when_due() -> int:
@@ -38,13 +39,13 @@ def seal_when_due() -> int:
 def lost_since_sealed() -> list[str]:
     """Chains whose last sealed event is gone or another one, as after a restore of an older database; in words.
 
-    Only what was sealed since the last daily seal is looked at, with that one: what was said once is not said again.
+    Only what was sealed since the last seal of all chains is looked at, with that one: nothing is said twice.
     """
     seals = read_seals().seals
-    daily = max((place for place, seal in enumerate(seals) if seal.why == "daily"), default=0)
+    daily = max((place for place, seal in enumerate(seals) if seal.why in WHOLE), default=0)
     lost = []
     for chain, places in heads_by_chain(seals[daily:]).items():
-        head = places[max(places)]
+        head = places[max(places)][-1]
         found = Event.objects.filter(chain=chain, sequence=head.sequence).values_list("hash", flat=True).first()
         if found != head.hash:
             what = "missing" if found is None else "another event"

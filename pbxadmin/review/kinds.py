@@ -15,7 +15,7 @@ ROLE_ACTIONS = frozenset(
     {"membership.granted", "membership.edited", "membership.ended", "person.admin-given", "person.admin-taken"}
 )
 EXPORT_ACTIONS = frozenset({"log.exported", "evidence.made", "pbxs.exported", "ivrs.exported"})
-LOG_ACTIONS = frozenset({"log.regressed"})
+LOG_ACTIONS = frozenset({"log.regressed", "log.accepted"})
 
 
 class Facts(NamedTuple):

@@ -16,6 +16,7 @@ from pbxadmin.audit.chain import verify
 from pbxadmin.audit.log import record, written
 from pbxadmin.audit.models import Event
 from pbxadmin.audit.seals import heads, heads_by_chain, is_signed, public_key, read_seals, seal, seals_path
+from pbxadmin.audit.triggers import triggers_install, triggers_remove
 
 from .conftest import ACME, BELL
 
@@ -318,3 +319,65 @@ def test_sealing_where_nothing_can_be_written_says_so(three_events, settings, tm
 
     with pytest.raises(CommandError, match="Nothing was sealed"):
         call_command("audit_seal")
+
+
+# --- after a restore from a backup ---
+
+
+def accepted(reason="Restored the backup of Monday."):
+    out = StringIO()
+    call_command("audit_accept", reason=reason, stdout=out)
+    return out.getvalue()
+
+
+@pytest.fixture
+def restored(sealed):
+    """Two events of ACME are gone and one came after; all of BELL is gone."""
+    delete("(chain = 'customer:1' AND sequence > 1) OR chain = 'customer:2'")
+    for _ in range(2):
+        record("pbx.edited", customer=ACME)
+
+
+@pytest.fixture
+def whole_again(restored):
+    said = accepted()
+    triggers_install(connection)
+    return said
+
+
+def test_a_restored_log_is_accepted_with_a_reason_that_is_recorded_and_signed(whole_again):
+    assert "ACCEPTED customer:1 3 (event " in whole_again
+    assert "ACCEPTED customer:2 1 (no event): missing, as are all up to 2" in whole_again
+    assert Event.objects.get(action="log.accepted").data["reason"] == "Restored the backup of Monday."
+    assert read_seals().seals[-1].reason == "Restored the backup of Monday."
+
+
+def test_what_was_accepted_is_still_said_and_is_no_fault(whole_again):
+    assert len([line for line in verified() if line.startswith("ACCEPTED ")]) == 2
+    assert compared() == []
+
+
+def test_what_is_lost_after_that_is_a_fault_again(whole_again):
+    triggers_remove(connection)
+    delete("chain = 'customer:1' AND sequence = 3")
+
+    (fault,) = compared()
+    assert fault.startswith("customer:1 3 (no event): missing: cut off after it was sealed (seal 2 of ")
+
+
+def test_an_altered_event_cannot_be_accepted(three_events, without_triggers):
+    seal("daily")
+    Event.objects.filter(sequence=2).update(actor_name="evil")
+
+    with pytest.raises(CommandError, match="nothing to accept"):
+        accepted()
+
+
+def test_a_log_that_fits_its_seals_needs_nothing_accepted(sealed):
+    with pytest.raises(CommandError, match="nothing to accept"):
+        accepted()
+
+
+def test_nothing_is_accepted_without_a_reason(restored):
+    with pytest.raises(CommandError, match="Give a reason"):
+        accepted(" ")

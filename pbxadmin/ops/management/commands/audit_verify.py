@@ -26,6 +26,8 @@ class Command(BaseCommand):
         faults = [str(fault) for fault in report.faults] + kept.faults
         for name in triggers_missing(connection):
             faults.append(f"trigger {name} is missing: the database would let events be altered")
+        for known in report.accepted:
+            self.stdout.write(f"ACCEPTED {known}")
         for fault in faults:
             self.stdout.write(f"BAD {fault}")
         if faults:
