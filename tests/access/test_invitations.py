@@ -20,6 +20,7 @@ from pbxadmin.access.invitations import (
     digest,
     invitation_accept,
     invitation_create,
+    invitation_renew,
     invitation_withdraw,
 )
 from pbxadmin.access.models import Customer, Invitation, User
@@ -319,6 +320,18 @@ def test_sending_again_makes_a_new_link_and_closes_the_old_one(
     assert is_closed(Client().get(link))
     assert Client().get(mailed_link())["Location"] == ACCEPT
     assert Event.objects.filter(action="invitation.sent").count() == 2
+
+
+@pytest.mark.parametrize("meanwhile", ["renewed", "withdrawn", "accepted"])
+def test_what_somebody_else_did_meanwhile_is_not_sent_over(manager: User, link: str, meanwhile: str) -> None:
+    Invitation.objects.update(renewed_at=timezone.now() - dt.timedelta(hours=1))
+    seen = Invitation.objects.get()
+    Invitation.objects.update(**{f"{meanwhile}_at": timezone.now()})
+
+    with pytest.raises(InvitationGone):
+        invitation_renew(invitation=seen, by=manager)
+
+    assert Invitation.objects.get().token_digest == digest(link.split("/")[2])
 
 
 def test_get_sends_and_withdraws_nothing(client: Client, manager: User, link: str) -> None:
