@@ -24,7 +24,7 @@ from pbxadmin.access.permissions import can, customers_of
 from pbxadmin.access.roles import Action
 from pbxadmin.access.services import customer_create
 from pbxadmin.audit.log import record
-from pbxadmin.sealed import seal
+from pbxadmin.sealed import SealBroken, seal
 
 from .forms import RowForm
 from .inputs import clean_allowed_host
@@ -255,6 +255,15 @@ def import_keep(user: User, data: bytes) -> PbxImport:
         seal(kept, "content", data.decode())
         kept.save(update_fields=["content"])
     return kept
+
+
+def import_kept(user: User, pk: int) -> tuple[PbxImport, bytes] | None:
+    """What this person brought in the last half hour; None when it is not there, or its key is gone."""
+    kept = PbxImport.objects.filter(user=user, kept_at__gt=timezone.now() - LIFE, pk=pk).first()
+    try:
+        return (kept, kept.content.open().encode()) if kept else None
+    except SealBroken:
+        return None
 
 
 def imports_forget() -> int:

@@ -6,10 +6,9 @@ from typing import cast
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from pbxadmin.access.fresh import fresh_sign_in
@@ -111,14 +110,15 @@ def pbx_import(request: HttpRequest) -> HttpResponse:
 @fresh_sign_in
 def pbx_import_preview(request: HttpRequest, pk: int) -> HttpResponse:
     """What a file would add and change, and then the import of exactly that."""
-    alive = PbxImport.objects.filter(user=cast(User, request.user), kept_at__gt=timezone.now() - imports.LIFE)
-    kept = get_object_or_404(alive, pk=pk)
+    found = imports.import_kept(cast(User, request.user), pk)
+    if found is None:
+        raise Http404
+    kept, data = found
     require_anywhere(request.user, Action.MANAGE_PBXS)
     if request.method == "POST" and "discard" in request.POST:
         kept.delete()
         messages.info(request, "The file is forgotten. Nothing was imported.")
         return go(request, reverse("fleet:pbx-import"))
-    data = kept.content.open().encode()
     plan, problem = imports.import_plan(data, request.user), ""
     if request.method == "POST":
         problem = imported(request, plan, data, kept)

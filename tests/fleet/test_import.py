@@ -347,6 +347,14 @@ def test_a_file_is_kept_for_its_person_and_for_half_an_hour(client: Client, mana
     assert not Pbx.objects.exists()
 
 
+def test_a_file_whose_key_is_gone_is_gone(client: Client, manager: User, settings: Any) -> None:
+    url, _ = previewed(client, sheet(GOOD))
+
+    settings.PBX_KEYS = [b"n" * 32]
+
+    assert client.get(url).status_code == 404
+
+
 def test_a_file_can_be_forgotten(client: Client, manager: User) -> None:
     url, _ = previewed(client, sheet(GOOD))
 

@@ -167,6 +167,16 @@ def test_the_wrong_key_is_a_warning_of_migrate_and_makes_readyz_fail(pbxs, setti
     assert wrong_keys() in answer.json()["reasons"]
 
 
+@pytest.mark.parametrize(("keeps_the_old_one", "status"), [(True, 200), (False, 302)])
+def test_a_session_outlives_its_secret_key_only_with_a_fallback(client, settings, keeps_the_old_one, status):
+    client.force_login(make_user())
+    old, settings.SECRET_KEY = settings.SECRET_KEY, "another-" + "y" * 40
+
+    settings.SECRET_KEY_FALLBACKS = [old] if keeps_the_old_one else []
+
+    assert client.get("/pbxs/").status_code == status
+
+
 def test_one_secret_that_does_not_open_stops_nothing(pbxs):
     moved = Pbx.objects.values_list("password_digest", flat=True).get(pk=pbxs[1].pk)
     Pbx.objects.filter(pk=pbxs[0].pk).update(password_digest=moved)

@@ -15,6 +15,8 @@ from pbxadmin.access.models import Customer, Invitation, User
 from pbxadmin.access.roles import Role
 from pbxadmin.access.services import customer_create, customer_rename, person_disable, site_admin_take
 from pbxadmin.audit.chain import verify
+from pbxadmin.audit.models import Event
+from pbxadmin.fleet.imports import import_apply, import_keep, import_plan
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.services import pbx_edit
 from tests.factories import make_customer, make_pbx, make_user
@@ -131,3 +133,20 @@ def test_invitations_sent_at_once_are_counted_one_after_the_other() -> None:
 
     assert told == "This address has such an invitation. Send that one again, under Invitations."
     assert Invitation.objects.count() == 1
+
+
+def test_a_file_that_two_clicks_import_at_once_is_imported_once():
+    user = make_user("manager", make_customer("Acme Logistics"))
+    content = b"customer,name,host,username,password\nAcme Logistics,ACME-HQ,127.0.0.1,api,secret\n"
+    kept = import_keep(user, content)
+    first, second = (import_plan(content, user) for _ in range(2))
+    done = []
+
+    late = meanwhile(
+        lambda: done.append(import_apply(first, source=content, kept=kept)),
+        lambda: import_apply(second, source=content, kept=kept),
+    )
+
+    assert (done, late) == ([True], False)
+    assert Pbx.objects.count() == 1
+    assert Event.objects.filter(action="pbxs.imported").count() == 1
