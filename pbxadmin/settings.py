@@ -415,6 +415,7 @@ LANGUAGE_CODE = "en"
 
 STATIC_URL = "static/"
 STATIC_ROOT = Path(text("STATIC_ROOT", str(DATA_DIR / "static"))).absolute()
+WHITENOISE_ALLOW_ALL_ORIGINS = False  # no other site needs our files
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
