@@ -17,6 +17,7 @@ from pbxadmin.access.models import Customer, User
 from pbxadmin.access.roles import Role
 from pbxadmin.access.services import customer_create, membership_grant
 from pbxadmin.audit.context import SYSTEM
+from pbxadmin.fleet.inputs import clean_tags
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.services import pbx_create, pbx_edit
 
@@ -90,7 +91,9 @@ def keep_record(customer: Customer, simulated: dict[str, Any], position: int) ->
     values = {"name": simulated["name"], "host": "127.0.0.1", "trust": "pin", **connection}
     pbx = Pbx.objects.filter(name=simulated["name"]).select_related("customer").first()
     if pbx is None:
-        values |= {"site": SITES[position % len(SITES)], "main_numbers": f"0113 496 {position:04}"}
+        site = SITES[position % len(SITES)]
+        tags = clean_tags(f"{site.partition(',')[0]}, {'vip' if position % 4 == 0 else ''}")
+        values |= {"site": site, "tags": tags, "main_numbers": f"0113 496 {position:04}"}
         return pbx_create(customer=customer, values=values, password=simulated["password"])
     pbx_edit(pbx=pbx, values=values)
     return pbx

@@ -321,14 +321,17 @@ def test_an_import_happens_once(client: Client, manager: User) -> None:
     assert Pbx.objects.count() == 1
 
 
-def test_the_password_is_in_no_page_event_or_column(client: Client, manager: User) -> None:
+def test_the_password_is_in_no_page_event_column_or_log_line(
+    client: Client, manager: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
     url, page = previewed(client, sheet(GOOD))
     kept = PbxImport.objects.values_list("content", flat=True).get()
     answer = client.post(url, {"plan": plan_in(page)}, follow=True)
 
     events = "".join(Event.objects.values_list("text", flat=True))
     session = str(dict(client.session))
-    for shown in (page, kept, answer.content.decode(), events, session):
+    for shown in (page, kept, answer.content.decode(), events, session, caplog.text):
         assert PASSWORD not in shown
         assert password_digest(PASSWORD) not in shown
     assert not PbxImport.objects.exists()
