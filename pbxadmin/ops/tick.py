@@ -7,6 +7,7 @@ from threading import Event
 
 from django.db import close_old_connections, connections
 from django.utils import timezone
+from django_tasks_db.models import DBTaskResult
 
 from ivr.changes import bring_in, reconcile
 from ivr.refresh import refresh_due, refresh_rekick
@@ -23,11 +24,21 @@ log = logging.getLogger(__name__)
 EVERY_S = 10
 LOOK_S = 2.0
 LATE_S = 60
+KICKS_KEPT = timedelta(days=1)
+
+
+def kicks_forget() -> int:
+    """Drop the queue's rows of kicks that were given out a day ago: the work itself has rows of its own. How many."""
+    old = DBTaskResult.objects.filter(started_at__lt=timezone.now() - KICKS_KEPT)
+    return old.delete()[0]
+
+
 JOBS: tuple[Callable[[], int], ...] = (
     bring_in,
     reconcile,
     refresh_rekick,
     refresh_due,
+    kicks_forget,
     desk_read,
     sessions_expire,
     imports_forget,

@@ -7,12 +7,14 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 from django.utils import timezone
+from django_tasks_db.models import DBTaskResult
 
+from ivr.refresh import refresh_work
 from pbxadmin.audit.triggers import triggers_install, triggers_remove
 from pbxadmin.ops import tick as ticking
 from pbxadmin.ops import workers as working
 from pbxadmin.ops.models import Turn
-from pbxadmin.ops.tick import last_tick, tick
+from pbxadmin.ops.tick import kicks_forget, last_tick, tick
 from pbxadmin.ops.workers import Workers
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -218,3 +220,15 @@ def test_not_ready_without_database_and_alive_all_the_same(client, monkeypatch):
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 def test_both_questions_are_only_asked(client, path):
     assert client.post(path).status_code == 405
+
+
+def test_kicks_that_were_given_out_long_ago_are_forgotten():
+    refresh_work.enqueue(1)
+    DBTaskResult.objects.update(started_at=timezone.now() - timedelta(hours=25), status="RUNNING")
+    refresh_work.enqueue(2)
+    refresh_work.enqueue(3)
+    DBTaskResult.objects.filter(args_kwargs__args=[3]).update(started_at=timezone.now())
+
+    kicks_forget()
+
+    assert sorted(kick.args_kwargs["args"] for kick in DBTaskResult.objects.all()) == [[2], [3]]
