@@ -1,0 +1,48 @@
+"""Every page that the matrix knows: no accessibility fault, no sideways scroll, nothing in the console."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
+from django.test import Client, override_settings
+from playwright.sync_api import Browser, Page
+
+from tests.matrix.table import OK, ROWS
+from tests.matrix.world import World, make_world
+
+NO_PAGES = {"ops:healthz", "ops:readyz", "ivr:change-receipt", "review:export", "review:history"}
+NAMES = [name for name, row in sorted(ROWS.items()) if row.get("site admin") == OK and name not in NO_PAGES]
+# Without a PBX behind it this page is a 503, which the browser notes in its console.
+EXPECTED = ("503 (Service Unavailable)",)
+
+
+@pytest.fixture
+def world(transactional_db: None) -> World:
+    return make_world()
+
+
+def page_of(browser: Browser, address: str, person: object, **options: object) -> Page:
+    client = Client()
+    client.force_login(person)
+    context = browser.new_context(base_url=address, **options)
+    name = settings.SESSION_COOKIE_NAME
+    context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": address}])
+    return context.new_page()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+def test_no_page_has_a_fault(browser, live_server, world, width, scheme):
+    viewport = {"width": width, "height": 844}
+    faults = []
+    with override_settings(DEBUG=False):
+        page = page_of(browser, live_server.url, world.people["site admin"], color_scheme=scheme, viewport=viewport)
+        page.on("console", lambda said: faults.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        for name in NAMES:
+            page.goto(world.us.path(ROWS[name].path))
+            page.wait_for_load_state("networkidle")
+            results = Axe().run(page)
+            faults += [f"{name}: {results.generate_report()}"] if results.violations_count else []
+            if page.evaluate("document.documentElement.scrollWidth") > width:
+                faults.append(f"{name}: scrolls sideways")
+
+    assert [fault for fault in faults if not fault.endswith(EXPECTED)] == []
