@@ -1,0 +1,362 @@
+"""A day in which everything is done that the log has a word for, and each time its event is found."""
+
+import io
+import re
+import time
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
+from django.core import mail
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from ivr.changes import Opened, change_check, change_conflict, change_plan
+from ivr.models import Change, Ivr
+from ivr.refresh import pbx_refresh
+from pbxadmin.access.models import Customer, User
+from pbxadmin.access.tasks import mail_reset_link
+from pbxadmin.audit.actions import ACTIONS
+from pbxadmin.audit.context import SYSTEM
+from pbxadmin.audit.models import Event
+from pbxadmin.audit.seals import seal
+from pbxadmin.audit.triggers import triggers_install, triggers_remove
+from pbxadmin.fleet.models import Pbx
+from pbxadmin.ops.rotation import keys_rotate
+from pbxadmin.ops.sealing import seal_when_due
+from pbxadmin.review.desk import desk_read
+from pbxadmin.review.models import DeskItem, Period
+from pbxadmin.yeastar.errors import PbxError
+from tests.access.provider import OpenIdProvider, provider
+from tests.access.test_sso import sign_in as sign_in_at_provider
+from tests.factories import PASSWORD, make_pbx, make_user
+from tests.pbx_http import PbxDouble, breaks, cannot_be_reached
+
+__all__ = ["provider"]
+pytestmark = pytest.mark.django_db(transaction=True)
+NEW_PASSWORD = "another horse battery"
+Step = Callable[["Day"], None]
+STEPS: list[tuple[tuple[str, ...], Step]] = []
+
+
+def leaves(*actions: str) -> Callable[[Step], Step]:
+    """This step leaves an event of each of these actions."""
+
+    def keep(step: Step) -> Step:
+        STEPS.append((actions, step))
+        return step
+
+    return keep
+
+
+class Day:
+    """Who and what there is; a site admin does most of it."""
+
+    def __init__(self, http: PbxDouble, provider: OpenIdProvider) -> None:
+        self.http, self.provider = http, provider
+        self.admin = make_user(is_superuser=True, username="admin", email="admin@example.com")
+        self.client = Client()
+        self.secret = ""
+
+    def post(self, path: str, **data: Any) -> Any:
+        answer = self.client.post(path, data, headers={"Referer": "http://testserver/"})
+        assert answer.status_code in (200, 302, 409, 422), (path, answer.status_code)
+        return answer
+
+    def plan(self, **wanted: str) -> Change:
+        snapshot = Ivr.objects.get(pbx=self.pbx, number="6500")
+        opened = Opened(self.pbx.pk, "6500", snapshot.settings.values(), snapshot.read_at, str(time.monotonic_ns()))
+        return change_plan(pbx=self.pbx, opened=opened, wanted=wanted, actor=SYSTEM)
+
+    @property
+    def customer(self) -> Customer:
+        return Customer.objects.get(name="Acme Logistics")
+
+    @property
+    def pbx(self) -> Pbx:
+        return Pbx.objects.get(name="ACME-HQ")
+
+    @property
+    def mara(self) -> User:
+        return User.objects.get(username="mara")
+
+
+def test_each_action_of_the_table_leaves_its_event(pbx_http, provider, settings, tmp_path):
+    settings.DATA_DIR = tmp_path
+    day, done = Day(pbx_http, provider), set()
+
+    for actions, step in STEPS:
+        newest = Event.objects.order_by("-id").values_list("id", flat=True).first() or 0
+        step(day)
+        found = set(Event.objects.filter(id__gt=newest).values_list("action", flat=True))
+        assert set(actions) <= found, (step.__name__, found)
+        done |= set(actions)
+
+    assert ACTIONS.keys() - done == set()
+
+
+@leaves("session.failed")
+def nobody_knows_the_password(day: Day) -> None:
+    day.post("/accounts/login/", login="admin", password="wrong")
+
+
+@leaves("session.signed-in")
+def the_admin_signs_in(day: Day) -> None:
+    day.post("/accounts/login/", login="admin", password=PASSWORD)
+
+
+@leaves("session.confirmed")
+def proves_it_again(day: Day) -> None:
+    day.post("/accounts/reauthenticate/", password=PASSWORD)
+
+
+@leaves("customer.added", "customer.edited")
+def adds_a_customer(day: Day) -> None:
+    day.post("/customers/add/", name="Acme")
+    day.post(f"/customers/{Customer.objects.get().pk}/rename/", name="Acme Logistics")
+
+
+@leaves("customer.archived", "customer.unarchived")
+def archives_it_and_brings_it_back(day: Day) -> None:
+    day.post(f"/customers/{day.customer.pk}/archive/", name="Acme Logistics")
+    day.post(f"/customers/{day.customer.pk}/unarchive/", name="Acme Logistics")
+
+
+@leaves("invitation.sent", "invitation.withdrawn")
+def thinks_better_of_an_invitation(day: Day) -> None:
+    asked = {"name": "Tom", "email": "tom@example.com", "role": "viewer", "customer": day.customer.pk}
+    day.post("/people/invite/", **asked)
+    pk = re.search(r"/people/invitations/(\d+)/withdraw/", day.client.get("/people/invitations/").content.decode())
+    assert pk is not None
+    day.post(f"/people/invitations/{pk[1]}/withdraw/")
+
+
+@leaves("invitation.accepted", "person.added", "membership.granted")
+def mara_is_invited_and_comes(day: Day) -> None:
+    asked = {"name": "Mara", "email": "mara@example.com", "role": "helpdesk", "customer": day.customer.pk}
+    day.post("/people/invite/", **asked)
+    link = re.search(r"http://testserver(/invitations/\S+)", mail.outbox[-1].body)
+    assert link is not None
+    guest = Client()
+    guest.get(link[1], follow=True)
+    chosen = {"username": "mara", "password": PASSWORD, "again": PASSWORD}
+    guest.post("/invitations/", chosen)
+
+
+@leaves("membership.edited", "membership.ended")
+def her_role_ends(day: Day) -> None:
+    membership = day.mara.memberships.get()
+    base = f"/people/{day.mara.pk}/roles/"
+    day.post(f"{base}{membership.pk}/last-day/", ends_on=timezone.now().date() + timedelta(days=9))
+    day.post(f"{base}{membership.pk}/end/")
+    day.post(base, role="helpdesk", customer=day.customer.pk)
+
+
+@leaves("person.edited", "person.admin-given", "person.admin-taken", "person.disabled", "person.enabled")
+def she_is_edited_and_switched(day: Day) -> None:
+    base = f"/people/{day.mara.pk}/"
+    day.post(f"{base}edit/", name="Mara Lindqvist", email="mara@example.com")
+    for what in ("make-admin", "take-admin", "disable", "enable"):
+        day.post(f"{base}{what}/")
+
+
+@leaves("password.reset-asked", "password.reset", "session.ended")
+def she_forgets_her_password(day: Day) -> None:
+    guest = Client()
+    guest.force_login(day.mara)
+    Client().post("/accounts/password/reset/", {"email": "mara@example.com"})
+    mail_reset_link.func("mara@example.com", "http://testserver")
+    link = re.search(r"http://testserver(/accounts/password/reset/key/\S+)", mail.outbox[-1].body)
+    assert link is not None
+    guest = Client()
+    place = guest.get(link[1])["Location"]
+    guest.post(place, {"password1": NEW_PASSWORD, "password2": NEW_PASSWORD})
+
+
+@leaves("password.changed")
+def and_changes_it(day: Day) -> None:
+    guest = Client()
+    guest.post("/accounts/login/", {"login": "mara", "password": NEW_PASSWORD})
+    guest.post(
+        "/accounts/password/change/", {"oldpassword": NEW_PASSWORD, "password1": PASSWORD, "password2": PASSWORD}
+    )
+
+
+@leaves("second-factor.added", "second-factor.codes", "second-factor.failed", "second-factor.removed")
+def she_sets_up_an_app_and_takes_it_away(day: Day) -> None:
+    guest = Client()
+    guest.force_login(day.mara)
+    set_up(guest)
+    stranger = Client()
+    stranger.post("/accounts/login/", {"login": "mara", "password": PASSWORD})
+    stranger.post("/accounts/2fa/authenticate/", {"code": "000000"})
+    guest.post("/accounts/2fa/totp/deactivate/")
+
+
+@leaves("second-factor.reset")
+def she_loses_the_next_one(day: Day) -> None:
+    guest = Client()
+    guest.force_login(day.mara)
+    set_up(guest)
+    day.post(f"/people/{day.mara.pk}/reset-second-factor/")
+
+
+def set_up(client: Client) -> None:
+    page = client.get("/accounts/2fa/totp/activate/").content.decode()
+    secret = re.search(r'<code class="mono">([A-Z2-7]{32})</code>', page)
+    assert secret is not None
+    code = format_hotp_value(hotp_value(secret[1], int(time.time()) // 30))
+    client.post("/accounts/2fa/totp/activate/", {"code": code})
+
+
+@leaves("session.linked")
+def she_signs_in_with_the_provider(day: Day) -> None:
+    day.provider.person |= {"email": day.mara.email}
+    sign_in_at_provider(Client())
+
+
+@leaves("access.denied")
+def she_tries_what_she_may_not(day: Day) -> None:
+    guest = Client()
+    guest.force_login(day.mara)
+    guest.get("/customers/add/")
+
+
+@leaves("pbx.added", "pbx.edited", "pbx.pinned", "pbx.disabled", "pbx.enabled", "pbx.tested")
+def a_pbx_is_added(day: Day) -> None:
+    make_pbx(day.customer)
+    base = f"/pbxs/{day.pbx.pk}/"
+    form = {name: getattr(day.pbx, name) for name in ("name", "host", "port", "username", "trust", "fingerprint")}
+    day.post(f"{base}edit/", **form, customer=day.customer.pk, site="Leeds")
+    day.post(f"{base}pin/", fingerprint="a" * 64, reason="it was replaced")
+    for what in ("disable", "enable", "test"):
+        day.post(f"{base}{what}/")
+
+
+@leaves("pbxs.imported", "pbxs.exported", "pbx.deleted")
+def more_come_in_a_file_and_one_goes(day: Day) -> None:
+    file = io.BytesIO(b"customer,name,host,username,password\nAcme Logistics,ACME-NEW,new.invalid,api,Secret-1\n")
+    file.name = "pbxs.csv"
+    place = day.post("/pbxs/import/", file=file)["Location"]
+    digest = re.search(r'name="plan" value="([^"]+)"', day.client.get(place).content.decode())
+    assert digest is not None
+    day.post(place, plan=digest[1])
+    b"".join(day.client.get("/pbxs/?format=csv"))
+    day.post(f"/pbxs/{Pbx.objects.get(name='ACME-NEW').pk}/delete/", name="ACME-NEW")
+
+
+@leaves("keys.rotated")
+def keys_are_rotated(day: Day) -> None:
+    keys_rotate()
+
+
+@leaves("filter.saved", "filter.deleted")
+def a_filter_is_kept(day: Day) -> None:
+    day.post("/filters/", name="Mine", list="ivrs", query="q=menu", customer=day.customer.pk)
+    pk = re.search(r"/filters/(\d+)/delete/", day.client.get("/ivrs/").content.decode())
+    assert pk is not None
+    day.post(f"/filters/{pk[1]}/delete/")
+
+
+@leaves("ivrs.exported")
+def the_ivrs_are_read_and_taken_along(day: Day) -> None:
+    pbx_refresh(pbx=day.pbx, actor=SYSTEM)
+    b"".join(day.client.get("/ivrs/?format=csv"))
+
+
+@leaves("change.sending", "change.outcome")
+def a_change_is_carried_out(day: Day) -> None:
+    day.post(f"/changes/{day.plan(response_timeout='7').pk}/apply/")
+
+
+@leaves("change.settled")
+def one_is_settled_later(day: Day) -> None:
+    change = day.plan(response_timeout="8")
+    day.http.fail("ivr/query", breaks, after=1)
+    day.post(f"/changes/{change.pk}/apply/")
+    change.refresh_from_db()
+    change_check(change, insist=True)
+
+
+@leaves("change.conflict")
+def one_meets_a_conflict(day: Day) -> None:
+    change = day.plan(response_timeout="9")
+    change_conflict(change, change.base | {"response_timeout": "2"})
+
+
+@leaves("ivr.changed-outside", "ivr.appeared", "ivr.vanished")
+def somebody_works_on_the_pbx_itself(day: Day) -> None:
+    day.http.add("6600")
+    day.http.ivrs["6500"]["digittimeout"] = "9"
+    pbx_refresh(pbx=day.pbx, actor=SYSTEM)
+    del day.http.ivrs["6600"]
+    pbx_refresh(pbx=day.pbx, actor=SYSTEM)
+
+
+@leaves("ivr.outside-accepted")
+def which_an_admin_accepts(day: Day) -> None:
+    event = Event.objects.filter(action="ivr.changed-outside").latest("id")
+    day.post(f"/outside/{event.pk}/accept/", note="planned with the site")
+
+
+@leaves("refresh.failed")
+def the_pbx_goes_away(day: Day) -> None:
+    day.http.fail("ivr/query", cannot_be_reached)
+    with pytest.raises(PbxError):
+        pbx_refresh(pbx=day.pbx, actor=SYSTEM)
+
+
+@leaves("pbx.stranger", "pbx.replaced")
+def and_another_one_comes(day: Day) -> None:
+    Pbx.objects.update(token="", token_at=None, failures=0, paused_until=None)
+    day.http.serial = "369300009999"
+    with pytest.raises(PbxError):
+        pbx_refresh(pbx=day.pbx, actor=SYSTEM)
+    day.post(f"/pbxs/{day.pbx.pk}/accept/", serial="369300009999", reason="swapped after the storm")
+
+
+@leaves("log.exported", "log.export-ended", "evidence.made")
+def the_log_is_taken_along(day: Day) -> None:
+    b"".join(day.client.get("/audit/export/?format=csv"))
+    b"".join(day.client.post("/audit/evidence/"))
+
+
+@leaves("desk.reviewed", "period.added", "period.signed")
+def the_auditor_signs_off(day: Day) -> None:
+    desk_read()
+    ids = list(DeskItem.objects.values_list("event_id", flat=True))
+    day.post("/audit/desk/review/", event=ids, note="looked at all of it")
+    today = date.today()
+    day.post("/audit/periods/", customer=day.customer.pk, span="own", starts_on=today, ends_on=today)
+    day.post(f"/audit/periods/{Period.objects.get().pk}/sign/")
+
+
+@leaves("period.reopened")
+def and_something_comes_late(day: Day) -> None:
+    day.post(f"/pbxs/{day.pbx.pk}/disable/")
+    desk_read()
+
+
+@leaves("log.regressed")
+def an_older_database_is_restored(day: Day) -> None:
+    seal("daily")
+    triggers_remove(connection)
+    Event.objects.filter(pk=Event.objects.latest("id").pk).delete()
+    triggers_install(connection)
+    with time_machine.travel(timezone.now() + timedelta(days=2)):
+        seal_when_due()
+
+
+@leaves("log.accepted")
+def which_is_accepted_with_a_reason(day: Day) -> None:
+    call_command("audit_accept", reason="the disk died, restored from last night", stdout=io.StringIO())
+
+
+@leaves("session.signed-out")
+def the_admin_goes_home(day: Day) -> None:
+    day.post("/accounts/logout/")
