@@ -122,7 +122,7 @@ def stored_rows(chain: str) -> Iterator[Stored]:
 
 
 class Walk:
-    """Along one chain. `id`, `hash` and `sequence` are those of the event that was passed last."""
+    """Along one chain. `id`, `hash` and `sequence` are those of the event before the one that is looked at."""
 
     def __init__(self, report: Report, chain: str, sealed: Places) -> None:
         self.report = report
@@ -133,16 +133,21 @@ class Walk:
         self.unlike: list[tuple[SealedHead, int]] = []
 
     def along(self, rows: Iterable[Stored]) -> None:
-        """Nearly all rows are good, so that is found out in one go; whatever raises is not good."""
+        """Nearly all rows are good, so that is found out in one go; whatever raises is not good.
+
+        Names of this loop alone, and no calls that can be spared: it is what a walk of millions of events consists of.
+        """
+        before_id, before_hash, number, sealed = 0, "", 0, self.sealed
         for row in rows:
-            text = row[2]
+            event_id, digest, text = row[:3]
+            number += 1
             try:
                 data, end = decode(text)
                 is_good = (
-                    row[SEQUENCE_PLACE] == self.sequence + 1
-                    and row[PREVIOUS_PLACE] == self.hash
-                    and row[0] > self.id
-                    and link(self.hash, text) == row[1]
+                    row[SEQUENCE_PLACE] == number
+                    and row[PREVIOUS_PLACE] == before_hash
+                    and event_id > before_id
+                    and link(before_hash, text) == digest
                     and said(data) == row[AT_PLACE:]
                     and digest_of(row[3:AT_PLACE]) == data["index"]
                     and end == len(text)
@@ -150,17 +155,14 @@ class Walk:
             except (ValueError, TypeError, KeyError, RecursionError):
                 is_good = False
             if not is_good:
+                self.id, self.hash, self.sequence = before_id, before_hash, number - 1
                 self.report.faults.extend(self.faults_of(Row.of(row)))
-            self.pass_by(row)
-
-    def pass_by(self, row: Stored) -> None:
-        number = row[SEQUENCE_PLACE]
-        self.count += 1
-        self.sequence = number if isinstance(number, int) else self.sequence + 1
-        self.id, self.hash = row[0], row[1]
-        for head in self.sealed.get(self.sequence, ()):
-            if head.hash != self.hash:
-                self.unlike.append((head, self.id))
+                number = row[SEQUENCE_PLACE] if isinstance(row[SEQUENCE_PLACE], int) else number
+            if number in sealed:
+                self.unlike += [(head, event_id) for head in sealed[number] if head.hash != digest]
+            before_id, before_hash = event_id, digest
+            self.count += 1
+        self.sequence = number
 
     def faults_of(self, row: Row) -> Iterator[Fault]:
         expected = self.sequence + 1
