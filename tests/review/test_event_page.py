@@ -291,9 +291,9 @@ def test_nothing_that_a_pbx_says_reaches_the_page_unescaped_or_unseen(auditor, a
         assert unseen not in page, ascii(unseen)
 
 
-def test_a_page_takes_eight_queries(auditor, acme, django_assert_num_queries):
+def test_a_page_takes_nine_queries(auditor, acme, django_assert_num_queries):
     event = record("change.outcome", customer=of(acme), pbx=HQ, ivr=("6500", "Main"), change_id=5)
     record("change.settled", customer=of(acme), change_id=5)
 
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         page_of(auditor, event)
