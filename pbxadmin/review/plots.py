@@ -10,7 +10,7 @@ from django.utils import timezone
 from .figures import GROUPS, Figures
 from .selectors import EventFilter
 
-MOST_BARS = 92
+FEWEST_BARS, MOST_BARS = 30, 92  # a single day is a bar as well, not a wall
 STEP, GAP = 12.0, 2.0
 TALL, LEAST = 72.0, 3.5  # units; even a single event of a rare outcome is seen
 BETWEEN = 1.0
@@ -45,7 +45,7 @@ class Plot:
 
     @property
     def width(self) -> float:
-        return ((self.last - self.first).days // self.days_each + 1) * STEP
+        return max((self.last - self.first).days // self.days_each + 1, FEWEST_BARS) * STEP
 
     @property
     def bar_width(self) -> float:
@@ -85,6 +85,8 @@ def drawn_days(figures: Figures, wanted: EventFilter, kept_since: date | None) -
         last = max(last, min(wanted.until, timezone.now().date()))
     if wanted.first_day and not figures.at_least:
         first = min(first, max(wanted.first_day, kept_since or first))
+    if wanted.first_day is None:
+        first = min(first, last - timedelta(days=FEWEST_BARS - 1))
     return first, last
 
 

@@ -8,6 +8,7 @@ from pbxadmin.yeastar.errors import meaning
 from pbxadmin.yeastar.fields import BY_NAME
 
 IN_GIST = 2
+FIRST = ("user", "email", "role", "name", "event", "from", "to")
 READ_BACK = ("verified", "not-as-asked", "refused")  # outcomes that say what the PBX holds
 
 
@@ -60,10 +61,17 @@ def detail_lines(event: Event) -> list[tuple[str, str]]:
     return [(label_of(name), said) for name, said in flat("", event.data["detail"])]
 
 
+def importance(item: tuple[str, Any]) -> tuple[int, str]:
+    """Who and what first, the rest by name; ids, which say little to a person, last."""
+    key = item[0]
+    place = FIRST.index(key) if key in FIRST else len(FIRST) + key.endswith("_id")
+    return place, key
+
+
 def flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
     """Nested values one by one, named by their way: an answer's code is "answer code"."""
     if isinstance(value, dict):
-        for key, item in sorted(value.items()):
+        for key, item in sorted(value.items(), key=importance):
             yield from flat(f"{name} {key}".strip(), item)
     elif isinstance(value, bool):
         yield name, "yes" if value else "no"

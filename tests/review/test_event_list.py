@@ -362,7 +362,7 @@ def test_a_row_says_what_changed_where_and_for_which_ticket(auditor, acme):
     [
         (
             {"action": "membership.granted", "detail": {"role": "auditor", "user": "ada", "user_id": 6}},
-            "Role auditor, User ada, 1 more",
+            "User ada, Role auditor, 1 more",
         ),
         ({"action": "refresh.failed", "detail": {"why": "No answer within 4 s."}}, "No answer within 4 s."),
         (

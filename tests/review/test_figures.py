@@ -145,14 +145,22 @@ def test_a_bar_is_a_day_and_a_link_that_narrows_to_it():
     shown = drawn((1, "verified", 8), (1, "refused", 2), (3, "unknown", 1), query="customer=5&outcome=verified")
 
     assert [(bar.x, bar.count, bar.said) for bar in shown.bars] == [
-        (0.0, 10, "8 verified, 2 refused"),
-        (24.0, 1, "1 unknown"),
+        (27 * 12.0, 10, "8 verified, 2 refused"),
+        (29 * 12.0, 1, "1 unknown"),
     ]
     assert shown.bars[1].query == "customer=5&outcome=verified&from=2026-03-03&to=2026-03-03"
-    assert (shown.peak, shown.width) == (10, 36.0)
+    assert (shown.peak, shown.width) == (10, 30 * 12.0)
     assert shown.words.startswith(
-        "Events per day by outcome, 2026-03-01 to 2026-03-03: 8 verified, 2 refused, 1 unknown"
+        "Events per day by outcome, 2026-02-02 to 2026-03-03: 8 verified, 2 refused, 1 unknown"
     )
+
+
+def test_a_single_day_is_drawn_as_a_bar_and_not_as_a_wall():
+    shown = drawn((3, "verified", 8), query="from=2026-03-03&to=2026-03-03")
+
+    assert [bar.x for bar in shown.bars] == [0.0]
+    assert shown.bar_width < shown.width / 20
+    assert (shown.first, shown.last) == (date(2026, 3, 3), date(2026, 3, 3))
 
 
 def test_one_refusal_among_thousands_is_seen():
