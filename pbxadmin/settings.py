@@ -97,6 +97,15 @@ def single_sign_on(name: str) -> str:
     return url
 
 
+def private_folder(name: str, path: Path) -> Path:
+    """A folder for its owner alone, made when it is not there."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadSetting(name, f"names a folder that cannot be made: {error.strerror}.") from None
+    return path
+
+
 def secret(name: str, what_it_is: str) -> str:
     value = given_or_kept(name)
     if not value:
@@ -230,7 +239,7 @@ def site_url() -> tuple[str, bool]:
     return url, False
 
 
-DATA_DIR = Path(text("DATA_DIR", str(BASE_DIR / "data"))).absolute()
+DATA_DIR = private_folder("DATA_DIR", Path(text("DATA_DIR", str(BASE_DIR / "data"))).absolute())
 SECRET_KEY = secret("SECRET_KEY", "a long random text that signs sessions and forms")
 if len(SECRET_KEY) < 32:
     raise BadSetting("SECRET_KEY", "must be at least 32 characters long.")

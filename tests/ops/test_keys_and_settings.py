@@ -70,11 +70,11 @@ def test_a_key_that_the_environment_gives_is_not_made(folder, monkeypatch, given
     assert [path.name for path in folder.iterdir()] == ["pbx_keys"]
 
 
-def check(folder, **environment):
+def check(folder, *, data="", **environment):
     """`manage.py check` with this environment and no other."""
     return subprocess.run(
         [sys.executable, str(settings.BASE_DIR / "manage.py"), "check"],
-        env={"PATH": os.environ["PATH"], "DATA_DIR": str(folder), **environment},
+        env={"PATH": os.environ["PATH"], "DATA_DIR": str(folder / data), **environment},
         cwd=folder,
         capture_output=True,
         text=True,
@@ -176,6 +176,21 @@ def test_the_owner_of_the_database_is_another_user_of_the_same_one(tmp_path, own
 
     assert ran.returncode == 1
     assert ran.stderr.startswith(f"MIGRATE_DATABASE_URL {problem}")
+
+
+def test_the_private_folder_is_made_for_its_owner_only(tmp_path):
+    assert check(tmp_path, data="new", **GOOD).returncode == 0
+
+    assert mode(tmp_path / "new") == 0o700
+
+
+def test_a_private_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+
+    ran = check(tmp_path, data="file/data", **GOOD)
+
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("DATA_DIR names a folder that cannot be made")
 
 
 def test_hosts_beyond_this_machine_need_https(tmp_path):
