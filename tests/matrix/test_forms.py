@@ -105,4 +105,8 @@ def posted(world: World, path: str, data: dict[str, Any]) -> list[Any]:
 
 def by_nobody(row: dict[str, Any]) -> dict[str, Any]:
     """Without times, and what is drawn by chance."""
-    return {name: text for name, text in row.items() if not name.endswith(("_at", "_until")) and name not in BY_CHANCE}
+    return {
+        name: text
+        for name, text in row.items()
+        if not name.endswith(("_at", "_until", "event_id")) and name not in BY_CHANCE
+    }
