@@ -108,6 +108,12 @@ def locked_tail(cursor: CursorWrapper, chain: str) -> tuple[int, str]:
     return found or (0, "")
 
 
+def hold(chain: str) -> None:
+    """Keep everybody else from appending to a chain until the caller's transaction ends."""
+    with connection.cursor() as cursor:
+        locked_tail(cursor, chain)
+
+
 def lock_key(chain: str) -> int:
     return int.from_bytes(hashlib.sha256(f"audit:{chain}".encode()).digest()[:8], signed=True)
 

@@ -61,6 +61,12 @@ def chain_read(chain: str) -> int:
     return len(events)
 
 
+def reading_hold(chain: str) -> None:
+    """Let nobody else take up events of this chain until the caller's transaction ends."""
+    DeskReading.objects.get_or_create(chain=chain)
+    DeskReading.objects.select_for_update().get(chain=chain)
+
+
 def items_of(events: Sequence[Event], customer: Customer | None) -> list[DeskItem]:
     items = []
     for event in events:

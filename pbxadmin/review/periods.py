@@ -9,11 +9,11 @@ from django.utils import timezone
 from pbxadmin.access.models import Customer
 from pbxadmin.access.names import saving_a_name
 from pbxadmin.audit.chain import verify
-from pbxadmin.audit.log import record
+from pbxadmin.audit.log import hold, record
 from pbxadmin.audit.models import Event
 from pbxadmin.audit.seals import heads_by_chain, read_seals
 
-from .desk import chain_read
+from .desk import chain_read, reading_hold
 from .models import DeskItem, DeskItemQuerySet, Period
 from .selectors import within
 
@@ -56,17 +56,20 @@ def items_in(period: Period) -> DeskItemQuerySet:
 def period_sign(*, period: Period, by: str) -> None:
     """Sign a period off: its customer's chain is whole and fits its seals, every exception in the period was reviewed.
 
-    by: the name of the auditor, who is the actor of the event. Raises NotReady. The event is recorded before the desk
-    is looked at, because from then on nobody else can append to this chain: no exception slips in between.
+    by: the name of the auditor, who is the actor of the event. Raises NotReady. From the first count on nobody else can
+    append to this chain: no exception slips in between. What is locked is locked in the order in which the desk does so
+    when it reads, so that neither waits for the other.
     """
     faults = verify(chain_of(period), heads_by_chain(read_seals().seals)).faults
     if faults:
         count = f"{len(faults)} fault{'' if len(faults) == 1 else 's'}"
         raise NotReady(f"The chain of {period.customer} has {count}. First: {faults[0]}")
     with transaction.atomic():
-        period = Period.objects.select_for_update().select_related("customer").get(pk=period.pk)
+        reading_hold(chain_of(period))
+        period = Period.objects.select_for_update(of=("self",)).select_related("customer").get(pk=period.pk)
         if period.state == "signed":
             return
+        hold(chain_of(period))
         by_outcome = {outcome or "none": count for outcome, count in sorted(counts_in(period).items())}
         event = period_event("period.signed", period, events=by_outcome)
         while chain_read(event.chain):

@@ -1,18 +1,22 @@
 """Periods: added by an auditor, signed off when nothing is open, reopened by what comes late."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 import time_machine
-from django.db import connection
+from django.db import connection, connections
 
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.audit.seals import seal
 from pbxadmin.audit.triggers import triggers_install, triggers_remove
-from pbxadmin.review.desk import desk_read
+from pbxadmin.review import desk
+from pbxadmin.review.desk import chain_read, desk_read
 from pbxadmin.review.models import DeskItem, Period
-from pbxadmin.review.periods import month, period_add, quarter
+from pbxadmin.review.periods import NotReady, month, period_add, period_sign, quarter
 from tests.factories import make_customer, make_user
 
 pytestmark = pytest.mark.django_db
@@ -239,3 +243,30 @@ def test_who_does_not_review_signs_nothing(client, acme, march, role):
 
 def test_a_get_signs_nothing(auditor, march):
     assert auditor.get(f"/audit/periods/{march.pk}/sign/").status_code == 405
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_exception_slips_in_while_a_worker_reads_the_same_chain(monkeypatch):
+    customer, today = make_customer("Acme Logistics"), datetime.now(UTC).date()
+    period = period_add(customer=customer, starts_on=today, ends_on=today + timedelta(days=1), by="Ada Raman")
+    is_reading, items_of = threading.Event(), desk.items_of
+
+    def slowly(*given):
+        is_reading.set()
+        time.sleep(0.7)
+        return items_of(*given)
+
+    def worker():
+        chain_read(f"customer:{customer.pk}")
+        connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr(desk, "items_of", slowly)
+        reading = pool.submit(worker)
+        assert is_reading.wait(10)
+        monkeypatch.setattr(desk, "items_of", items_of)
+        outcome(customer, "unknown")
+
+        with pytest.raises(NotReady, match="1 exception"):
+            period_sign(period=period, by="Ada Raman")
+        reading.result(10)
