@@ -10,6 +10,13 @@ from django.db import models
 from .actions import ACTIONS
 
 INSTALLATION = "installation"
+ALTERED = "Altered or removed. manage.py audit_verify says more of it."
+# What every text says, as texts; beside it "fields" and "detail".
+SAID = (
+    *("actor_name", "address", "request_id", "customer_name", "pbx_name", "ivr_number", "ivr_name"),
+    *("action", "outcome", "reason", "ticket"),
+)
+IDS = ("actor_id", "customer_id", "pbx_id", "change_id")
 
 
 class EventQuerySet(models.QuerySet["Event"]):
@@ -78,6 +85,29 @@ class Event(models.Model):
 
     @cached_property
     def data(self) -> dict[str, Any]:
-        """What `text` says; pages show this, not the index beside it."""
-        found: dict[str, Any] = json.loads(self.text)
-        return found
+        """What `text` says; pages show this, not the index beside it.
+
+        Of a text that the log cannot have written it is what the index says, and that it was altered: whoever alters
+        one event must not keep auditors from all the others.
+        """
+        try:
+            found = json.loads(self.text)
+        except (ValueError, RecursionError):
+            found = None
+        return found if is_readable(found) else self.altered()
+
+    def altered(self) -> dict[str, Any]:
+        said = {name: getattr(self, name, "") for name in (*SAID, *IDS)}
+        return said | {"fields": {}, "detail": {"sentence": ALTERED}, "is_altered": True}
+
+
+def is_readable(said: Any) -> bool:
+    """Whether it has the form of an event; what it says may be false all the same."""
+    if not isinstance(said, dict) or not isinstance(said.get("detail"), dict):
+        return False
+    fields = said.get("fields")
+    if not isinstance(fields, dict) or not all(isinstance(values, dict) for values in fields.values()):
+        return False
+    return all(isinstance(said.get(name), str) for name in SAID) and all(
+        isinstance(said.get(name), int | None) for name in IDS
+    )

@@ -4,6 +4,7 @@ What is on the desk follows from the log. A chain has no gaps and its events are
 each chain from where it stopped, and never by event ids, which may be committed out of order.
 """
 
+import logging
 import time
 from collections.abc import Collection, Sequence
 from datetime import timedelta
@@ -21,26 +22,37 @@ from .kinds import LOOKED_AT, Facts, kinds_of
 from .models import DeskItem, DeskReading
 from .reopening import periods_reopen
 
+log = logging.getLogger(__name__)
+
 BATCH = 1000
 READ_S = 5.0
 # A chain's event may be committed after one of another chain with a higher id, but not thousands of events later.
 LOOK_BACK = 5000
 REFUSED_AGAIN = timedelta(days=1)
+GONE = "Gone from the log"
 
 
 def desk_read(seconds: float = READ_S) -> int:
-    """Take up what came into the log since the last time; how many events were read. Stops after `seconds`."""
+    """Take up what came into the log since the last time; how many events were read. Stops after `seconds`.
+
+    A chain that cannot be read keeps none of the others from it, and is tried again the next time.
+    """
     give_up = time.monotonic() + seconds
     seen, _ = DeskReading.objects.get_or_create(chain="")
     newest = Event.objects.aggregate(newest=Max("id"))["newest"] or 0
     recent = Event.objects.filter(id__gt=max(seen.sequence - LOOK_BACK, 0))
-    count = 0
+    count, is_whole = 0, True
     for chain in sorted(recent.order_by().values_list("chain", flat=True).distinct()):
-        while took := chain_read(chain):
-            count += took
-            if time.monotonic() > give_up:
-                return count
-    DeskReading.objects.filter(chain="", sequence=seen.sequence).update(sequence=newest)
+        try:
+            while took := chain_read(chain):
+                count += took
+                if time.monotonic() > give_up:
+                    return count
+        except Exception:
+            log.exception("desk: chain %s could not be read", chain)
+            is_whole = False
+    if is_whole:
+        DeskReading.objects.filter(chain="", sequence=seen.sequence).update(sequence=newest)
     return count
 
 
@@ -95,15 +107,27 @@ def refused_before(event: Event) -> bool:
     return same.filter(at__gte=event.at - REFUSED_AGAIN).exists()
 
 
+def events_of(items: Collection[DeskItem]) -> dict[int, Event]:
+    """The events of these items by id. One that somebody took out of the log stands as what the desk knows of it."""
+    events = Event.objects.in_bulk([item.event_id for item in items])
+    gone = [item for item in items if item.event_id not in events]
+    names = Customer.objects.in_bulk({item.customer_id for item in gone if item.customer_id})
+    for item in gone:
+        name = names[item.customer_id].name if item.customer_id in names else ""
+        events[item.event_id] = Event(
+            pk=item.event_id, at=item.at, action=GONE, customer_id=item.customer_id, customer_name=name
+        )
+    return events
+
+
 def items_review(items: Collection[DeskItem], *, note: str, by: str) -> int:
     """Mark items reviewed, each with an event that says so; how many were still open.
 
     by: the name of the auditor, who is the actor of the events.
     """
-    events = {event.pk: event for event in Event.objects.filter(pk__in=[item.event_id for item in items])}
-    count = 0
+    events, count = events_of(items), 0
     with transaction.atomic():
-        for item in items:
+        for item in sorted(items, key=lambda item: item.customer_id or 0):  # in the order in which chains are locked
             mark = {"reviewed_at": timezone.now(), "reviewed_by_name": by, "note": note}
             if DeskItem.objects.still_open().filter(pk=item.pk).update(**mark):
                 mark_record(item, events[item.event_id], note)

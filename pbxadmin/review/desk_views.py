@@ -14,11 +14,10 @@ from pbxadmin.access.fresh import fresh_sign_in
 from pbxadmin.access.models import User
 from pbxadmin.access.permissions import customers_of, require_anywhere
 from pbxadmin.access.roles import Action
-from pbxadmin.audit.models import Event
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import keyset
 
-from .desk import desk_read, items_review
+from .desk import desk_read, events_of, items_review
 from .forms import DeskFilter, PeriodForm, ReviewForm
 from .kinds import KINDS
 from .models import DeskItem, DeskItemQuerySet, Period
@@ -62,7 +61,7 @@ def show_desk(request: HttpRequest, form: ReviewForm | None) -> HttpResponse:
 
 def desk_rows(items: Any) -> list[dict[str, Any]]:
     """Each item with its event in words, and with what its change has come to since."""
-    events = {event.pk: event for event in Event.objects.filter(pk__in=[item.event_id for item in items])}
+    events = events_of(items)
     changes = {event.change_id for event in events.values() if event.change_id}
     now = dict(Change.objects.filter(pk__in=changes).values_list("pk", "status"))
     rows = []

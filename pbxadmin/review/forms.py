@@ -25,10 +25,17 @@ OWN = "own"
 MONTHS, QUARTERS = 13, 6
 
 
+def event_id(text: str) -> int:
+    """Raises ValueError also for what no database takes."""
+    if not text.isascii() or len(text) > 18:
+        raise ValueError("no id of an event")
+    return int(text)
+
+
 class ReviewForm(forms.Form):
     """Which exceptions were looked at, and what was found."""
 
-    event = forms.TypedMultipleChoiceField(coerce=int)
+    event = forms.TypedMultipleChoiceField(coerce=event_id)
     note = forms.CharField(max_length=500, error_messages={"required": "Say in a few words what you found."})
 
     def __init__(self, data: Mapping[str, Any] | None, *, items: DeskItemQuerySet) -> None:

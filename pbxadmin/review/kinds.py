@@ -58,7 +58,10 @@ class Kind(NamedTuple):
 
 # In the order in which they matter to an auditor.
 KINDS: dict[str, Kind] = {
-    "log": Kind(Look("Log not as sealed", "bad", "shield-exclamation"), lambda facts: facts.action in LOG_ACTIONS),
+    "log": Kind(
+        Look("Log not as sealed", "bad", "shield-exclamation"),
+        lambda facts: facts.action in LOG_ACTIONS or "is_altered" in facts.said,
+    ),
     "not-as-asked": Kind(
         Look("Not as asked", "bad", "exclamation-circle"), lambda facts: facts.outcome == "not-as-asked"
     ),

@@ -4,12 +4,15 @@ from datetime import datetime, timedelta
 
 import pytest
 import time_machine
+from django.db import connection
 from django.utils import timezone
 
 from pbxadmin.access.models import Customer
 from pbxadmin.audit.actions import ACTIONS
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
+from pbxadmin.audit.triggers import triggers_install, triggers_remove
+from pbxadmin.review import desk
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.kinds import LOOKED_AT, OUTSIDE_ACTIONS
 from pbxadmin.review.models import DeskItem
@@ -250,7 +253,7 @@ def test_mixed_ids_refuse_the_whole_request(client, acme, bellweather):
     mine, foreign = outcome(acme, "unknown"), outcome(bellweather, "unknown")
     desk_read()
 
-    for ids in ([mine.pk, foreign.pk], [mine.pk, 10**9], ["x"]):
+    for ids in ([mine.pk, foreign.pk], [mine.pk, 10**9], ["x"], [10**30]):
         assert client.post("/audit/desk/review/", {"event": ids, "note": "x"}).status_code in (404, 422)
 
     assert not DeskItem.objects.exclude(reviewed_at=None).exists()
@@ -274,3 +277,48 @@ def test_htmx_gets_the_desk_alone(auditor):
     answer = auditor.get("/audit/desk/", headers={"HX-Request": "true"})
 
     assert answer.content.decode().lstrip().startswith('<div id="desk"')
+
+
+def tamper(event, statement, *values):
+    triggers_remove(connection)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [*values, event.pk])
+    triggers_install(connection)
+
+
+@pytest.mark.parametrize("text", ["garbage", "[]", "{}", '{"fields":{"a":1},"detail":{}}', "[" * 100_000])
+def test_an_altered_event_comes_onto_the_desk_and_blinds_no_page(auditor, acme, bellweather, text):
+    altered = outcome(acme, "verified")
+    tamper(altered, "UPDATE audit_event SET text = %s WHERE id = %s", text)
+    other = outcome(bellweather, "unknown")
+
+    assert kinds(altered) == ["log"]
+    assert kinds(other) == ["unknown"]
+    for path in ("/audit/desk/", "/audit/", f"/audit/{altered.pk}/"):
+        assert "Altered or removed" in auditor.get(path).content.decode()
+
+
+def test_an_event_that_was_taken_out_of_the_log_stays_on_the_desk(auditor, acme):
+    gone, other = outcome(acme, "unknown"), outcome(acme, "not-as-asked")
+    desk_read()
+    tamper(gone, "DELETE FROM audit_event WHERE id = %s")
+
+    page = auditor.get("/audit/desk/").content.decode()
+    auditor.post("/audit/desk/review/", {"event": [gone.pk, other.pk], "note": "Told the owner."})
+
+    assert "Gone from the log" in page
+    marks = Event.objects.filter(action="desk.reviewed")
+    assert {mark.customer_name for mark in marks} == {"Acme Logistics"}
+    assert {mark.data["detail"]["event"] for mark in marks} == {gone.pk, other.pk}
+
+
+def test_a_chain_that_cannot_be_read_keeps_no_other_from_the_desk(acme, bellweather, monkeypatch, caplog):
+    broken, other = outcome(acme, "unknown"), outcome(bellweather, "unknown")
+    customer_of = desk.customer_of
+    with monkeypatch.context() as patch:
+        patch.setattr(desk, "customer_of", lambda chain: 1 / 0 if str(acme.pk) in chain else customer_of(chain))
+
+        assert kinds(other) == ["unknown"]
+
+    assert "could not be read" in caplog.text
+    assert kinds(broken) == ["unknown"]
