@@ -24,7 +24,8 @@ from .wire import DeviceInfo, IvrSettings, read_answer, read_device, read_ivrs, 
 PAGE_S = 20.0
 # Nobody listens there: we want no event reports, but the API wants a port.
 REPORT_PORT = "8260"
-TOKEN = re.compile(r"[0-9A-Za-z]{1,128}")
+# The guides show 32 hex digits and promise nothing: what a URL, base64 and JWT are made of will do.
+TOKEN = re.compile(r"[0-9A-Za-z._~+/=-]{1,512}")
 
 
 def password_digest(password: str) -> str:

@@ -26,6 +26,7 @@ from functools import lru_cache
 from http.cookiejar import DefaultCookiePolicy
 from ipaddress import ip_address
 from typing import Any, NoReturn
+from urllib.parse import quote
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -500,7 +501,7 @@ class Transport:
 
     def send(self, path: str, body: Body | None, token: Secret | None) -> requests.Response:
         return self.session.post(
-            f"{self.endpoint.base}{path}" + (f"?token={token.reveal()}" if token else ""),
+            f"{self.endpoint.base}{path}" + (f"?token={quote(token.reveal(), safe='')}" if token else ""),
             json=revealed(body),
             timeout=(CONNECT_S, self.exchange_s),
             allow_redirects=False,

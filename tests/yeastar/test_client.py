@@ -137,7 +137,18 @@ def test_every_call_is_a_post_of_json_that_asks_for_no_compression(edge: Edge, m
     assert edge.requests[2].headers["Content-Length"] == "0"
 
 
-@pytest.mark.parametrize("token", [None, "", 5, [], "a b", "a&b", "a#b", "../x", "x" * 129, "ü" * 32, "abc\n"])
+@pytest.mark.parametrize("token", ["4f2c-9a_b", "a.b.c", "q+/w==", "x" * 300])
+def test_a_token_of_another_shape_than_in_the_guides_comes_back_as_it_was(
+    edge: Edge, make_client: MakeClient, token: str
+) -> None:
+    edge.will_answer(OK | {"token": token}, LISTED)
+
+    make_client().query_ivrs()
+
+    assert [sent for _, sent, _ in edge.asked] == ["", token]
+
+
+@pytest.mark.parametrize("token", [None, "", 5, [], "a b", "a&b", "a#b", "a%20b", "x" * 513, "ü" * 32, "abc\n"])
 def test_a_login_without_a_usable_token_is_a_bad_answer(edge: Edge, make_client: MakeClient, token: Any) -> None:
     edge.will_answer(OK | {"token": token})
     client = make_client()
