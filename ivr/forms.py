@@ -1,5 +1,6 @@
 """The edit form, derived from yeastar.fields for the API version of the PBX and the rights of the person."""
 
+import re
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -41,6 +42,11 @@ def opened_from(text: str, pbx_id: int, number: str) -> Opened | None:
     return opened if (opened.pbx_id, opened.number) == (pbx_id, number) else None
 
 
+def in_one_line(text: str) -> str:
+    """As it comes back from an input of one line: browsers take line breaks out of its value."""
+    return re.sub("[\r\n]", "", text).strip()
+
+
 class SettingField(forms.CharField):
     """Text or a number of an IVR. What was not touched passes, also when the PBX holds what we would not write."""
 
@@ -60,7 +66,7 @@ class SettingField(forms.CharField):
 
     def clean(self, value: Any) -> str | None:
         typed = str(value or "").strip()
-        if typed == (self.base or "").strip():
+        if in_one_line(typed) == in_one_line(self.base or ""):
             return self.base
         try:
             return self.setting.check(typed)
