@@ -50,7 +50,7 @@ def callers_may(dial_extension: str | None, check_voicemail: str | None, dial_ou
 
 def small(value: str | None, limit: int = 10) -> int | None:
     """A value as a number of ticks to draw, None when there is none or it would not fit."""
-    return int(value) if value and value.isdecimal() and int(value) <= limit else None
+    return int(value) if value and value.isdecimal() and len(value) < 9 and int(value) <= limit else None
 
 
 def what_callers_notice(name: str) -> str:
