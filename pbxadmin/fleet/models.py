@@ -195,7 +195,9 @@ class Pbx(models.Model):
         return f"{self.endpoint.base}/"
 
     def trusted(self) -> Trust:
-        """Raises PbxHeldBack when the pin or the CA is missing."""
+        """Raises PbxHeldBack when the pin or the CA is missing. Over plain HTTP there is no certificate to ask for."""
+        if self.scheme == "http":
+            return Trust(TrustMode.NONE)
         return Trust(TrustMode(self.trust), self.fingerprint, self.ca_certificate, TlsProfile(self.tls_profile))
 
     @property

@@ -19,6 +19,7 @@ from pbxadmin.yeastar.errors import (
     PbxForbidden,
     PbxHeldBack,
     PbxLocked,
+    PbxLoginRefused,
     PbxRefused,
     PbxUntrusted,
 )
@@ -108,10 +109,10 @@ class ConnectionTest:
         with exchanging(time.monotonic() + HANDSHAKE_S):
             for step in self.steps[:3]:
                 error = error or self.take(step)
+        for link in self.links:  # before the login: a PBX that serves one connection at a time waits for it
+            link.close()
         for step in self.steps[3 : len(STEPS)]:
             error = error or self.take(step)
-        for link in self.links:
-            link.close()
         if self.client and self.client.calls:
             self.client.transport.close()
             contact_record(self.pbx, self.client)
@@ -185,7 +186,12 @@ class ConnectionTest:
         return f"Signed in as {self.pbx.username}."
 
     def device(self) -> str:
-        info = self.signed_in.device = self.signed_in.device_info()
+        try:
+            info = self.signed_in.device = self.signed_in.device_info()
+        except (PbxBadAnswer, PbxRefused) as error:
+            if isinstance(error, PbxLoginRefused):
+                raise
+            return "It does not say who it is."  # it is taken for who it was, as in any other work
         if self.pbx.serial and info.serial not in ("", self.pbx.serial):
             raise PbxHeldBack(
                 f"Another device answers: serial {info.serial}, known is {self.pbx.serial}."
