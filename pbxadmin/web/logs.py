@@ -1,5 +1,6 @@
-"""What keeps secrets out of the log lines."""
+"""What keeps secrets out of the log lines, and strangers from filling them."""
 
+import logging
 import re
 from collections.abc import MutableMapping
 from typing import Any
@@ -13,3 +14,16 @@ def hide_links(logger: Any, method: str, line: MutableMapping[str, Any]) -> Muta
         if isinstance(value, str):
             line[name] = LINKS.sub(r"\1…", value)
     return line
+
+
+class Quieten(logging.Filter):
+    """A request that is not in order, such as one for a foreign Host, is one line at INFO, without a traceback.
+
+    Anybody can send it, and it is answered with 400: nothing of ours has failed.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("django.security.") or record.name == "django.security.csrf":
+            return True
+        record.levelno, record.levelname, record.exc_info = logging.INFO, "INFO", None
+        return logging.getLogger().isEnabledFor(record.levelno)
