@@ -19,7 +19,7 @@ from ivr.refresh import pbx_refresh, refresh_start
 from ivr.selectors import SORTS, IvrFilter, ivrs_found, pbxs_in_view
 from ivr.words import caller_hears, callers_may, rows, small
 from pbxadmin.access.models import Customer
-from pbxadmin.access.permissions import can
+from pbxadmin.access.permissions import can, only_customer
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
@@ -137,7 +137,8 @@ def ivrs_csv(request: HttpRequest, wanted: IvrFilter, pbx: Pbx | None) -> HttpRe
     user = user_of(request)
     own = [field.name for field in FIELDS]
     found = ivrs_found(user, wanted).order_by(*wanted.order)
-    customer = pbx.customer if pbx else Customer.objects.visible_to(user).filter(pk=wanted.customer or 0).first()
+    pbx = pbx or Pbx.objects.visible_to(user).select_related("customer").filter(pk=wanted.pbx or 0).first()
+    customer = pbx.customer if pbx else only_customer(user, Action.SEE, wanted.customer)
     named = (customer.pk, customer.name) if customer else None
     record("ivrs.exported", customer=named, detail={"ivrs": found.order_by().count(), "filter": wanted.query()})
     header = ["customer", "pbx", *own, "read_at"]

@@ -21,6 +21,7 @@ __all__ = [
     "customer_ids",
     "customers_of",
     "last_day_to_give",
+    "only_customer",
     "require",
     "require_anywhere",
     "require_role",
@@ -117,6 +118,15 @@ def can_anywhere(user: "AnyUser", action: Action) -> bool:
 def customers_of(user: "AnyUser", action: Action = Action.SEE) -> CustomerQuerySet:
     """Customers for which the user may do this, as a query; archived ones only where the action reads."""
     return Customer.objects.allowing(user, action)
+
+
+def only_customer(user: "AnyUser", action: Action, chosen: int | None) -> Customer | None:
+    """Whose it is alone what this person takes along: the chosen customer's, or that of the only one they have."""
+    ids = customer_ids(user, action)
+    only = {chosen} if chosen else ids
+    if only is None or len(only) != 1:
+        return None
+    return customers_of(user, action).filter(pk__in=only).first()
 
 
 def is_archived(customer: Customer | int | None) -> bool:

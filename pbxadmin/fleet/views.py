@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from pbxadmin.access.fresh import fresh_sign_in
 from pbxadmin.access.models import Customer, User
-from pbxadmin.access.permissions import can_anywhere, require, require_anywhere
+from pbxadmin.access.permissions import can_anywhere, only_customer, require, require_anywhere
 from pbxadmin.access.roles import Action
 from pbxadmin.web.csv import csv_response
 from pbxadmin.web.htmx import go, render_either
@@ -50,7 +50,7 @@ def pbx_list(request: HttpRequest) -> HttpResponseBase:
     wanted = PbxFilter(request.GET, user=request.user)
     found = wanted.found(Pbx.objects.visible_to(request.user)).select_related("customer")
     if request.GET.get("format") == "csv":
-        return pbxs_csv(found, wanted)
+        return pbxs_csv(cast(User, request.user), found, wanted)
     page = keyset(found, ("name", "id"), request.GET.get("cursor", ""), PAGE_SIZE)
     chosen = wanted.chosen_customer
     context = {
@@ -67,9 +67,11 @@ def pbx_list(request: HttpRequest) -> HttpResponseBase:
     return render_either(request, "fleet/pbx_list.html", "fleet/_pbx_table.html", context)
 
 
-def pbxs_csv(found: PbxQuerySet, wanted: PbxFilter) -> HttpResponseBase:
+def pbxs_csv(user: User, found: PbxQuerySet, wanted: PbxFilter) -> HttpResponseBase:
     """The whole filter, not only the page, in the columns that an import takes; without passwords."""
-    services.export_record(found.count(), wanted.query, wanted.chosen_customer)
+    chosen = wanted.chosen_customer
+    customer = only_customer(user, Action.SEE, chosen.pk if chosen else None)
+    services.export_record(found.count(), wanted.query, customer)
     return csv_response("pbxs.csv", EXPORTED, map(exported, found.order_by("customer__name", "name", "id").iterator()))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
 
-from pbxadmin.access.permissions import customer_ids, customers_of
+from pbxadmin.access.permissions import customer_ids, only_customer
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.context import Who, acting, current
 from pbxadmin.audit.log import Named, record
@@ -53,11 +53,8 @@ def events_export(*, user: "User", wanted: EventFilter, form: str) -> Iterator[b
 
 def customer_of(user: "User", wanted: EventFilter) -> Named | None:
     """Whose chain says it: of the only customer whose events can be in it, else the installation's."""
-    ids = customer_ids(user, Action.REVIEW_LOG)
-    only = {wanted.customer} if wanted.customer else ids
-    if only is None or len(only) != 1:
-        return None
-    return customers_of(user, Action.REVIEW_LOG).filter(pk__in=only).values_list("pk", "name").first()
+    customer = only_customer(user, Action.REVIEW_LOG, wanted.customer)
+    return (customer.pk, customer.name) if customer else None
 
 
 def chains_of(user: "User", wanted: EventFilter) -> list[str] | None:

@@ -82,7 +82,7 @@ def test_what_a_spreadsheet_would_run_is_neutral(client: Client, acme: Customer)
 
 def test_the_log_says_who_took_how_many_along(client: Client, acme: Customer) -> None:
     make_pbx(acme)
-    user = make_user("viewer", acme)
+    user = make_user("viewer")
     client.force_login(user)
 
     file(client, f"customer={acme.pk}")
@@ -100,3 +100,12 @@ def test_the_log_says_who_took_how_many_along(client: Client, acme: Customer) ->
 def test_nobody_gets_it_without_a_sign_in(client: Client) -> None:
     assert client.get("/pbxs/?format=csv").status_code == 302
     assert Pbx.objects.count() == 0
+
+
+def test_it_is_an_event_of_the_only_customer_that_somebody_sees(client: Client, acme: Customer) -> None:
+    make_pbx(acme)
+    client.force_login(make_user("viewer", acme))
+
+    file(client)
+
+    assert Event.objects.get(action="pbxs.exported").customer_id == acme.pk

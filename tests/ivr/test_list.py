@@ -132,6 +132,15 @@ def test_taking_the_list_along_is_an_event_of_its_customer(member, pbx):
     assert "q=65" in event.data["detail"]["filter"]
 
 
+@pytest.mark.parametrize("query", ["", "customer={customer}", "pbx={pbx}"])
+def test_so_is_taking_along_all_that_somebody_of_one_customer_sees(member, pbx, query):
+    keep(pbx, {"ivrnumber": "6500"})
+
+    member.get(f"/ivrs/?format=csv&{query.format(customer=pbx.customer_id, pbx=pbx.pk)}")
+
+    assert Event.objects.get(action="ivrs.exported").customer_id == pbx.customer_id
+
+
 def test_the_csv_holds_the_whole_filter_and_no_formula(member, pbx):
     keep(pbx, *({"ivrnumber": str(6500 + n), "ivrname": "=1+1"} for n in range(60)))
 
