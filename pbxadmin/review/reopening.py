@@ -7,7 +7,7 @@ from django.db.models import Min
 from django.utils import timezone
 
 from pbxadmin.access.models import Customer
-from pbxadmin.audit.context import SYSTEM
+from pbxadmin.audit.context import Who, acting
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 
@@ -47,4 +47,5 @@ def period_reopen(period: Period, event: Event) -> None:
     columns = {"reopened_at": timezone.now(), "reopened_why": why[:300]}
     if Period.objects.signed().filter(pk=period.pk).update(**columns):
         detail = {"period": period.pk, "event": event.pk, "why": why}
-        record("period.reopened", customer=(period.customer_id, period.customer.name), detail=detail, actor=SYSTEM)
+        with acting(Who()):  # not the person whose page made us look, nor their address
+            record("period.reopened", customer=(period.customer_id, period.customer.name), detail=detail)

@@ -170,13 +170,14 @@ def test_what_comes_late_reopens_it_and_says_why(auditor, acme, march):
     sign(auditor, march)
 
     late = outcome(acme, "verified")
-    desk_read()
+    auditor.get("/audit/desk/")
 
     march.refresh_from_db()
     assert march.state == "reopened"
     assert f"Event {late.pk} (Change ended)" in march.reopened_why
     reopened = Event.objects.get(action="period.reopened")
     assert (reopened.actor_name, reopened.data["detail"]["event"]) == ("PBX Admin", late.pk)
+    assert reopened.data["address"] == ""  # not of whose page made the desk look
     assert march.reopened_why.split(" (")[0] in auditor.get(f"/audit/periods/{march.pk}/").content.decode()
 
 
