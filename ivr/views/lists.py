@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -226,9 +226,13 @@ def refresh_all(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_GET
 def refresh_page(request: HttpRequest, pk: int) -> HttpResponse:
-    """How far a run has come, for the person who asked for it."""
-    run = get_object_or_404(Refresh, pk=pk, asked_by_id=user_of(request).pk)
-    items = list(run.items.select_related("pbx__customer").order_by("pbx__name", "pk"))
+    """How far a run has come, for the person who asked for it: with the PBXs of it that they see now."""
+    user = user_of(request)
+    run = get_object_or_404(Refresh, pk=pk, asked_by_id=user.pk)
+    mine = run.items.filter(pbx__in=Pbx.objects.visible_to(user).order_by())
+    items = list(mine.select_related("pbx__customer").order_by("pbx__name", "pk"))
+    if not items:
+        raise Http404
     ended = [item for item in items if item.state in (RefreshItem.State.DONE, RefreshItem.State.FAILED)]
     failed = [item for item in items if item.state == RefreshItem.State.FAILED]
     context = {

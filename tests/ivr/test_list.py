@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from ivr.models import Ivr, Refresh, RefreshItem
 from ivr.refresh import refresh_rekick, refresh_start, refresh_work
+from pbxadmin.access.models import User
 from pbxadmin.access.roles import Role
-from pbxadmin.access.services import customer_archive
+from pbxadmin.access.services import customer_archive, membership_end, membership_grant
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.lease import leased
@@ -271,3 +272,19 @@ def test_a_run_is_shown_to_who_asked_for_it_only(member, client, pbx, pbx_http):
     run = refresh_start(pbxs=[pbx], actor=Actor(12345, "Somebody"))
 
     assert member.get(f"/refreshes/{run.pk}/").status_code == 404
+
+
+def test_a_run_shows_nothing_of_a_customer_that_was_taken_from_who_asked_for_it(client, acme, pbx, pbx_http):
+    user, other = make_user("viewer", acme), make_customer("Bellweather Clinics")
+    membership_grant(user=user, role=Role.VIEWER, customer=other)
+    run = refresh_start(pbxs=[pbx, make_pbx(other, name="BELL-HQ")], actor=Actor(user.pk, "Somebody"))
+    membership_end(membership=user.memberships.get(customer=other))
+    client.force_login(User.objects.get(pk=user.pk))
+
+    page = client.get(f"/refreshes/{run.pk}/").content.decode()
+
+    assert pbx.name in page
+    assert "BELL" not in page
+    membership_end(membership=user.memberships.get())
+    client.force_login(User.objects.get(pk=user.pk))
+    assert client.get(f"/refreshes/{run.pk}/").status_code == 404
