@@ -374,6 +374,10 @@ def test_a_row_says_what_changed_where_and_for_which_ticket(auditor, acme):
             },
             "Refused (10018).",
         ),
+        (
+            {"action": "ivr.changed-outside", "detail": {"sentence": "Changed outside PBX Admin, between 09:10 and …"}},
+            "between 09:10 and …",
+        ),
         ({"action": "pbx.added", "fields": {"fingerprint": {"asked": "ab" * 32}}}, f"Fingerprint {'ab' * 11}a…"),
         (
             {"action": "pbx.edited", "fields": {name: {"asked": "x"} for name in ("host", "port", "site")}},
