@@ -38,6 +38,8 @@ def caller_hears(settings: IvrSettings) -> str:
         BY_NAME[name].in_words(settings.values()[name])
         for name in ("prompt_repeat", "response_timeout", "digit_timeout")
     )
+    if settings.prompt_repeat == "1":
+        return f"Plays the prompt once, waits {response} for a key, {digit} between digits."
     return f"Plays the prompt {repeat}, waits {response} for a key after each, {digit} between digits."
 
 

@@ -177,6 +177,14 @@ def test_one_ivr_shows_all_ten_fields_and_why_some_are_locked(member, pbx):
     assert "Key presses are not visible through this API" in page
 
 
+def test_a_prompt_played_once_is_told_as_once(member, pbx):
+    keep(pbx, {"promptrepeat": "1"})
+
+    page = member.get(f"/pbxs/{pbx.pk}/ivrs/6500/").content.decode()
+
+    assert "Plays the prompt once, waits 3 s for a key, 3 s between digits." in page
+
+
 def test_reading_one_pbx_keeps_what_it_holds(member, pbx, pbx_http):
     pbx_http.add("6501", ivrname="Night")
 
