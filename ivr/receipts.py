@@ -38,7 +38,7 @@ def receipt(change: Change, link: str) -> str:
             ("Outcome", OUTCOMES[change.outcome]),
             ("", change.sentence),
             ("Planned", f"{change.planned_by_name}, {moment(change.planned_at)}"),
-            ("Applied", ", ".join(filter(None, (change.applied_by_name, moment(change.sent_at))))),
+            *applied(change),
             ("Settled", moment(change.finished_at)),
             ("Ticket", change.ticket),
             ("", ticket_link(change)),
@@ -65,6 +65,13 @@ def receipt_for_customer(change: Change) -> str:
             ("Record", place_in_log(change)),
         ]
     )
+
+
+def applied(change: Change) -> list[Fact]:
+    """Who sent it and when. Of what never left us: who tried to."""
+    if change.sent_at is None:
+        return [("Tried by", change.applied_by_name)]
+    return [("Applied", f"{change.applied_by_name}, {moment(change.sent_at)}")]
 
 
 def changed(change: Change) -> list[Fact]:

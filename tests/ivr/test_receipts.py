@@ -73,3 +73,14 @@ def test_the_form_for_the_customer_names_none_of_ours(
 
 def test_a_plan_has_no_place_in_the_log_yet(client: Client, planned: Change) -> None:
     assert "Record" not in client.get(f"/changes/{planned.pk}/receipt.txt").content.decode()
+
+
+def test_what_never_left_us_was_tried_and_not_applied(client: Client, planned: Change, pbx_http: PbxDouble) -> None:
+    pbx_http.fail("ivr/query", breaks)
+    apply(planned)
+
+    text = client.get(f"/changes/{planned.pk}/receipt.txt").content.decode()
+
+    assert "Outcome    NOT SENT" in text
+    assert "Tried by   Mara Lindqvist\n" in text
+    assert "Applied" not in text
