@@ -14,7 +14,7 @@ from django.utils import timezone
 from .account_forms import CHOOSING
 from .models import Customer, Membership, PeopleQuerySet, User
 from .names import refuse_unseen, tidy
-from .permissions import customers_of, last_day_to_give, roles_to_give
+from .permissions import customers_of, last_day_to_give, roles_to_give, too_late
 from .roles import Action, Role
 
 if TYPE_CHECKING:
@@ -180,10 +180,6 @@ class LastDayForm(forms.Form):
         if too_late(day, self.latest):
             raise ValidationError(OWN_LAST_DAY.format(self.latest))
         return day
-
-
-def too_late(day: date | None, latest: date | None) -> bool:
-    return latest is not None and (day is None or day > latest)
 
 
 class PersonForm(forms.Form):

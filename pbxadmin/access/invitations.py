@@ -22,7 +22,7 @@ from pbxadmin.audit.context import Actor, acting, current
 from pbxadmin.audit.log import record
 
 from .models import Customer, Invitation, User
-from .permissions import roles_to_give
+from .permissions import last_day_to_give, roles_to_give, too_late
 from .roles import Role
 from .services import membership_grant, person_create
 
@@ -79,11 +79,14 @@ def invitation_create(
 def invitation_renew(*, invitation: Invitation, by: User) -> str:
     """A new link in place of the one sent before, which opens nothing any more. Returns its token.
 
-    Raises ValidationError right after the last one, and InvitationGone.
+    Raises ValidationError right after the last one, when what it offers outlives the sender's own role, and
+    InvitationGone.
     """
     now, token = timezone.now(), new_token()
     if now - invitation.renewed_at < SEND_AGAIN_AFTER:
         raise ValidationError("It was sent just now. Wait five minutes before you send it again.")
+    if not could_be_sent(invitation, by):
+        raise ValidationError("It offers a role for longer than you have yours. Send one of your own.")
     fresh = {"token_digest": digest(token), "renewed_at": now, "expires_at": now + LIFETIME, "invited_by": by}
     with transaction.atomic():
         if not Invitation.objects.waiting().filter(pk=invitation.pk, renewed_at=invitation.renewed_at).update(**fresh):
@@ -118,9 +121,14 @@ def invitation_mail(*, invitation: Invitation, link: str) -> bool:
 def invitation_with(token_digest: str) -> Invitation | None:
     """The invitation that this link opens; None when it opens none, or whoever sent it could not do so now."""
     found = Invitation.objects.open().select_related("customer", "invited_by").filter(token_digest=token_digest).first()
-    if found is None or found.role not in roles_to_give(found.invited_by, found.customer_id):
-        return None
-    return found
+    return found if found and could_be_sent(found, found.invited_by) else None
+
+
+def could_be_sent(invitation: Invitation, by: User) -> bool:
+    """May they give the role that it offers, and until its last day?"""
+    latest = last_day_to_give(by, invitation.customer_id)
+    is_theirs = invitation.role in roles_to_give(by, invitation.customer_id)
+    return is_theirs and not too_late(invitation.ends_on, latest)
 
 
 def invitation_accept(*, invitation: Invitation, user: User) -> None:

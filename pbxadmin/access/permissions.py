@@ -28,6 +28,7 @@ __all__ = [
     "require_rule_over",
     "roles_to_give",
     "rules_over",
+    "too_late",
 ]
 
 
@@ -81,6 +82,11 @@ def last_day_to_give(user: User, customer_id: int | None) -> date | None:
     mine = user.memberships.current().filter(Q(customer_id=customer_id) | Q(customer_id=None), role__in=managing)
     days = list(mine.values_list("ends_on", flat=True))
     return max((day for day in days if day), default=None) if None not in days else None
+
+
+def too_late(day: date | None, latest: date | None) -> bool:
+    """Whether a role that ends on this day, or never, outlives the last day that may be given."""
+    return latest is not None and (day is None or day > latest)
 
 
 def require_role(user: "AnyUser", role: str, customer: Customer | None) -> None:

@@ -25,7 +25,7 @@ from pbxadmin.access.invitations import (
 )
 from pbxadmin.access.models import Customer, Invitation, User
 from pbxadmin.access.roles import Role
-from pbxadmin.access.services import membership_grant, person_disable
+from pbxadmin.access.services import membership_grant, membership_set_end, person_disable
 from pbxadmin.audit.models import Event
 from pbxadmin.web.logs import hide_links
 from tests.factories import PASSWORD, make_customer, make_user
@@ -573,3 +573,24 @@ def test_granting_by_invitation_leaves_other_roles_alone(link: str, acme: Custom
     invitation_accept(invitation=Invitation.objects.get(), user=ada)
 
     assert set(ada.memberships.values_list("role", flat=True)) == {"viewer", "auditor", "helpdesk"}
+
+
+def test_it_is_worth_nothing_once_it_outlives_the_role_of_whoever_sent_it(
+    client: Client, manager: User, link: str
+) -> None:
+    membership_set_end(membership=manager.memberships.get(), ends_on=timezone.localdate() + dt.timedelta(days=30))
+
+    assert Client().get(link).status_code == 404
+
+
+def test_nobody_sends_one_again_that_outlives_their_own_role(client: Client, manager: User, link: str) -> None:
+    invitation = Invitation.objects.get()
+    Invitation.objects.update(renewed_at=timezone.now() - dt.timedelta(hours=1))
+    other = make_user("manager", invitation.customer, username="tim")
+    membership_set_end(membership=other.memberships.get(), ends_on=timezone.localdate())
+    client.force_login(User.objects.get(pk=other.pk))
+
+    client.post(f"/people/invitations/{invitation.pk}/send/")
+
+    assert len(mail.outbox) == 1
+    assert "for longer than you have yours" in client.get("/people/invitations/").content.decode()
