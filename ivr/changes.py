@@ -376,21 +376,30 @@ def settle_or_spool(change: Change, verdict: Verdict, **found: Any) -> None:
 
 
 def bring_in() -> int:
-    """Record the outcomes that were spooled. One whose change was settled by reading meanwhile is let go. How many."""
+    """Record the outcomes that were spooled. One that cannot be keeps none of the others from it. How many were."""
     count = 0
     for path, kept in spooled():
-        change = Change.objects.filter(pk=kept["change"]).first()
-        is_unknown = change is not None and change.status == Status.UNKNOWN and kept.get("found") is not None
-        if change is not None and (change.status == Status.SENDING or is_unknown):
-            said = kept["verdict"]
-            change.answer, change.calls = kept["answer"], [*change.calls, *kept["calls"]]
-            verdict = Verdict(Status(said["status"]), said["sentence"], said["look_again"])
-            action = "change.settled" if is_unknown else "change.outcome"
-            settle(change, verdict, found=kept.get("found"), action=action)
-            outside_since(change, datetime.fromisoformat(kept["at"]))
-        path.unlink()
+        try:
+            bring_in_one(kept)
+            path.unlink()
+        except Exception:
+            log.exception("spool: %s could not be brought in", path.name)
+            continue
         count += 1
     return count
+
+
+def bring_in_one(kept: dict[str, Any]) -> None:
+    """One whose change was settled by reading meanwhile is let go."""
+    change = Change.objects.filter(pk=kept["change"]).first()
+    is_unknown = change is not None and change.status == Status.UNKNOWN and kept.get("found") is not None
+    if change is not None and (change.status == Status.SENDING or is_unknown):
+        said = kept["verdict"]
+        change.answer, change.calls = kept["answer"], [*change.calls, *kept["calls"]]
+        verdict = Verdict(Status(said["status"]), said["sentence"], said["look_again"])
+        action = "change.settled" if is_unknown else "change.outcome"
+        settle(change, verdict, found=kept.get("found"), action=action)
+        outside_since(change, datetime.fromisoformat(kept["at"]))
 
 
 def call_words(call: Call) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The change path, from plan to receipt, against a PBX at the HTTP edge. The outcome table is design section 3."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -409,6 +410,23 @@ def test_an_outcome_that_cannot_be_written_is_spooled_and_brought_in_later(pbx, 
     assert outcomes(change) == [("change.sending", "sending"), ("change.outcome", "verified")]
     assert pbx_http.calls().count("ivr/update") == 1
     assert bring_in() == 0
+
+
+def test_a_spooled_outcome_that_cannot_be_recorded_keeps_no_other_back(pbx, pbx_http, settings, tmp_path):
+    settings.DATA_DIR = tmp_path
+    change = plan(pbx, pbx_http)
+    Change.objects.filter(pk=change.pk).update(status=Status.SENDING)
+    verdict = {"status": "verified", "sentence": "", "look_again": False}
+    good = {"change": change.pk, "answer": {}, "verdict": verdict, "calls": [], "at": timezone.now().isoformat()}
+    for name, kept in (("1", good | {"verdict": {}}), ("2", good)):
+        (tmp_path / "spool").mkdir(exist_ok=True)
+        (tmp_path / "spool" / f"{name}.json").write_text(json.dumps(kept))
+
+    assert bring_in() == 1
+
+    change.refresh_from_db()
+    assert change.status == Status.VERIFIED
+    assert [path.name for path in (tmp_path / "spool").iterdir()] == ["1.json"]
 
 
 def test_a_spooled_outcome_ends_what_became_unknown_meanwhile(pbx, pbx_http, settings, tmp_path):
