@@ -217,9 +217,10 @@ def site_admin_give(*, user: User) -> None:
 
 
 def site_admin_take(*, user: User) -> None:
-    """Leave somebody with their roles only. Raises ValidationError for the last site admin."""
+    """Leave somebody with their roles only, and end their sessions. Raises ValidationError for the last site admin."""
     with transaction.atomic():
         refuse_last_admin(user)
+        sessions_end(user=user)
         switch(user, "is_superuser", False, "person.admin-taken")
 
 

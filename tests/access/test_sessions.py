@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from pbxadmin.access.models import Session, User
 from pbxadmin.access.security import browser_name
-from pbxadmin.access.services import membership_end, sessions_end, sessions_expire
+from pbxadmin.access.services import membership_end, sessions_end, sessions_expire, site_admin_give, site_admin_take
 from pbxadmin.audit.models import Event
 from tests.factories import PASSWORD, make_user
 
@@ -129,6 +129,16 @@ def test_taking_a_role_away_ends_the_sessions(mara: User) -> None:
     client = signed_in(mara)
 
     membership_end(membership=mara.memberships.get())
+
+    assert not is_in(client)
+
+
+def test_a_site_admin_who_is_none_any_more_is_out_at_once(mara: User) -> None:
+    make_user(username="second", is_superuser=True)
+    site_admin_give(user=mara)
+    client = signed_in(mara)
+
+    site_admin_take(user=mara)
 
     assert not is_in(client)
 
