@@ -36,7 +36,7 @@ from pbxadmin.yeastar.transport import (
     resolve,
 )
 
-from .contact import check_allowed, client_for, contact_record, learn, learned
+from .contact import check_allowed, client_for, contact_record, learn, learned, state_after
 from .lease import PbxInUse, leased
 from .models import Pbx, PbxState
 from .services import pbx_event
@@ -132,7 +132,7 @@ class ConnectionTest:
         try:
             step.sentence = getattr(self, step.name)()
         except PbxError as error:
-            step.sentence, failure = str(error), error
+            step.sentence, failure = told(step.name, error), error
         step.passed = failure is None
         step.seconds = time.monotonic() - started
         return failure
@@ -278,3 +278,9 @@ def in_words(shown: Certificate) -> Shown:
     except ValueError:
         subject = issuer = until = "cannot be read"
     return Shown(shown.fingerprint, subject, "itself" if subject == issuer else issuer, until, agreed)
+
+
+def told(step: str, error: PbxError) -> str:
+    """An error in one sentence. Of a rejected password: what the page of the PBX says from now on, with what to do."""
+    state, reason = state_after(error)
+    return reason if step == "login" and state == PbxState.CREDENTIALS_REJECTED else str(error)

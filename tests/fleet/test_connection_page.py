@@ -279,6 +279,14 @@ def test_a_web_page_in_place_of_a_version_is_a_version_that_is_not_there(
     assert (Pbx.objects.get().capability, simulated_pbx.count("login")) == ("v1.0.0", 3)
 
 
+def test_a_wrong_password_is_told_with_what_to_do(manager: Client, recorded: Callable[..., Pbx]) -> None:
+    pbx = recorded(password="wrong")
+
+    page = manager.post(f"/pbxs/{pbx.pk}/test/").content.decode()
+
+    assert "Refused (20003). Not tried again until you edit it: five in a row lock this address." in page
+
+
 def test_after_a_wrong_password_no_other_version_is_tried(
     manager: Client, recorded: Callable[..., Pbx], simulated_pbx: SimulatedPbx
 ) -> None:
