@@ -234,17 +234,29 @@ def import_apply(plan: ImportPlan, *, source: bytes, kept: PbxImport | None = No
     with transaction.atomic():
         if kept is not None and not PbxImport.objects.filter(pk=kept.pk).delete()[0]:
             return False
-        saved = {customer.folded: customer_create(name=customer.name) for customer in plan.new_customers}
-        for line in plan.todo:
+        rows_hold(plan)
+        new = sorted(plan.new_customers, key=lambda customer: customer.folded)
+        saved = {customer.folded: customer_create(name=customer.name) for customer in new}
+        for line in sorted(plan.todo, key=lambda line: line.customer.pk or 0):
             if line.pbx is None:
                 customer = saved.get(line.customer.folded, line.customer)
                 pbx_create(customer=customer, values=line.values, password=line.password)
             else:
                 pbx_edit(pbx=line.pbx, values=line.values, password=line.password)
-        counts = {"added": len(plan.added), "changed": len(plan.changed), "same": plan.same}
-        detail = counts | {"new_customers": len(saved), "file_sha256": hashlib.sha256(source).hexdigest()}
-        record("pbxs.imported", detail=detail)
+    # Each row has its event by now. This one would keep everybody from signing in while the rows are saved.
+    counts = {"added": len(plan.added), "changed": len(plan.changed), "same": plan.same}
+    detail = counts | {"new_customers": len(saved), "file_sha256": hashlib.sha256(source).hexdigest()}
+    record("pbxs.imported", detail=detail)
     return True
+
+
+def rows_hold(plan: ImportPlan) -> None:
+    """Hold all PBXs before the first event, and take the chains in the order of customers, as everybody does.
+
+    Whoever edits one of them meanwhile waits, and so does not wait for us while we wait for them.
+    """
+    ids = [line.pbx.pk for line in plan.changed if line.pbx]
+    list(Pbx.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk"))
 
 
 def import_keep(user: User, data: bytes) -> PbxImport:

@@ -3,6 +3,9 @@
 import csv
 import io
 import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -11,13 +14,14 @@ from typing import Any
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
+from django.db import connections
 from django.test import Client
 from django.utils import timezone
 
 from pbxadmin.access.models import Customer, User
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet import imports
-from pbxadmin.fleet.imports import import_plan, imports_forget
+from pbxadmin.fleet.imports import import_apply, import_plan, imports_forget
 from pbxadmin.fleet.models import Lease, Pbx, PbxImport
 from pbxadmin.fleet.services import pbx_edit
 from pbxadmin.fleet.sheet import EXPORTED
@@ -531,3 +535,41 @@ def test_the_command_fails_with_every_fault_named(file: Path) -> None:
 def test_the_command_says_when_it_cannot_read_the_file(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="cannot be read: No such file or directory"):
         command(tmp_path / "nothing.csv")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_edit_at_the_same_time_waits_and_neither_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    acme = make_customer("Acme Logistics")
+    first, second = make_pbx(acme, name="ACME-1"), make_pbx(acme, name="ACME-2")
+    rows = [{"customer": "Acme Logistics", "name": pbx.name, "notes": "imported"} for pbx in (first, second)]
+    data = sheet(*rows).encode()
+    plan, is_halfway = import_plan(data, make_user(is_superuser=True)), threading.Event()
+
+    def slowly(**given: Any) -> bool:
+        is_changed = pbx_edit(**given)
+        is_halfway.set()
+        time.sleep(0.5)
+        return is_changed
+
+    def edit() -> None:
+        is_halfway.wait(10)
+        pbx_edit(pbx=Pbx.objects.get(pk=second.pk), values={"site": "Dock 3"})
+        connections.close_all()
+
+    monkeypatch.setattr(imports, "pbx_edit", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        editing = pool.submit(edit)
+        assert import_apply(plan, source=data)
+        editing.result(10)
+
+    assert list(Pbx.objects.order_by("pk").values_list("notes", "site")) == [("imported", ""), ("imported", "Dock 3")]
+
+
+def test_customers_are_imported_in_the_order_in_which_their_chains_are_locked(acme: Customer) -> None:
+    other = make_customer("Bellweather Clinics")
+    data = sheet(GOOD | {"customer": other.name}, GOOD).encode()
+
+    import_apply(import_plan(data, make_user(is_superuser=True)), source=data)
+
+    chains = list(Event.objects.filter(action__startswith="pbx").order_by("id").values_list("chain", flat=True))
+    assert chains == [f"customer:{acme.pk}", f"customer:{other.pk}", "installation"]
