@@ -34,7 +34,7 @@ from pbxadmin.web.words import OUTCOMES
 from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.wire import IvrSettings
 
-from .common import actor, user_of
+from .common import actor, ivr_address, user_of
 
 log = logging.getLogger(__name__)
 PAGE_SIZE = 50
@@ -182,6 +182,8 @@ def change_resolve_view(request: HttpRequest, pk: int) -> HttpResponse:
     chosen = {name: request.POST.get(name) for name in conflicts}
     if change.status != Change.Status.CONFLICT or not set(chosen.values()) <= {"yours", "theirs"}:
         return show(request, change, status=422, problem="Choose a value in each row first.")
+    if not Pbx.objects.filter(pk=change.pbx_id).exists():
+        return show(request, change, status=422, problem=f"{change.pbx_name} was deleted.")
     yours = [name for name, choice in chosen.items() if choice == "yours"]
     try:
         plan = change_resolve(change=change, yours=yours, actor=actor())
@@ -189,7 +191,7 @@ def change_resolve_view(request: HttpRequest, pk: int) -> HttpResponse:
         return show(request, change, status=422, problem=" ".join([*error.messages, "Edit the IVR again."]))
     if plan is None:
         messages.info(request, f"{change.pbx_name} stays as it is. Nothing was sent.")
-        return go(request, f"/pbxs/{change.pbx_id}/ivrs/{change.number}/")
+        return go(request, ivr_address(change.pbx_id, change.number))
     return go(request, plan.get_absolute_url())
 
 

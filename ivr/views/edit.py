@@ -27,7 +27,7 @@ from pbxadmin.yeastar.fields import BY_NAME, IvrField, writable_fields
 from pbxadmin.yeastar.wire import IvrSettings
 
 from .changes import RIGHTS, show
-from .common import actor, addressable, status_of, user_of, visible_pbx
+from .common import actor, addressable, ivr_address, status_of, user_of, visible_pbx
 
 TOO_OLD = "This form was opened too long ago, so the PBX was read again. Look at the values, then review once more."
 
@@ -138,12 +138,13 @@ def edit_post(request: HttpRequest, pbx: Pbx, opened: Opened) -> HttpResponse:
         return edit_page(request, pbx, form, status=422)
     if not form.wanted:
         messages.info(request, f"Nothing differs from what {pbx.name} holds. No change was made.")
-        return go(request, f"/pbxs/{pbx.pk}/ivrs/{opened.number}/")
+        return go(request, ivr_address(pbx.pk, opened.number))
     reason, ticket = form.kept
     change = change_plan(pbx=pbx, opened=opened, wanted=form.wanted, actor=actor(), reason=reason, ticket=ticket)
     newer = newer_values(opened, form.wanted)
     if newer:
         change_conflict(change, newer)
+    if change.status == Change.Status.CONFLICT:
         answer = show(request, change, status=409)
         answer["HX-Retarget"], answer["HX-Reswap"] = "#main", "innerHTML"  # in place of the form and its heading
         return answer

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -33,7 +32,7 @@ from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS
 from pbxadmin.yeastar.wire import ADDRESSABLE
 
-from .common import actor, status_of, user_of, visible_pbx
+from .common import actor, ivr_address, status_of, user_of, visible_pbx
 from .edit import read_live
 
 PAGE_SIZE = 50
@@ -116,7 +115,7 @@ def list_row(row: dict[str, Any]) -> tuple[Any, ...]:
     name = BY_NAME["name"]
     return (
         number,
-        f"/pbxs/{row['pbx_id']}/ivrs/{quote(number, safe='*')}/" if ADDRESSABLE.fullmatch(number) else "",
+        ivr_address(row["pbx_id"], number) if ADDRESSABLE.fullmatch(number) else "",
         row["name"],
         row["pbx_id"],
         row["pbx__name"],
@@ -168,6 +167,7 @@ def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
     context = {
         "pbx": pbx,
         "ivr": ivr,
+        "address": ivr_address(pbx.pk, number),
         "outside": list(Event.objects.filter(pbx_id=pbx.pk, ivr_number=number, action__in=KINDS)[:OUTSIDE]),
         "stale": why_stale(ivr.read_at, pbx.refresh_minutes, pbx.state, is_enabled=pbx.is_enabled),
         "groups": groups,

@@ -128,6 +128,18 @@ def test_a_conflict_is_resolved_field_by_field_into_a_new_plan(client, planned, 
     assert (new.status, new.base["response_timeout"], new.wanted) == ("planned", "9", {"response_timeout": "6"})
 
 
+def test_a_conflict_of_a_pbx_that_was_deleted_meanwhile_is_not_resolved(client, pbx, planned, pbx_http):
+    pbx_http.ivrs["6500"]["responsetimeout"] = "9"
+    client.post(f"/changes/{planned.pk}/apply/")
+    pbx_delete(pbx=pbx)
+
+    answer = client.post(f"/changes/{planned.pk}/resolve/", {"response_timeout": "yours"})
+
+    assert answer.status_code == 422
+    assert "ACME-HQ was deleted." in answer.content.decode()
+    assert Change.objects.count() == 1
+
+
 def test_a_risky_plan_shows_one_box_to_tick_and_without_it_nothing_is_sent(client, pbx, mara, pbx_http):
     change = plan(pbx, dial_extension="on")
     page = client.get(f"/changes/{change.pk}/").content.decode()

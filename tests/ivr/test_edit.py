@@ -36,9 +36,9 @@ def address(pbx, number="6500") -> str:
     return f"/pbxs/{pbx.pk}/ivrs/{number}/edit/"
 
 
-def filled(client: Client, pbx, **changed: str) -> dict[str, str]:
+def filled(client: Client, pbx, of="6500", **changed: str) -> dict[str, str]:
     """The form as a browser would post it after these changes; None takes a field out."""
-    page = client.get(address(pbx)).content.decode()
+    page = client.get(address(pbx, of)).content.decode()
     inputs = re.findall(r"<input[^>]*>", page.split('id="edit"')[1].split("</form>")[0])
     values = {}
     for tag in inputs:
@@ -155,6 +155,19 @@ def test_a_newer_reading_that_clashes_is_shown_as_a_conflict(helpdesk, pbx, pbx_
     assert "9 s" in page
     assert "6 s" in page
     assert Change.objects.get().status == "conflict"
+
+
+def test_a_form_sent_again_after_it_was_applied_leads_to_its_receipt(helpdesk, pbx, pbx_http):
+    form = filled(helpdesk, pbx, response_timeout="6")
+    receipt = helpdesk.post(address(pbx), form)["Location"]
+    helpdesk.post(f"{receipt}apply/")
+    pbx_http.ivrs["6500"]["responsetimeout"] = "9"
+    helpdesk.post(f"/pbxs/{pbx.pk}/refresh/")
+
+    again = helpdesk.post(address(pbx), form)
+
+    assert (again.status_code, again["Location"]) == (302, receipt)
+    assert pbx_http.calls().count("ivr/update") == 1
 
 
 def test_an_unreachable_pbx_shows_what_it_held_and_no_form(helpdesk, pbx, pbx_http):
@@ -345,6 +358,18 @@ def test_with_htmx_errors_come_as_a_fragment_and_success_as_a_location(helpdesk,
     assert bad.status_code == 422
     assert "<html" not in bad.content.decode()
     assert good["HX-Location"] == f"/changes/{Change.objects.get().pk}/"
+
+
+def test_a_number_with_a_hash_is_edited_like_any_other(helpdesk, pbx, pbx_http):
+    pbx_http.add("*6#")
+    helpdesk.post(f"/pbxs/{pbx.pk}/refresh/")
+    page = helpdesk.get(f"/pbxs/{pbx.pk}/ivrs/*6%23/").content.decode()
+
+    unchanged = helpdesk.post(address(pbx, "*6%23"), filled(helpdesk, pbx, "*6%23"))
+
+    assert f'href="{address(pbx, "*6%23")}"' in page
+    assert f'value="/pbxs/{pbx.pk}/ivrs/*6%23/"' in page
+    assert unchanged["Location"] == f"/pbxs/{pbx.pk}/ivrs/*6%23/"
 
 
 def test_an_odd_number_is_listed_without_a_link(helpdesk, pbx, pbx_http):
