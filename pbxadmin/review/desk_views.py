@@ -25,6 +25,7 @@ from .periods import NotReady, counts_in, items_in, period_add, period_sign
 from .words import gist
 
 PAGE_SIZE = 50
+NO_OUTCOME = ("", "sending")  # what was being sent has an outcome of its own, or will have
 
 
 def auditor(request: HttpRequest) -> User:
@@ -136,8 +137,8 @@ def show_period(request: HttpRequest, period: Period, problem: str = "") -> Http
     items: DeskItemQuerySet = items_in(period)
     context = {
         "period": period,
-        "counts": sorted((outcome, count) for outcome, count in counts.items() if outcome),
-        "others": counts.get("", 0),
+        "counts": sorted((outcome, count) for outcome, count in counts.items() if outcome not in NO_OUTCOME),
+        "others": sum(counts.get(word, 0) for word in NO_OUTCOME),
         "total": sum(counts.values()),
         "exceptions": items.count(),
         "still_open": items.still_open().count(),

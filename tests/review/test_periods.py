@@ -139,6 +139,16 @@ def test_a_reviewed_period_is_signed_by_name_with_its_figures(auditor, acme, mar
     assert "Signed off" in auditor.get(f"/audit/periods/{march.pk}/").content.decode()
 
 
+def test_what_was_being_sent_is_no_outcome_among_the_figures(auditor, acme, march):
+    outcome(acme, "sending", action="change.sending")
+    outcome(acme, "verified")
+
+    context = auditor.get(f"/audit/periods/{march.pk}/").context
+
+    assert context["counts"] == [("verified", 1)]
+    assert context["others"] == context["total"] - 1
+
+
 def test_an_altered_chain_is_not_signed(auditor, acme, march):
     event = outcome(acme, "verified")
     triggers_remove(connection)
