@@ -495,6 +495,8 @@ class Transport:
                 failure = PbxOutcomeUnknown("The PBX took the request and did not answer in time.")
             except Exception as error:  # whatever it is: its frames know the URL, and callers know only PbxError
                 failure = broken(error, exchange.phase)
+            finally:
+                self.close()  # a PBX may say that it keeps the connection and close it all the same
         if failure is not None:
             raise failure
         return answer

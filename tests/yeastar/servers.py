@@ -32,11 +32,14 @@ class RawServer:
     """Answers each connection with the next of these bytes, the last one for ever, and closes.
 
     Reads the request first. `requests` holds the bytes of each, `connections` counts. reset: closes with a TCP reset.
+    keeps: leaves the connection open until the other side closes it or says more.
     """
 
-    def __init__(self, *answers: bytes, tls: ssl.SSLContext | None = None, reset: bool = False) -> None:
+    def __init__(
+        self, *answers: bytes, tls: ssl.SSLContext | None = None, reset: bool = False, keeps: bool = False
+    ) -> None:
         self.answers = list(answers)
-        self.tls, self.reset = tls, reset
+        self.tls, self.reset, self.keeps = tls, reset, keeps
         self.requests: list[bytes] = []
         self.connections = 0
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -70,6 +73,8 @@ class RawServer:
         with link:
             self.requests.append(read_request(link))
             link.sendall(self.answers[0] if len(self.answers) == 1 else self.answers.pop(0))
+            if self.keeps:
+                link.recv(1)
             if self.reset:
                 link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 

@@ -751,6 +751,16 @@ def test_a_redirect_to_nowhere_is_no_other_error(post: Post, location: str) -> N
         assert type(outcome(lambda: post(server.port))) is PbxBadAnswer
 
 
+def test_each_exchange_is_a_connection_of_its_own_though_the_pbx_would_keep_one() -> None:
+    with RawServer(http(), keeps=True) as server:
+        transport = Transport(Endpoint("http", "127.0.0.1", server.port), ANY, networks=LOOPBACK)
+
+        for _ in range(3):
+            transport.post("/api/v1.0.0/apply", None, None, time.monotonic() + LONG_S)
+
+        assert server.connections == 3
+
+
 def test_no_cookie_is_kept_or_sent_back(simulated_pbx: SimulatedPbx) -> None:
     cookies = ["Set-Cookie: session=canary; Path=/", "Set-Cookie: other=canary; Domain=127.0.0.1; Max-Age=9999"]
     with RawServer(http(headers=cookies)) as server:
