@@ -99,5 +99,5 @@ def clean_tags(text: str) -> str:
     for tag in tags:
         refuse_unseen(tag)
         if len(tag) > LONGEST_TAG:
-            raise ValidationError(f"A tag has at most {LONGEST_TAG} characters. This one has {len(tag)}: {tag}")
+            raise ValidationError(f"A tag has at most {LONGEST_TAG} characters. One of these has {len(tag)}.")
     return TAG_COMMA.join(tags)
