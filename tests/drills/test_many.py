@@ -13,26 +13,10 @@ from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.services import pbx_edit
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.simulator import ALWAYS, Fault, Fleet, SimulatedPbx
-from tests.drills.edits import filled, planned, record_of, shorten_deadlines
+from tests.drills.edits import filled, planned, record_of
 from tests.factories import make_user
 
-pytestmark = [pytest.mark.tls, pytest.mark.django_db(transaction=True)]
-
-
-@pytest.fixture(autouse=True)
-def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
-    shorten_deadlines(monkeypatch)
-
-
-@pytest.fixture
-def pbx(simulated_pbx: SimulatedPbx) -> Pbx:
-    return record_of(simulated_pbx)
-
-
-@pytest.fixture
-def manager(client: Client, pbx: Pbx) -> Client:
-    client.force_login(make_user("manager", pbx.customer, username="max"))
-    return client
+pytestmark = [pytest.mark.tls, pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("short_deadlines")]
 
 
 def read(pbx: Pbx) -> str:

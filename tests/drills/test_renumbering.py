@@ -11,10 +11,9 @@ from django.utils import timezone
 from ivr.changes import reconcile
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.simulator import NOTHING, Fault, SimulatedPbx
-from tests.drills.edits import planned, record_of, shorten_deadlines, text_of
-from tests.factories import make_user
+from tests.drills.edits import planned, text_of
 
-pytestmark = [pytest.mark.tls, pytest.mark.django_db]
+pytestmark = [pytest.mark.tls, pytest.mark.django_db, pytest.mark.usefixtures("short_deadlines")]
 
 UPDATE, READ_BACK = {"call": "ivr/update"}, {"call": "ivr/query", "after": 1}
 TABLE: dict[str, tuple[Fault, dict[str, Any], str, str]] = {
@@ -26,22 +25,6 @@ TABLE: dict[str, tuple[Fault, dict[str, Any], str, str]] = {
     "the token is refused": (Fault.ERRNO, UPDATE | {"errno": "20006", "stores": NOTHING}, "verified", "number 6599."),
     "it cannot be read back": (Fault.CUT, READ_BACK, "unknown", "cannot be read back"),
 }
-
-
-@pytest.fixture(autouse=True)
-def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
-    shorten_deadlines(monkeypatch)
-
-
-@pytest.fixture
-def pbx(simulated_pbx: SimulatedPbx) -> Pbx:
-    return record_of(simulated_pbx)
-
-
-@pytest.fixture
-def manager(client: Client, pbx: Pbx) -> Client:
-    client.force_login(make_user("manager", pbx.customer, username="max"))
-    return client
 
 
 @pytest.mark.parametrize(("fault", "order", "outcome", "words"), TABLE.values(), ids=TABLE)

@@ -24,10 +24,9 @@ from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.simulator import NOTHING, Fault, SimulatedPbx, instead, only
 from pbxadmin.yeastar.simulator.faults import ON_ACCEPT
 from pbxadmin.yeastar.wire import read_ivr
-from tests.drills.edits import let_the_token_age, planned, record_of, shorten_deadlines, text_of
-from tests.factories import make_user
+from tests.drills.edits import let_the_token_age, planned, text_of
 
-pytestmark = [pytest.mark.tls, pytest.mark.django_db]
+pytestmark = [pytest.mark.tls, pytest.mark.django_db, pytest.mark.usefixtures("short_deadlines")]
 
 WANTED = {"response_timeout": "6", "prompt_repeat": "2"}
 
@@ -228,22 +227,6 @@ def name(row: Row, fault: Fault) -> str:
 
 
 DRILLS = list(chain.from_iterable(((row, fault) for fault in row.faults) for row in TABLE))
-
-
-@pytest.fixture(autouse=True)
-def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
-    shorten_deadlines(monkeypatch)
-
-
-@pytest.fixture
-def pbx(simulated_pbx: SimulatedPbx) -> Pbx:
-    return record_of(simulated_pbx)
-
-
-@pytest.fixture
-def manager(client: Client, pbx: Pbx) -> Client:
-    client.force_login(make_user("manager", pbx.customer, username="max"))
-    return client
 
 
 def order(pbx: SimulatedPbx, row: Row, fault: Fault) -> None:
