@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from pbxadmin.access.names import fold
 from pbxadmin.fleet.models import Pbx, has_tag
+from pbxadmin.web.filters import typed, whole
 
 from .models import Ivr, IvrQuerySet
 
@@ -45,10 +46,10 @@ class IvrFilter:
     def from_query(cls, query: Mapping[str, str], pbx: int | None = None) -> "IvrFilter":
         sort = query.get("sort", DEFAULT_SORT)
         return cls(
-            q=query.get("q", "").replace("\0", "").strip()[:200],
+            q=typed(query.get("q")),
             customer=whole(query.get("customer")),
             pbx=pbx or whole(query.get("pbx")),
-            tag=fold(query.get("tag", "").replace("\0", ""))[:200],
+            tag=fold(typed(query.get("tag")))[:200],
             dial_outbound=query.get("dial_outbound") == "on",
             dial_extension=query.get("dial_extension") == "on",
             response_under=whole(query.get("response_under")),
@@ -97,10 +98,6 @@ class IvrFilter:
     def sort_query(self, sort: str) -> str:
         """Sort by this column; by the other way round when it is sorted by already."""
         return self.query(sort=f"-{sort}" if sort == self.sort and not self.descending else sort)
-
-
-def whole(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 10 else None
 
 
 def ivrs_found(user: "AnyUser", wanted: IvrFilter) -> IvrQuerySet:

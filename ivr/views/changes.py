@@ -20,7 +20,7 @@ from ivr.changes import NotConfirmed, change_apply, change_check, change_resolve
 from ivr.compare import compare
 from ivr.models import Change, ChangeQuerySet
 from ivr.receipts import place_in_log, receipt, receipt_for_customer, ticket_link
-from ivr.selectors import MOST_WORDS, whole
+from ivr.selectors import MOST_WORDS
 from ivr.spool import waits
 from ivr.words import caller_hears, small, what_callers_notice
 from pbxadmin.access.models import Customer
@@ -28,6 +28,7 @@ from pbxadmin.access.permissions import can, require
 from pbxadmin.access.roles import Action
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.slots import HouseFull, waits_for_pbx
+from pbxadmin.web.filters import typed, whole
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import keyset
 from pbxadmin.web.words import OUTCOMES
@@ -224,7 +225,7 @@ def change_list(request: HttpRequest) -> HttpResponse:
 
 
 def narrowed(found: ChangeQuerySet, request: HttpRequest) -> ChangeQuerySet:
-    for word in request.GET.get("q", "").replace("\0", "").split()[:MOST_WORDS]:
+    for word in typed(request.GET.get("q")).split()[:MOST_WORDS]:
         columns = ("number", "name", "pbx_name", "customer_name", "planned_by_name", "applied_by_name", "ticket")
         found = found.filter(reduce(or_, (Q(**{f"{column}__icontains": word}) for column in columns)))
     for name in ("pbx", "customer"):

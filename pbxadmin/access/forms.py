@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlencode
 
 from django import forms
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils import timezone
+
+from pbxadmin.web.filters import FilterForm
 
 from .account_forms import CHOOSING
 from .models import Customer, Membership, PeopleQuerySet, User
@@ -85,7 +86,7 @@ class LastDayField(forms.DateField):
         return day
 
 
-class PeopleFilter(forms.Form):
+class PeopleFilter(FilterForm):
     """The filters of the list of people, from the query of its address."""
 
     q = forms.CharField(max_length=200, required=False)
@@ -96,8 +97,6 @@ class PeopleFilter(forms.Form):
         super().__init__(data)
         self.user = user
         self.fields["customer"].queryset = customers_of(user, Action.MANAGE_PEOPLE)  # type: ignore[attr-defined]
-        for name in ("customer", "role"):
-            self.fields[name].widget.attrs["class"] = "input"
 
     def found(self, people: PeopleQuerySet) -> PeopleQuerySet:
         """Those that pass. Roles that the user may not see let nobody pass."""
@@ -113,14 +112,6 @@ class PeopleFilter(forms.Form):
         if role:
             memberships = memberships.filter(role=role)
         return people.having(memberships)
-
-    @property
-    def is_narrow(self) -> bool:
-        return any(self.data.get(name) for name in self.fields)
-
-    @property
-    def query(self) -> str:
-        return urlencode({name: self.data[name] for name in self.fields if self.data.get(name)})
 
 
 class RoleForm(forms.Form):

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlencode
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -12,6 +11,7 @@ from pbxadmin.access.models import Customer, CustomerQuerySet
 from pbxadmin.access.names import fold, refuse_unseen, tidy
 from pbxadmin.access.permissions import customers_of
 from pbxadmin.access.roles import Action
+from pbxadmin.web.filters import FilterForm
 from pbxadmin.web.words import PBX_STATES
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.transport import TlsProfile, TrustMode
@@ -231,7 +231,7 @@ class SavedFilterForm(forms.Form):
         return f"{self.fields[name].label or str(name).capitalize()}: {errors[0]}"
 
 
-class PbxFilter(forms.Form):
+class PbxFilter(FilterForm):
     """The filters of the list of PBXs, from the query of its address."""
 
     q = forms.CharField(max_length=200, required=False)
@@ -242,8 +242,6 @@ class PbxFilter(forms.Form):
     def __init__(self, data: Mapping[str, Any], *, user: "AnyUser") -> None:
         super().__init__(data)
         self.fields["customer"].queryset = Customer.objects.visible_to(user)  # type: ignore[attr-defined]
-        for name in ("customer", "state"):
-            self.fields[name].widget.attrs["class"] = "input"
 
     def found(self, pbxs: PbxQuerySet) -> PbxQuerySet:
         """Those that pass. A customer or state that does not exist passes none."""
@@ -262,15 +260,6 @@ class PbxFilter(forms.Form):
     def chosen_customer(self) -> Customer | None:
         found: Customer | None = self.cleaned_data.get("customer") if self.is_valid() else None
         return found
-
-    @property
-    def is_narrow(self) -> bool:
-        return any(self.data.get(name) for name in self.fields)
-
-    @property
-    def query(self) -> str:
-        """For the links to other pages of the list."""
-        return urlencode({name: self.data[name] for name in self.fields if self.data.get(name)})
 
 
 class PinForm(forms.Form):

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -13,6 +12,7 @@ from django.utils import timezone
 from pbxadmin.access.models import Customer
 from pbxadmin.access.permissions import customers_of
 from pbxadmin.access.roles import Action
+from pbxadmin.web.filters import FilterForm
 
 from .kinds import KINDS
 from .models import DeskItem, DeskItemQuerySet
@@ -54,7 +54,7 @@ class ReviewForm(forms.Form):
         return found
 
 
-class DeskFilter(forms.Form):
+class DeskFilter(FilterForm):
     """The filters of the desk, from the query of its address."""
 
     customer = forms.ModelChoiceField(Customer.objects.none(), required=False, empty_label="All customers")
@@ -66,8 +66,6 @@ class DeskFilter(forms.Form):
     def __init__(self, data: Mapping[str, Any], *, user: "AnyUser") -> None:
         super().__init__(data)
         self.fields["customer"].queryset = customers_of(user, Action.REVIEW_LOG)  # type: ignore[attr-defined]
-        for field in self.fields.values():
-            field.widget.attrs["class"] = "input"
 
     def found(self, items: DeskItemQuerySet) -> DeskItemQuerySet:
         """Those that pass. A customer or kind that does not exist passes none."""
@@ -79,15 +77,6 @@ class DeskFilter(forms.Form):
         if wanted["kind"]:
             items = items.filter(kinds__contains=f" {wanted['kind']} ")
         return {"": items.still_open(), "reviewed": items.exclude(reviewed_at=None)}.get(wanted["state"], items)
-
-    @property
-    def query(self) -> str:
-        """For the links to other pages of the desk."""
-        return urlencode({name: self.data[name] for name in self.fields if self.data.get(name)})
-
-    @property
-    def is_narrow(self) -> bool:
-        return any(self.data.get(name) for name in self.fields)
 
 
 class PeriodForm(forms.Form):

@@ -17,6 +17,7 @@ from pbxadmin.audit.actions import ACTIONS
 from pbxadmin.audit.log import folded
 from pbxadmin.audit.models import Event, EventQuerySet
 from pbxadmin.fleet.services import ENTERED
+from pbxadmin.web.filters import typed, whole
 from pbxadmin.web.words import OUTCOMES
 from pbxadmin.yeastar.fields import BY_NAME
 
@@ -62,15 +63,15 @@ class EventFilter:
     @classmethod
     def from_query(cls, query: QueryDict) -> "EventFilter":
         return cls(
-            q=text(query.get("q")),
+            q=typed(query.get("q")),
             customer=whole(query.get("customer")),
             pbx=whole(query.get("pbx")),
-            ivr=text(query.get("ivr")),
-            actor=text(query.get("actor")),
+            ivr=typed(query.get("ivr")),
+            actor=typed(query.get("actor")),
             actions=tuple(action for action in ACTIONS if action in query.getlist("action")),
-            outcomes=tuple(sorted({text(outcome)[:20] for outcome in query.getlist("outcome")} - {""})),
+            outcomes=tuple(sorted({typed(outcome)[:20] for outcome in query.getlist("outcome")} - {""})),
             field=query.get("field", "") if query.get("field") in FIELD_LABELS else "",
-            ticket=text(query.get("ticket")),
+            ticket=typed(query.get("ticket")),
             since=day(query.get("from")),
             until=day(query.get("to")),
         )
@@ -191,14 +192,6 @@ def end_of(day: date) -> datetime:
 
 def without(values: tuple[str, ...], one: str) -> tuple[str, ...]:
     return tuple(value for value in values if value != one)
-
-
-def text(value: str | None) -> str:
-    return (value or "").replace("\0", "").strip()[:200]
-
-
-def whole(value: str | None) -> int | None:
-    return int(value) if value and value.isascii() and value.isdecimal() and len(value) < 10 else None
 
 
 def day(value: str | None) -> date | None:

@@ -16,6 +16,7 @@ from pbxadmin.access.fresh import fresh_sign_in
 from pbxadmin.access.models import Customer, Membership
 from pbxadmin.access.permissions import can, require
 from pbxadmin.access.roles import Action
+from pbxadmin.web.filters import typed
 from pbxadmin.web.htmx import go
 from pbxadmin.web.pages import keyset
 
@@ -25,7 +26,7 @@ PAGE_SIZE = 50
 @login_required
 @require_GET
 def customer_list(request: HttpRequest) -> HttpResponse:
-    q = request.GET.get("q", "").replace("\0", "").strip()  # PostgreSQL takes no NUL
+    q = typed(request.GET.get("q"))
     customers = Customer.objects.visible_to(request.user).matching(q.split())
     page = keyset(customers, ("folded", "id"), request.GET.get("cursor", ""), PAGE_SIZE)
     return render(
