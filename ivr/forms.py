@@ -119,8 +119,9 @@ class RecordForm(forms.Form):
         """Reason and ticket."""
         return self.cleaned_data.get("reason", ""), self.cleaned_data.get("ticket", "")
 
-    def record(self) -> list[forms.BoundField]:
-        return [self[name] for name in ("ticket", "reason") if name in self.fields]
+    def sections(self) -> list[tuple[str, list[forms.BoundField]]]:
+        kept = [self[name] for name in ("ticket", "reason") if name in self.fields]
+        return [("For the record", kept)] if kept else []
 
 
 class IvrForm(RecordForm):
@@ -162,9 +163,9 @@ class IvrForm(RecordForm):
                 )
         return number
 
-    def groups(self) -> list[tuple[str, list[forms.BoundField]]]:
-        """The fields under the headings of the page, in the order of the table."""
+    def sections(self) -> list[tuple[str, list[forms.BoundField]]]:
+        """The fields under the headings of the page, in the order of the table; what is kept with the change last."""
         found: dict[str, list[forms.BoundField]] = {}
         for setting in self.settings:
             found.setdefault(BY_NAME[setting.name].group, []).append(self[setting.name])
-        return list(found.items())
+        return [*found.items(), *super().sections()]

@@ -202,6 +202,12 @@ class InvitationForm(RoleForm):
     name = PersonNameField(max_length=150, help_text="As they write it. The e-mail greets them by it.")
     field_order = ["email", "name", "customer", "role", "ends_on"]
 
+    def sections(self) -> list[tuple[str, list[forms.BoundField]]]:
+        return [
+            ("Who", [self[name] for name in ("email", "name")]),
+            ("May do what", [self[name] for name in ("customer", "role", "ends_on")]),
+        ]
+
     def clean_email(self) -> str:
         email: str = self.cleaned_data["email"]
         if known := User.objects.visible_to(self.user).filter(email__iexact=email).first():

@@ -1,6 +1,6 @@
 """The form of a PBX record."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django import forms
@@ -156,9 +156,8 @@ class PbxForm(forms.Form):
         others = Pbx.objects.exclude(pk=self.pbx.pk) if self.pbx else Pbx.objects.all()
         return others.filter(customer=customer, name__iexact=name).exists()
 
-    def sections(self) -> Iterator[tuple[str, list[BoundField]]]:
-        for title, names in SECTIONS.items():
-            yield title, [self[name] for name in names if name in self.fields]
+    def sections(self) -> list[tuple[str, list[BoundField]]]:
+        return [(title, [self[name] for name in names if name in self.fields]) for title, names in SECTIONS.items()]
 
     def saved(self, use_case: Callable[..., Saved]) -> Saved | None:
         """Hand what was entered to a use case; None when something stands against it, which the form then shows."""
