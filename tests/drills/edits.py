@@ -3,7 +3,6 @@
 import html
 import re
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from django.test import Client
@@ -12,16 +11,7 @@ from django.utils import timezone
 from ivr.models import Change
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.simulator import SimulatedPbx
-from pbxadmin.yeastar.transport import Transport
 from tests.factories import make_pbx
-
-EXCHANGE_S = 0.9  # a dripped answer takes longer than that, and a busy machine less
-
-
-def shorten_deadlines(monkeypatch: Any) -> None:
-    """An exchange may last 0.9 s, not 8: the same product, and a table that can be run."""
-    monkeypatch.setattr("pbxadmin.fleet.contact.Transport", partial(Transport, exchange_s=EXCHANGE_S))
-    monkeypatch.setattr("pbxadmin.fleet.probe.HANDSHAKE_S", EXCHANGE_S)
 
 
 def record_of(simulated: SimulatedPbx, **values: Any) -> Pbx:

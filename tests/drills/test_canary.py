@@ -29,12 +29,12 @@ from pbxadmin.yeastar.client import password_digest
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.simulator import NOTHING, Fault, SimulatedPbx
 from pbxadmin.yeastar.simulator.faults import ON_ACCEPT
-from tests.drills.edits import let_the_token_age, planned, record_of, shorten_deadlines
+from tests.drills.edits import let_the_token_age, planned, record_of
 from tests.drills.test_table import PHASES
 from tests.factories import make_user
 from tests.simulated import client_for
 
-pytestmark = [pytest.mark.tls, pytest.mark.django_db]
+pytestmark = [pytest.mark.tls, pytest.mark.django_db, pytest.mark.usefixtures("short_deadlines")]
 
 PASSWORD = "Kanarie/1+Vogel=?"
 ERRNOS = ("20002", "20003", "20006", "10012", "30001")
@@ -97,11 +97,6 @@ def ear() -> Iterator[Ear]:
     for logger, level, propagates in levels:
         logger.setLevel(level)
         logger.propagate = propagates
-
-
-@pytest.fixture(autouse=True)
-def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
-    shorten_deadlines(monkeypatch)
 
 
 @pytest.fixture

@@ -7,20 +7,10 @@ from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.templatetags.fleet import fingerprint
 from pbxadmin.yeastar.simulator import ALWAYS, Fault, SimulatedPbx
-from tests.drills.edits import planned, record_of, shorten_deadlines
+from tests.drills.edits import planned
 from tests.factories import make_user
 
-pytestmark = [pytest.mark.tls, pytest.mark.django_db]
-
-
-@pytest.fixture(autouse=True)
-def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
-    shorten_deadlines(monkeypatch)
-
-
-@pytest.fixture
-def pbx(simulated_pbx: SimulatedPbx) -> Pbx:
-    return record_of(simulated_pbx)
+pytestmark = [pytest.mark.tls, pytest.mark.django_db, pytest.mark.usefixtures("short_deadlines")]
 
 
 def signed_in(pbx: Pbx, role: str) -> Client:

@@ -9,29 +9,18 @@ from ivr.models import Change, Ivr
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.simulator import V2_0, Fault, SimulatedPbx
-from tests.drills.edits import filled, planned, record_of, shorten_deadlines, text_of
+from tests.drills.edits import filled, planned, record_of, text_of
 from tests.factories import make_user
 
-pytestmark = [pytest.mark.tls, pytest.mark.django_db]
+pytestmark = [pytest.mark.tls, pytest.mark.django_db, pytest.mark.usefixtures("short_deadlines")]
 
 EDIT = "/pbxs/{}/ivrs/6500/edit/"
-
-
-@pytest.fixture(autouse=True)
-def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
-    shorten_deadlines(monkeypatch)
 
 
 @pytest.fixture
 def pbx(simulated_pbx: SimulatedPbx) -> Pbx:
     simulated_pbx.versions = {V2_0}
     return record_of(simulated_pbx, api_version=V2_0)
-
-
-@pytest.fixture
-def manager(client: Client, pbx: Pbx) -> Client:
-    client.force_login(make_user("manager", pbx.customer, username="max"))
-    return client
 
 
 @pytest.fixture
