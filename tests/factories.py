@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ivr.models import Change
 from ivr.snapshots import Listing, listings_keep
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.roles import Role
@@ -44,3 +45,22 @@ def make_snapshots(pbx: Pbx, *ivrs: IvrSettings) -> None:
     """Keep these as if the PBX had just listed them, and no others."""
     with leased(pbx.pk, "a test") as held:
         listings_keep([Listing(pbx, held, ivrs)])
+
+
+def make_change(pbx: Pbx, status: str = "verified", number: str = "6500", **fields: Any) -> Change:
+    """A change of one field, as it stands in the database."""
+    return Change.objects.create(
+        form_key=f"form-{Change.objects.count()}",
+        customer_id=pbx.customer_id,
+        customer_name=pbx.customer.name,
+        pbx_id=pbx.pk,
+        pbx_name=pbx.name,
+        api_version=pbx.api_version,
+        number=number,
+        base={"response_timeout": "3"},
+        wanted={"response_timeout": "6"},
+        status=status,
+        planned_by_id=1,
+        planned_by_name="Mara Lindqvist",
+        **fields,
+    )

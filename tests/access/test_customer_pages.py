@@ -9,16 +9,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def acme() -> Customer:
-    return make_customer("Acme Logistics")
-
-
-@pytest.fixture
-def bellweather() -> Customer:
-    return make_customer("Bellweather Clinics")
-
-
-@pytest.fixture
 def admin(client: Client) -> User:
     user = make_user(is_superuser=True)
     client.force_login(user)

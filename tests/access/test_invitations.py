@@ -28,21 +28,11 @@ from pbxadmin.access.roles import Role
 from pbxadmin.access.services import membership_grant, membership_set_end, person_disable
 from pbxadmin.audit.models import Event
 from pbxadmin.web.logs import hide_links
-from tests.factories import PASSWORD, make_customer, make_user
+from tests.factories import PASSWORD, make_user
 
 pytestmark = pytest.mark.django_db
 CHOSEN = {"username": "nora", "password": "plenty of horses", "again": "plenty of horses"}
 ACCEPT = "/invitations/"
-
-
-@pytest.fixture
-def acme() -> Customer:
-    return make_customer("Acme Logistics")
-
-
-@pytest.fixture
-def bellweather() -> Customer:
-    return make_customer("Bellweather Clinics")
 
 
 @pytest.fixture

@@ -12,20 +12,10 @@ from pbxadmin.access.models import Customer, Membership, User
 from pbxadmin.access.roles import Role
 from pbxadmin.access.services import membership_grant, person_disable, site_admin_take
 from pbxadmin.audit.models import Event
-from tests.factories import PASSWORD, make_customer, make_user
+from tests.factories import PASSWORD, make_user
 
 pytestmark = pytest.mark.django_db
 SENT = "/accounts/login/?next="
-
-
-@pytest.fixture
-def acme() -> Customer:
-    return make_customer("Acme Logistics")
-
-
-@pytest.fixture
-def bellweather() -> Customer:
-    return make_customer("Bellweather Clinics")
 
 
 @pytest.fixture

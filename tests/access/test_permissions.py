@@ -10,7 +10,7 @@ from pbxadmin.access.permissions import can, can_anywhere, customer_ids, custome
 from pbxadmin.access.roles import Action, Role
 from pbxadmin.access.services import membership_end, membership_grant
 from pbxadmin.audit.models import Event
-from tests.factories import make_customer, make_user
+from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -30,16 +30,6 @@ MATRIX = {
 }
 ROLES = (Role.VIEWER, Role.HELPDESK, Role.AUDITOR, Role.MANAGER)
 CASES = [(role, action, row[column]) for action, row in MATRIX.items() for column, role in enumerate(ROLES)]
-
-
-@pytest.fixture
-def acme() -> Customer:
-    return make_customer("Acme Logistics")
-
-
-@pytest.fixture
-def bellweather() -> Customer:
-    return make_customer("Bellweather Clinics")
 
 
 def archive(customer: Customer) -> None:

@@ -12,15 +12,10 @@ from pbxadmin.access.models import Customer
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.simulator import V1_0, V1_1, V2_0, Fault, SimulatedPbx
-from tests.factories import make_customer, make_pbx, make_user
+from tests.factories import make_pbx, make_user
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.tls]
 STEPS = ["address", "tcp", "tls", "login", "device", "ivrs"]
-
-
-@pytest.fixture
-def acme() -> Customer:
-    return make_customer("Acme Logistics")
 
 
 @pytest.fixture

@@ -19,11 +19,6 @@ pytestmark = pytest.mark.django_db
 PASSWORD = "canary-Passw0rd"
 
 
-@pytest.fixture
-def acme() -> Customer:
-    return make_customer("Acme Logistics")
-
-
 def file(client: Client, query: str = "") -> str:
     answer = client.get(f"/pbxs/?{query}&format=csv")
     assert answer["Content-Type"] == "text/csv; charset=utf-8"

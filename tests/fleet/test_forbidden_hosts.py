@@ -13,16 +13,11 @@ from pbxadmin.fleet.contact import contact
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.errors import FORBIDDEN, PbxForbidden
 from pbxadmin.yeastar.simulator import SimulatedPbx
-from tests.factories import make_customer, make_pbx, make_user
+from tests.factories import make_pbx, make_user
 
 from .test_pbx_form import typed
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def acme() -> Customer:
-    return make_customer("Acme Logistics")
 
 
 @pytest.fixture

@@ -34,11 +34,6 @@ GOOD = {"customer": "Acme Logistics", "name": "ACME-HQ", "host": "127.0.0.1", "u
 
 
 @pytest.fixture
-def acme() -> Customer:
-    return make_customer("Acme Logistics")
-
-
-@pytest.fixture
 def manager(client: Client, acme: Customer) -> User:
     user = make_user("manager", acme)
     client.force_login(user)

@@ -9,11 +9,6 @@ from tests.factories import make_customer, make_pbx, make_user
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def acme() -> Customer:
-    return make_customer("Acme Logistics")
-
-
 def typed(customer: Customer, /, **values: Any) -> dict[str, Any]:
     return {
         "customer": customer.pk,

@@ -9,20 +9,10 @@ from django.utils import timezone
 from pbxadmin.access.models import Customer, User
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
-from tests.factories import make_customer, make_pbx, make_user
+from tests.factories import make_pbx, make_user
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "canary-Passw0rd"
-
-
-@pytest.fixture
-def acme() -> Customer:
-    return make_customer("Acme Logistics")
-
-
-@pytest.fixture
-def bellweather() -> Customer:
-    return make_customer("Bellweather Clinics")
 
 
 @pytest.fixture

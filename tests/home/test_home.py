@@ -6,23 +6,13 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from ivr.models import Change, Ivr
+from ivr.models import Ivr
 from pbxadmin.access.services import customer_archive, membership_grant
 from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.home.plots import fleet_squares
-from tests.factories import make_customer, make_pbx, make_user
+from tests.factories import make_change, make_customer, make_pbx, make_user
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def acme():
-    return make_customer("Acme Logistics")
-
-
-@pytest.fixture
-def bellweather():
-    return make_customer("Bellweather Clinics")
 
 
 def seen_by(client, role, customer=None, **fields):
@@ -32,24 +22,6 @@ def seen_by(client, role, customer=None, **fields):
 
 def make_ivr(pbx, number="6500", **fields):
     return Ivr.objects.create(pbx=pbx, number=number, read_at=timezone.now(), **fields)
-
-
-def make_change(pbx, status="verified", number="6500", **fields):
-    return Change.objects.create(
-        form_key=f"form-{Change.objects.count()}",
-        customer_id=pbx.customer_id,
-        customer_name=pbx.customer.name,
-        pbx_id=pbx.pk,
-        pbx_name=pbx.name,
-        api_version=pbx.api_version,
-        number=number,
-        base={"response_timeout": "3"},
-        wanted={"response_timeout": "6"},
-        status=status,
-        planned_by_id=1,
-        planned_by_name="Mara Lindqvist",
-        **fields,
-    )
 
 
 def page_of(client):

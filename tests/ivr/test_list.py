@@ -25,11 +25,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def acme():
-    return make_customer()
-
-
-@pytest.fixture
 def pbx(acme):
     return make_pbx(acme, site="Leeds, Kirkstall Road", main_numbers="0113 496 0100", notes="Door code with Tom")
 

@@ -20,16 +20,11 @@ from pbxadmin.fleet.lease import LEASE_S, leased
 from pbxadmin.fleet.models import Lease, Pbx, PbxState
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.simulator import Fault, Fleet, SimulatedPbx
-from tests.factories import make_customer, make_pbx, make_user
+from tests.factories import make_pbx, make_user
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.tls]
 MARA = Actor(7, "Mara Lindqvist")
 State = RefreshItem.State
-
-
-@pytest.fixture
-def acme() -> Customer:
-    return make_customer()
 
 
 def recorded(customer: Customer, pbx: SimulatedPbx, **values: Any) -> Pbx:

@@ -16,15 +16,10 @@ from pbxadmin.audit.context import SYSTEM, Actor
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.ops.tick import JOBS
-from tests.factories import make_customer, make_pbx, make_user
+from tests.factories import make_pbx, make_user
 from tests.pbx_http import PbxDouble, cannot_be_reached
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def acme() -> Customer:
-    return make_customer()
 
 
 @pytest.fixture

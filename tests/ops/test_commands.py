@@ -11,7 +11,7 @@ from ivr.models import Change
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.audit.triggers import triggers_install, triggers_missing, triggers_remove
-from tests.factories import make_customer, make_pbx, make_user
+from tests.factories import make_change, make_customer, make_pbx, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -64,22 +64,7 @@ def test_grant_names_what_does_not_exist(words, sentence):
 
 def left_in_the_middle(pbx):
     """A change whose sender died after the PBX had applied it."""
-    return Change.objects.create(
-        form_key=f"form-{Change.objects.count()}",
-        customer_id=pbx.customer_id,
-        customer_name=pbx.customer.name,
-        pbx_id=pbx.pk,
-        pbx_name=pbx.name,
-        api_version=pbx.api_version,
-        number="6500",
-        base={"response_timeout": "3"},
-        live={"response_timeout": "3"},
-        wanted={"response_timeout": "6"},
-        status=Change.Status.SENDING,
-        claimed_until=timezone.now(),
-        planned_by_id=1,
-        planned_by_name="Mara Lindqvist",
-    )
+    return make_change(pbx, Change.Status.SENDING, live={"response_timeout": "3"}, claimed_until=timezone.now())
 
 
 def test_reconcile_settles_by_reading_and_never_sends(pbx_http):

@@ -25,16 +25,6 @@ OPENED = {"before": "off", "asked": "on", "found": "on"}
 
 
 @pytest.fixture
-def acme():
-    return make_customer("Acme Logistics")
-
-
-@pytest.fixture
-def bellweather():
-    return make_customer("Bellweather Clinics")
-
-
-@pytest.fixture
 def auditor(client):
     client.force_login(make_user("auditor", first_name="Ada", last_name="Raman"))
     DeskItem.objects.all().delete()

@@ -13,21 +13,11 @@ from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.review.rollup import roll_up
-from tests.factories import make_customer, make_user
+from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
 MARA, TOM = Actor(70, "Mara Lindqvist"), Actor(71, "Tom Reed")
 HQ, DEPOT = (501, "ACME-HQ"), (502, "ACME-DEPOT")
-
-
-@pytest.fixture
-def acme():
-    return make_customer("Acme Logistics")
-
-
-@pytest.fixture
-def bellweather():
-    return make_customer("Bellweather Clinics")
 
 
 @pytest.fixture

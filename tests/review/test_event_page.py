@@ -17,11 +17,6 @@ HQ = (501, "ACME-HQ")
 
 
 @pytest.fixture
-def acme():
-    return make_customer("Acme Logistics")
-
-
-@pytest.fixture
 def auditor(client, acme):
     client.force_login(make_user("auditor", acme))
     return client

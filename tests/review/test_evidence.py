@@ -10,24 +10,14 @@ from pbxadmin.audit import verify_pack
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.audit.seals import public_key, seal
-from tests.factories import make_customer, make_user
+from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def acme():
-    return make_customer("Acme Logistics")
-
-
-@pytest.fixture
-def bell():
-    return make_customer("Bellweather Clinics")
-
-
-@pytest.fixture
-def events(acme, bell):
-    for customer in (acme, acme, bell, None):
+def events(acme, bellweather):
+    for customer in (acme, acme, bellweather, None):
         record("pbx.tested", customer=(customer.pk, customer.name) if customer else None)
 
 

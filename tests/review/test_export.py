@@ -23,7 +23,7 @@ from pbxadmin.review.rollup import roll_up
 from pbxadmin.review.selectors import EventFilter
 from pbxadmin.web.csv import restored
 from tests.bench.events import fill_events
-from tests.factories import make_customer, make_user
+from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
 PAYLOADS = [
@@ -32,16 +32,6 @@ PAYLOADS = [
     *("＝1+1", "＋1", "－1", "＠SUM(A1)", " ＝1", "﹢1", "₌1", "=", "-", "'=1", "''=1", "'", '"=1",=2'),
     *("a\r\n=1", ";=1"),
 ]
-
-
-@pytest.fixture
-def acme():
-    return make_customer("Acme Logistics")
-
-
-@pytest.fixture
-def bellweather():
-    return make_customer("Bellweather Clinics")
 
 
 @pytest.fixture

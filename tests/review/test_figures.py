@@ -16,19 +16,9 @@ from pbxadmin.review.plots import LEAST, MOST_BARS, plot
 from pbxadmin.review.rollup import roll_up
 from pbxadmin.review.selectors import EventFilter, events_for
 from tests.bench.events import fill_events
-from tests.factories import make_customer, make_user
+from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def acme():
-    return make_customer("Acme Logistics")
-
-
-@pytest.fixture
-def bellweather():
-    return make_customer("Bellweather Clinics")
 
 
 @pytest.fixture

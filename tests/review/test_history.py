@@ -15,11 +15,6 @@ HTMX = {"HX-Request": "true"}
 
 
 @pytest.fixture
-def acme():
-    return make_customer("Acme Logistics")
-
-
-@pytest.fixture
 def pbx(acme):
     return make_pbx(acme)
 
