@@ -17,14 +17,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import DatabaseError, transaction
-from django.db.models import Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from pbxadmin.access.rules import check_record
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.contact import Contact, contact
-from pbxadmin.fleet.lease import LEASE_S
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.slots import place
 from pbxadmin.yeastar.client import Call, PbxClient
@@ -40,6 +39,9 @@ from .spool import spool_put, spooled
 
 log = logging.getLogger(__name__)
 
+# From the claim on, whatever happens to its process, a change shows *sending*: 45 s at most, as promised. The work with
+# the PBX takes 20 s at most; the rest is for the database, and for the tick that settles what a dead process left.
+CLAIM_S = 30
 SEND_BUDGET_S = 10.0  # with less than this left, a send could not be read back within the page's time
 CHECK_AFTER_S = (10, 30, 120, 600)
 LOOK_AGAIN_S = 30
@@ -147,24 +149,30 @@ def apply_claimed(change: Change, actor: Actor) -> None:
         why = "The plan is older than 24 hours." if pbx else f"{change.pbx_name} was deleted."
         return settle(change, Verdict(Status.NOT_SENT, f"{why} Nothing was sent."))
     try:
-        with contact(pbx, f"{actor.name} is changing IVR {change.number}") as hands:
+        held_by = f"{actor.name} is changing IVR {change.number}"
+        with contact(pbx, held_by, claim_ends=change.claimed_until) as hands:
             try:
                 carry_out(change, hands)
             except BaseException:
-                Change.objects.filter(pk=change.pk, status=Status.PLANNED).update(claimed_until=None)
+                mine(change).update(claimed_until=None)
                 raise
     except PbxError as error:  # only from taking the PBX in hand: carry_out answers for its own calls
         settle(change, Verdict(Status.NOT_SENT, f"{error} Nothing was sent."))
 
 
 def claim(change: Change, **columns: Any) -> bool:
-    """Take the change for 45 s; False when somebody else has it or it moved on. Refreshes `change`."""
+    """Take the change for 30 s; False when somebody else has it or it moved on. Refreshes `change`."""
     now = timezone.now()
     expected = {"status": columns.pop("status")}
     free = Change.objects.filter(Q(claimed_until=None) | Q(claimed_until__lte=now), pk=change.pk, **expected)
-    won = free.update(claimed_until=now + timedelta(seconds=LEASE_S), **columns) == 1
+    won = free.update(claimed_until=now + timedelta(seconds=CLAIM_S), **columns) == 1
     change.refresh_from_db()
     return won
+
+
+def mine(change: Change) -> QuerySet[Change]:
+    """The row of a plan that was claimed here, as long as nobody else claimed it after us."""
+    return Change.objects.filter(pk=change.pk, status=Status.PLANNED, claimed_until=change.claimed_until)
 
 
 def carry_out(change: Change, hands: Contact) -> None:
@@ -180,7 +188,10 @@ def carry_out(change: Change, hands: Contact) -> None:
         return settle(change, held_back, calls=hands.client.calls)
     assert before.ivr is not None  # noqa: S101  (why_not_send answers for a missing one)
     comparison = compare(change.base, before.ivr.values(), change.wanted)
-    intend(change)
+    if not intend(change):
+        return settle(change, too_slow(hands), calls=hands.client.calls)
+    if not change.is_being_applied:  # the machine slept: its clock went on, and the deadlines of calls did not
+        return settle_or_spool(change, too_slow(hands), calls=hands.client.calls)
     answer, nothing_left_us = send(hands.client, before.ivr, {name: change.wanted[name] for name in comparison.send})
     if nothing_left_us:
         verdict = Verdict(Status.NOT_SENT, f"{nothing_left_us} Nothing was sent.")
@@ -247,26 +258,28 @@ def why_not_send(change: Change, hands: Contact, before: Reading) -> Verdict | N
     if "number" in comparison.send and change.wanted["number"] in before.numbers:
         taken = change.wanted["number"]
         return Verdict(Status.NOT_SENT, f"The number {taken} is already used on {name}. Nothing was sent.")
-    if hands.client.seconds_left < SEND_BUDGET_S or not hands.held.renew():
-        return Verdict(Status.NOT_SENT, f"{name} took too long to be read first. Nothing was sent.")
+    if hands.client.seconds_left < SEND_BUDGET_S or not hands.held.lasts:
+        return too_slow(hands)
     return None
 
 
-def intend(change: Change) -> None:
-    """Commit the intent: from here on the log says that this change is being sent. Raises when it cannot."""
+def too_slow(hands: Contact) -> Verdict:
+    return Verdict(Status.NOT_SENT, f"{hands.pbx.name} took too long to be read first. Nothing was sent.")
+
+
+def intend(change: Change) -> bool:
+    """Commit the intent: from here on the log says that this change is being sent. Raises when it cannot.
+
+    False when our claim ran out, or somebody else claimed the change after us.
+    """
     with transaction.atomic(durable=True):
         now = timezone.now()
-        mine = Change.objects.filter(pk=change.pk, status=Status.PLANNED)
-        columns = {
-            "status": Status.SENDING,
-            "live": change.live,
-            "sent_at": now,
-            "claimed_until": now + timedelta(seconds=LEASE_S),
-        }
-        if mine.update(**columns) != 1:
-            raise RuntimeError(f"change {change.pk} was taken while it was claimed")
+        ours = mine(change).filter(claimed_until__gt=now)
+        if not ours.update(status=Status.SENDING, live=change.live, sent_at=now):
+            return False
         change_event("change.sending", change, outcome="sending", detail={"confirmed": change.confirmed})
     change.status, change.sent_at = Status.SENDING, now
+    return True
 
 
 def send(client: PbxClient, live: IvrSettings, wanted: Mapping[str, str]) -> tuple[Answer, str]:
@@ -353,8 +366,8 @@ def is_late(change: Change, verdict: Verdict, found: dict[str, Any] | None) -> b
     sent nothing itself, or does not know, is not one about the change.
     """
     now = Change.objects.select_for_update().get(pk=change.pk)
-    if now.status == change.status:
-        return False
+    if now.status == change.status:  # of a plan: somebody else claimed it after us
+        return now.status == Status.PLANNED and now.claimed_until != change.claimed_until
     is_fact = change.status == Status.SENDING and found is not None
     return not is_fact or (now.status, now.found) == (verdict.status, found)
 
@@ -447,17 +460,17 @@ def change_check(change: Change, *, insist: bool = False) -> str:
     if was not in (Status.SENDING, Status.UNKNOWN, Status.NOT_AS_ASKED):
         return ""
     with place():
-        return check_claimed(change, was, insist=insist) if claim(change, status=was) else ""
+        claimed = claim(change, status=was, checks=F("checks") + 1)
+        return check_claimed(change, was, insist=insist) if claimed else ""
 
 
 def check_claimed(change: Change, was: Change.Status, *, insist: bool) -> str:
-    Change.objects.filter(pk=change.pk).update(checks=change.checks + 1)
-    change.checks += 1
     pbx = Pbx.objects.select_related("customer").filter(pk=change.pbx_id).first()
     try:
         if pbx is None:
             raise PbxNotSent(f"{change.pbx_name} was deleted.")
-        with contact(pbx, f"PBX Admin is checking IVR {change.number}", insist=insist) as hands:
+        held_by = f"PBX Admin is checking IVR {change.number}"
+        with contact(pbx, held_by, insist=insist, claim_ends=change.claimed_until) as hands:
             check_by_reading(change, was, hands)
     except PbxError as error:
         put_off(change, was, error, for_ever=pbx is None)

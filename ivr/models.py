@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pbxadmin.access.grants import AnyUser
 
 PLAN_LIFE = timedelta(hours=24)
+LEFT_BEHIND = (
+    "It was being sent, and what came of it is not recorded yet. It is checked by itself; nothing is ever sent twice."
+)
 
 
 class IvrQuerySet(models.QuerySet["Ivr"]):
@@ -79,6 +82,17 @@ class ChangeQuerySet(models.QuerySet["Change"]):
                 found |= Q(number=old, pk__lte=pk) | Q(wanted__number=old, pk__lte=pk)
                 number = old
         return of_pbx.filter(found)
+
+    def showing(self, *outcomes: str) -> Self:
+        """Those of one of these outcomes, as `Change.outcome` tells it."""
+        planned, sending, unknown = Change.Status.PLANNED, Change.Status.SENDING, Change.Status.UNKNOWN
+        in_hand = Q(claimed_until__gt=timezone.now()) & (Q(status=planned) | Q(status=sending, checks=0))
+        told = {planned: Q(status=planned) & ~in_hand, sending: in_hand}
+        told[unknown] = Q(status=unknown) | Q(status=sending) & ~in_hand
+        found = Q(status__in=[outcome for outcome in outcomes if outcome not in told])
+        for outcome in told.keys() & outcomes:
+            found |= told[outcome]
+        return self.filter(found)
 
     def unsettled(self, pbx_id: int, number: str) -> "Change | None":
         """The newest change of this IVR of which nobody knows yet what it came to."""
@@ -168,14 +182,26 @@ class Change(models.Model):
 
     @property
     def is_being_applied(self) -> bool:
-        """Claimed, so that it cannot be applied again now; what was sent, if anything, is not known here."""
+        """In the hands of its sender, until that one's claim runs out; what was sent, if anything, is not known here.
+
+        Whoever checks a change that is *sending* claims it too, and counts the check: its sender is gone.
+        """
         is_claimed = self.claimed_until is not None and self.claimed_until > timezone.now()
-        return self.status == self.Status.SENDING or (self.status == self.Status.PLANNED and is_claimed)
+        is_unchecked = self.status == self.Status.SENDING and self.checks == 0
+        return is_claimed and (self.status == self.Status.PLANNED or is_unchecked)
 
     @property
     def outcome(self) -> str:
-        """The status as pages show it."""
-        return self.Status.SENDING.value if self.is_being_applied else self.status
+        """The status as pages show it. What a sender that is gone left is unknown, until it is settled by reading."""
+        if self.is_being_applied:
+            return self.Status.SENDING.value
+        return self.Status.UNKNOWN.value if self.status == self.Status.SENDING else self.status
+
+    @property
+    def account(self) -> str:
+        """What happened, for the person; also of what a sender that is gone left."""
+        is_left = self.status == self.Status.SENDING and not self.is_being_applied
+        return LEFT_BEHIND if is_left else self.sentence
 
     @property
     def is_renumbering(self) -> bool:

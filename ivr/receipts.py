@@ -36,7 +36,7 @@ def receipt(change: Change, link: str) -> str:
             ("IVR", f"{change.number} {change.name}"),
             *changed(change),
             ("Outcome", OUTCOMES[change.outcome]),
-            ("", change.sentence),
+            ("", change.account),
             ("Planned", f"{change.planned_by_name}, {moment(change.planned_at)}"),
             *applied(change),
             ("Settled", moment(change.finished_at)),

@@ -233,4 +233,4 @@ def narrowed(found: ChangeQuerySet, request: HttpRequest) -> ChangeQuerySet:
         if pk is not None:
             found = found.filter(**{f"{name}_id": pk})
     outcome = request.GET.get("outcome", "")
-    return found.filter(status=outcome) if outcome in Change.Status.values else found
+    return found.showing(outcome) if outcome in Change.Status.values else found

@@ -53,18 +53,27 @@ class Contact:
 
 @contextmanager
 def contact(
-    pbx: Pbx, held_by: str, *, wait_s: float = WAIT_S, seconds: float = PAGE_S, insist: bool = False
+    pbx: Pbx,
+    held_by: str,
+    *,
+    wait_s: float = WAIT_S,
+    seconds: float = PAGE_S,
+    insist: bool = False,
+    claim_ends: datetime | None = None,
 ) -> Iterator[Contact]:
     """Hold a PBX and a client for it during the block; its state and token are recorded at the end.
 
     held_by: words for whoever has to wait, such as "Mara Lindqvist is editing IVR 6500".
     seconds: the budget for all calls together, the wait included.
     insist: a person asks for it now, so a pause after failures does not count.
+    claim_ends: of the claim that this is done under. The lease ends with it, and no call lasts longer.
     Raises PbxHeldBack (PbxInUse) or HouseFull when we may not try; inside the block, any PbxError of the calls.
     """
+    if claim_ends:
+        seconds = min(seconds, (claim_ends - timezone.now()).total_seconds())
     until = time.monotonic() + seconds
     check_allowed(pbx, insist=insist)
-    with leased(pbx.pk, held_by, wait_s) as held:
+    with leased(pbx.pk, held_by, wait_s, claim_ends) as held:
         pbx.refresh_from_db()  # whoever had it before may have learned something
         check_allowed(pbx, insist=insist)
         client = client_for(pbx, until)

@@ -1,7 +1,7 @@
 """The lease that gives one caller a PBX.
 
 A PBX is small: one request at a time. The lease is a row claimed by a conditional update(), so that it holds between
-threads, processes and machines, and it ends by itself after 45 s, so that a dead process frees its PBX.
+threads, processes and machines, and it ends by itself after 45 s at most, so that a dead process frees its PBX.
 """
 
 import time
@@ -35,10 +35,11 @@ class Held:
     holder: str
     pbx_ids: frozenset[int]
 
-    def renew(self) -> bool:
-        """Start the 45 s anew; False when the lease was lost meanwhile."""
+    @property
+    def lasts(self) -> bool:
+        """Whether it was not lost meanwhile."""
         mine = Lease.objects.filter(pbx_id__in=self.pbx_ids, holder=self.holder, until__gt=timezone.now())
-        return mine.update(until=lease_end()) == len(self.pbx_ids)
+        return mine.count() == len(self.pbx_ids)
 
     def release(self) -> None:
         Lease.objects.filter(pbx_id__in=self.pbx_ids, holder=self.holder).update(holder="", held_by="", until=LONG_AGO)
@@ -48,11 +49,14 @@ def lease_end() -> datetime:
     return timezone.now() + timedelta(seconds=LEASE_S)
 
 
-def lease_claim(pbx_ids: Collection[int], held_by: str) -> Held:
-    """Take those of these PBXs that are free, in one statement. What is not in `pbx_ids` of the result is in use."""
+def lease_claim(pbx_ids: Collection[int], held_by: str, until: datetime | None = None) -> Held:
+    """Take those of these PBXs that are free, in one statement. What is not in `pbx_ids` of the result is in use.
+
+    until: when it ends by itself; in 45 s unless told otherwise.
+    """
     holder = str(uuid.uuid4())
     free = Lease.objects.filter(pbx_id__in=pbx_ids, until__lte=timezone.now())
-    if not free.update(holder=holder, held_by=held_by[:200], until=lease_end()):
+    if not free.update(holder=holder, held_by=held_by[:200], until=until or lease_end()):
         return Held(holder, frozenset())
     if len(pbx_ids) == 1:
         return Held(holder, frozenset(pbx_ids))
@@ -60,11 +64,11 @@ def lease_claim(pbx_ids: Collection[int], held_by: str) -> Held:
 
 
 @contextmanager
-def leased(pbx_id: int, held_by: str, wait_s: float = WAIT_S) -> Iterator[Held]:
+def leased(pbx_id: int, held_by: str, wait_s: float = WAIT_S, until: datetime | None = None) -> Iterator[Held]:
     """Hold one PBX for the length of the block. Raises PbxInUse when it is not free within `wait_s`, HouseFull."""
     give_up = time.monotonic() + wait_s
     with place():
-        while not (held := lease_claim([pbx_id], held_by)).pbx_ids:
+        while not (held := lease_claim([pbx_id], held_by, until)).pbx_ids:
             if time.monotonic() >= give_up:
                 raise in_use(pbx_id)
             time.sleep(POLL_S)

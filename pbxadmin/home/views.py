@@ -33,7 +33,7 @@ def home(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     pbxs = Pbx.objects.visible_to(user).in_use()
     changes = Change.objects.visible_to(user)
-    unsettled = changes.filter(status__in=NOT_VERIFIED, planned_at__gte=now - timedelta(days=RECENT_DAYS))
+    unsettled = changes.showing(*NOT_VERIFIED).filter(planned_at__gte=now - timedelta(days=RECENT_DAYS))
     troubled = pbxs.filter(state__in=NEEDS_A_PERSON)
     first_pbxs = list(troubled.select_related("customer").order_by("state_at")[:MOST_TODO])
     first_changes = list(unsettled[:MOST_TODO])

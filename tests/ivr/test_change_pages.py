@@ -1,10 +1,13 @@
 """A change over HTTP: plan, apply, receipt at one address."""
 
+from datetime import timedelta
+
 import pytest
+import time_machine
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from ivr.changes import bring_in, change_plan, reconcile
+from ivr.changes import bring_in, change_apply, change_plan, reconcile
 from ivr.forms import opened_now
 from ivr.models import Change
 from pbxadmin.access.roles import Role
@@ -215,6 +218,83 @@ def test_an_outcome_that_can_be_written_nowhere_is_found_out_by_reading(client, 
 
     assert 'data-outcome="sending"' in page
     assert Change.objects.get().status == "verified"
+    assert pbx_http.calls().count("ivr/update") == 1
+
+
+class Killed(BaseException):
+    """As `kill -9`: nothing of ours answers for it."""
+
+
+def applies_and_we_are_killed(double, body):
+    double.update(body)
+    raise Killed
+
+
+@pytest.fixture
+def left_behind(planned, pbx_http):
+    """A change whose process died after the PBX had applied it."""
+    pbx_http.fail("ivr/update", applies_and_we_are_killed)
+    with pytest.raises(Killed):
+        change_apply(change=planned, actor=Actor(1, "Mara Lindqvist"))
+    return planned
+
+
+def where_it_is_told(client, change):
+    """Every page and text that tells the outcome of a change."""
+    here = f"/changes/{change.pk}/"
+    ivr = f"/pbxs/{change.pbx_id}/ivrs/{change.number}/"
+    return {address: client.get(address).content.decode() for address in (here, "/changes/", ivr, "/")}
+
+
+def test_what_a_killed_process_left_is_being_sent_for_less_than_45_seconds(client, left_behind, pbx_http):
+    early = where_it_is_told(client, left_behind)
+
+    with time_machine.travel(timezone.now() + timedelta(seconds=44)):  # and nothing ticks
+        late = where_it_is_told(client, left_behind)
+        texts = [client.get(f"/changes/{left_behind.pk}/receipt.txt{who}").content for who in ("", "?for=customer")]
+
+    here = left_behind.get_absolute_url()
+    assert 'data-outcome="sending"' in early[here]
+    assert "every 1s" in early[here]
+    assert all("Sending</span>" in page for address, page in early.items() if address != here)
+    assert 'data-outcome="unknown"' in late[here]
+    assert "It is checked by itself; nothing is ever sent twice." in late[here]
+    assert "every 1s" not in late[here]
+    assert all("Unknown</span>" in page for address, page in late.items() if address != here)
+    assert not any("Sending</span>" in page for page in late.values())
+    assert all(b"UNKNOWN: sent, and it could not be read back" in text for text in texts)
+
+
+def test_what_a_killed_process_left_is_found_by_what_it_is_shown_as(client, left_behind, pbx_http):
+    def found():
+        pages = {outcome: client.get(f"/changes/?outcome={outcome}").content.decode() for outcome in Change.Status}
+        return [outcome.value for outcome, page in pages.items() if f'href="/changes/{left_behind.pk}/"' in page]
+
+    early = found()
+    with time_machine.travel(timezone.now() + timedelta(seconds=44)):
+        late = found()
+
+    assert (early, late) == (["sending"], ["unknown"])
+
+
+def test_a_plan_that_is_being_applied_is_found_as_being_sent(client, planned, pbx_http):
+    Change.objects.update(claimed_until=timezone.now() + timedelta(seconds=20))
+
+    found = [each for each in Change.Status if Change.objects.showing(each).exists()]
+
+    assert found == [Change.Status.SENDING] == [Change.objects.get().outcome]
+
+
+def test_what_a_killed_process_left_can_be_checked_now_and_is_unknown_meanwhile(client, left_behind, pbx_http):
+    meanwhile = []
+    pbx_http.fail("ivr/query", lambda double, body: meanwhile.append(Change.objects.get().outcome))
+
+    with time_machine.travel(timezone.now() + timedelta(seconds=44)):
+        client.post(f"/changes/{left_behind.pk}/check/")
+        page = client.post(f"/changes/{left_behind.pk}/check/", follow=True).content.decode()
+
+    assert meanwhile == ["unknown"]
+    assert 'data-outcome="verified"' in page
     assert pbx_http.calls().count("ivr/update") == 1
 
 

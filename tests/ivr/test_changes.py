@@ -10,7 +10,7 @@ import time_machine
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from ivr.changes import NotConfirmed, bring_in, change_apply, change_plan, change_resolve, reconcile
+from ivr.changes import NotConfirmed, apply_claimed, bring_in, change_apply, change_plan, change_resolve, reconcile
 from ivr.compare import Status
 from ivr.forms import opened_now
 from ivr.models import Change, Ivr
@@ -373,6 +373,73 @@ def test_the_same_form_gives_the_same_change(pbx, pbx_http):
     other = change_plan(pbx=pbx, opened=opened, wanted={"name": "Newer"}, actor=MARA)
 
     assert changes[0].pk == changes[1].pk != other.pk
+
+
+def in_the_intent(happens):
+    """Once, when the event of an intent is being written."""
+
+    def execute(run, sql, params, many, context):
+        if waiting and sql.replace('"', "").startswith("INSERT INTO audit_event"):
+            waiting.pop()()
+        return run(sql, params, many, context)
+
+    waiting = [happens]
+    return connection.execute_wrapper(execute)
+
+
+def test_a_machine_that_sleeps_before_the_intent_until_its_claim_ran_out_sends_nothing(pbx, pbx_http):
+    change = plan(pbx, pbx_http)
+
+    def sleeps(double, body):
+        clock.shift(31)
+        return double.carry_out("ivr/query", body, "0" * 32)
+
+    pbx_http.fail("ivr/query", sleeps)
+    with time_machine.travel(timezone.now(), tick=True) as clock:
+        apply(change)
+
+    assert change.status == Status.NOT_SENT
+    assert outcomes(change) == [("change.outcome", "not-sent")]
+    assert "ivr/update" not in pbx_http.calls()
+
+
+def test_a_machine_that_sleeps_after_the_intent_until_its_claim_ran_out_sends_nothing(pbx, pbx_http):
+    change = plan(pbx, pbx_http)
+
+    with time_machine.travel(timezone.now(), tick=True) as clock, in_the_intent(lambda: clock.shift(31)):
+        apply(change)
+
+    assert change.status == Status.NOT_SENT
+    assert outcomes(change) == [("change.sending", "sending"), ("change.outcome", "not-sent")]
+    assert "ivr/update" not in pbx_http.calls()
+
+
+def test_a_claim_that_is_almost_over_is_not_enough_to_send_and_read_back(pbx, pbx_http):
+    change = plan(pbx, pbx_http)
+    change.claimed_until = timezone.now() + timedelta(seconds=9)
+    change.save()
+
+    apply_claimed(change, MARA)
+
+    change.refresh_from_db()
+    assert change.sentence == "ACME-HQ took too long to be read first. Nothing was sent."
+    assert pbx_http.calls() == ["login", "ivr/query"]
+
+
+def test_a_sender_whose_plan_was_claimed_by_another_leaves_it_to_that_one(pbx, pbx_http):
+    change = plan(pbx, pbx_http)
+    later = timezone.now() + timedelta(seconds=40)
+
+    def is_claimed_by_another(double, body):
+        Change.objects.update(claimed_until=later)
+        return double.carry_out("ivr/query", body, "0" * 32)
+
+    pbx_http.fail("ivr/query", is_claimed_by_another)
+    apply(change)
+
+    assert (change.status, change.claimed_until) == (Status.PLANNED, later)
+    assert outcomes(change) == []
+    assert "ivr/update" not in pbx_http.calls()
 
 
 def test_when_the_log_cannot_be_written_nothing_is_sent(pbx, pbx_http):

@@ -18,8 +18,8 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import F
 
+from ivr.changes import CLAIM_S
 from ivr.models import Change
-from pbxadmin.fleet.lease import LEASE_S
 from pbxadmin.fleet.models import Lease
 
 START_S = 60
@@ -148,7 +148,7 @@ def until(is_true: Callable[[], Any], seconds: float = START_S, every: float = 0
 
 
 def let_the_leases_end() -> None:
-    """As if 46 seconds had passed."""
-    past = timedelta(seconds=LEASE_S + 1)
+    """As if the 30 seconds of a claim, and of the lease that ends with it, had passed."""
+    past = timedelta(seconds=CLAIM_S + 1)
     Change.objects.exclude(claimed_until=None).update(claimed_until=F("claimed_until") - past)
     Lease.objects.update(until=F("until") - past)
