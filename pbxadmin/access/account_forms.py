@@ -4,11 +4,15 @@ from typing import Any, ClassVar
 
 from allauth.account import forms as allauth
 from allauth.core import context
+from allauth.core.internal.cryptokit import normalize_user_code
+from allauth.mfa import app_settings
+from allauth.mfa.adapter import get_adapter
 from allauth.mfa.base import forms as mfa
 from allauth.mfa.totp.forms import ActivateTOTPForm
 from allauth.mfa.totp.internal.auth import SECRET_SESSION_KEY
 from allauth.mfa.webauthn import forms as webauthn
 from django import forms
+from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
@@ -66,13 +70,33 @@ class ResetForm(forms.Form):
         mail_reset_link.enqueue(email, f"{request.scheme}://{request.get_host()}")
 
 
-class CodeForm(Worded, mfa.AuthenticateForm):
+def is_first_use(user_id: int, code: str) -> bool:
+    """Whether a right code was not used before, for signing in or for adding the app.
+
+    allauth remembers a code for one of its steps, and only where it signs in; the tolerance makes it right for more.
+    """
+    good_for = app_settings.TOTP_PERIOD * (2 * app_settings.TOTP_TOLERANCE + 1)
+    return cache.add(f"second-factor.used:{user_id}:{normalize_user_code(code)}", True, good_for)
+
+
+class UsedOnce(Worded):
     hints = {"code": "Six digits from the app on your telephone, or a recovery code."}
     attrs = {"inputmode": "numeric", "autofocus": "autofocus"}
 
+    def clean_code(self) -> str:
+        code: str = super().clean_code()  # type: ignore[misc]
+        if not is_first_use(self.user.pk, code):  # type: ignore[attr-defined]
+            self._emit_authentication_failed(self.authenticator)  # type: ignore[attr-defined]
+            raise get_adapter().validation_error("incorrect_code")
+        return code
 
-class CodeAgainForm(Worded, mfa.ReauthenticateForm):
-    hints, attrs = CodeForm.hints, CodeForm.attrs
+
+class CodeForm(UsedOnce, mfa.AuthenticateForm):
+    pass
+
+
+class CodeAgainForm(UsedOnce, mfa.ReauthenticateForm):
+    pass
 
 
 class AppForm(Worded, ActivateTOTPForm):
@@ -88,6 +112,12 @@ class AppForm(Worded, ActivateTOTPForm):
             self.secret = opened_text(self.secret, place)
         else:
             context.request.session[SECRET_SESSION_KEY] = sealed_text(self.secret, place)
+
+    def clean_code(self) -> str:
+        code: str = super().clean_code()
+        if not is_first_use(self.user.pk, code):
+            raise get_adapter().validation_error("incorrect_code")
+        return code
 
 
 class KeyForm(Worded, webauthn.AddWebAuthnForm):

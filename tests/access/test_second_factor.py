@@ -5,10 +5,11 @@ import html
 import json
 import re
 import time
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 from django.db import connection
@@ -24,6 +25,7 @@ from pbxadmin.settings import ROLES
 from tests.factories import PASSWORD, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ADD, REMOVE = "/accounts/2fa/totp/activate/", "/accounts/2fa/totp/deactivate/"
 CODES, NEW_CODES = "/accounts/2fa/recovery-codes/", "/accounts/2fa/recovery-codes/generate/"
 SECOND, SECURITY = "/accounts/2fa/authenticate/", "/accounts/security/"
@@ -104,6 +106,24 @@ def test_a_code_works_once(client: Client, mara: User) -> None:
     sign_in(two, code)
 
     assert (is_in(one), is_in(two)) == (True, False)
+
+
+def test_the_code_that_added_the_app_does_not_sign_in(client: Client, mara: User) -> None:
+    secret, elsewhere = set_up(client), Client()
+
+    answer = sign_in(elsewhere, code_for(secret))
+
+    assert (answer.status_code, is_in(elsewhere)) == (422, False)
+
+
+def test_a_code_works_once_as_long_as_it_is_right(client: Client, mara: User) -> None:
+    with time_machine.travel(NOON, tick=False):
+        code, one, two = code_for(set_up(client), 1), Client(), Client()
+        sign_in(one, code)
+    with time_machine.travel(NOON + timedelta(seconds=45), tick=False):  # the step after that of the code
+        sign_in(two, code)
+
+        assert (is_in(one), is_in(two)) == (True, False)
 
 
 def test_guessing_codes_is_stopped(client: Client, mara: User) -> None:
