@@ -63,15 +63,25 @@
   });
   addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => { delete form.dataset.sent; }));
 
-  // After HTMX put something in: focus the first field in error, and say what came out.
+  // Whoever was in what HTMX takes out would be nowhere afterwards, and with the keyboard back at the top of the page.
+  let wasInside = false;
+  document.addEventListener("htmx:beforeSwap", (event) => { wasInside = event.target.contains(document.activeElement); });
+
+  // After HTMX put something in: focus the first field in error, or the outcome, or the title, and say what came out.
   document.addEventListener("htmx:afterSwap", (event) => {
     offer(document);
     showTheme();
     const bad = event.target.parentElement?.querySelector("[aria-invalid=true]") || document.querySelector("#main [aria-invalid=true]");
-    if (bad) bad.focus();
     const outcome = document.querySelector("[data-outcome] .outcome h2");
+    if (bad) bad.focus();
+    else if (wasInside && document.activeElement === document.body) reach(document.querySelector("#main .outcome h2") || document.querySelector("#main h1"));
     if (outcome) say(outcome.textContent);
   });
+  const reach = (heading) => {
+    if (!heading) return;
+    heading.tabIndex = -1;
+    heading.focus();
+  };
   offer(document);
   showTheme();
 })();

@@ -32,6 +32,18 @@ def test_helpdesk_finds_an_ivr_changes_one_number_and_sees_proof(signed_in, pbx,
     assert pbx.twin.count("ivr/update") == 1
 
 
+def test_with_the_keyboard_one_lands_on_the_outcome_of_what_one_applied(signed_in, pbx):
+    page = signed_in()
+    page.goto(f"/pbxs/{pbx.pk}/ivrs/6500/edit/")
+    page.get_by_label("Response timeout").fill("7")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Planned change of 6500")).to_be_focused()
+
+    page.get_by_role("button", name="Apply on ACME-HQ").press("Enter")
+
+    expect(page.get_by_role("heading", name="Verified")).to_be_focused()
+
+
 @pytest.mark.parametrize("javascript", [True, False])
 def test_a_wrong_value_is_told_beside_its_field_and_nothing_typed_is_lost(signed_in, pbx, javascript):
     page = signed_in(java_script_enabled=javascript)
