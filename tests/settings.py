@@ -1,10 +1,23 @@
 """The product's settings, with what tests need: fixed keys, a database file of their own, a fast hasher."""
 
+import atexit
 import base64
 import os
+import shutil
 import tempfile
 
-_FOLDER = tempfile.mkdtemp(prefix="pbxadmin-tests-")
+# Below that of the process which started this one, and gone with it: one that is killed removes nothing itself.
+_FOLDER = tempfile.mkdtemp(prefix="pbxadmin-tests-", dir=os.environ.get("TESTS_FOLDER"))
+os.environ["TESTS_FOLDER"] = _FOLDER
+
+
+def _remove_folder(made_by: int = os.getpid()) -> None:
+    """Not by a fork of the process that made it, whose end comes first."""
+    if os.getpid() == made_by:
+        shutil.rmtree(_FOLDER, ignore_errors=True)
+
+
+atexit.register(_remove_folder)
 for _name in [name for name in os.environ if name in ("SITE_URL", "ALLOWED_HOSTS", "PBX_KEYS", "SECRET_KEY")]:
     del os.environ[_name]
 os.environ["SECRET_KEY"] = "only-for-tests-" + "x" * 40
