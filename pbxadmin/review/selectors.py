@@ -121,6 +121,10 @@ class EventFilter:
         return not (self.is_search or self.pbx or self.ivr or self.actor or self.ticket)
 
     def narrow(self, events: EventQuerySet) -> EventQuerySet:
+        return within(self.matching(events), self.first_day, self.until)
+
+    def matching(self, events: EventQuerySet) -> EventQuerySet:
+        """All that is asked but the period."""
         exact: dict[str, Any] = {
             "customer_id": self.customer,
             "pbx_id": self.pbx,
@@ -139,7 +143,7 @@ class EventFilter:
             events = events.filter(field_names__contains=f" {self.field} ")
         for word in self.words:
             events = events.filter(words__contains=word)
-        return within(events, self.first_day, self.until)
+        return events
 
     def chips(self, names: Mapping[str, str]) -> list[tuple[str, str]]:
         """What it is narrowed to, each with the query without it. names: of "customer", "pbx" and "actor", as known."""
@@ -166,18 +170,18 @@ def within(events: EventQuerySet, since: date | None, until: date | None) -> Eve
     first, last = ids_within(since, until)
     if first is None or last is None:
         return events.none()
-    events = events.filter(pk__gte=first, pk__lte=last)
-    if since:
-        events = events.filter(at__gte=start_of(since))
+    return on_days(events.filter(pk__gte=first, pk__lte=last), since, until)
+
+
+def on_days(events: EventQuerySet, since: date | None, until: date | None) -> EventQuerySet:
+    events = events.filter(at__gte=start_of(since)) if since else events
     return events.filter(at__lte=end_of(until)) if until else events
 
 
 def ids_within(since: date | None, until: date | None) -> tuple[int | None, int | None]:
     """Between which ids all events of a period are: of rolled-up days, and of what came in after the roll-up."""
     first, last = Day.objects.within(since, until).ids()
-    later = not_rolled_up(Event.objects.all())
-    later = later.filter(at__gte=start_of(since)) if since else later
-    later = later.filter(at__lte=end_of(until)) if until else later
+    later = on_days(not_rolled_up(Event.objects.all()), since, until)
     found = later.aggregate(first=Min("pk"), last=Max("pk"))
     return first or found["first"], found["last"] or last
 
