@@ -13,8 +13,8 @@ from pbxadmin.access.roles import Action
 from pbxadmin.web.words import OUTCOMES, Look
 
 from .kinds import OUTSIDE_ACTIONS
-from .models import DayCount, DayCountQuerySet, RolledUp
-from .rollup import not_rolled_up
+from .models import DayCount, DayCountQuerySet
+from .rollup import not_rolled_up, rolled_up_to
 from .selectors import EventFilter, events_for
 
 if TYPE_CHECKING:
@@ -70,10 +70,10 @@ def figures(user: "AnyUser", wanted: EventFilter) -> Figures:
 def rolled_up(user: "AnyUser", wanted: EventFilter) -> Figures:
     """Counts of days, and of the events that came in after them."""
     for _ in range(3):
-        mark = RolledUp.objects.values_list("up_to", flat=True).first()
+        mark = rolled_up_to()
         counts = grouped(day_counts(user, wanted).in_groups())
-        later = read(user, wanted, only_later=True)
-        if mark == RolledUp.objects.values_list("up_to", flat=True).first():
+        later = read(user, wanted, above=mark)
+        if mark == rolled_up_to():
             break  # nothing was rolled up meanwhile, so nothing was counted twice or never
     return Figures(counts + later.counts, later.at_least)
 
@@ -93,10 +93,9 @@ def day_counts(user: "AnyUser", wanted: EventFilter) -> DayCountQuerySet:
     return found.filter(day__lte=wanted.until) if wanted.until else found
 
 
-def read(user: "AnyUser", wanted: EventFilter, *, only_later: bool = False) -> Figures:
-    """Count the newest events one by one. only_later: those that are not rolled up."""
-    events = wanted.narrow(events_for(user))
-    events = not_rolled_up(events) if only_later else events
+def read(user: "AnyUser", wanted: EventFilter, *, above: int = 0) -> Figures:
+    """Count the newest events one by one, those above an id."""
+    events = wanted.narrow(events_for(user), above=above)
     rows = list(events.order_by("-pk").values_list("at", "action", "outcome")[: MOST_LIVE + 1])
     at_least = len(rows) > MOST_LIVE
     return Figures(grouped((at.date(), action, outcome, 1) for at, action, outcome in rows[:MOST_LIVE]), at_least)

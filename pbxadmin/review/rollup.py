@@ -31,6 +31,11 @@ ON CONFLICT (day) DO UPDATE SET last_id = excluded.last_id
 """
 
 
+def rolled_up_to() -> int:
+    """The id of the last event that was counted; 0 for none."""
+    return RolledUp.objects.values_list("up_to", flat=True).first() or 0
+
+
 def not_rolled_up(events: EventQuerySet) -> EventQuerySet:
     return events.filter(pk__gt=Coalesce(Subquery(RolledUp.objects.values("up_to")[:1]), 0))
 

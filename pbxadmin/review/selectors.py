@@ -29,19 +29,15 @@ if TYPE_CHECKING:
     from pbxadmin.access.grants import AnyUser
 
 MOST_WORDS = 8
+NO_ID = 2**63 - 1  # above all that a database gives
 SEARCH_DAYS = 90  # how far back is looked for what only reading finds, unless the period says otherwise
 FIELD_LABELS = {name: label_of(name) for name in (*BY_NAME, *ENTERED, "password", "serial")}
 OUTCOME_LABELS = {name: look.label for name, look in OUTCOMES.items() if name != "planned"}
 
 
 def events_for(user: "AnyUser") -> EventQuerySet:
-    """Events that this person may review; those of the installation only with the right for all customers.
-
-    That ids are above 0 is true of all, and leads SQLite to the index of customers that is in their order.
-    """
-    ids = customer_ids(user, Action.REVIEW_LOG)
-    events = Event.objects.for_customers(ids)
-    return events if ids is None else events.filter(pk__gt=0)
+    """Events that this person may review; those of the installation only with the right for all customers."""
+    return Event.objects.for_customers(customer_ids(user, Action.REVIEW_LOG))
 
 
 @dataclass(frozen=True)
@@ -120,8 +116,9 @@ class EventFilter:
         """Whether the roll-up can say how many events this finds."""
         return not (self.is_search or self.pbx or self.ivr or self.actor or self.ticket)
 
-    def narrow(self, events: EventQuerySet) -> EventQuerySet:
-        return within(self.matching(events), self.first_day, self.until)
+    def narrow(self, events: EventQuerySet, above: int = 0, below: int = NO_ID) -> EventQuerySet:
+        """above, below: ids between which the events are."""
+        return within(self.matching(events), self.first_day, self.until, above, below)
 
     def matching(self, events: EventQuerySet) -> EventQuerySet:
         """All that is asked but the period."""
@@ -163,14 +160,19 @@ class EventFilter:
         return [(words, replace(self, **changed).query) for words, changed in said if words]
 
 
-def within(events: EventQuerySet, since: date | None, until: date | None) -> EventQuerySet:
-    """Those of a period, days included. The ids it runs between are said too: they are what the log is in order of."""
-    if since is None and until is None:
-        return events
-    first, last = ids_within(since, until)
-    if first is None or last is None:
-        return events.none()
-    return on_days(events.filter(pk__gte=first, pk__lte=last), since, until)
+def within(
+    events: EventQuerySet, since: date | None, until: date | None, above: int = 0, below: int = NO_ID
+) -> EventQuerySet:
+    """Those of a period, days included, and between two ids.
+
+    The ids that the period runs between are said too: they are what the log is in order of. But each bound only once,
+    since of two SQLite goes by the first, and reads all that lies between them. That there is one leads it to the
+    index that is in their order.
+    """
+    if since or until:
+        first, last = ids_within(since, until)
+        above, below = max(above, (first or NO_ID) - 1), min(below, (last or 0) + 1)
+    return on_days(events.filter(pk__gt=above, pk__lt=below), since, until)
 
 
 def on_days(events: EventQuerySet, since: date | None, until: date | None) -> EventQuerySet:

@@ -17,7 +17,7 @@ from pbxadmin.audit.models import Event, EventQuerySet
 from pbxadmin.audit.seals import shown_key
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.web.htmx import render_either, wants_fragment
-from pbxadmin.web.pages import Column, Page, cursor_of, keyset
+from pbxadmin.web.pages import Column, Page, cursor_of, keyset, place_of
 
 from .exports import CONTENT_TYPES, FORMATS, events_export
 from .figures import MOST_LIVE, figures, kept_since
@@ -47,7 +47,7 @@ def reviewable(request: HttpRequest) -> EventQuerySet:
 def event_list(request: HttpRequest) -> HttpResponse:
     wanted = EventFilter.from_query(request.GET)
     cursor = request.GET.get("cursor", "")
-    page = page_of(wanted.narrow(reviewable(request)), wanted, cursor)
+    page = page_of(reviewable(request), wanted, cursor)
     user = cast(User, request.user)
     customers = list(customers_of(user, Action.REVIEW_LOG).values_list("pk", "name")[:MOST_NAMES])
     context = {
@@ -67,12 +67,15 @@ def event_list(request: HttpRequest) -> HttpResponse:
     return render_either(request, "review/event_list.html", "review/_event_table.html", context)
 
 
-def page_of(found: EventQuerySet, wanted: EventFilter, cursor: str) -> Page[Event]:
+def page_of(events: EventQuerySet, wanted: EventFilter, cursor: str) -> Page[Event]:
     """Words are looked for in their index alone, which has the ids and is a tenth of the log."""
+    backwards, place = place_of(cursor, 1)
+    start = {"above" if backwards else "below": place[0]} if place and isinstance(place[0], int) else {}
+    found = wanted.narrow(events, **start)
     if wanted.words:
         ids = keyset(found.values("id"), ORDER, cursor, PAGE_SIZE)
-        events = Event.objects.in_bulk([row["id"] for row in ids.rows])
-        page = Page([events[row["id"]] for row in ids.rows], ids.next_cursor, ids.previous_cursor)
+        by_id = Event.objects.in_bulk([row["id"] for row in ids.rows])
+        page = Page([by_id[row["id"]] for row in ids.rows], ids.next_cursor, ids.previous_cursor)
     else:
         page = keyset(found, ORDER, cursor, PAGE_SIZE)
     return replace(page, next_cursor="") if cursor == LAST_PAGE else page

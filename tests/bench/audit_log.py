@@ -42,7 +42,10 @@ def main() -> None:
         membership_grant(user=few, role=Role.AUDITOR, customer=Customer.objects.get(pk=pk))
     deep(everybody, "Pages of the whole log", "")
     today = timezone.now().date()
-    period = f"customer={customers[0][0]}&from={today - timedelta(days=600)}&to={today - timedelta(days=200)}"
+    period = f"from={today - timedelta(days=600)}&to={today - timedelta(days=200)}"
+    deep(everybody, "A period", period)
+    deep(everybody, "A period and two outcomes", f"{period}&outcome=verified&outcome=refused")
+    period += f"&customer={customers[0][0]}"
     deep(everybody, "A customer, a period and an outcome that is common", f"{period}&outcome=verified")
     deep(everybody, "A customer, a period and an outcome that is rare", f"{period}&outcome=unknown")
     deep(signed_in(few), "Pages for an auditor of 5 customers", "")

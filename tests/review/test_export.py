@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
-from django.db import connection
 from django.http import QueryDict
 
 from pbxadmin.audit.chain import verify
@@ -86,29 +85,6 @@ def test_an_export_is_its_filter_row_for_row(auditor, acme, bellweather, monkeyp
         assert [int(row["id"]) for row in rows] == [event.pk for event in expected], query
         assert [row["text"] for row in rows] == [event.text for event in expected]
         assert [json.loads(line)["id"] for line in lines][: len(expected)] == [event.pk for event in expected]
-
-
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="counts the steps of SQLite's machine")
-@pytest.mark.parametrize("days", [None, 200])
-def test_an_export_of_four_times_as_many_events_is_four_times_the_work(acme, monkeypatch, days):
-    monkeypatch.setattr("pbxadmin.review.exports.WINDOW", 10)
-    since = datetime.now(UTC).date() - timedelta(days=days) if days else None
-    fill_events(200, customers=[(acme.pk, acme.name)], days=30)
-    few = steps_of_export(since)
-    fill_events(600, customers=[(acme.pk, acme.name)], days=30)
-
-    many = steps_of_export(since)
-
-    assert many < 5 * few
-
-
-def steps_of_export(since):
-    """Hundreds of steps that SQLite takes for all of it."""
-    user, steps = make_user(is_superuser=True), []
-    connection.connection.set_progress_handler(lambda: steps.append(1), 100)
-    list(events_export(user=user, wanted=EventFilter(since=since), form="csv"))
-    connection.connection.set_progress_handler(None, 0)
-    return len(steps)
 
 
 def test_every_column_says_what_the_event_says(auditor, acme):
