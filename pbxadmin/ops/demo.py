@@ -26,14 +26,36 @@ ACME, BELLWEATHER = "Acme Logistics", "Bellweather Clinics"
 PEOPLE: Sequence[tuple[str, str, str, Role | None, str | None, int | None]] = (
     ("admin", "Site", "Admin", None, None, None),
     ("max", "Max", "Brandt", Role.MANAGER, None, None),
+    ("ada", "Ada", "Raman", Role.AUDITOR, None, None),
     ("sue", "Sue", "Marsh", Role.MANAGER, ACME, None),
     ("mara", "Mara", "Lindqvist", Role.HELPDESK, ACME, None),
     ("vic", "Vic", "Osei", Role.VIEWER, ACME, None),
     ("bea", "Bea", "Okafor", Role.HELPDESK, BELLWEATHER, None),
-    ("ada", "Ada", "Raman", Role.AUDITOR, None, None),
     ("eva", "Eva", "Holm", Role.AUDITOR, BELLWEATHER, 90),  # from outside, for one quarter
 )
-SITES = ("Leeds, Kirkstall Road", "Bristol, Temple Way", "Hull, Albert Dock", "York, Clifton Moor")
+# By the place in the name of a simulated PBX, such as "ACME-Porto" or "ACME-Porto-2".
+COUNTRIES = {
+    "HQ": "United Kingdom",
+    "Hamburg": "Germany",
+    "Leeds": "United Kingdom",
+    "Porto": "Portugal",
+    "Lyon": "France",
+    "Gdansk": "Poland",
+    "Turin": "Italy",
+    "Cork": "Ireland",
+    "Ghent": "Belgium",
+    "Malmo": "Sweden",
+    "Brno": "Czechia",
+    "Graz": "Austria",
+    "Tartu": "Estonia",
+    "Basel": "Switzerland",
+    "Delft": "Netherlands",
+    "Seville": "Spain",
+    "Patras": "Greece",
+    "Varna": "Bulgaria",
+    "Oulu": "Finland",
+    "Zadar": "Croatia",
+}
 
 
 @contextmanager
@@ -50,8 +72,8 @@ def simulated_fleet(count: int) -> Iterator[list[dict[str, Any]]]:
         child.wait(10)
 
 
-def fill(fleet: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Customers, people and PBX records for this fleet, and a first read of all. The sign-ins."""
+def fill(fleet: list[dict[str, Any]]) -> dict[str, str]:
+    """Customers, people and PBX records for this fleet, and a first read of all. The password of each user name."""
     customers = [customer_named(name) for name in (ACME, BELLWEATHER)]
     passwords = kept_passwords()
     known = set(User.objects.values_list("username", flat=True))
@@ -64,7 +86,17 @@ def fill(fleet: list[dict[str, Any]]) -> list[tuple[str, str]]:
                 membership_grant(user=user, role=role, customer=where, ends_on=ends_on)
     pbxs = [keep_record(customers[position % 3 == 2], one, position) for position, one in enumerate(fleet)]
     refresh_start(pbxs=pbxs, actor=SYSTEM)
-    return [(username, passwords[username]) for username, *_ in PEOPLE]
+    return passwords
+
+
+def sign_ins(passwords: dict[str, str]) -> Iterator[str]:
+    """A line for each person, below what they are and of whom."""
+    for customer in (None, ACME, BELLWEATHER):
+        people = [(name, role) for name, _, _, role, where, _ in PEOPLE if where == customer]
+        roles = ", ".join(role.label.lower() if role else "site admin" for _, role in people)
+        yield f"{customer or 'All customers'}: {roles}"
+        yield from (f"{name} / {passwords[name]}" for name, _ in people)
+        yield ""
 
 
 def customer_named(name: str) -> Customer:
@@ -91,9 +123,13 @@ def keep_record(customer: Customer, simulated: dict[str, Any], position: int) ->
     values = {"name": simulated["name"], "host": "127.0.0.1", "trust": "pin", **connection}
     pbx = Pbx.objects.filter(name=simulated["name"]).select_related("customer").first()
     if pbx is None:
-        site = SITES[position % len(SITES)]
-        tags = clean_tags(f"{site.partition(',')[0]}, {'vip' if position % 4 == 0 else ''}")
-        values |= {"site": site, "tags": tags, "main_numbers": f"0113 496 {position:04}"}
+        place = simulated["name"].split("-")[1]
+        tags = clean_tags(f"{COUNTRIES[place]}, {'vip' if position % 4 == 0 else ''}")
+        values |= {
+            "site": f"{place}, {COUNTRIES[place]}",
+            "tags": tags,
+            "main_numbers": f"03069 990{position:03}",  # nobody's: kept free for films
+        }
         return pbx_create(customer=customer, values=values, password=simulated["password"])
     pbx_edit(pbx=pbx, values=values)
     return pbx

@@ -240,7 +240,7 @@ def test_the_demo_starts_signs_people_in_stops_on_ctrl_c_and_starts_again_as_it_
     port = free_port()
     process, address, people = demo(manage, port)
     assert address == f"http://localhost:{port}"
-    assert list(people) == ["admin", "max", "sue", "mara", "vic", "bea", "ada", "eva"]
+    assert list(people) == ["admin", "max", "ada", "sue", "mara", "vic", "bea", "eva"]
     local = f"http://127.0.0.1:{port}"
 
     for name, password in people.items():
@@ -277,6 +277,20 @@ def test_the_demo_starts_signs_people_in_stops_on_ctrl_c_and_starts_again_as_it_
         "demo_sign_ins.json": 0,
         "fleet.json": 0,
     }
+
+
+@pytest.mark.tls
+def test_the_log_of_a_demo_is_in_a_file_and_not_between_the_words_for_a_new_user(manage, tmp_path):
+    process, _, _ = demo(manage, free_port())
+    log = tmp_path / "data" / "demo.log"
+
+    sealed = until(lambda: "audit log sealed" in log.read_text(), 30)
+
+    assert sealed
+    assert ended(process, signal.SIGINT) == 0
+    assert process.stdout.read() == ""
+    assert (tmp_path / "stderr-0").read_text() == ""
+    assert log.stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.tls

@@ -1,10 +1,14 @@
+import os
 import socket
+from logging.config import dictConfig
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from pbxadmin.ops.demo import fill, simulated_fleet
+from pbxadmin.ops.demo import fill, sign_ins, simulated_fleet
 from pbxadmin.ops.rotation import require_right_keys
 from pbxadmin.ops.server import Server, collect_static
 
@@ -21,20 +25,31 @@ class Command(BaseCommand):
         if not 1 <= options["pbxs"] <= 1000:
             raise CommandError("--pbxs takes a number from 1 to 1000.")
         check_free(options["host"], options["port"])
+        log = Path(settings.DATA_DIR) / "demo.log"
+        log_to(log)
         self.stdout.write("Preparing the database and the simulated fleet …")
+        self.stdout.flush()
         call_command("migrate", verbosity=0)
         require_right_keys()
         collect_static()
         with simulated_fleet(options["pbxs"]) as fleet:
-            sign_ins = fill(fleet)
             address = f"http://localhost:{options['port']}"
-            lines = ["", f"PBX Admin: {address}", "", *(f"{user} / {password}" for user, password in sign_ins)]
+            lines = ["", f"PBX Admin: {address}", "", *sign_ins(fill(fleet))]
+            lines += [f"E-mail is printed here, the log is in {os.path.relpath(log)}.", "Ctrl-C stops it."]
 
             def say() -> None:
-                self.stdout.write("\n".join([*lines, "", "E-mail is printed here.", "", "Ctrl-C stops it."]))
+                self.stdout.write("\n".join(lines))
                 self.stdout.flush()
 
             Server(options["host"], options["port"], work=True, when_ready=say).run()
+
+
+def log_to(path: Path) -> None:
+    """A service logs to standard error. Here that is the terminal of somebody who wants to read how to sign in."""
+    path.touch(mode=0o600)
+    logging: dict[str, Any] = settings.LOGGING  # which Django reads once more when the server starts
+    logging["handlers"]["stderr"]["stream"] = path.open("a", encoding="utf-8")
+    dictConfig(logging)
 
 
 def check_free(host: str, port: int) -> None:
