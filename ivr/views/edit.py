@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
@@ -28,6 +28,7 @@ from pbxadmin.yeastar.wire import IvrSettings
 
 from .changes import RIGHTS, show
 from .common import actor, addressable, ivr_address, status_of, user_of, visible_pbx
+from .gone import gone_or_404
 
 TOO_OLD = "This form was opened too long ago, so the PBX was read again. Look at the values, then review once more."
 
@@ -103,7 +104,7 @@ def not_there(request: HttpRequest, pbx: Pbx, number: str, others: Sequence[IvrS
     """It was there once: say so, and where an IVR of the same name is now."""
     snapshot = Ivr.objects.filter(pbx=pbx, number=number).first()
     if snapshot is None:
-        raise Http404
+        return gone_or_404(request, pbx, number)
     namesakes = (ivr.number for ivr in others if ivr.name and ivr.name == snapshot.name and ivr.is_addressable)
     namesake = next(namesakes, "")
     why = f"IVR {number} is not on {pbx.name} any more."

@@ -13,7 +13,6 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
 
 from ivr.models import Change, Ivr, Refresh, RefreshItem
-from ivr.outside import KINDS
 from ivr.refresh import pbx_refresh, refresh_start
 from ivr.selectors import SORTS, IvrFilter, ivrs_found, pbxs_in_view
 from ivr.words import caller_hears, callers_may, rows, small
@@ -21,7 +20,6 @@ from pbxadmin.access.models import Customer
 from pbxadmin.access.permissions import can, only_customer
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.log import record
-from pbxadmin.audit.models import Event
 from pbxadmin.fleet.filters import saved_for, shareable
 from pbxadmin.fleet.models import Pbx, SavedFilter, why_stale
 from pbxadmin.fleet.slots import HouseFull, waits_for_pbx
@@ -34,10 +32,9 @@ from pbxadmin.yeastar.wire import ADDRESSABLE
 
 from .common import actor, ivr_address, status_of, user_of, visible_pbx
 from .edit import read_live
+from .gone import HISTORY, gone_page, outside_events
 
 PAGE_SIZE = 50
-HISTORY = 8
-OUTSIDE = 3
 COLUMNS = (
     "id",
     "pbx_id",
@@ -154,10 +151,13 @@ def ivrs_csv(request: HttpRequest, wanted: IvrFilter, pbx: Pbx | None) -> HttpRe
 @require_GET
 @waits_for_pbx
 def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
-    """What we last read of one IVR; one that was never read is read now."""
+    """What we last read of one IVR. One that is gone has its history still; one that was never read is read now."""
     pbx = visible_pbx(request, pbx_id)
     try:
-        ivr = Ivr.objects.filter(pbx=pbx, number=number).first() or read_first(pbx, number)
+        ivr = Ivr.objects.filter(pbx=pbx, number=number).first()
+        if ivr is None and (gone := gone_page(request, pbx, number)):
+            return gone
+        ivr = ivr or read_first(pbx, number)
     except (PbxError, HouseFull) as error:
         context = {"pbx": pbx, "number": number, "why": str(error), "ivr": None, "groups": {}}
         return render(request, "ivr/edit_closed.html", context, status=status_of(error))
@@ -168,7 +168,7 @@ def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
         "pbx": pbx,
         "ivr": ivr,
         "address": ivr_address(pbx.pk, number),
-        "outside": list(Event.objects.filter(pbx_id=pbx.pk, ivr_number=number, action__in=KINDS)[:OUTSIDE]),
+        "outside": outside_events(pbx, number),
         "stale": why_stale(ivr.read_at, pbx.refresh_minutes, pbx.state, is_enabled=pbx.is_enabled),
         "groups": groups,
         "is_odd": any(row.is_odd for group in groups.values() for row in group),

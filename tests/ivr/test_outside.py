@@ -24,7 +24,7 @@ from pbxadmin.fleet.services import pbx_accept_replacement
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.wire import read_ivr
-from tests.factories import make_pbx, make_user
+from tests.factories import make_customer, make_pbx, make_user
 from tests.pbx_http import PbxDouble, breaks, cannot_be_reached, loses_the_answer, says
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -368,3 +368,44 @@ def test_without_its_event_a_reading_is_not_kept_either(pbx: Pbx, pbx_http: PbxD
 def rename(table: str, name: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE {table} RENAME TO {name}")
+
+
+def test_the_address_of_an_ivr_that_vanished_leads_to_its_history(
+    client: Client, pbx: Pbx, pbx_http: PbxDouble
+) -> None:
+    change = apply(plan(pbx, pbx_http))
+    pbx_http.add("6501")
+    del pbx_http.ivrs["6500"]
+    read(pbx)
+    client.force_login(make_user(Role.HELPDESK, pbx.customer))
+
+    answers = [client.get(f"/pbxs/{pbx.pk}/ivrs/6500/"), client.get(f"/pbxs/{pbx.pk}/ivrs/6500/edit/")]
+
+    assert [answer.status_code for answer in answers] == [404, 404]
+    for page in (answer.content.decode() for answer in answers):
+        assert "Vanished outside PBX Admin, between" in page
+        assert f'href="/changes/{change.pk}/"' in page
+        assert f"/outside/{Event.objects.get(action='ivr.vanished').pk}/accept/" in page
+
+
+def test_the_old_address_of_an_ivr_that_we_renumbered_leads_to_the_new_one(
+    client: Client, pbx: Pbx, pbx_http: PbxDouble
+) -> None:
+    apply(plan(pbx, pbx_http, number="6510"))
+    client.force_login(make_user(Role.VIEWER, pbx.customer))
+
+    page = client.get(f"/pbxs/{pbx.pk}/ivrs/6500/").content.decode()
+
+    assert "It was renumbered to <bdi>6510</bdi>." in page
+    assert f'href="/pbxs/{pbx.pk}/ivrs/6510/"' in page
+
+
+def test_a_stranger_and_a_number_that_never_was_find_nothing(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
+    apply(plan(pbx, pbx_http, number="6510"))
+    client.force_login(make_user(Role.MANAGER, make_customer("Bellweather Clinics")))
+    foreign = client.get(f"/pbxs/{pbx.pk}/ivrs/6500/")
+    client.force_login(make_user(Role.VIEWER, pbx.customer))
+    never = client.get(f"/pbxs/{pbx.pk}/ivrs/9999/")
+
+    assert [foreign.status_code, never.status_code] == [404, 404]
+    assert "6510" not in foreign.content.decode() + never.content.decode()

@@ -1,0 +1,42 @@
+"""The address of an IVR that is not on its PBX any more: it is in tickets and bookmarks, so it leads to its history."""
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from ivr.models import Change
+from ivr.outside import KINDS, VANISHED
+from pbxadmin.audit.models import Event
+from pbxadmin.fleet.models import Pbx
+
+HISTORY = 8
+OUTSIDE = 3
+
+
+def outside_events(pbx: Pbx, number: str) -> list[Event]:
+    """The newest events of an IVR that tell of a change made outside."""
+    return list(Event.objects.filter(pbx_id=pbx.pk, ivr_number=number, action__in=KINDS)[:OUTSIDE])
+
+
+def gone_page(request: HttpRequest, pbx: Pbx, number: str) -> HttpResponse | None:
+    """What we know of an IVR without a snapshot; None when we know nothing, so that it may have come just now."""
+    history, outside = list(Change.objects.of_ivr(pbx.pk, number)[:HISTORY]), outside_events(pbx, number)
+    if not history and not outside:
+        return None
+    names = [*(change.name for change in history), *(str(event.data["ivr_name"]) for event in outside)]
+    context = {
+        "pbx": pbx,
+        "number": number,
+        "name": next(filter(None, names), ""),
+        "vanished": outside[0] if outside and outside[0].action == VANISHED else None,
+        "moved": next((change for change in history if change.number == number != change.number_now), None),
+        "outside": outside,
+        "history": history,
+    }
+    return render(request, "ivr/ivr_gone.html", context, status=404)
+
+
+def gone_or_404(request: HttpRequest, pbx: Pbx, number: str) -> HttpResponse:
+    page = gone_page(request, pbx, number)
+    if page is None:
+        raise Http404
+    return page
