@@ -1,6 +1,6 @@
 """The control room: what needs a person now, how the fleet is, what was changed last."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import cast
 
 from django.contrib.auth.decorators import login_required
@@ -11,17 +11,24 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from ivr.models import Change, Ivr
+from ivr.standing import outside_standing
+from ivr.views.common import ivr_address
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.permissions import can_anywhere
 from pbxadmin.access.roles import Action
+from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import NEEDS_A_PERSON, Pbx, PbxState
+from pbxadmin.review.models import DeskItem, Period
+from pbxadmin.review.selectors import ids_within
 from pbxadmin.web.words import PBX_STATES
+from pbxadmin.yeastar.wire import ADDRESSABLE
 
 from .plots import fleet_squares
 
 RECENT_DAYS = 7
 RECENT_CHANGES = 8
 MOST_TODO = 8
+OUTSIDE_DAYS = 30
 FRESH = timedelta(minutes=15)
 NOT_VERIFIED = (Change.Status.UNKNOWN, Change.Status.NOT_AS_ASKED)
 
@@ -38,6 +45,9 @@ def home(request: HttpRequest) -> HttpResponse:
     first_pbxs = list(troubled.select_related("customer").order_by("state_at")[:MOST_TODO])
     first_changes = list(unsettled[:MOST_TODO])
     by_state = dict(pbxs.order_by().values_list("state").annotate(count=Count("pk")))
+    may_review = can_anywhere(user, Action.REVIEW_LOG)
+    may_act = may_review or can_anywhere(user, Action.EDIT_IVR)
+    outside = outside_since(user, now - timedelta(days=OUTSIDE_DAYS)) if may_act else []
     total = sum(by_state.values())
     needs, unsettled_count = sum(by_state.get(state, 0) for state in NEEDS_A_PERSON), unsettled.count()
     context = {
@@ -45,6 +55,14 @@ def home(request: HttpRequest) -> HttpResponse:
         "more_troubled": needs - len(first_pbxs),
         "unsettled": first_changes,
         "more_unsettled": unsettled_count - len(first_changes),
+        "outside": [(event, where_of(event)) for event in outside[:MOST_TODO]],
+        "more_outside": max(len(outside) - MOST_TODO, 0),
+        "outside_count": len(outside),
+        "outside_days": OUTSIDE_DAYS,
+        "may_review": may_review,
+        "may_act": may_act,
+        "on_desk": DeskItem.objects.visible_to(user).still_open().count() if may_review else 0,
+        "reopened": Period.objects.visible_to(user).exclude(reopened_at=None).count() if may_review else 0,
         "needs": needs,
         "unsettled_count": unsettled_count,
         "total": total,
@@ -59,3 +77,14 @@ def home(request: HttpRequest) -> HttpResponse:
         "now": now,
     }
     return render(request, "home/home.html" if total else "home/first_run.html", context)
+
+
+def outside_since(user: User, at: datetime) -> list[Event]:
+    first, _ = ids_within(at.date(), None)
+    return outside_standing(user, first) if first else []
+
+
+def where_of(event: Event) -> str:
+    """The page of the IVR of an event, or of its PBX where its number is none that an address can hold."""
+    number = str(event.data["ivr_number"])
+    return ivr_address(event.pbx_id or 0, number) if ADDRESSABLE.fullmatch(number) else f"/pbxs/{event.pbx_id}/ivrs/"

@@ -7,9 +7,13 @@ import pytest
 from django.utils import timezone
 
 from ivr.models import Ivr
+from ivr.put_back import outside_accept
 from pbxadmin.access.services import customer_archive, membership_grant
+from pbxadmin.audit.log import record
 from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.home.plots import fleet_squares
+from pbxadmin.review.desk import desk_read
+from pbxadmin.review.models import Period
 from tests.factories import make_change, make_customer, make_pbx, make_user
 
 pytestmark = pytest.mark.django_db
@@ -112,6 +116,11 @@ def both(acme, bellweather):
         make_change(pbx, "unknown")
 
 
+def acts(who):
+    """The tiles that are for whoever may act: outside changes, and the desk. There is nothing on either here."""
+    return {"helpdesk": ["0"], "auditor": ["0", "0"], "manager": ["0"], "site admin": ["0", "0"]}.get(who, [])
+
+
 @pytest.mark.parametrize("role", ["viewer", "helpdesk", "auditor", "manager"])
 def test_nothing_of_another_customer_is_named_or_counted(client, acme, bellweather, role):
     both(acme, bellweather)
@@ -121,7 +130,7 @@ def test_nothing_of_another_customer_is_named_or_counted(client, acme, bellweath
     assert "ACME-HQ" in page
     assert "BELL" not in page
     assert "Bellweather" not in page
-    assert [figure for figure, _ in tiles(page).values()] == ["1", "1", "1", "1 of 1"]
+    assert [figure for figure, _ in tiles(page).values()] == ["1", "1", *acts(role), "1", "1 of 1"]
     assert "1 customer, 1 PBX, 1 IVR ·" in plain(page)
     assert re.findall(r'aria-label="(1 PBX[^"]*)"', page) == ["1 PBX: 1 locked"]
 
@@ -138,7 +147,7 @@ def test_who_sees_both_customers_sees_both_counted(client, acme, bellweather, wh
 
     assert "ACME-HQ" in page
     assert "BELL-HQ" in page
-    assert [figure for figure, _ in tiles(page).values()] == ["2", "2", "2", "2 of 2"]
+    assert [figure for figure, _ in tiles(page).values()] == ["2", "2", *acts(who), "2", "2 of 2"]
     assert "2 customers, 2 PBXs, 2 IVRs" in plain(page)
 
 
@@ -242,15 +251,17 @@ def test_who_may_add_nothing_is_told_whom_to_ask(client, acme, bellweather, role
     assert "BELL-HQ" not in page
 
 
-def test_home_takes_eleven_queries_however_large_the_fleet(client, acme, django_assert_num_queries):
+@pytest.mark.parametrize(("role", "count"), [("viewer", 11), ("auditor", 19)])
+def test_home_takes_as_many_queries_however_large_the_fleet(client, acme, django_assert_num_queries, role, count):
     now = timezone.now()
     for place in range(30):
         pbx = make_pbx(acme, name=f"ACME-{place}", state=PbxState.LOCKED, state_at=now)
         make_ivr(pbx)
         make_change(pbx, "unknown")
-    seen_by(client, "viewer", acme)
+        changed_outside(pbx)
+    seen_by(client, role, acme)
 
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(count):
         page_of(client)
 
 
@@ -272,3 +283,68 @@ def test_a_large_fleet_is_drawn_small_and_no_state_is_lost(count, stands_for):
     assert squares.stands_for == stands_for
     assert len(squares.cells) <= 202
     assert [marked for *_, marked in squares.cells].count(True) == 1
+
+
+def changed_outside(pbx, found="5", number="6500", **more):
+    return record(
+        "ivr.changed-outside",
+        customer=(pbx.customer_id, pbx.customer.name),
+        pbx=(pbx.pk, pbx.name),
+        ivr=(number, "Main_Menu"),
+        fields={"prompt_repeat": {"before": "1", "found": found}},
+        detail={"sentence": "Changed outside PBX Admin, between 09:10 and 09:25 UTC."},
+        **more,
+    )
+
+
+@pytest.mark.parametrize(("role", "is_shown"), [("viewer", 0), ("helpdesk", 1), ("auditor", 1), ("manager", 1)])
+def test_an_outside_change_that_stands_needs_whoever_may_act_on_it(client, acme, bellweather, role, is_shown):
+    for customer, name in ((acme, "ACME-HQ"), (bellweather, "BELL-HQ")):
+        pbx = make_pbx(customer, name=name)
+        make_ivr(pbx, prompt_repeat="5")
+        changed_outside(pbx)
+
+    page = page_of(seen_by(client, role, acme))
+
+    assert page.count("data-outside=") == is_shown
+    assert ("Nothing needs you." in page) is not is_shown
+    assert tiles(page).get("Changed outside", ("0", ""))[0] == str(is_shown)
+    assert "BELL" not in page
+
+
+def test_what_was_accepted_put_back_or_vanished_and_is_back_needs_nobody(client, acme):
+    pbx = make_pbx(acme)
+    make_ivr(pbx, "6500", prompt_repeat="5")
+    make_ivr(pbx, "6501", prompt_repeat="1")
+    outside_accept(event=changed_outside(pbx), note="Told.")
+    changed_outside(pbx, number="6501")
+    facts = {"customer": (acme.pk, acme.name), "pbx": (pbx.pk, pbx.name)}
+    record("ivr.vanished", ivr=("6500", "Main_Menu"), **facts)
+    gone = record("ivr.vanished", ivr=("6502", "Sales"), **facts)
+
+    page = page_of(seen_by(client, "helpdesk", acme))
+
+    assert re.findall(r'data-outside="(\d+)"', page) == [str(gone.pk)]
+    assert f'href="/pbxs/{pbx.pk}/ivrs/6502/"' in page
+
+
+@pytest.mark.parametrize(("role", "is_shown"), [("viewer", False), ("helpdesk", False), ("auditor", True)])
+def test_what_is_open_on_the_desk_is_counted_for_who_reviews_it(client, acme, bellweather, role, is_shown):
+    make_pbx(acme)
+    for customer in (acme, acme, bellweather):
+        record("change.outcome", customer=(customer.pk, customer.name), outcome="unknown")
+    desk_read()
+
+    page = page_of(seen_by(client, role, acme))
+
+    assert ("2 exceptions on the desk" in page) is is_shown
+    assert ('href="/audit/desk/"' in page) is is_shown
+
+
+def test_a_reopened_period_needs_its_auditor(client, acme, bellweather):
+    make_pbx(acme)
+    for customer in (acme, bellweather):
+        days = {"starts_on": timezone.now(), "ends_on": timezone.now()}
+        Period.objects.create(customer=customer, reopened_at=timezone.now(), **days)
+
+    assert "1 signed period<" in page_of(seen_by(client, "auditor", acme))

@@ -1,0 +1,58 @@
+"""Outside changes that stand: nobody has accepted them, and the IVR still is what they left."""
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
+
+from pbxadmin.access.permissions import customer_ids
+from pbxadmin.access.roles import Action
+from pbxadmin.audit.models import Event
+from pbxadmin.fleet.models import Pbx
+
+from .models import Ivr
+from .outside import APPEARED, KINDS, VANISHED
+from .put_back import ACCEPTED
+
+if TYPE_CHECKING:
+    from pbxadmin.access.grants import AnyUser
+
+MOST = 200  # events that are looked at, so that a page of them costs the same however many there are
+
+
+def may_act_on(user: "AnyUser") -> Collection[int] | None:
+    """Customers whose outside changes this person may put back or accept; None means all."""
+    edits, reviews = customer_ids(user, Action.EDIT_IVR), customer_ids(user, Action.REVIEW_LOG)
+    return None if edits is None or reviews is None else edits | reviews
+
+
+def outside_standing(user: "AnyUser", since_id: int) -> list[Event]:
+    """Those that this person may act on, of PBXs in use, the newest first. since_id: the first event to look at."""
+    recent = Event.objects.for_customers(may_act_on(user)).filter(pk__gte=since_id)
+    events = list(recent.filter(action__in=KINDS, pbx_id__gt=0).order_by("-id")[:MOST])
+    if not events:
+        return []
+    accepted = accepted_of(recent.filter(action=ACCEPTED, pk__gt=events[-1].pk))
+    pbx_ids = {event.pbx_id or 0 for event in events}
+    in_use = set(Pbx.objects.visible_to(user).in_use().filter(pk__in=pbx_ids).values_list("pk", flat=True))
+    now = held_now(events)
+    return [event for event in events if event.pbx_id in in_use and event.pk not in accepted and stands(event, now)]
+
+
+def accepted_of(acceptances: Iterable[Event]) -> set[object]:
+    return {each.data["detail"].get("event") for each in acceptances}
+
+
+def held_now(events: Collection[Event]) -> dict[tuple[int, str], Ivr]:
+    """The snapshots of the IVRs of these events, by PBX and number."""
+    pbx_ids, numbers = {event.pbx_id or 0 for event in events}, {event.ivr_number for event in events}
+    rows = Ivr.objects.filter(pbx_id__in=pbx_ids, number__in=numbers).order_by()
+    return {(row.pbx_id, row.number): row for row in rows}
+
+
+def stands(event: Event, now: dict[tuple[int, str], Ivr]) -> bool:
+    row = now.get((event.pbx_id or 0, event.ivr_number))
+    if event.action == VANISHED or row is None:
+        return event.action == VANISHED and row is None
+    if event.action == APPEARED:
+        return True
+    held = row.settings.values()
+    return all(held.get(name) == said.get("found") for name, said in event.data["fields"].items())
