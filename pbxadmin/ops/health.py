@@ -1,9 +1,12 @@
 """Two questions of whoever watches the service: does the process live, and can it do its work?"""
 
+import logging
 from datetime import timedelta
+from functools import cache
 
 from django.db import DatabaseError, connection
-from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
@@ -13,6 +16,8 @@ from pbxadmin.audit.triggers import MISSING, triggers_missing
 from .rotation import wrong_keys
 from .tick import LATE_S, last_tick
 
+log = logging.getLogger(__name__)
+
 
 @require_GET
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -21,19 +26,35 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 @require_GET
 def readyz(request: HttpRequest) -> JsonResponse:
-    """503 with the reasons when the database, the log's triggers or the workers are not as they must be."""
+    """503 when database, migrations, triggers of the log, keys or workers are not as they must be.
+
+    Anybody may ask, so why is said in the log alone.
+    """
     try:
         reasons = why_not_ready()
     except DatabaseError:
         reasons = ["the database does not answer"]
-    return JsonResponse(
-        {"status": "not ready" if reasons else "ok", "reasons": reasons}, status=503 if reasons else 200
-    )
+    last_said.say(reasons)
+    return JsonResponse({"status": "not ready" if reasons else "ok"}, status=503 if reasons else 200)
+
+
+class LastSaid:
+    """Each change of the reasons is one line: it is asked every few seconds, and strangers may ask more often."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    def say(self, reasons: list[str]) -> None:
+        if reasons != self.reasons:
+            self.reasons = reasons
+            log.warning(f"not ready: {'; '.join(reasons)}" if reasons else "ready again")
+
+
+last_said = LastSaid()
 
 
 def why_not_ready() -> list[str]:
-    executor = MigrationExecutor(connection)
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+    if migrations_there_are() - MigrationRecorder(connection).applied_migrations().keys():
         return ["migrations are not applied: run manage.py migrate"]
     reasons = [MISSING.format(name) for name in triggers_missing(connection)]
     if why := wrong_keys():
@@ -42,3 +63,9 @@ def why_not_ready() -> list[str]:
     if last is None or last < timezone.now() - timedelta(seconds=LATE_S):
         reasons.append("no worker ticked within a minute: is serve or work running?")
     return reasons
+
+
+@cache
+def migrations_there_are() -> frozenset[tuple[str, str]]:
+    """Read once: they are files, and a process runs the code that it started with."""
+    return frozenset(MigrationLoader(None).graph.nodes)

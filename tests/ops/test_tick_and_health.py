@@ -6,11 +6,13 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
 from ivr.refresh import refresh_work
 from pbxadmin.audit.triggers import triggers_install, triggers_remove
+from pbxadmin.ops import health
 from pbxadmin.ops import tick as ticking
 from pbxadmin.ops import workers as working
 from pbxadmin.ops.models import Turn
@@ -151,9 +153,20 @@ def ticked():
     Turn.objects.create(name="tick", due_at=timezone.now(), done_at=timezone.now())
 
 
+@pytest.fixture
+def reasons(caplog, monkeypatch):
+    """What the log says of being ready, a line for each change, in a process that has said nothing yet."""
+    monkeypatch.setattr(health, "last_said", health.LastSaid())
+    return lambda: [record.getMessage() for record in caplog.records if record.name == health.__name__]
+
+
 def readiness(client):
+    """Everything that the answer says."""
     answer = client.get("/readyz")
-    return answer.status_code, answer.json()["status"], answer.json()["reasons"]
+    return answer.status_code, answer.json()
+
+
+OK, NOT_READY = (200, {"status": "ok"}), (503, {"status": "not ready"})
 
 
 def test_a_living_process_says_so_without_the_database(client, django_assert_num_queries):
@@ -163,15 +176,32 @@ def test_a_living_process_says_so_without_the_database(client, django_assert_num
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
-def test_ready_is_a_database_with_its_triggers_and_a_recent_tick(client, ticked):
-    assert readiness(client) == (200, "ok", [])
+def test_ready_is_a_database_with_its_triggers_and_a_recent_tick(client, ticked, reasons):
+    assert readiness(client) == OK
+
+    assert reasons() == []
 
 
-def test_not_ready_before_the_first_tick(client):
-    status, word, reasons = readiness(client)
+def test_not_ready_before_the_first_tick(client, reasons):
+    assert readiness(client) == NOT_READY
 
-    assert (status, word) == (503, "not ready")
-    assert reasons == ["no worker ticked within a minute: is serve or work running?"]
+    assert reasons() == ["not ready: no worker ticked within a minute: is serve or work running?"]
+
+
+def test_the_log_says_a_reason_once_and_when_it_is_gone(client, reasons):
+    assert [readiness(client) for _ in range(3)] == [NOT_READY] * 3
+
+    Turn.objects.create(name="tick", due_at=timezone.now(), done_at=timezone.now())
+
+    assert [readiness(client) for _ in range(3)] == [OK] * 3
+    assert [line.partition(":")[0] for line in reasons()] == ["not ready", "ready again"]
+
+
+def test_asking_again_and_again_reads_no_migration_from_the_disk(client, ticked, monkeypatch):
+    readiness(client)
+    monkeypatch.setattr(MigrationLoader, "load_disk", lambda self: pytest.fail("read again"))
+
+    assert readiness(client) == OK
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(55, 200), (65, 503)])
@@ -181,40 +211,39 @@ def test_not_ready_when_the_last_tick_is_older_than_a_minute(client, ticked, sec
     assert readiness(client)[0] == status
 
 
-def test_not_ready_when_a_trigger_of_the_log_is_missing(client, ticked):
+def test_not_ready_when_a_trigger_of_the_log_is_missing(client, ticked, reasons):
     triggers_remove(connection)
     try:
-        status, _, reasons = readiness(client)
+        assert readiness(client) == NOT_READY
     finally:
         triggers_install(connection)
 
-    assert status == 503
-    assert reasons
-    assert all(reason.startswith("the audit log has no trigger audit_event_no_") for reason in reasons)
+    assert reasons()[0].startswith("not ready: the audit log has no trigger audit_event_no_")
 
 
-def test_not_ready_when_migrations_are_not_applied(client, ticked):
+def test_not_ready_when_migrations_are_not_applied(client, ticked, reasons):
     with connection.cursor() as cursor:
         cursor.execute("UPDATE django_migrations SET name = 'x' WHERE app = 'ops' AND name = '0001_initial'")
     try:
-        status, _, reasons = readiness(client)
+        assert readiness(client) == NOT_READY
     finally:
         with connection.cursor() as cursor:
             cursor.execute("UPDATE django_migrations SET name = '0001_initial' WHERE app = 'ops' AND name = 'x'")
 
-    assert (status, reasons) == (503, ["migrations are not applied: run manage.py migrate"])
+    assert reasons() == ["not ready: migrations are not applied: run manage.py migrate"]
 
 
-def test_not_ready_without_database_and_alive_all_the_same(client, monkeypatch):
+def test_not_ready_without_database_and_alive_all_the_same(client, monkeypatch, reasons):
     connection.close()
     name = "/nowhere/at/all.sqlite3" if connection.vendor == "sqlite" else "nowhere_at_all"
     monkeypatch.setitem(connection.settings_dict, "NAME", name)
     try:
-        assert readiness(client) == (503, "not ready", ["the database does not answer"])
+        assert readiness(client) == NOT_READY
         assert client.get("/healthz").status_code == 200
     finally:
         connection.close()
         monkeypatch.undo()
+    assert reasons() == ["not ready: the database does not answer"]
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
