@@ -178,20 +178,12 @@ class DeadlineSocket(socket.socket):
         super().sendall(*args, **kwargs)
 
 
-class DeadlineSSLSocket(ssl.SSLSocket):
+class DeadlineSSLSocket(DeadlineSocket, ssl.SSLSocket):
     """The same under TLS."""
 
     def do_handshake(self, block: bool = False) -> None:
         self.settimeout(time_left())
         super().do_handshake(block)
-
-    def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self.settimeout(time_left())
-        return super().recv_into(*args, **kwargs)
-
-    def sendall(self, *args: Any, **kwargs: Any) -> None:
-        self.settimeout(time_left())
-        super().sendall(*args, **kwargs)
 
 
 @lru_cache(maxsize=256)
