@@ -75,6 +75,14 @@ def networks(name: str) -> list[str]:
     return words(name)
 
 
+def ports(name: str) -> list[range]:
+    found = [re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", value) for value in words(name)]
+    ends = [(int(part[1]), int(part[2] or part[1])) if part else (0, 0) for part in found]
+    if not all(1 <= first <= last <= 65535 for first, last in ends):
+        raise BadSetting(name, f"must be ports and ranges such as 443,8000-8999, not {text(name)!r}.")
+    return [range(first, last + 1) for first, last in ends]
+
+
 def given_or_kept(name: str) -> str:
     """A secret from the environment, its file, or DATA_DIR/<name in lower case>; "" when it is nowhere."""
     kept = DATA_DIR / name.lower()
@@ -255,6 +263,7 @@ if "*" in ALLOWED_HOSTS:
 SITE_URL, IS_HTTPS = site_url()
 TRUSTED_PROXIES = networks("TRUSTED_PROXIES")
 PBX_NETWORKS = networks("PBX_NETWORKS")  # none: the default of yeastar/guard.py
+PBX_PORTS = ports("PBX_PORTS")  # none: every port
 WEB_THREADS = number("WEB_THREADS", 16, 2, 256)
 WORK_THREADS = number("WORK_THREADS", 2, 1, 64)
 REFRESH_THREADS = number("REFRESH_THREADS", 64, 1, 256)

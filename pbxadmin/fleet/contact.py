@@ -28,7 +28,7 @@ from pbxadmin.yeastar.errors import (
     PbxTokenRefused,
     PbxUntrusted,
 )
-from pbxadmin.yeastar.guard import allowed
+from pbxadmin.yeastar.guard import allowed, check_port
 from pbxadmin.yeastar.transport import Secret, Transport
 from pbxadmin.yeastar.wire import DeviceInfo
 
@@ -106,7 +106,11 @@ def clock(at: datetime) -> str:
 
 
 def client_for(pbx: Pbx, until: float) -> PbxClient:
-    """A client from a PBX record; the caller holds the lease. Raises PbxHeldBack when trust is not set up."""
+    """A client from a PBX record; the caller holds the lease. Raises PbxHeldBack when trust is not set up.
+
+    Raises PbxForbidden for a port that PBX_PORTS does not name.
+    """
+    check_port(pbx.port, settings.PBX_PORTS)
     return PbxClient(
         transport=Transport(pbx.endpoint, pbx.trusted(), networks=allowed(settings.PBX_NETWORKS)),
         version=pbx.version,

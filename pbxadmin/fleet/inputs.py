@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 
 from pbxadmin.access.names import fold, refuse_unseen
 from pbxadmin.yeastar.errors import PbxForbidden, PbxUnreachable
-from pbxadmin.yeastar.guard import allowed
+from pbxadmin.yeastar.guard import allowed, check_port
 from pbxadmin.yeastar.transport import exchanging, is_address, resolve
 
 from .models import TAG_COMMA
@@ -59,8 +59,13 @@ def clean_allowed_host(text: str, *, may_look_up: bool = True) -> str:
 
 
 def clean_port(text: str) -> int:
+    """One that PBX_PORTS allows, as at each connect."""
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
         raise ValidationError(PORT_HELP)
+    try:
+        check_port(int(text), settings.PBX_PORTS)
+    except PbxForbidden as error:
+        raise ValidationError(str(error)) from None
     return int(text)
 
 

@@ -24,7 +24,7 @@ from pbxadmin.yeastar.errors import (
     PbxUntrusted,
 )
 from pbxadmin.yeastar.fields import ApiVersion
-from pbxadmin.yeastar.guard import allowed
+from pbxadmin.yeastar.guard import allowed, check_port
 from pbxadmin.yeastar.transport import (
     Certificate,
     TlsProfile,
@@ -140,6 +140,7 @@ class ConnectionTest:
     def address(self) -> str:
         if not self.pbx.is_enabled:
             raise PbxHeldBack(f"{self.pbx.name} is disabled. Enable it to talk to it again.")
+        check_port(self.pbx.port, settings.PBX_PORTS)
         addresses = resolve(self.pbx.host, self.pbx.port, self.networks)
         self.found_at = addresses[0]
         return ", ".join(addresses[:4])

@@ -24,6 +24,7 @@ from functools import cache
 from pathlib import Path
 
 FORBIDDEN = "The address of this PBX is outside the networks that PBX Admin may connect to (setting PBX_NETWORKS)."
+FORBIDDEN_PORT = "The port of this PBX is none that PBX Admin may connect to (setting PBX_PORTS)."
 
 
 class PbxError(Exception):

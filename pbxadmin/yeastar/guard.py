@@ -4,10 +4,10 @@ Neither `is_private` nor `is_global` of `ipaddress` is the rule: 64:ff9b::a9fe:a
 fd00:ec2::254 is as private as any PBX on a LAN, and ::ffff:169.254.169.254 is not link-local.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from .errors import PbxForbidden
+from .errors import FORBIDDEN_PORT, PbxForbidden
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -66,6 +66,12 @@ def check_address(address: str, networks: Networks | None) -> None:
     """
     if not is_allowed(address, DEFAULT if networks is None else networks):
         raise PbxForbidden
+
+
+def check_port(port: int, ports: Collection[range]) -> None:
+    """Raises PbxForbidden for a port that is in none of these, when there are any."""
+    if ports and not any(port in some for some in ports):
+        raise PbxForbidden(FORBIDDEN_PORT)
 
 
 def is_allowed(text: str, networks: Networks) -> bool:

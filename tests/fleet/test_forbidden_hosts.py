@@ -1,4 +1,4 @@
-"""A host that the address guard refuses, as a manager meets it: at save, at the connection test, at any other call."""
+"""A host or port that the guard refuses, as a manager meets it: at save, at the connection test, at any other call."""
 
 import html
 import re
@@ -11,7 +11,7 @@ from pbxadmin.access.models import Customer
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.contact import contact
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.yeastar.errors import FORBIDDEN, PbxForbidden
+from pbxadmin.yeastar.errors import FORBIDDEN, FORBIDDEN_PORT, PbxForbidden
 from pbxadmin.yeastar.simulator import SimulatedPbx
 from tests.factories import make_pbx, make_user
 
@@ -26,8 +26,8 @@ def manager(client: Client, acme: Customer) -> Client:
     return client
 
 
-def error_of(page: str) -> str:
-    found = re.search(r'data-error-for="host"[^>]*>(.*?)</p>', page, re.DOTALL)
+def error_of(page: str, field: str = "host") -> str:
+    found = re.search(rf'data-error-for="{field}"[^>]*>(.*?)</p>', page, re.DOTALL)
     return html.unescape(re.sub(r"<[^>]*>", "", found[1])).strip() if found else ""
 
 
@@ -111,3 +111,27 @@ def test_any_other_call_is_refused_with_the_same_sentence(
     assert simulated_pbx.connections == 0
     found = Pbx.objects.get()
     assert (found.state, found.state_reason) == ("unreachable", FORBIDDEN)
+
+
+def test_a_site_names_its_ports(manager: Client, acme: Customer, settings: Any) -> None:
+    settings.PBX_PORTS = [range(443, 444), range(8000, 9000)]
+
+    answer = manager.post("/pbxs/add/", typed(acme, port="6379"))
+
+    assert (answer.status_code, error_of(answer.content.decode(), "port")) == (422, FORBIDDEN_PORT)
+    assert manager.post("/pbxs/add/", typed(acme, port="8088")).status_code == 302
+
+
+@pytest.mark.tls
+def test_a_port_that_is_none_of_them_any_more_is_not_connected_to(
+    manager: Client, acme: Customer, settings: Any, simulated_pbx: SimulatedPbx
+) -> None:
+    pbx = make_pbx(acme, host="127.0.0.1", port=simulated_pbx.port, fingerprint=simulated_pbx.fingerprint)
+    settings.PBX_PORTS = [range(443, 444)]
+
+    page = manager.post(f"/pbxs/{pbx.pk}/test/").content.decode()
+
+    assert FORBIDDEN_PORT in html.unescape(page)
+    with pytest.raises(PbxForbidden, match="PBX_PORTS"), contact(pbx, "a test"):
+        pytest.fail("there was a client")
+    assert simulated_pbx.connections == 0

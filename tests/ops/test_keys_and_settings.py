@@ -11,6 +11,7 @@ import pytest
 from django.conf import settings
 
 from pbxadmin.ops.keys import make_data_folder
+from pbxadmin.settings import ports
 
 KEY = base64.urlsafe_b64encode(b"k" * 32).decode()
 GOOD = {"SECRET_KEY": "s" * 40, "PBX_KEYS": KEY}
@@ -119,6 +120,10 @@ def test_good_values_start(tmp_path):
         ("TRUSTED_PROXIES", "proxy", "must be networks"),
         ("TRUSTED_PROXIES", "10.0.0.1/8", "must be networks"),
         ("TRUSTED_PROXIES", "10.0.0.0/8,::/200", "must be networks"),
+        ("PBX_PORTS", "https", "must be ports and ranges"),
+        ("PBX_PORTS", "443,0", "must be ports and ranges"),
+        ("PBX_PORTS", "8999-8000", "must be ports and ranges"),
+        ("PBX_PORTS", "8000-65536", "must be ports and ranges"),
         ("WEB_THREADS", "1", "whole number from 2 to 256"),
         ("WEB_THREADS", "4.0", "whole number from 2 to 256"),
         ("WORK_THREADS", "0", "whole number from 1 to 64"),
@@ -257,3 +262,9 @@ def test_no_secret_stands_in_the_sentence(tmp_path):
     ran = check(tmp_path, **GOOD, EMAIL_URL="smtp://u:tell-nobody@mail.example.com")
     assert ran.stderr.startswith("EMAIL_URL would send its password in the clear.")
     assert "tell-nobody" not in ran.stderr + ran.stdout
+
+
+def test_ports_and_ranges_of_them_may_be_named(monkeypatch):
+    monkeypatch.setenv("PBX_PORTS", "443, 8000-8999")
+
+    assert ports("PBX_PORTS") == [range(443, 444), range(8000, 9000)]
