@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -184,6 +185,25 @@ def test_a_pbx_that_answers_nonsense_is_named_so(
     _, tones = steps_of(manager, recorded())
 
     assert (tones["device"], tones["ivrs"]) == ("ok", "bad")
+
+
+def test_who_tests_without_end_has_to_wait(
+    manager: Client, recorded: Callable[..., Pbx], simulated_pbx: SimulatedPbx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pbxadmin.fleet.views.TESTS_A_MINUTE", 2)
+    pbx = recorded()
+    with time_machine.travel(datetime(2026, 11, 24, 9, tzinfo=UTC), tick=False):
+        steps_of(manager, pbx)
+        steps_of(manager, pbx)
+        connections = simulated_pbx.connections
+
+        answer = manager.post(f"/pbxs/{pbx.pk}/test/", follow=True)
+
+    assert "Not tested: 2 tests a minute are enough. Wait a minute." in answer.content.decode()
+    assert simulated_pbx.connections == connections
+    assert Event.objects.filter(action="pbx.tested").count() == 2
+    with time_machine.travel(datetime(2026, 11, 24, 9, 1, tzinfo=UTC), tick=False):
+        assert steps_of(manager, pbx)[1]["address"] == "ok"
 
 
 def test_a_disabled_pbx_is_not_contacted(
