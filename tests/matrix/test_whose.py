@@ -1,12 +1,14 @@
 """Who am I working on? The name of the PBX and of its customer in the title, the head, and on what sends something."""
 
 import re
+from datetime import timedelta
 from html import unescape
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import HttpResponseBase
+from django.utils import timezone
 
 from ivr.models import Change
 from pbxadmin.fleet.models import Pbx
@@ -80,7 +82,8 @@ def test_the_edit_form_names_it(world: World, pbx_http: PbxDouble) -> None:
 
 @pytest.mark.parametrize("status", Change.Status.values)
 def test_a_change_names_it_whatever_became_of_it(world: World, status: str) -> None:
-    Change.objects.filter(pk=world.us.conflict.pk).update(status=status)
+    held_until = timezone.now() + timedelta(seconds=30) if status == "sending" else None
+    Change.objects.filter(pk=world.us.conflict.pk).update(status=status, claimed_until=held_until)
 
     found = says_whose(client_of(world, "manager").get(f"/changes/{world.us.conflict.pk}/"))
 
