@@ -21,7 +21,7 @@ from django.utils import timezone
 from pbxadmin.audit.context import Actor, acting, current
 from pbxadmin.audit.log import record
 
-from .models import Customer, Invitation, User
+from .models import Customer, Invitation, Membership, User
 from .permissions import last_day_to_give, roles_to_give, too_late
 from .roles import Role
 from .services import membership_grant, person_create
@@ -132,12 +132,15 @@ def could_be_sent(invitation: Invitation, by: User) -> bool:
 
 
 def invitation_accept(*, invitation: Invitation, user: User) -> None:
-    """Give the role to somebody who has signed in. Raises InvitationGone when it was used meanwhile."""
+    """Give the role to somebody who has signed in. Raises InvitationGone when it was used meanwhile.
+
+    Who has it already to a later day keeps it: an invitation takes nothing away.
+    """
+    role, customer, ends_on = Role(invitation.role), invitation.customer, invitation.ends_on
     with transaction.atomic():
         use(invitation, user)
-        membership_grant(
-            user=user, role=Role(invitation.role), customer=invitation.customer, ends_on=invitation.ends_on
-        )
+        if not Membership.objects.filter(user=user, role=role, customer=customer).until(ends_on).exists():
+            membership_grant(user=user, role=role, customer=customer, ends_on=ends_on)
 
 
 def invitation_accept_new(*, invitation: Invitation, username: str, password: str) -> User:

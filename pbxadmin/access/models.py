@@ -2,6 +2,7 @@
 
 from calendar import day_abbr
 from collections.abc import Sequence
+from datetime import date
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from django.contrib.auth.models import AbstractUser, UserManager
@@ -132,6 +133,11 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
     def current(self) -> Self:
         """Those that count today. `ends_on` is the last day."""
         return self.filter(Q(ends_on=None) | Q(ends_on__gte=timezone.localdate()))
+
+    def until(self, day: date | None) -> Self:
+        """Those that last to this day at least; None for those without an end."""
+        lasts = Q(ends_on=None)
+        return self.filter(lasts | Q(ends_on__gte=day) if day else lasts)
 
     def shown_to(self, user: "AnyUser") -> Self:
         """Those that a manager of people sees of a person: for customers of theirs, and those for all customers."""

@@ -565,6 +565,25 @@ def test_granting_by_invitation_leaves_other_roles_alone(link: str, acme: Custom
     assert set(ada.memberships.values_list("role", flat=True)) == {"viewer", "auditor", "helpdesk"}
 
 
+@pytest.mark.parametrize(
+    ("had", "offered", "kept"),
+    [(None, 30, None), (60, 30, 60), (30, 30, 30), (30, 60, 60), (-1, 30, 30), (30, None, None), (None, None, None)],
+)
+def test_it_takes_nothing_away_from_who_has_the_role_longer(
+    link: str, acme: Customer, had: int | None, offered: int | None, kept: int | None
+) -> None:
+    day = {days: timezone.localdate() + dt.timedelta(days=days) for days in (-1, 30, 60)} | {None: None}
+    Invitation.objects.update(ends_on=day[offered])
+    nora = make_user("helpdesk", acme, username="nora", email="nora@example.com", ends_on=day[had])
+    theirs = opened(link)
+    theirs.force_login(nora)
+
+    theirs.post(ACCEPT)
+
+    assert Invitation.objects.get().accepted_by == nora
+    assert [found.ends_on for found in nora.memberships.filter(role="helpdesk", customer=acme)] == [day[kept]]
+
+
 def test_it_is_worth_nothing_once_it_outlives_the_role_of_whoever_sent_it(
     client: Client, manager: User, link: str
 ) -> None:
