@@ -30,7 +30,7 @@ from pbxadmin.yeastar.transport import (
     TlsProfile,
     Trust,
     TrustMode,
-    connect,
+    connect_any,
     exchanging,
     look_at_certificate,
     resolve,
@@ -91,7 +91,7 @@ class ConnectionTest:
         self.steps = [Step(name, label) for name, label in (*STEPS.items(), *([DETECT] if detects else []))]
         self.certificate: Shown | None = None
         self.until = time.monotonic() + PAGE_S
-        self.found_at = ""
+        self.found_at: list[str] = []
         self.links: list[socket.socket] = []
         self.client: PbxClient | None = None
 
@@ -142,12 +142,14 @@ class ConnectionTest:
             raise PbxHeldBack(f"{self.pbx.name} is disabled. Enable it to talk to it again.")
         check_port(self.pbx.port, settings.PBX_PORTS)
         addresses = resolve(self.pbx.host, self.pbx.port, self.networks)
-        self.found_at = addresses[0]
+        self.found_at = addresses
         return ", ".join(addresses[:4])
 
     def connect(self) -> socket.socket:
-        self.links.append(connect(self.found_at, self.pbx.port, self.networks))
-        return self.links[-1]
+        link = connect_any(self.found_at, self.pbx.port, self.networks)
+        self.links.append(link)
+        self.found_at = [link.getpeername()[0]]
+        return link
 
     def tcp(self) -> str:
         self.connect()

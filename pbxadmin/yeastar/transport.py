@@ -17,7 +17,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -38,6 +38,7 @@ from .errors import PbxBadAnswer, PbxError, PbxHeldBack, PbxOutcomeUnknown, PbxU
 from .guard import Networks, check_address
 
 CONNECT_S = 4.0
+MOST_ADDRESSES = 3  # of a name that are tried
 EXCHANGE_S = 8.0
 BODY_LIMIT = 2 * 1024 * 1024
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
@@ -262,7 +263,24 @@ def is_address(host: str) -> bool:
     return True
 
 
-def connect(address: str, port: int, networks: Networks | None) -> DeadlineSocket:
+def connect_any(addresses: Sequence[str], port: int, networks: Networks | None) -> DeadlineSocket:
+    """A TCP connection to the first of these that takes one: a name may lead to the PBX by IPv4 alone, and have both.
+
+    They share the time that one would have. Raises PbxForbidden, and PbxUnreachable as the first of them does.
+    """
+    problem: PbxUnreachable | None = None
+    until = time.monotonic() + CONNECT_S
+    tried = addresses[:MOST_ADDRESSES]
+    for place, address in enumerate(tried):
+        try:
+            return connect(address, port, networks, (until - time.monotonic()) / (len(tried) - place))
+        except PbxUnreachable as error:
+            problem = problem or error
+    assert problem  # noqa: S101  (a name without an address has been refused)
+    raise problem
+
+
+def connect(address: str, port: int, networks: Networks | None, seconds: float = CONNECT_S) -> DeadlineSocket:
     """A TCP connection to one address literal. Raises PbxForbidden, PbxUnreachable."""
     check_address(address, networks)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -271,7 +289,7 @@ def connect(address: str, port: int, networks: Networks | None) -> DeadlineSocke
     reached = ""
     try:
         link = DeadlineSocket(family, socket.SOCK_STREAM)
-        link.settimeout(min(CONNECT_S, time_left()))
+        link.settimeout(min(seconds, time_left()))
         link.connect((address, port))
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         reached = link.getpeername()[0]
@@ -326,8 +344,8 @@ def look_at_certificate(link: socket.socket, host: str, trust: Trust) -> Certifi
 
 
 def connect_checked(host: str, port: int, networks: Networks | None) -> socket.socket:
-    """Resolve once, check every address, connect to the first: each call anew, since an answer of DNS may change."""
-    return connect(resolve(host, port, networks)[0], port, networks)
+    """Resolve once, check every address, connect to one: each call anew, since an answer of DNS may change."""
+    return connect_any(resolve(host, port, networks), port, networks)
 
 
 class PlainConnection(HTTPConnection):

@@ -187,6 +187,17 @@ def test_a_pbx_that_answers_nonsense_is_named_so(
     assert (tones["device"], tones["ivrs"]) == ("ok", "bad")
 
 
+def test_a_name_with_an_address_that_is_not_the_pbx_passes_by_the_other(
+    manager: Client, recorded: Callable[..., Pbx], names: dict[str, list[str]]
+) -> None:
+    names["pbx.test"] = ["127.0.0.2", "127.0.0.1"]
+
+    page, tones = steps_of(manager, recorded(host="pbx.test"))
+
+    assert tones == dict.fromkeys(STEPS, "ok")
+    assert "127.0.0.2, 127.0.0.1" in page
+
+
 def test_who_tests_without_end_has_to_wait(
     manager: Client, recorded: Callable[..., Pbx], simulated_pbx: SimulatedPbx, monkeypatch: pytest.MonkeyPatch
 ) -> None:

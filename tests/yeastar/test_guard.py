@@ -13,7 +13,15 @@ from django.core.exceptions import ValidationError
 
 from pbxadmin.fleet.inputs import HOST_HELP, LOOK_UP_S, clean_allowed_host
 from pbxadmin.yeastar import transport as transport_module
-from pbxadmin.yeastar.errors import FORBIDDEN, PbxError, PbxForbidden, PbxHeldBack, PbxNotSent, PbxUntrusted
+from pbxadmin.yeastar.errors import (
+    FORBIDDEN,
+    PbxError,
+    PbxForbidden,
+    PbxHeldBack,
+    PbxNotSent,
+    PbxUnreachable,
+    PbxUntrusted,
+)
 from pbxadmin.yeastar.guard import Networks, allowed, check_address
 from pbxadmin.yeastar.simulator import Fleet
 from pbxadmin.yeastar.transport import DeadlineSocket, Endpoint, Transport, Trust, TrustMode, connect, resolve
@@ -430,14 +438,23 @@ def test_one_bad_address_of_several_refuses_them_all(
     assert (trap.caught(), tried) == (0, [])
 
 
-def test_a_name_is_resolved_once_and_the_first_checked_address_is_connected_to(
+def test_a_name_is_resolved_once_and_the_first_checked_address_that_answers_is_connected_to(
     monkeypatch: pytest.MonkeyPatch, trap: Trap, tried: list[str]
 ) -> None:
-    asked = answering(monkeypatch, [["127.0.0.2", "127.0.0.1"], ["10.0.0.1"]])
+    asked = answering(monkeypatch, [["127.0.0.2", "127.0.0.1", "127.0.0.3"], ["10.0.0.1"]])
 
     post("pbx.test", trap.port, LOOPBACK)
 
-    assert (len(asked), tried) == (1, ["127.0.0.2"])
+    assert (len(asked), tried, trap.caught()) == (1, ["127.0.0.2", "127.0.0.1"], 1)
+
+
+def test_of_many_addresses_three_are_tried(monkeypatch: pytest.MonkeyPatch, trap: Trap, tried: list[str]) -> None:
+    answering(monkeypatch, [["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.1"]])
+
+    error = post("pbx.test", trap.port, LOOPBACK)
+
+    assert type(error) is PbxUnreachable
+    assert (tried, trap.caught()) == (["127.0.0.2", "127.0.0.3", "127.0.0.4"], 0)
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, answers: list[list[str]]) -> list[str]:

@@ -43,6 +43,7 @@ from pbxadmin.yeastar.transport import (
     Trust,
     TrustMode,
     connect,
+    connect_any,
     exchanging,
     look_at_certificate,
     tls_context,
@@ -338,6 +339,29 @@ def test_a_port_that_takes_no_connection_is_given_up_after_the_connect_time(
         assert time.monotonic() - began < SHORT_S + SPARE_S
         assert type(error) is PbxUnreachable
         assert "No answer within" in str(error)
+        for link in waiting:
+            link.close()
+
+
+def test_an_address_that_is_silent_leaves_half_of_the_connect_time_to_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(transport_module, "CONNECT_S", 1.0)
+    with socket.socket() as full, socket.socket() as free:
+        full.bind(("127.0.0.2", 0))
+        full.listen(0)
+        free.bind(("127.0.0.1", full.getsockname()[1]))
+        free.listen(1)
+        waiting = [socket.socket() for _ in range(3)]  # more than it has room for
+        for link in waiting:
+            link.setblocking(False)
+            link.connect_ex(full.getsockname())
+        began = time.monotonic()
+
+        with connect_any(["127.0.0.2", "127.0.0.1"], full.getsockname()[1], LOOPBACK) as link:
+            assert link.getpeername()[0] == "127.0.0.1"
+
+        assert 0.4 < time.monotonic() - began < 0.9
         for link in waiting:
             link.close()
 
