@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.utils import timezone
 
+from pbxadmin.audit.check import is_as_recorded
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
@@ -44,7 +45,7 @@ def put_back_of(event: Event, version: ApiVersion) -> PutBack | None:
     """None when the event left nothing, or not all of its values are known."""
     is_outcome = event.action in OUTCOMES and event.outcome in LEFT_SOMETHING
     said = event.data["fields"]
-    if not (is_outcome or event.action == CHANGED) or not all_known(said):
+    if not (is_outcome or event.action == CHANGED) or not all_known(said) or not is_as_recorded(event):
         return None
     moved = [name for name in said if said[name]["before"] != said[name]["found"]]
     left, before = ({name: str(said[name][kind]) for name in moved} for kind in ("found", "before"))

@@ -10,7 +10,7 @@ from typing import IO, Any
 from django.utils import timezone
 
 from .log import canonical
-from .models import EventQuerySet
+from .models import EventQuerySet, is_text
 from .seals import Seal, public_key, seal, sign
 
 FORMAT = "pbxadmin evidence 1"
@@ -67,7 +67,8 @@ def pack_write(file: IO[bytes], events: EventQuerySet, *, made_by: str, wanted: 
 
     made_by: a name. wanted: the filter, as it stands in the address of the log page.
     """
-    pack = Pack(seal=seal("evidence", sorted(set(events.order_by().values_list("chain", flat=True).distinct()))))
+    chains = set(filter(is_text, events.order_by().values_list("chain", flat=True).distinct()))
+    pack = Pack(seal=seal("evidence", sorted(chains)))
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as whole:
         digests = {"events.jsonl": write_events(whole, events, pack)}
         facts = {"made_at": timezone.now().isoformat(timespec="seconds"), "made_by": made_by, "filter": wanted}
@@ -104,15 +105,14 @@ def event_lines(events: EventQuerySet, pack: Pack) -> Iterator[str]:
     assert pack.seal is not None  # noqa: S101
     ends: Mapping[str, int] = {head.chain: head.sequence for head in pack.seal.heads}
     names = ("chain", "sequence", "previous_hash", "hash", "text")
-    for row in events.order_by("chain", "sequence").values_list(*names).iterator(2000):
-        chain, sequence, *_ = row
-        if sequence > ends.get(chain, 0):
+    for event in events.order_by("chain", "sequence").only(*names).iterator(2000):
+        if event.sequence > ends.get(event.chain, 0):
             continue  # recorded after the chain was sealed
         pack.count += 1
-        found = pack.chains.setdefault(chain, {"count": 0, "whole": False})
+        found = pack.chains.setdefault(event.chain, {"count": 0, "whole": False})
         found["count"] += 1
-        found["whole"] = found["count"] == ends[chain]
-        yield canonical(dict(zip(names, row, strict=True)))
+        found["whole"] = found["count"] == ends[event.chain]
+        yield canonical({name: getattr(event, name) for name in names})
 
 
 def verifier_digest() -> str:

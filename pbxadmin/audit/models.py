@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Collection
+from datetime import UTC, datetime
 from functools import cached_property
+from operator import is_
 from typing import Any, Self
 
 from django.db import models
@@ -17,6 +19,8 @@ SAID = (
     *("action", "outcome", "reason", "ticket"),
 )
 IDS = ("actor_id", "customer_id", "pbx_id", "change_id")
+MOST = 2**63 - 1  # SQLite sorts what is none, such as words, above every number
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class EventQuerySet(models.QuerySet["Event"]):
@@ -58,6 +62,8 @@ class Event(models.Model):
     previous_hash = models.CharField(max_length=64, blank=True)
     hash = models.CharField(max_length=64)
 
+    is_typed = True  # False of a row that holds something else than its columns should
+
     objects = EventQuerySet.as_manager()
 
     class Meta:
@@ -79,6 +85,14 @@ class Event(models.Model):
     def __str__(self) -> str:
         return f"{self.chain} {self.sequence}: {self.action}"
 
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **more: Any) -> Self:
+        """What is of another type than its column is taken for nothing: SQLite keeps whatever it is given."""
+        taken = [typed(*one) for one in zip(field_names, values, strict=True)]
+        event = super().from_db(db, field_names, taken, **more)
+        event.is_typed = all(map(is_, taken, values))
+        return event
+
     @property
     def label(self) -> str:
         return ACTIONS.get(self.action, self.action)
@@ -99,6 +113,19 @@ class Event(models.Model):
     def altered(self) -> dict[str, Any]:
         said = {name: getattr(self, name, "") for name in (*SAID, *IDS)}
         return said | {"fields": {}, "detail": {"sentence": ALTERED}, "is_altered": True}
+
+
+def typed(name: str, value: Any) -> Any:
+    if name in (*IDS, "id", "sequence"):
+        return value if isinstance(value, int) else None if name in IDS else 0
+    if name == "at":
+        return value if isinstance(value, datetime) else NEVER
+    return value if isinstance(value, str) else ""
+
+
+def is_text(value: Any) -> bool:
+    """Whether a column of text that was read by itself holds one; SQLite may hold bytes there."""
+    return isinstance(value, str)
 
 
 def is_readable(said: Any) -> bool:

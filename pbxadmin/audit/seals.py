@@ -25,6 +25,7 @@ from django.db import connection
 from django.utils import timezone
 
 from .log import canonical
+from .models import MOST
 
 log = logging.getLogger(__name__)
 
@@ -88,10 +89,13 @@ def seals_path() -> Path:
 
 
 def heads(chains: Collection[str] | None = None) -> list[Head]:
-    """The ends of these chains, or of all, as they are in the database at one moment."""
-    only, values = "", []
+    """The ends of these chains, or of all, as they are in the database at one moment.
+
+    What SQLite keeps in the place of a number, and of a hash, and is none, is no end of a chain.
+    """
+    only, values = f"WHERE sequence <= {MOST}", list(chains or ())
     if chains is not None:
-        only, values = f"WHERE chain IN ({', '.join(['%s'] * len(chains))})", list(chains)
+        only += f" AND chain IN ({', '.join(['%s'] * len(chains))})"
     ends = f"SELECT chain, max(sequence) AS last, count(*) AS length FROM audit_event {only} GROUP BY chain"  # noqa: S608
     query = (
         f"SELECT ends.chain, last, hash, length FROM ({ends}) ends"  # noqa: S608
@@ -101,7 +105,7 @@ def heads(chains: Collection[str] | None = None) -> list[Head]:
         return []
     with connection.cursor() as cursor:
         cursor.execute(query, values)
-        return [Head(*row) for row in cursor.fetchall()]
+        return [Head(*row) for row in cursor.fetchall() if tuple(map(type, row)) == (str, int, str, int)]
 
 
 def seal(why: str, chains: Collection[str] | None = None, reason: str = "") -> Seal:

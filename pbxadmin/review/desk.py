@@ -16,7 +16,7 @@ from django.utils import timezone
 from pbxadmin.access.models import Customer
 from pbxadmin.access.rules import Rule, is_at_work
 from pbxadmin.audit.log import record
-from pbxadmin.audit.models import INSTALLATION, Event
+from pbxadmin.audit.models import MOST, Event, is_text
 
 from .kinds import LOOKED_AT, Facts, kinds_of
 from .models import DeskItem, DeskReading
@@ -42,7 +42,7 @@ def desk_read(seconds: float = READ_S) -> int:
     newest = Event.objects.aggregate(newest=Max("id"))["newest"] or 0
     recent = Event.objects.filter(id__gt=max(seen.sequence - LOOK_BACK, 0))
     count, is_whole = 0, True
-    for chain in sorted(recent.order_by().values_list("chain", flat=True).distinct()):
+    for chain in sorted(filter(is_text, recent.order_by().values_list("chain", flat=True).distinct())):
         try:
             while took := chain_read(chain):
                 count += took
@@ -59,7 +59,8 @@ def desk_read(seconds: float = READ_S) -> int:
 def chain_read(chain: str) -> int:
     """One batch of a chain; how many events. 0 when there is nothing new, or when somebody else takes it now."""
     reading, _ = DeskReading.objects.get_or_create(chain=chain)
-    events = list(Event.objects.filter(chain=chain, sequence__gt=reading.sequence).order_by("sequence")[:BATCH])
+    following = Event.objects.filter(chain=chain, sequence__gt=reading.sequence, sequence__lte=MOST)
+    events = [event for event in following.order_by("sequence")[:BATCH] if event.sequence]
     if not events:
         return 0
     with transaction.atomic():
@@ -90,7 +91,8 @@ def items_of(events: Sequence[Event], customer: Customer | None) -> list[DeskIte
 
 
 def customer_of(chain: str) -> Customer | None:
-    return None if chain == INSTALLATION else Customer.objects.filter(pk=int(chain.partition(":")[2])).first()
+    number = chain.removeprefix("customer:")
+    return Customer.objects.filter(pk=number).first() if number.isdecimal() and len(number) < 19 else None
 
 
 def facts_of(event: Event, customer: Customer | None) -> Facts:

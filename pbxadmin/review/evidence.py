@@ -12,7 +12,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from pbxadmin.access.models import Customer, User
+from pbxadmin.access.models import User
 from pbxadmin.access.permissions import require_anywhere
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.evidence import Pack, pack_write, verifier_digest
@@ -20,6 +20,7 @@ from pbxadmin.audit.log import record
 from pbxadmin.audit.models import EventQuerySet
 from pbxadmin.audit.seals import shown_key
 
+from .desk import customer_of
 from .selectors import EventFilter, events_for
 
 MOST = 200_000  # events of a pack that a person waits for; the command has no limit
@@ -78,8 +79,7 @@ def evidence_make(file: IO[bytes], events: EventQuerySet, *, made_by: str, wante
 def only_customer(chains: Collection[str]) -> tuple[int, str] | None:
     """Whose log it belongs to: of the one customer whose events were packed, else the installation's."""
     (chain, *others) = sorted(chains) or [""]
-    if others or not chain.startswith("customer:"):
+    if others:
         return None
-    pk = int(chain.removeprefix("customer:"))
-    name = Customer.objects.filter(pk=pk).values_list("name", flat=True).first()
-    return (pk, name) if name else None
+    customer = customer_of(chain)
+    return (customer.pk, customer.name) if customer else None

@@ -20,6 +20,7 @@ from .selectors import EventFilter, events_for
 if TYPE_CHECKING:
     from pbxadmin.access.grants import AnyUser
 
+EARLIEST = 500  # events among which the first by its clock is, though another has a lower id
 MOST_LIVE = 10_000  # events that are counted one by one while somebody waits
 OUTSIDE, OTHERS = "outside", "others"
 # In the order of the line of figures, and of the plot from its bottom up.
@@ -94,11 +95,12 @@ def day_counts(user: "AnyUser", wanted: EventFilter) -> DayCountQuerySet:
 
 
 def read(user: "AnyUser", wanted: EventFilter, *, above: int = 0) -> Figures:
-    """Count the newest events one by one, those above an id."""
+    """Count the newest events one by one, those above an id. One whose time is none is of no day."""
     events = wanted.narrow(events_for(user), above=above)
     rows = list(events.order_by("-pk").values_list("at", "action", "outcome")[: MOST_LIVE + 1])
     at_least = len(rows) > MOST_LIVE
-    return Figures(grouped((at.date(), action, outcome, 1) for at, action, outcome in rows[:MOST_LIVE]), at_least)
+    days = ((at.date(), action, outcome, 1) for at, action, outcome in rows[:MOST_LIVE] if at)
+    return Figures(grouped(days), at_least)
 
 
 def grouped(rows: Iterable[tuple[date, str, str, int]]) -> Counts:
@@ -118,5 +120,5 @@ def kept_since(user: "AnyUser") -> date | None:
     """The day of the first event that the person may see; None when there is none."""
     counted = DayCount.objects.for_customers(customer_ids(user, Action.REVIEW_LOG))
     first = counted.aggregate(first=Min("day"))["first"]
-    live = not_rolled_up(events_for(user)).aggregate(first=Min("at"))["first"]
-    return min((day for day in (first, live and live.date()) if day), default=None)
+    live = not_rolled_up(events_for(user)).order_by("pk").values_list("at", flat=True)[:EARLIEST]
+    return min((day for day in (first, *(at.date() for at in live if at)) if day), default=None)

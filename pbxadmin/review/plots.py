@@ -70,7 +70,7 @@ def plot(figures: Figures, wanted: EventFilter, kept_since: date | None) -> Plot
     bars = []
     for place, stack in sorted(stacks.items()):
         begins = first + timedelta(days=place * days_each)
-        ends = min(begins + timedelta(days=days_each - 1), last)
+        ends = begins + min(timedelta(days=days_each - 1), last - begins)
         query = replace(wanted, since=begins, until=ends).query
         bars.append(Bar(place * STEP, begins, ends, stack.total(), said(stack), query, parts_of(stack, peak, top)))
     per = "day" if days_each == 1 else f"{days_each} days"
@@ -86,7 +86,7 @@ def drawn_days(figures: Figures, wanted: EventFilter, kept_since: date | None) -
     if wanted.first_day and not figures.at_least:
         first = min(first, max(wanted.first_day, kept_since or first))
     if wanted.first_day is None:
-        first = min(first, last - timedelta(days=FEWEST_BARS - 1))
+        first = min(first, date.fromordinal(max(last.toordinal() - FEWEST_BARS + 1, 1)))
     return first, last
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import date
 
-from django.db.models import Min
 from django.utils import timezone
 
 from pbxadmin.access.models import Customer
@@ -37,8 +36,8 @@ def days_of(event: Event) -> set[date]:
     """The day of an event, and the day on which the change began that it is about."""
     days = {event.at.date()}
     if event.change_id is not None:
-        began = Event.objects.filter(change_id=event.change_id).aggregate(at=Min("at"))["at"]
-        days.add(began.date())
+        began = Event.objects.filter(change_id=event.change_id).order_by("pk").first()
+        days |= {began.at.date()} if began else set()
     return days
 
 

@@ -10,12 +10,13 @@ from django.db.models import Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from pbxadmin.audit.models import Event, EventQuerySet
+from pbxadmin.audit.models import Event, EventQuerySet, is_text
 
 from .models import EVERYBODY, INSTALLATION, RolledUp
 
 # A transaction may commit an event later than another that got a higher id; none stays open this long.
 SETTLED = timedelta(minutes=15)
+AHEAD = timedelta(days=30)  # no clock runs so far ahead; what says so was altered, and is not waited for
 STEP, STEPS = 2_000, 10
 
 Row = tuple[int, datetime, int | None, str, str]
@@ -66,15 +67,22 @@ def roll_up_step() -> int:
 
 
 def settled(rows: Iterable[Row]) -> list[Row]:
-    """Those before the first that is too young; a clock that ran ahead only makes the roll-up wait."""
-    limit = timezone.now() - SETTLED
-    return list(takewhile(lambda row: row[1] <= limit, rows))
+    """Those before the first that is too young; a clock that ran a little ahead only makes the roll-up wait."""
+    now = timezone.now()
+    young, never = now - SETTLED, now + AHEAD
+    return list(takewhile(lambda row: not row[1] or not young < row[1] < never, rows))
+
+
+def is_countable(row: Row) -> bool:
+    """Not a row that somebody altered to what is no event: a time that is none, an outcome that is no text."""
+    _, at, customer_id, *words = row
+    return isinstance(at, datetime) and isinstance(customer_id, int | None) and all(map(is_text, words))
 
 
 def add(rows: Sequence[Row]) -> None:
     counts: Counter[tuple[date, int, str, str]] = Counter()
     days: dict[date, tuple[int, int]] = {}
-    for pk, at, customer_id, action, outcome in rows:
+    for pk, at, customer_id, action, outcome in filter(is_countable, rows):
         counts[at.date(), customer_id or INSTALLATION, action, outcome] += 1
         counts[at.date(), EVERYBODY, action, outcome] += 1
         days[at.date()] = (days.get(at.date(), (pk, pk))[0], pk)

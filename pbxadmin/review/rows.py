@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from django.utils.html import format_html, format_html_join
 
+from pbxadmin.audit.check import is_as_recorded
 from pbxadmin.audit.models import Event
-from pbxadmin.web.templatetags.pbxadmin import clock, event_outcome, visible
+from pbxadmin.web.templatetags.pbxadmin import clock, event_outcome, icon, visible
 
 from .words import gist
 
@@ -33,7 +34,6 @@ def lines_of(events: Sequence[Event]) -> list[Line]:
 
 def line_of(event: Event) -> Line:
     said = event.data
-    outcome = event.outcome if event.outcome != "sending" else ""
     return Line(
         pk=event.pk,
         at=clock(event.at),
@@ -43,8 +43,14 @@ def line_of(event: Event) -> Line:
         who=visible(said["actor_name"]),
         customer=named(said["customer_name"]),
         ticket=named(shortened(said["ticket"])),
-        outcome=event_outcome(outcome) if outcome else "",
+        outcome=outcome_of(event),
     )
+
+
+def outcome_of(event: Event) -> str:
+    if not is_as_recorded(event):
+        return format_html('<span class="pill" data-tone="bad">{}Altered</span>', icon("shield-exclamation"))
+    return event_outcome(event.outcome) if event.outcome not in ("", "sending") else ""
 
 
 def where(pbx: str, number: str, name: str) -> str:

@@ -13,6 +13,7 @@ from pbxadmin.access.models import User
 from pbxadmin.access.permissions import customers_of, require_anywhere
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import ACTIONS
+from pbxadmin.audit.check import is_as_recorded
 from pbxadmin.audit.models import Event, EventQuerySet
 from pbxadmin.audit.seals import shown_key
 from pbxadmin.fleet.models import Pbx
@@ -152,6 +153,7 @@ def event_page(request: HttpRequest, pk: int) -> HttpResponse:
     in_chain = dict(beside.values_list("sequence", "pk"))
     context = {
         "event": event,
+        "is_as_recorded": is_as_recorded(event),
         "fields": changed_fields(event),
         "code": answered_code(event),
         "detail": detail_lines(event),

@@ -77,6 +77,18 @@ def test_a_clock_that_ran_ahead_makes_it_wait_and_one_that_ran_behind_is_counted
     assert counted() == in_the_log()
 
 
+@pytest.mark.django_db
+def test_a_time_far_ahead_which_no_clock_says_holds_nothing_up():
+    for year in (2026, 2060, 2026):
+        with time_machine.travel(datetime(year, 3, 1, 12, tzinfo=UTC), tick=False):
+            record("session.failed")
+
+    with time_machine.travel(datetime(2026, 3, 2, tzinfo=UTC), tick=False):
+        assert roll_up() == 3
+
+    assert counted() == in_the_log()
+
+
 @pytest.mark.django_db(transaction=True)
 def test_processes_that_roll_up_at_once_count_no_event_twice(monkeypatch):
     fill_events(900, customers=[ACME], days=3)

@@ -20,7 +20,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         kept = all_seals(options["seals"])
         report = verify(sealed=heads_by_chain(kept.seals))
-        for chain, length in sorted(report.chains.items()):
+        for chain, length in sorted(report.chains.items(), key=str):  # SQLite may keep bytes instead of a name
             self.stdout.write(f"{chain}: {length} event{'' if length == 1 else 's'}")
         self.stdout.write(compared(kept))
         faults = [str(fault) for fault in report.faults] + kept.faults

@@ -1,0 +1,95 @@
+"""An owner of the SQLite file may write anything into a row of the log: no page fails of it, and they say so."""
+
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from pbxadmin.audit.check import is_as_recorded
+from pbxadmin.audit.log import DERIVED, record
+from pbxadmin.audit.models import Event
+from pbxadmin.audit.triggers import triggers_install, triggers_remove
+from pbxadmin.review.desk import desk_read
+from pbxadmin.review.rollup import roll_up
+from tests.factories import make_customer, make_pbx, make_user
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.skipif("connection.vendor != 'sqlite'", reason="PostgreSQL keeps to its types"),
+]
+COLUMNS = [field.column for field in Event._meta.concrete_fields if field.name != "id"]
+ODD = {"words": "'two'", "bytes": "x'ff00'", "half a character": "CAST(x'c328' AS TEXT)", "a fraction": "1.5"}
+DATES = {"no month": "'2026-13-45 00:00:00'", "the end": "'9999-12-31 23:59:59'", "the start": "'0001-01-01 00:00:00'"}
+CASES = [
+    *((column, "bytes") for column in COLUMNS),
+    *((column, "words") for column in ("sequence", "at", "actor_id", "customer_id", "pbx_id", "change_id", "text")),
+    *((column, "half a character") for column in ("at", "chain", "actor_name", "text", "hash")),
+    *((column, "a fraction") for column in ("sequence", "at", "pbx_id")),
+    *(("at", odd) for odd in DATES),
+]
+PATHS = (
+    *("/audit/", "/audit/?q=acme", "/audit/?from=2026-01-01&outcome=unknown", "/audit/figures/", "/audit/figures/?q=a"),
+    *("/audit/desk/", "/audit/desk/?state=all", "/audit/periods/", "/audit/evidence/", "/", "/ivrs/"),
+)
+
+
+@pytest.fixture
+def auditor(client):
+    client.force_login(make_user("auditor"))
+    return client
+
+
+@pytest.fixture
+def event():
+    """One in the middle of its chain that the desk has to look at."""
+    pbx = make_pbx(make_customer("Acme Logistics"), name="ACME-HQ")
+    facts = {"customer": (pbx.customer_id, pbx.customer.name), "pbx": (pbx.pk, pbx.name), "ivr": ("6500", "Main_Menu")}
+    fields = {"prompt_repeat": {"before": "1", "found": "5"}}
+    events = [record("ivr.changed-outside", fields=fields, **facts) for _ in range(3)]
+    return events[1]
+
+
+def tamper(event, column, odd):
+    triggers_remove(connection)
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE audit_event SET {column} = {odd} WHERE id = %s", [event.pk])  # noqa: S608
+    triggers_install(connection)
+
+
+@pytest.mark.parametrize(("column", "odd"), CASES)
+@pytest.mark.parametrize("is_read", [False, True], ids=["new to the desk", "read before"])
+def test_whatever_stands_in_a_row_every_page_is_shown(auditor, event, monkeypatch, column, odd, is_read):
+    monkeypatch.setattr("pbxadmin.review.rollup.SETTLED", timedelta(days=-1))
+    if is_read:
+        desk_read()
+        roll_up()
+    tamper(event, column, (ODD | DATES)[odd])
+    roll_up()
+    paths = [*PATHS, f"/audit/{event.pk}/", f"/audit/{event.pk + 1}/", f"/pbxs/{event.pbx_id}/ivrs/6500/"]
+    history = auditor.get(f"/audit/history/?pbx={event.pbx_id}", headers={"HX-Request": "true"})
+
+    answers = {path: auditor.get(path).status_code for path in paths}
+    pack = auditor.post("/audit/evidence/")
+    pack.close()
+
+    assert {path: status for path, status in answers.items() if status != 200} == {paths[-1]: 404}
+    assert (history.status_code, pack.status_code) == (200, 200)
+
+
+@pytest.mark.parametrize(("column", "odd"), [case for case in CASES if case[0] not in DERIVED])
+def test_the_event_says_that_it_is_not_as_recorded(auditor, event, column, odd):
+    tamper(event, column, (ODD | DATES)[odd])
+
+    page = auditor.get(f"/audit/{event.pk}/").content.decode()
+
+    assert "This row is not what was recorded" in page
+    assert "This row is not what was recorded" not in auditor.get(f"/audit/{event.pk + 1}/").content.decode()
+    with pytest.raises(CommandError):
+        call_command("audit_verify", stdout=(told := StringIO()), stderr=told)
+    assert f"event {event.pk}" in told.getvalue()
+
+
+def test_every_event_as_it_was_recorded_is_told_to_be(event):
+    assert [is_as_recorded(one) for one in Event.objects.all()] == [True] * Event.objects.count()
