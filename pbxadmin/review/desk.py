@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from pbxadmin.access.models import Customer
 from pbxadmin.access.rules import Rule, is_at_work
-from pbxadmin.audit.log import record
+from pbxadmin.audit.context import Who, acting
+from pbxadmin.audit.log import Named, record
 from pbxadmin.audit.models import MOST, Event, is_text
 
 from .kinds import LOOKED_AT, Facts, kinds_of
@@ -59,19 +60,44 @@ def desk_read(seconds: float = READ_S) -> int:
 def chain_read(chain: str) -> int:
     """One batch of a chain; how many events. 0 when there is nothing new, or when somebody else takes it now."""
     reading, _ = DeskReading.objects.get_or_create(chain=chain)
+    if reading.hash and reading.hash != hash_at(chain, reading.sequence):
+        read_anew(reading)
     following = Event.objects.filter(chain=chain, sequence__gt=reading.sequence, sequence__lte=MOST)
     events = [event for event in following.order_by("sequence")[:BATCH] if event.sequence]
     if not events:
         return 0
     with transaction.atomic():
         here = DeskReading.objects.filter(chain=chain, sequence=reading.sequence)
-        if not here.update(sequence=events[-1].sequence):
+        if not here.update(sequence=events[-1].sequence, hash=events[-1].hash):
             return 0
         customer = customer_of(chain)
         DeskItem.objects.bulk_create(items_of(events, customer), ignore_conflicts=True)
         if customer:
             periods_reopen(customer, events)
     return len(events)
+
+
+def hash_at(chain: str, sequence: int) -> str | None:
+    return Event.objects.filter(chain=chain, sequence=sequence).values_list("hash", flat=True).first()
+
+
+def read_anew(reading: DeskReading) -> None:
+    """Begin a chain again that is not the one that was read: cut off, or that of an older copy of the database.
+
+    Its new events have numbers that were read already and would be passed over. What is on the desk stays as it is.
+    """
+    sentence = f"The desk had read {reading.chain} up to number {reading.sequence}, which is gone or another event."
+    log.error("%s It is read anew.", sentence)
+    here = DeskReading.objects.filter(chain=reading.chain, sequence=reading.sequence, hash=reading.hash)
+    with transaction.atomic():
+        if here.update(sequence=0, hash=""):
+            with acting(Who()):  # not the person whose page made us look, nor their address
+                record("log.regressed", customer=named(customer_of(reading.chain)), detail={"sentence": sentence})
+    reading.refresh_from_db()
+
+
+def named(customer: Customer | None) -> Named | None:
+    return (customer.pk, customer.name) if customer else None
 
 
 def reading_hold(chain: str) -> None:

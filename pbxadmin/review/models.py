@@ -68,11 +68,13 @@ class DeskItem(models.Model):
 class DeskReading(models.Model):
     """How far the desk has read a chain. Moved on by a conditional update, so that no event is taken twice.
 
-    The row of the chain "" holds the highest event id that was seen in any chain.
+    hash: of the event that was read last; "" of one that was read before hashes were kept. A chain that has another one
+    there is not the one that was read. The row of the chain "" holds the highest event id that was seen in any chain.
     """
 
     chain = models.CharField(max_length=40, primary_key=True)
     sequence = models.PositiveBigIntegerField(default=0)
+    hash = models.CharField(max_length=64, blank=True)
 
     def __str__(self) -> str:
         return f"{self.chain or 'all'}: {self.sequence}"

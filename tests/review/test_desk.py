@@ -302,6 +302,36 @@ def test_an_event_that_was_taken_out_of_the_log_stays_on_the_desk(auditor, acme)
     assert {mark.data["detail"]["event"] for mark in marks} == {gone.pk, other.pk}
 
 
+@pytest.mark.parametrize("later", [1, 3])
+def test_events_that_come_after_a_cut_tail_are_taken_up_and_the_cut_is_told(acme, later):
+    kept, *cut = [outcome(acme, "verified") for _ in range(3)]
+    desk_read()
+    for event in cut:
+        tamper(event, "DELETE FROM audit_event WHERE id = %s")
+    new = [outcome(acme, "unknown") for _ in range(later)]
+
+    assert [kinds(event) for event in new] == [["unknown"]] * later
+    told = Event.objects.get(action="log.regressed")
+    assert (told.customer_id, kinds(told), kinds(kept)) == (acme.pk, ["log"], [])
+    assert f"up to number {cut[-1].sequence}, which is gone or another event" in told.data["detail"]["sentence"]
+
+
+def test_a_chain_that_is_read_anew_keeps_its_marks_and_is_told_once(auditor, acme):
+    first = outcome(acme, "unknown")
+    cut = outcome(acme, "verified")
+    desk_read()
+    auditor.post("/audit/desk/review/", {"event": [first.pk], "note": "Asked Mara."})
+    desk_read()
+    tamper(cut, "DELETE FROM audit_event WHERE sequence >= 2 AND %s > 0")
+
+    for _ in range(3):
+        outcome(acme, "verified")
+        desk_read()
+
+    assert DeskItem.objects.get(event_id=first.pk).note == "Asked Mara."
+    assert Event.objects.filter(action="log.regressed").count() == 1
+
+
 def test_a_chain_that_cannot_be_read_keeps_no_other_from_the_desk(acme, bellweather, monkeypatch, caplog):
     broken, other = outcome(acme, "unknown"), outcome(bellweather, "unknown")
     customer_of = desk.customer_of
