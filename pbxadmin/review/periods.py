@@ -1,5 +1,6 @@
 """Periods of a customer's log, and their sign-off."""
 
+from collections import Counter
 from datetime import date, timedelta
 
 from django.db import transaction
@@ -10,7 +11,7 @@ from pbxadmin.access.models import Customer
 from pbxadmin.access.names import saving_a_name
 from pbxadmin.audit.chain import verify
 from pbxadmin.audit.log import hold, record
-from pbxadmin.audit.models import Event
+from pbxadmin.audit.models import Event, is_text
 from pbxadmin.audit.seals import heads_by_chain, read_seals
 
 from .desk import chain_read, reading_hold
@@ -46,7 +47,10 @@ def period_add(*, customer: Customer, starts_on: date, ends_on: date, by: str) -
 def counts_in(period: Period) -> dict[str, int]:
     """How many events lie in the period, by outcome ("" for those that have none)."""
     found = within(Event.objects.filter(customer_id=period.customer_id), period.starts_on, period.ends_on)
-    return dict(found.order_by().values_list("outcome").annotate(count=Count("pk")))
+    counts: Counter[str] = Counter()
+    for outcome, count in found.order_by().values_list("outcome").annotate(count=Count("pk")):
+        counts[outcome if is_text(outcome) else ""] += count
+    return counts
 
 
 def items_in(period: Period) -> DeskItemQuerySet:

@@ -1,17 +1,20 @@
 """An owner of the SQLite file may write anything into a row of the log: no page fails of it, and they say so."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils import timezone
 
+from pbxadmin.access.models import Customer
 from pbxadmin.audit.check import is_as_recorded
 from pbxadmin.audit.log import DERIVED, record
 from pbxadmin.audit.models import Event
 from pbxadmin.audit.triggers import triggers_install, triggers_remove
 from pbxadmin.review.desk import desk_read
+from pbxadmin.review.periods import period_add
 from pbxadmin.review.rollup import roll_up
 from tests.factories import make_customer, make_pbx, make_user
 
@@ -19,6 +22,7 @@ pytestmark = [
     pytest.mark.django_db,
     pytest.mark.skipif("connection.vendor != 'sqlite'", reason="PostgreSQL keeps to its types"),
 ]
+DAY = date(2026, 1, 1)
 COLUMNS = [field.column for field in Event._meta.concrete_fields if field.name != "id"]
 ODD = {"words": "'two'", "bytes": "x'ff00'", "half a character": "CAST(x'c328' AS TEXT)", "a fraction": "1.5"}
 DATES = {"no month": "'2026-13-45 00:00:00'", "the end": "'9999-12-31 23:59:59'", "the start": "'0001-01-01 00:00:00'"}
@@ -65,9 +69,16 @@ def test_whatever_stands_in_a_row_every_page_is_shown(auditor, event, monkeypatc
     if is_read:
         desk_read()
         roll_up()
+    period = period_add(customer=Customer.objects.get(), starts_on=DAY, ends_on=timezone.now().date(), by="Ada")
     tamper(event, column, (ODD | DATES)[odd])
     roll_up()
-    paths = [*PATHS, f"/audit/{event.pk}/", f"/audit/{event.pk + 1}/", f"/pbxs/{event.pbx_id}/ivrs/6500/"]
+    paths = [
+        *PATHS,
+        f"/audit/periods/{period.pk}/",
+        f"/audit/{event.pk}/",
+        f"/audit/{event.pk + 1}/",
+        f"/pbxs/{event.pbx_id}/ivrs/6500/",
+    ]
     history = auditor.get(f"/audit/history/?pbx={event.pbx_id}", headers={"HX-Request": "true"})
 
     answers = {path: auditor.get(path).status_code for path in paths}
