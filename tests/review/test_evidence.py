@@ -132,7 +132,7 @@ def test_the_command_packs_a_filter_of_all_events(events, acme, tmp_path):
     call_command("audit_evidence", str(path), filter=f"customer={acme.pk}", stdout=out)
 
     count = Event.objects.filter(customer_id=acme.pk).exclude(action="evidence.made").count()
-    assert out.getvalue().startswith(f"{count} events in 1 chains packed.")
+    assert out.getvalue().startswith(f"{count} events in 1 chain packed.")
     assert list(verify_pack.check(verify_pack.read(path))) == []
     assert path.stat().st_mode & 0o077 == 0
     assert Event.objects.filter(action="evidence.made", customer_id=acme.pk).exists()
@@ -146,6 +146,14 @@ def test_the_command_refuses_a_filter_that_would_be_ignored(events, tmp_path, qu
         call_command("audit_evidence", str(tmp_path / "evidence.zip"), filter=query)
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_packs_no_filter_that_finds_nothing(events, tmp_path):
+    with pytest.raises(CommandError, match="There is nothing to pack"):
+        call_command("audit_evidence", str(tmp_path / "evidence.zip"), filter="customer=999")
+
+    assert list(tmp_path.iterdir()) == []
+    assert not Event.objects.filter(action="evidence.made").exists()
 
 
 def test_the_command_writes_over_nothing(events, tmp_path):

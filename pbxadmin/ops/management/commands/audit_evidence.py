@@ -33,14 +33,19 @@ class Command(BaseCommand):
         try:
             with os.fdopen(descriptor, "w+b") as file:
                 events = wanted.narrow(Event.objects.all())
+                if not events.exists():
+                    raise CommandError("No event matches. There is nothing to pack.")
                 pack = evidence_make(file, events, made_by=current().actor.name, wanted=words_of(wanted))
             done = True
         finally:
             if not done:
                 path.unlink()
-        self.stdout.write(
-            f"{pack.count} events in {len(pack.chains)} chains packed. Check it: python3 verify.py {path}"
-        )
+        events_of, chains = counted(pack.count, "event"), counted(len(pack.chains), "chain")
+        self.stdout.write(f"{events_of} in {chains} packed. Check it: python3 verify.py {path}")
+
+
+def counted(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def named_filter(query: str) -> EventFilter:
