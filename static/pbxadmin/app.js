@@ -67,21 +67,22 @@
   let wasInside = false;
   document.addEventListener("htmx:beforeSwap", (event) => { wasInside = event.target.contains(document.activeElement); });
 
-  // After HTMX put something in: focus the first field in error, or the outcome, or the title, and say what came out.
+  // After HTMX put something in: focus the first field in error, else the outcome or the title, and say what came out.
   document.addEventListener("htmx:afterSwap", (event) => {
     offer(document);
     showTheme();
     const bad = event.target.parentElement?.querySelector("[aria-invalid=true]") || document.querySelector("#main [aria-invalid=true]");
     const outcome = document.querySelector("[data-outcome] .outcome h2");
     if (bad) bad.focus();
-    else if (wasInside && document.activeElement === document.body) reach(document.querySelector("#main .outcome h2") || document.querySelector("#main h1"));
     if (outcome) say(outcome.textContent);
   });
-  const reach = (heading) => {
-    if (!heading) return;
+  // Only now HTMX knows the new forms: a key that is pressed sooner would send them without it.
+  document.addEventListener("htmx:afterSettle", () => {
+    const heading = document.querySelector("#main .outcome h2") || document.querySelector("#main h1");
+    if (!heading || !wasInside || document.activeElement !== document.body) return;
     heading.tabIndex = -1;
     heading.focus();
-  };
+  });
   offer(document);
   showTheme();
 })();
