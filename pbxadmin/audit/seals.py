@@ -2,6 +2,10 @@
 
 A seal is one line of JSON in DATA_DIR/seals/heads.jsonl: of each chain its last number, hash and count; its own number;
 the SHA-256 of the line before it; the public key (Ed25519), and the signature over all of that. Lines are only added.
+
+A seal of a key that was lost proves nothing by itself: whoever could write the file could have made it. When somebody
+accepted that (a seal of a key of ours names its line, under "unproven"), it is no fault any more. It is still compared
+with the log, where it can only add a fault, and what it accepted itself does not count.
 """
 
 import base64
@@ -11,9 +15,9 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -58,14 +62,20 @@ class SealedHead:
 
 @dataclass(frozen=True)
 class Seal:
-    """line: as it stands in the file, without its line feed."""
+    """line: as it stands in the file, without its line feed. unproven: digests of lines that it accepts as such.
+
+    accepted_by: the seal that says that its key was lost, when it is not signed with one of ours.
+    """
 
     number: int
     at: str
     why: str
     reason: str
     heads: tuple[Head, ...]
+    key: str
+    unproven: tuple[str, ...]
     line: str
+    accepted_by: "Seal | None" = None
 
     @property
     def digest(self) -> str:
@@ -73,15 +83,23 @@ class Seal:
 
     @property
     def where(self) -> str:
-        return f"seal {self.number} of {self.at[:16].replace('T', ' ')} UTC"
+        proof = ", unproven" if self.accepted_by else ""
+        return f"seal {self.number} of {self.at[:16].replace('T', ' ')} UTC{proof}"
 
 
 @dataclass
 class Kept:
-    """What a file of seals holds. faults: in words, with the number of the line."""
+    """What a file of seals holds. faults: in words, with the number of the line.
+
+    strange: seals with a good signature of a key that is not ours. accepted: which of those were accepted, in words.
+    acceptances: by the digest of a line, the seal that accepts it as unproven.
+    """
 
     seals: list[Seal] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    strange: list[Seal] = field(default_factory=list)
+    accepted: list[str] = field(default_factory=list)
+    acceptances: dict[str, Seal] = field(default_factory=dict)
 
 
 def seals_path() -> Path:
@@ -108,12 +126,14 @@ def heads(chains: Collection[str] | None = None) -> list[Head]:
         return [Head(*row) for row in cursor.fetchall() if tuple(map(type, row)) == (str, int, str, int)]
 
 
-def seal(why: str, chains: Collection[str] | None = None, reason: str = "") -> Seal:
+def seal(why: str, chains: Collection[str] | None = None, reason: str = "", unproven: Iterable[Seal] = ()) -> Seal:
     """Sign the heads of these chains, or of all, and append them to the file; returns once they are on the disk.
 
-    why: "daily", "export", "evidence", "command", or "accepted": from here on it counts as known that the log is not
-    what earlier seals say, for the reason given. Raises OSError when the file cannot be written.
+    why: "daily", "export", "evidence", "command", "accepted": from here on it counts as known that the log is not
+    what earlier seals say, for the reason given; or "key-lost": so it does that nobody can prove who made the unproven
+    ones. Raises OSError when the file cannot be written.
     """
+    lines = [one.digest for one in unproven]
     with seals_file() as file:
         before = last_line(file)
         made = signed(
@@ -126,6 +146,7 @@ def seal(why: str, chains: Collection[str] | None = None, reason: str = "") -> S
                 "heads": [[head.chain, head.sequence, head.hash, head.count] for head in heads(chains)],
                 "previous": digest_of(before) if before else "",
             }
+            | ({"unproven": lines} if lines else {})
         )
         file.write(made.encode() + b"\n")
         file.flush()
@@ -253,58 +274,115 @@ def parsed(line: str) -> Seal:
     if facts["format"] != FORMAT:
         raise ValueError("not a seal")
     found = tuple(Head(str(chain), int(last), str(digest), int(count)) for chain, last, digest, count in facts["heads"])
-    return Seal(int(facts["number"]), str(facts["at"]), str(facts["why"]), str(facts["reason"]), found, line)
+    at, why, reason, key = (str(facts[name]) for name in ("at", "why", "reason", "key"))
+    return Seal(int(facts["number"]), at, why, reason, found, key, tuple(map(str, facts.get("unproven", ()))), line)
 
 
-def read_seals(path: Path | None = None, keys: Sequence[str] = ()) -> Kept:
+def read_seals(path: Path | None = None, acceptances: Mapping[str, Seal] | None = None) -> Kept:
     """Every seal of a file with a good signature, and what is wrong with the others. No file: no seals.
 
     path: of a copy, which may start and end anywhere; by default the file itself, which starts with seal 1.
-    keys: public keys that count as ours beside those of SEAL_KEY.
+    acceptances: those of another file, which count beside its own.
     """
     kept = Kept()
     place = path or seals_path()
     if path is None and not place.exists():
         return kept
-    ours = {public_key(key) for key in private_keys()} | set(keys)
+    ours = {public_key(key) for key in private_keys()}
     before = "" if path is None else None
     last = 0 if path is None else None
-    for position, raw in enumerate(place.read_bytes().rstrip(b"\n").split(b"\n"), 1):
-        line = raw.decode(errors="replace")
+    lines = [raw.decode(errors="replace") for raw in place.read_bytes().rstrip(b"\n").split(b"\n")]
+    kept.acceptances = {**(acceptances or {}), **acceptances_in(lines, ours)}
+    for position, line in enumerate(lines, 1):
         try:
             found = parsed(line)
-            problems = list(problems_of(found, ours, before, last))
+            problems = list(problems_of(found, before, last))
         except (ValueError, TypeError, KeyError, RecursionError):
             found, problems = None, ["it is not a seal"]
-        kept.faults.extend(f"{place.name} line {position}: {problem}" for problem in problems)
         if found is not None and not any(problem.startswith("altered") for problem in problems):
-            kept.seals.append(found)
+            if found.key in ours:
+                kept.seals.append(found)
+            elif found.digest in kept.acceptances:
+                kept.seals.append(replace(found, accepted_by=kept.acceptances[found.digest]))
+            else:
+                kept.strange.append(found)
+                problems.insert(0, f"altered: seal {found.number} is signed with a key that is not ours, {found.key}")
+        kept.faults.extend(f"{place.name} line {position}: {problem}" for problem in problems)
         before, last = line, found.number if found is not None else None
+    kept.accepted = [f"{place.name}: {text}" for text in accepted_shown(kept.seals)]
     return kept
 
 
-def problems_of(found: Seal, ours: Collection[str], before: str | None, last: int | None) -> Iterator[str]:
+def acceptances_in(lines: Iterable[str], ours: Collection[str]) -> dict[str, Seal]:
+    """By the digest of a line that is accepted as unproven, the seal that says so. Only a key of ours can say it."""
+    found: dict[str, Seal] = {}
+    for line in lines:
+        if '"unproven":' not in line:
+            continue
+        with suppress(ValueError, TypeError, KeyError, RecursionError):
+            one = parsed(line)
+            if one.key in ours and is_intact(one):
+                found |= dict.fromkeys(one.unproven, one)
+    return found
+
+
+def is_intact(found: Seal) -> bool:
+    """Whether it has the signature of the key that it names, whosever that is, and is written as we write."""
     facts = json.loads(found.line)
-    signature, key = facts.pop("signature"), facts["key"]
-    if not is_signed(canonical(facts), signature, key) or canonical(facts | {"signature": signature}) != found.line:
+    signature = facts.pop("signature")
+    said = canonical(facts)
+    return is_signed(said, signature, found.key) and canonical(facts | {"signature": signature}) == found.line
+
+
+def problems_of(found: Seal, before: str | None, last: int | None) -> Iterator[str]:
+    if not is_intact(found):
         yield f"altered: seal {found.number} does not have the signature of its key"
-        return
-    if key not in ours:
-        yield f"altered: seal {found.number} is signed with a key that is not ours, {key}"
-        return
-    if last is not None and found.number != last + 1:
+    elif last is not None and found.number != last + 1:
         yield f"seal {found.number} comes after seal {last}: what was between them is missing, or was moved"
-    elif before is not None and facts["previous"] != (digest_of(before) if before else ""):
+    elif before is not None and json.loads(found.line)["previous"] != (digest_of(before) if before else ""):
         yield f"seal {found.number} does not follow the line before it: that one was altered or replaced"
+
+
+def accepted_shown(seals: Iterable[Seal]) -> Iterator[str]:
+    """One sentence for all seals of one key that one seal accepted, with what is lost by that."""
+    groups: dict[tuple[str, str], list[Seal]] = {}
+    for one in seals:
+        if one.accepted_by:
+            known = f"{one.accepted_by.where}: {one.accepted_by.reason}"
+            groups.setdefault((one.key, known), []).append(one)
+    for (key, known), members in groups.items():
+        yield f"{unproven_shown(key, members)} Accepted with {known}"
+
+
+def unproven_shown(key: str, seals: Sequence[Seal]) -> str:
+    which = f"{'seals' if len(seals) > 1 else 'seal'} {runs([one.number for one in seals])}"
+    return (
+        f"{which}, signed with a lost key, {key}: nobody can prove any more that they were made here, and not by"
+        " somebody who could write the file. The log is still compared with them; what they accepted does not count."
+    )
+
+
+def runs(numbers: Iterable[int]) -> str:
+    """Numbers in words: "1 to 3, 7"."""
+    found: list[tuple[int, int]] = []
+    for number in sorted(set(numbers)):
+        if found and found[-1][1] == number - 1:
+            found[-1] = (found[-1][0], number)
+        else:
+            found.append((number, number))
+    return ", ".join(str(first) if first == last else f"{first} to {last}" for first, last in found)
 
 
 def heads_by_chain(seals: Sequence[Seal]) -> dict[str, dict[int, list[SealedHead]]]:
     """For chain.verify: what was sealed of each place of each chain."""
-    accepted = max(((one.at, one.number) for one in seals if one.why == "accepted"), default=("", 0))
+    accepted = max(
+        ((one.at, one.number) for one in seals if one.why == "accepted" and not one.accepted_by), default=("", 0)
+    )
     found: dict[str, dict[int, list[SealedHead]]] = {}
     for one in seals:
+        known = one.accepted_by or one  # nobody could compare the log with an unproven seal before
         for head in one.heads:
-            sealed = SealedHead(head.sequence, head.hash, one.where, (one.at, one.number) < accepted)
+            sealed = SealedHead(head.sequence, head.hash, one.where, (known.at, known.number) < accepted)
             found.setdefault(head.chain, {}).setdefault(head.sequence, []).append(sealed)
     return found
 

@@ -26,7 +26,7 @@ class Command(BaseCommand):
         faults = [str(fault) for fault in report.faults] + kept.faults
         for name in triggers_missing(connection):
             faults.append(f"trigger {name} is missing: the database would let events be altered")
-        for known in report.accepted:
+        for known in [*kept.accepted, *report.accepted]:
             self.stdout.write(f"ACCEPTED {known}")
         for fault in faults:
             self.stdout.write(f"BAD {fault}")
@@ -39,11 +39,12 @@ def all_seals(copies: list[Path]) -> Kept:
     kept = read_seals()
     for path in copies:
         try:
-            copy = read_seals(path)
+            copy = read_seals(path, kept.acceptances)
         except OSError as error:
             raise CommandError(f"The seals in {path} cannot be read: {error.strerror}.") from None
         kept.seals += copy.seals
         kept.faults += copy.faults
+        kept.accepted += copy.accepted
     return kept
 
 
