@@ -8,6 +8,7 @@ from pbxadmin.yeastar.errors import meaning
 from pbxadmin.yeastar.fields import BY_NAME
 
 IN_GIST = 2
+MOST_NOTE = 80
 FIRST = ("user", "email", "role", "name", "event", "from", "to")
 READ_BACK = ("verified", "not-as-asked", "refused")  # outcomes that say what the PBX holds
 
@@ -79,6 +80,12 @@ def flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
         yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+def note_of(event: Event) -> list[tuple[str, str, str]]:
+    """What an auditor found, which says more than the numbers beside it."""
+    note = event.data["reason"]
+    return [("", "", note if len(note) <= MOST_NOTE else f"{note[: MOST_NOTE - 1]}…")] if note else []
+
+
 def gist(event: Event) -> tuple[list[tuple[str, str, str]], int]:
     """An event in one line of the list: label, before and asked of the first fields, and how many more there are.
 
@@ -90,5 +97,5 @@ def gist(event: Event) -> tuple[list[tuple[str, str, str]], int]:
     if why and event.data["outcome"] != "verified":
         return [("", "", str(why).removeprefix(event.label).lstrip(", :"))], 0
     said = [(field["label"], field["before"], field["asked"]) for field in changed_fields(event)]
-    said = said or [(label, "", value) for label, value in detail_lines(event)]
+    said = said or [*note_of(event), *((label, "", value) for label, value in detail_lines(event))]
     return said[:IN_GIST], max(len(said) - IN_GIST, 0)

@@ -42,8 +42,17 @@
     shown.title += ` · ${new Date(shown.dateTime).toLocaleString(undefined, { timeZoneName: "short" })}`;
   });
 
-  // Copy buttons exist only where they work.
-  const offer = (root) => root.querySelectorAll("[data-copy]").forEach((copy) => { copy.hidden = !navigator.clipboard; });
+  // One box for all boxes of its table.
+  document.addEventListener("change", (event) => {
+    if (!event.target.closest("[data-choose-all]")) return;
+    event.target.closest("table").querySelectorAll("tbody [type=checkbox]").forEach((box) => { box.checked = event.target.checked; });
+  });
+
+  // Copy buttons, and boxes for all, exist only where they work.
+  const offer = (root) => {
+    root.querySelectorAll("[data-copy]").forEach((copy) => { copy.hidden = !navigator.clipboard; });
+    root.querySelectorAll("[data-choose-all]").forEach((all) => { all.hidden = false; });
+  };
   document.addEventListener("click", async (event) => {
     const copy = event.target.closest("[data-copy]");
     if (!copy) return;

@@ -374,6 +374,10 @@ def test_a_row_says_what_changed_where_and_for_which_ticket(auditor, acme):
             "Host x, Port x, 1 more",
         ),
         ({"action": "session.signed-in"}, ""),
+        (
+            {"action": "desk.reviewed", "detail": {"event": 9, "kinds": ["role"]}, "reason": "Asked Mara. " * 9},
+            f"{'Asked Mara. ' * 6}Asked M…, Event 9, 1 more",
+        ),
     ],
 )
 def test_a_row_says_the_gist_in_one_line(auditor, said, shown):
