@@ -27,7 +27,14 @@ from pbxadmin.fleet.contact import Contact, contact
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.slots import place
 from pbxadmin.yeastar.client import Call, PbxClient
-from pbxadmin.yeastar.errors import PbxError, PbxNotFound, PbxNotSent, PbxOutcomeUnknown, PbxRefused
+from pbxadmin.yeastar.errors import (
+    PbxError,
+    PbxHeldBack,
+    PbxNotFound,
+    PbxNotSent,
+    PbxOutcomeUnknown,
+    PbxRefused,
+)
 from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.wire import IvrSettings
 
@@ -51,9 +58,11 @@ RECONCILE_S = 25.0  # the tick has other work
 
 @dataclass(frozen=True)
 class Opened:
-    """The form as it was opened: which IVR, every value as read then, and the form's own id."""
+    """The form as it was opened: which IVR of which device, every value as read then, and the form's own id."""
 
     pbx_id: int
+    address: str
+    serial: str
     number: str
     values: dict[str, str | None]
     read_at: datetime
@@ -78,6 +87,8 @@ def change_plan(
             "pbx_id": pbx.pk,
             "pbx_name": pbx.name,
             "api_version": pbx.api_version,
+            "address": opened.address,
+            "serial": opened.serial,
             "number": opened.number,
             "name": opened.values.get("name") or "",
             "base": opened.values,
@@ -119,9 +130,10 @@ def change_resolve(*, change: Change, yours: Collection[str], actor: Actor) -> C
     kept = {name: text for name, text in change.wanted.items() if name not in conflicts or name in yours}
     wanted = {name: text for name, text in kept.items() if live.get(name) != text}
     pbx = Pbx.objects.select_related("customer").get(pk=change.pbx_id)
-    opened = Opened(change.pbx_id, change.number, live, timezone.now(), f"conflict {change.pk}")
     if not wanted:
         return None
+    target = (change.pbx_id, change.address, change.serial, change.number)
+    opened = Opened(*target, live, timezone.now(), f"conflict {change.pk}")
     return change_plan(pbx=pbx, opened=opened, wanted=wanted, actor=actor, reason=change.reason, ticket=change.ticket)
 
 
@@ -177,6 +189,9 @@ def mine(change: Change) -> QuerySet[Change]:
 
 def carry_out(change: Change, hands: Contact) -> None:
     """Steps 4 to 8 of the design, with the PBX in hand."""
+    moved = moved_since(change, hands.pbx) or edited_since(change, hands.pbx)
+    if moved:
+        return settle(change, Verdict(Status.NOT_SENT, f"{moved} Nothing was sent. Plan it again."))
     try:
         before = read(change, hands)
     except PbxError as error:
@@ -198,6 +213,26 @@ def carry_out(change: Change, hands: Contact) -> None:
         return settle_or_spool(change, verdict, calls=hands.client.calls)
     change.answer = asdict(answer)
     return settle_by_reading(change, hands)
+
+
+def moved_since(change: Change, pbx: Pbx) -> str:
+    """What was edited so that the record may stand for another PBX than the change was planned for; "" for nothing."""
+    if change.customer_id != pbx.customer_id:
+        return f"{pbx.name} was moved to another customer after this change was planned."
+    if change.address and change.address != pbx.endpoint.base:
+        return f"The address of {pbx.name} was edited after this change was planned."
+    if change.serial and change.serial not in (pbx.serial, pbx.other_serial):
+        return f"Another device was accepted as {pbx.name} after this change was planned."
+    return ""
+
+
+def edited_since(change: Change, pbx: Pbx) -> str:
+    """The same of what does not lead to another PBX, and yet to another change than was planned."""
+    if not change.address:
+        return "An older version of PBX Admin planned this change and did not keep for which address."
+    if change.api_version != pbx.api_version:
+        return f"The API version of {pbx.name} was edited after this change was planned."
+    return ""
 
 
 @dataclass(frozen=True)
@@ -301,10 +336,27 @@ def send(client: PbxClient, live: IvrSettings, wanted: Mapping[str, str]) -> tup
 def settle_by_reading(change: Change, hands: Contact) -> None:
     """Read back, decide by what was found, record."""
     try:
-        found = read(change, hands, back=True)
+        found = read_back(change, hands)
     except PbxError as error:
         return settle_or_spool(change, unreadable(change, error), calls=hands.client.calls)
     return settle_or_spool(change, verdict_of(change, found), found=as_json(found.ivr), calls=hands.client.calls)
+
+
+def read_back(change: Change, hands: Contact) -> Reading:
+    """What a change that was sent came to. Raises PbxError, also when another device than it was sent to may answer."""
+    moved = moved_since(change, hands.pbx)
+    if moved and not is_same_device(change, hands):
+        raise PbxHeldBack(moved)
+    found = read(change, hands, back=True)
+    if hands.client.is_stranger:
+        raise PbxHeldBack(f"Another device answers at the address of {hands.pbx.name}.")
+    return found
+
+
+def is_same_device(change: Change, hands: Contact) -> bool:
+    """Whether the device at the new address proves to be the one that the change was sent to, by its serial number."""
+    is_same_customer = change.customer_id == hands.pbx.customer_id
+    return is_same_customer and change.serial != "" and hands.client.device_info().serial == change.serial
 
 
 def verdict_of(change: Change, found: Reading) -> Verdict:
@@ -479,7 +531,7 @@ def check_claimed(change: Change, was: Change.Status, *, insist: bool) -> str:
 
 
 def check_by_reading(change: Change, was: Change.Status, hands: Contact) -> None:
-    found = read(change, hands, back=True)  # a failure here is put off by the caller, without an event each time
+    found = read_back(change, hands)  # a failure here is put off by the caller, without an event each time
     verdict, values = verdict_of(change, found), as_json(found.ivr)
     if was is verdict.status and values == change.found:
         Change.objects.filter(pk=change.pk).update(claimed_until=None, check_at=None)

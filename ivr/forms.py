@@ -3,6 +3,7 @@
 import re
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -12,23 +13,26 @@ from django.core.exceptions import ValidationError
 
 from pbxadmin.access.models import Customer
 from pbxadmin.access.rules import Rule, check_record
+from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.fields import BY_NAME, FieldError, IvrField, Kind
 from pbxadmin.yeastar.wire import IvrSettings
 
 from .changes import Opened
 from .models import Ivr
 
-SALT = "ivr.opened"
+SALT = "ivr.opened.2"
 FORM_LIFE_S = 24 * 3600
 
 
-def opened_now(pbx_id: int, live: IvrSettings, read_at: datetime) -> Opened:
-    return Opened(pbx_id, live.number, live.values(), read_at, str(uuid.uuid4()))
+def opened_now(pbx: Pbx, live: IvrSettings, read_at: datetime) -> Opened:
+    """pbx: the record that it was read by."""
+    address, serial = pbx.endpoint.base, pbx.answering_serial
+    return Opened(pbx.pk, address, serial, live.number, live.values(), read_at, str(uuid.uuid4()))
 
 
 def sealed_in_form(opened: Opened) -> str:
     """The form as it was opened, signed, to be carried by the form itself."""
-    facts = [opened.pbx_id, opened.number, opened.values, opened.read_at.isoformat(), opened.form]
+    facts = asdict(opened) | {"read_at": opened.read_at.isoformat()}
     return signing.dumps(facts, salt=SALT, compress=True)
 
 
@@ -38,7 +42,7 @@ def opened_from(text: str, pbx_id: int, number: str) -> Opened | None:
         facts = signing.loads(text, salt=SALT, max_age=FORM_LIFE_S)
     except signing.BadSignature:
         return None
-    opened = Opened(facts[0], facts[1], facts[2], datetime.fromisoformat(facts[3]), facts[4])
+    opened = Opened(**facts | {"read_at": datetime.fromisoformat(facts["read_at"])})
     return opened if (opened.pbx_id, opened.number) == (pbx_id, number) else None
 
 

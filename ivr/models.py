@@ -125,6 +125,10 @@ class Change(models.Model):
     pbx_id = models.BigIntegerField()
     pbx_name = models.CharField(max_length=200)
     api_version = models.CharField(max_length=8)
+    address = models.CharField(
+        max_length=300, blank=True, help_text="of the PBX when the form was opened; the change goes to no other"
+    )
+    serial = models.CharField(max_length=100, blank=True, help_text="of the device that answered then")
     number = models.CharField(max_length=200)
     name = models.TextField(blank=True)
     base = models.JSONField()

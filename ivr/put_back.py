@@ -4,7 +4,7 @@ Also accepting an outside change: an event of its own, by the person who says th
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db import transaction
 from django.utils import timezone
@@ -17,7 +17,8 @@ from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.fields import BY_NAME, ApiVersion
 from pbxadmin.yeastar.wire import IvrSettings
 
-from .changes import Opened, change_plan
+from .changes import change_plan
+from .forms import opened_now
 from .models import Change
 from .outside import CHANGED, KINDS
 
@@ -78,7 +79,7 @@ def put_back_plan(
     """The planned change. live: as just read, and not moved since. form: the page's own id, so that a second click
     gives the same plan."""
     name = f"put back {back.event.pk} {form[:40]}"
-    opened = Opened(pbx.pk, live.number, live.values(), timezone.now(), name)
+    opened = replace(opened_now(pbx, live, timezone.now()), form=name)
     return change_plan(pbx=pbx, opened=opened, wanted=back.wanted, actor=actor, reason=reason, ticket=ticket)
 
 

@@ -56,6 +56,7 @@ def make_change(pbx: Pbx, status: str = "verified", number: str = "6500", **fiel
         pbx_id=pbx.pk,
         pbx_name=pbx.name,
         api_version=pbx.api_version,
+        address=pbx.endpoint.base,
         number=number,
         base={"response_timeout": "3"},
         wanted={"response_timeout": "6"},

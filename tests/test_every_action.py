@@ -16,7 +16,8 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from ivr.changes import Opened, change_check, change_conflict, change_plan
+from ivr.changes import change_check, change_conflict, change_plan
+from ivr.forms import opened_now
 from ivr.models import Change, Ivr
 from ivr.refresh import pbx_refresh
 from pbxadmin.access.models import Customer, User
@@ -70,7 +71,7 @@ class Day:
 
     def plan(self, **wanted: str) -> Change:
         snapshot = Ivr.objects.get(pbx=self.pbx, number="6500")
-        opened = Opened(self.pbx.pk, "6500", snapshot.settings.values(), snapshot.read_at, str(time.monotonic_ns()))
+        opened = opened_now(self.pbx, snapshot.settings, snapshot.read_at)
         return change_plan(pbx=self.pbx, opened=opened, wanted=wanted, actor=SYSTEM)
 
     @property

@@ -56,7 +56,7 @@ def edit_open(request: HttpRequest, pbx: Pbx, number: str, *, too_old: bool = Fa
     except (PbxError, HouseFull) as error:
         return edit_closed(request, pbx, number, error)
     form = IvrForm(
-        opened_now(pbx.pk, live, timezone.now()),
+        opened_now(pbx, live, timezone.now()),
         allowed_settings(user_of(request), pbx),
         request.POST if too_old else None,
         customer=pbx.customer,

@@ -186,6 +186,11 @@ class Pbx(models.Model):
         return Endpoint(self.scheme, self.host, self.port)
 
     @property
+    def answering_serial(self) -> str:
+        """Of the device that answered last, "" when it does not say."""
+        return self.other_serial or self.serial
+
+    @property
     def tag_list(self) -> list[str]:
         return self.tags.split(TAG_COMMA) if self.tags else []
 

@@ -144,7 +144,7 @@ def test_what_was_planned_for_another_version_is_not_sent(
 
     page = manager.post(f"{change.get_absolute_url()}apply/", {"confirm": "yes"}, follow=True).content.decode()
 
-    assert "API v1.0.0 cannot change: Dial outbound. Nothing was sent." in text_of(page)
+    assert "The API version of ACME-HQ was edited after this change was planned. Nothing was sent." in text_of(page)
     assert sent(simulated_pbx, "ivr/update") == []
 
 

@@ -39,7 +39,7 @@ def planned(pbx, mara):
 
 
 def plan(pbx, **wanted) -> Change:
-    opened = opened_now(pbx.pk, read_ivr(IVR, ApiVersion.V1_0), timezone.now())
+    opened = opened_now(pbx, read_ivr(IVR, ApiVersion.V1_0), timezone.now())
     return change_plan(
         pbx=pbx,
         opened=opened,

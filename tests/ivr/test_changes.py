@@ -36,7 +36,7 @@ def pbx() -> Pbx:
 
 
 def plan(pbx: Pbx, pbx_http: PbxDouble, **wanted: str) -> Change:
-    opened = opened_now(pbx.pk, read_ivr(pbx_http.ivrs["6500"], ApiVersion.V1_0), timezone.now())
+    opened = opened_now(pbx, read_ivr(pbx_http.ivrs["6500"], ApiVersion.V1_0), timezone.now())
     return change_plan(pbx=pbx, opened=opened, wanted=wanted or {"response_timeout": "6"}, actor=MARA)
 
 
@@ -367,7 +367,7 @@ def apply_in_thread(pk: int) -> None:
 
 
 def test_the_same_form_gives_the_same_change(pbx, pbx_http):
-    opened = opened_now(pbx.pk, read_ivr(pbx_http.ivrs["6500"], ApiVersion.V1_0), timezone.now())
+    opened = opened_now(pbx, read_ivr(pbx_http.ivrs["6500"], ApiVersion.V1_0), timezone.now())
 
     changes = [change_plan(pbx=pbx, opened=opened, wanted={"name": "New"}, actor=MARA) for _ in range(2)]
     other = change_plan(pbx=pbx, opened=opened, wanted={"name": "Newer"}, actor=MARA)
@@ -540,7 +540,7 @@ def test_the_history_of_a_number_goes_on_under_the_next(pbx, pbx_http):
 
 
 def renumbering(pbx: Pbx, pbx_http: PbxDouble) -> Change:
-    opened = opened_now(pbx.pk, read_ivr(pbx_http.ivrs["6500"], ApiVersion.V1_0), timezone.now())
+    opened = opened_now(pbx, read_ivr(pbx_http.ivrs["6500"], ApiVersion.V1_0), timezone.now())
     return change_plan(pbx=pbx, opened=opened, wanted={"number": "6510"}, actor=MARA)
 
 

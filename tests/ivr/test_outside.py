@@ -48,7 +48,7 @@ def read(pbx: Pbx) -> None:
 
 
 def plan(pbx: Pbx, pbx_http: PbxDouble, **wanted: str) -> Change:
-    opened = opened_now(pbx.pk, read_ivr(pbx_http.ivrs["6500"], ApiVersion.V1_0), timezone.now())
+    opened = opened_now(pbx, read_ivr(pbx_http.ivrs["6500"], ApiVersion.V1_0), timezone.now())
     return change_plan(pbx=pbx, opened=opened, wanted=wanted or {"response_timeout": "6"}, actor=MARA)
 
 

@@ -44,7 +44,7 @@ def read(pbx: Pbx) -> None:
 
 def applied(pbx: Pbx, pbx_http: PbxDouble, number: str = "6500", **wanted: str) -> Event:
     """The event of a change that was carried out."""
-    opened = opened_now(pbx.pk, read_ivr(pbx_http.ivrs[number], ApiVersion.V1_0), timezone.now())
+    opened = opened_now(pbx, read_ivr(pbx_http.ivrs[number], ApiVersion.V1_0), timezone.now())
     change = change_plan(pbx=pbx, opened=opened, wanted=wanted, actor=MARA)
     change_apply(change=change, actor=MARA, confirmed=True)
     return Event.objects.get(change_id=change.pk, action="change.outcome")
@@ -196,7 +196,7 @@ def test_a_renumbering_is_put_back_by_who_may_renumber(client: Client, pbx: Pbx,
 
 
 def renumbered(pbx: Pbx, pbx_http: PbxDouble) -> Event:
-    opened = opened_now(pbx.pk, read_ivr(pbx_http.ivrs["6500"], ApiVersion.V1_0), timezone.now())
+    opened = opened_now(pbx, read_ivr(pbx_http.ivrs["6500"], ApiVersion.V1_0), timezone.now())
     change = change_plan(pbx=pbx, opened=opened, wanted={"number": "6510"}, actor=MARA)
     change_apply(change=change, actor=MARA, confirmed=True)
     return Event.objects.get(change_id=change.pk, action="change.outcome")

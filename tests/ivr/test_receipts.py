@@ -25,7 +25,7 @@ def planned(client: Client) -> Change:
     pbx = make_pbx()
     Customer.objects.update(ticket_link="https://tickets.example.com/{ticket}")
     client.force_login(make_user(Role.VIEWER, pbx.customer))
-    opened = opened_now(pbx.pk, read_ivr(IVR, ApiVersion.V1_0), timezone.now())
+    opened = opened_now(pbx, read_ivr(IVR, ApiVersion.V1_0), timezone.now())
     wanted, ticket = {"response_timeout": "6"}, "INC 4411/a"
     return change_plan(pbx=pbx, opened=opened, wanted=wanted, actor=MARA, reason="Tom asked", ticket=ticket)
 

@@ -35,7 +35,7 @@ def rules(**columns: str) -> None:
 
 
 def plan(pbx: Pbx, **more: Any) -> Change:
-    opened = opened_now(pbx.pk, read_ivr(IVR, ApiVersion.V1_0), timezone.now())
+    opened = opened_now(pbx, read_ivr(IVR, ApiVersion.V1_0), timezone.now())
     fresh = Pbx.objects.select_related("customer").get(pk=pbx.pk)
     return change_plan(pbx=fresh, opened=opened, wanted={"response_timeout": "6"}, actor=MARA, **more)
 

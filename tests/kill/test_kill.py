@@ -49,7 +49,7 @@ def pbx(simulated_pbx: SimulatedPbx) -> Pbx:
 
 @pytest.fixture
 def change(pbx: Pbx, simulated_pbx: SimulatedPbx) -> Change:
-    opened = opened_now(pbx.pk, read_ivr(simulated_pbx.ivrs["6500"], ApiVersion.V1_0), timezone.now())
+    opened = opened_now(pbx, read_ivr(simulated_pbx.ivrs["6500"], ApiVersion.V1_0), timezone.now())
     wanted = {"response_timeout": "6", "prompt_repeat": "2"}
     return change_plan(pbx=pbx, opened=opened, wanted=wanted, actor=MARA)
 
@@ -141,12 +141,18 @@ def test_killed_while_the_intent_is_not_committed_nothing_was_sent(change, simul
     assert lease_claim([change.pbx_id], "the test").pbx_ids
 
 
+def called(host: str, change: Change) -> None:
+    """The PBX by this host, as if it had been so when the change was planned."""
+    Pbx.objects.update(host=host)
+    Change.objects.filter(pk=change.pk).update(address=Pbx.objects.get().endpoint.base)
+
+
 def test_killed_after_the_intent_and_before_connecting_nothing_was_sent(change, simulated_pbx, applying):
-    Pbx.objects.update(host="localhost")
+    called("localhost", change)
     process = applying("3")  # one question for each call before the update
     process.says("asked")
     process.kill()
-    Pbx.objects.update(host="127.0.0.1")
+    called("127.0.0.1", change)
     assert events(change) == [(SENDING, "sending")]
 
     settle_in_a_fresh_process(change)

@@ -1,13 +1,13 @@
 """Two customers, each with one of everything that a page can show."""
 
-import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
 
-from ivr.changes import Opened, change_plan
+from ivr.changes import change_plan
+from ivr.forms import opened_now
 from ivr.models import Change
 from ivr.refresh import refresh_start
 from pbxadmin.access.invitations import invitation_create
@@ -81,7 +81,7 @@ def make_side(words: tuple[str, ...]) -> Side:
     actor = Actor(person.pk, person.display_name)
 
     def plan(**wanted: str) -> Change:
-        opened = Opened(pbx.pk, number, settings.values(), timezone.now(), str(uuid.uuid4()))
+        opened = opened_now(pbx, settings, timezone.now())
         return change_plan(pbx=pbx, opened=opened, wanted=wanted, actor=actor, reason=notes, ticket=ticket)
 
     change, conflict = plan(response_timeout="4"), plan(response_timeout="5")

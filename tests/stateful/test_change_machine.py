@@ -306,7 +306,7 @@ class ChangeMachine(RuleBasedStateMachine):
         live = read_ivr(self.pbx_http.ivrs[number], ApiVersion.V1_0)
         asked = {name: VALUES[name][place] for name, place in wanted.items()}
         asked = {name: text for name, text in asked.items() if live.values()[name] != text}
-        opened = opened_now(self.pk, live, timezone.now())
+        opened = opened_now(self.pbx, live, timezone.now())
         asked = asked or {"digit_timeout": "8" if live.digit_timeout != "8" else "9"}
         return change_plan(pbx=self.pbx, opened=opened, wanted=asked, actor=MARA).pk
 
