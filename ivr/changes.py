@@ -293,6 +293,10 @@ def why_not_send(change: Change, hands: Contact, before: Reading) -> Verdict | N
     if "number" in comparison.send and change.wanted["number"] in before.numbers:
         taken = change.wanted["number"]
         return Verdict(Status.NOT_SENT, f"The number {taken} is already used on {name}. Nothing was sent.")
+    if "number" in comparison.send and Change.objects.of_ivr(change.pbx_id, change.number).in_motion().exists():
+        # its outcome would be looked for under the old number
+        why = f"What an earlier change of IVR {change.number} came to is not known yet."
+        return Verdict(Status.NOT_SENT, f"{why} Nothing was sent. Plan this one again when it is.")
     if hands.client.seconds_left < SEND_BUDGET_S or not hands.held.lasts:
         return too_slow(hands)
     return None

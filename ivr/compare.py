@@ -68,7 +68,8 @@ def judge(pbx: str, before: Values, asked: Mapping[str, str], found: Values | No
     asked: the fields that were sent. found: the IVR as read back, None when the PBX has no such IVR any more.
     """
     if found is None:
-        return Verdict(Status.NOT_AS_ASKED, f"Not as asked. {pbx} has no IVR of that number any more.")
+        gone = f"Not as asked. {pbx} has no IVR of that number any more."
+        return Verdict(Status.NOT_AS_ASKED, gone, look_again=True)
     if all(found.get(name) == asked[name] for name in asked):
         return Verdict(Status.VERIFIED, verified_words(pbx, asked, answer) + others(pbx, before, asked, found))
     if any(found.get(name) != before.get(name) for name in asked):

@@ -94,6 +94,10 @@ class ChangeQuerySet(models.QuerySet["Change"]):
             found |= told[outcome]
         return self.filter(found)
 
+    def in_motion(self) -> Self:
+        """Those that were sent, of which the outcome is still to come, or may still become another."""
+        return self.filter(Q(status__in=(Change.Status.SENDING, Change.Status.UNKNOWN)) | Q(check_at__isnull=False))
+
     def unsettled(self, pbx_id: int, number: str) -> "Change | None":
         """The newest change of this IVR of which nobody knows yet what it came to."""
         open_ones = (Change.Status.UNKNOWN, Change.Status.SENDING)

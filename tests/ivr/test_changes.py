@@ -575,6 +575,38 @@ def test_both_numbers_are_not_as_asked_also_when_that_is_found_later(pbx, pbx_ht
     assert change.sentence == "Not as asked. ACME-HQ answers to both 6500 and 6510."
 
 
+@pytest.mark.parametrize("fault", [{"ivr/query": breaks}, {"ivr/update": says(SUCCESS)}])
+def test_an_ivr_is_not_renumbered_before_it_is_known_what_an_earlier_change_came_to(pbx, pbx_http, fault):
+    for name, happens in fault.items():
+        pbx_http.fail(name, happens, after=int(name == "ivr/query"))
+    open_one = apply(plan(pbx, pbx_http))
+    too_early = apply(renumbering(pbx, pbx_http))
+    with time_machine.travel(timezone.now() + timedelta(seconds=31)):
+        reconcile()
+
+        later = apply(renumbering(pbx, pbx_http))
+
+    assert open_one.status in (Status.UNKNOWN, Status.NOT_AS_ASKED)
+    assert too_early.status == Status.NOT_SENT
+    assert too_early.sentence.startswith("What an earlier change of IVR 6500 came to is not known yet.")
+    assert later.status == Status.VERIFIED
+
+
+def test_an_ivr_that_seems_to_be_gone_is_looked_for_once_more(pbx, pbx_http):
+    pbx_http.fail("ivr/query", says(refused("10012")), after=1)
+    gone = apply(plan(pbx, pbx_http))
+    found_gone = gone.sentence
+
+    with time_machine.travel(timezone.now() + timedelta(seconds=31)):
+        reconcile()
+
+    gone.refresh_from_db()
+    assert found_gone == "Not as asked. ACME-HQ has no IVR of that number any more."
+    assert gone.status == Status.VERIFIED
+    assert outcomes(gone)[1:] == [("change.outcome", "not-as-asked"), ("change.settled", "verified")]
+    assert not Event.objects.filter(action="ivr.changed-outside").exists()
+
+
 def test_a_number_that_was_taken_meanwhile_is_not_sent(pbx, pbx_http):
     change = renumbering(pbx, pbx_http)
     pbx_http.add("6510")

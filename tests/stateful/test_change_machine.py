@@ -493,6 +493,8 @@ class ChangeMachine(RuleBasedStateMachine):
             return Status.CONFLICT
         if not left or ("number" in left and change.wanted["number"] in self.pbx_http.ivrs):
             return Status.NOT_SENT
+        if "number" in left and Change.objects.of_ivr(self.pk, change.number).in_motion().exists():
+            return Status.NOT_SENT
         return Status.VERIFIED
 
     @contextmanager
