@@ -191,6 +191,7 @@ def tests_too_often(request: HttpRequest) -> bool:
 
 @login_required
 @require_POST
+@fresh_sign_in
 def pbx_use_version(request: HttpRequest, pk: int) -> HttpResponse:
     """Talk to the PBX by the API version that answered when it was looked for."""
     pbx = managed_pbx(request, pk)
@@ -243,6 +244,7 @@ def pbx_switch(request: HttpRequest, pk: int, enabled: bool) -> HttpResponse:
 
 
 @login_required
+@fresh_sign_in
 def pbx_delete(request: HttpRequest, pk: int) -> HttpResponse:
     pbx = managed_pbx(request, pk)
     form = DeleteForm(request.POST if request.method == "POST" else None, pbx=pbx)

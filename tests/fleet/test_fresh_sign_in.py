@@ -1,9 +1,10 @@
-"""Credentials and certificates ask for a fresh sign-in; looking and testing do not."""
+"""Credentials, certificates, the API version and deleting ask for a fresh sign-in; looking and testing do not."""
 
 from datetime import UTC, datetime
 
 import pytest
 
+from pbxadmin.fleet.models import Pbx
 from tests.factories import make_pbx, make_user
 
 pytestmark = pytest.mark.django_db
@@ -19,7 +20,7 @@ def manager(client, time_machine):
     return client
 
 
-@pytest.mark.parametrize("what", ["edit", "pin", "accept"])
+@pytest.mark.parametrize("what", ["edit", "pin", "accept", "use-version", "delete"])
 def test_a_pbx_is_not_changed_without_it(manager, what):
     pbx = make_pbx()
 
@@ -28,11 +29,20 @@ def test_a_pbx_is_not_changed_without_it(manager, what):
     assert (answer.status_code, answer["Location"]) == (302, f"{PROVE}%2Fpbxs%2F{pbx.pk}%2F")
 
 
-@pytest.mark.parametrize("page", ["edit", "import"])
-def test_pages_that_take_passwords_ask_for_it_when_they_open(manager, page):
-    url = f"/pbxs/{make_pbx().pk}/edit/" if page == "edit" else "/pbxs/import/"
+@pytest.mark.parametrize("address", ["{}/edit/", "{}/delete/", "import/"])
+def test_pages_that_change_pbxs_ask_for_it_when_they_open(manager, address):
+    url = f"/pbxs/{address.format(make_pbx().pk)}"
 
     assert manager.get(url)["Location"].startswith(PROVE)
+
+
+def test_a_pbx_is_not_deleted_nor_talked_to_by_another_version_without_it(manager):
+    pbx = make_pbx(capability="v2.0.0")
+
+    manager.post(f"/pbxs/{pbx.pk}/use-version/", {"version": "v2.0.0"})
+    manager.post(f"/pbxs/{pbx.pk}/delete/", {"name": pbx.name})
+
+    assert Pbx.objects.get().api_version == "v1.0.0"
 
 
 def test_looking_at_a_pbx_does_not_ask(manager):
