@@ -513,11 +513,21 @@ def change_check(change: Change, *, insist: bool = False) -> str:
     Returns why it could not be read, "" when it was, or when there was nothing to check. Raises HouseFull.
     """
     was = Status(change.status)
-    if was not in (Status.SENDING, Status.UNKNOWN, Status.NOT_AS_ASKED):
+    may_become_true = was is Status.NOT_AS_ASKED and change.check_at is not None
+    if was not in (Status.SENDING, Status.UNKNOWN) and not may_become_true:
+        return ""
+    if may_become_true and is_overtaken(change):
+        Change.objects.filter(pk=change.pk, status=was).update(check_at=None)
         return ""
     with place():
         claimed = claim(change, status=was, checks=F("checks") + 1)
         return check_claimed(change, was, insist=insist) if claimed else ""
+
+
+def is_overtaken(change: Change) -> bool:
+    """Whether a later change of the same fields was sent: what is read since proves nothing of this one."""
+    later = Change.objects.of_ivr(change.pbx_id, change.number).filter(sent_at__gt=change.sent_at)
+    return any(change.wanted.keys() & each.wanted.keys() for each in later)
 
 
 def check_claimed(change: Change, was: Change.Status, *, insist: bool) -> str:

@@ -10,7 +10,16 @@ import time_machine
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from ivr.changes import NotConfirmed, apply_claimed, bring_in, change_apply, change_plan, change_resolve, reconcile
+from ivr.changes import (
+    NotConfirmed,
+    apply_claimed,
+    bring_in,
+    change_apply,
+    change_check,
+    change_plan,
+    change_resolve,
+    reconcile,
+)
 from ivr.compare import Status
 from ivr.forms import opened_now
 from ivr.models import Change, Ivr
@@ -590,6 +599,34 @@ def test_an_ivr_is_not_renumbered_before_it_is_known_what_an_earlier_change_came
     assert too_early.status == Status.NOT_SENT
     assert too_early.sentence.startswith("What an earlier change of IVR 6500 came to is not known yet.")
     assert later.status == Status.VERIFIED
+
+
+def test_what_was_not_as_asked_stays_so_when_a_later_change_brings_what_it_asked_for(pbx, pbx_http):
+    pbx_http.fail("ivr/update", says(SUCCESS))
+    first = apply(plan(pbx, pbx_http))
+    second = apply(plan(pbx, pbx_http))
+
+    with time_machine.travel(timezone.now() + timedelta(seconds=31)):
+        reconcile()
+
+    first.refresh_from_db()
+    assert (first.status, second.status) == (Status.NOT_AS_ASKED, Status.VERIFIED)
+    assert first.check_at is None
+    assert outcomes(first)[1:] == [("change.outcome", "not-as-asked")]
+
+
+def test_what_is_over_is_not_checked_again(pbx, pbx_http):
+    pbx_http.fail("ivr/update", says({"status": "Success"}))
+    change = apply(plan(pbx, pbx_http))
+    Change.objects.update(check_at=None)
+    pbx_http.ivrs["6500"]["responsetimeout"] = "6"
+    calls = len(pbx_http.received)
+
+    change_check(Change.objects.get(pk=change.pk), insist=True)
+
+    change.refresh_from_db()
+    assert change.status == Status.NOT_AS_ASKED
+    assert len(pbx_http.received) == calls
 
 
 def test_an_ivr_that_seems_to_be_gone_is_looked_for_once_more(pbx, pbx_http):
