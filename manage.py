@@ -12,9 +12,9 @@ def main() -> None:
 
         make_data_folder()
         allow_own_fleet()
-    from django.core.management import execute_from_command_line
+    from pbxadmin.ops.unmigrated import command_line
 
-    execute_from_command_line(sys.argv)
+    command_line(sys.argv)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,8 @@
 
 import logging
 from datetime import timedelta
-from functools import cache
 
 from django.db import DatabaseError, connection
-from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
@@ -15,6 +12,7 @@ from pbxadmin.audit.triggers import MISSING, triggers_missing
 
 from .rotation import wrong_keys
 from .tick import LATE_S, last_tick
+from .unmigrated import migrations_missing
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +52,7 @@ last_said = LastSaid()
 
 
 def why_not_ready() -> list[str]:
-    if migrations_there_are() - MigrationRecorder(connection).applied_migrations().keys():
+    if migrations_missing():
         return ["migrations are not applied: run manage.py migrate"]
     reasons = [MISSING.format(name) for name in triggers_missing(connection)]
     if why := wrong_keys():
@@ -63,9 +61,3 @@ def why_not_ready() -> list[str]:
     if last is None or last < timezone.now() - timedelta(seconds=LATE_S):
         reasons.append("no worker ticked within a minute: is serve or work running?")
     return reasons
-
-
-@cache
-def migrations_there_are() -> frozenset[tuple[str, str]]:
-    """Read once: they are files, and a process runs the code that it started with."""
-    return frozenset(MigrationLoader(None).graph.nodes)
