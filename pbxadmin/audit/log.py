@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from .actions import ACTIONS
 from .context import Actor, current
-from .models import INSTALLATION, Event
+from .models import INSTALLATION, MOST, Event
 
 Named = tuple[int, str]
 DERIVED = ("field_names", "words")  # columns that are made of several facts
@@ -90,7 +90,10 @@ INSERT = (
     f" VALUES (%s{', %s' * len(INSERTED)}) RETURNING id"
 )
 LOCK = "SELECT pg_advisory_xact_lock(%s); "
-TAIL = "SELECT sequence, hash FROM audit_event WHERE chain = %s ORDER BY sequence DESC LIMIT 1"
+TAIL = (
+    f"SELECT sequence, hash FROM audit_event WHERE chain = %s AND sequence <= {MOST}"  # noqa: S608
+    " ORDER BY sequence DESC LIMIT 1"
+)
 
 
 def locked_tail(cursor: CursorWrapper, chain: str) -> tuple[int, str]:
@@ -104,8 +107,8 @@ def locked_tail(cursor: CursorWrapper, chain: str) -> tuple[int, str]:
         cursor.nextset()
     else:
         cursor.execute(TAIL, [chain])
-    found: tuple[int, str] | None = cursor.fetchone()
-    return found or (0, "")
+    sequence, previous = cursor.fetchone() or (0, "")
+    return int(sequence), str(previous)  # whatever somebody wrote there, the log goes on
 
 
 def hold(chain: str) -> None:

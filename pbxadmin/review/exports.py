@@ -16,6 +16,7 @@ from pbxadmin.audit.context import Who, acting, current
 from pbxadmin.audit.log import Named, record
 from pbxadmin.audit.models import Event, EventQuerySet
 from pbxadmin.audit.seals import seal
+from pbxadmin.audit.stored import as_text
 from pbxadmin.web.csv import neutral
 
 from .selectors import EventFilter, events_for, ids_within, on_days
@@ -120,6 +121,13 @@ def as_csv(wanted: EventFilter, found: Iterator[list[Row]]) -> Iterator[tuple[in
 
 
 def cells(row: Row) -> Row:
+    try:
+        return in_order(row)
+    except TypeError:  # bytes: the owner of an SQLite file wrote them there
+        return in_order(tuple(as_text(value) if isinstance(value, bytes) else value for value in row))
+
+
+def in_order(row: Row) -> Row:
     return (row[0], time_in(row[-2]), *row[1:NAMES_AT], *map(neutral, row[NAMES_AT:-2]), *row[-2:])
 
 
