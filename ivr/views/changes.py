@@ -25,6 +25,7 @@ from ivr.spool import waits
 from ivr.words import caller_hears, small, what_callers_notice
 from pbxadmin.access.models import Customer
 from pbxadmin.access.permissions import can, require
+from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.slots import HouseFull, waits_for_pbx
@@ -35,7 +36,7 @@ from pbxadmin.web.words import OUTCOMES
 from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.wire import IvrSettings
 
-from .common import actor, ivr_address, user_of
+from .common import actor, ivr_address
 
 log = logging.getLogger(__name__)
 PAGE_SIZE = 50

@@ -1,22 +1,16 @@
 """What the views of this app share: finding a PBX the person may see, and saying what a failed exchange means."""
 
-from typing import cast
 from urllib.parse import quote
 
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 
-from pbxadmin.access.models import User
+from pbxadmin.access.person import user_of
 from pbxadmin.audit.context import Actor, current
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.slots import HouseFull
 from pbxadmin.yeastar.errors import PbxBadAnswer, PbxBusy, PbxError, PbxHeldBack, PbxUnreachable
 from pbxadmin.yeastar.wire import ADDRESSABLE
-
-
-def user_of(request: HttpRequest) -> User:
-    """The person; views that call this require a sign-in."""
-    return cast(User, request.user)
 
 
 def actor() -> Actor:

@@ -16,6 +16,7 @@ from ivr.snapshots import snapshot_keep
 from ivr.words import caller_hears, rows, small
 from pbxadmin.access.models import User
 from pbxadmin.access.permissions import can, require
+from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.contact import contact
@@ -27,7 +28,7 @@ from pbxadmin.yeastar.fields import BY_NAME, IvrField, writable_fields
 from pbxadmin.yeastar.wire import IvrSettings
 
 from .changes import RIGHTS, show
-from .common import actor, addressable, ivr_address, status_of, user_of, visible_pbx
+from .common import actor, addressable, ivr_address, status_of, visible_pbx
 from .gone import gone_or_404
 
 TOO_OLD = "This form was opened too long ago, so the PBX was read again. Look at the values, then review once more."

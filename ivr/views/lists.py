@@ -18,6 +18,7 @@ from ivr.selectors import SORTS, IvrFilter, ivrs_found, pbxs_in_view
 from ivr.words import caller_hears, callers_may, rows, small
 from pbxadmin.access.models import Customer
 from pbxadmin.access.permissions import can, only_customer
+from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.filters import saved_for, shareable
@@ -30,7 +31,7 @@ from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS
 from pbxadmin.yeastar.wire import ADDRESSABLE
 
-from .common import actor, ivr_address, status_of, user_of, visible_pbx
+from .common import actor, ivr_address, status_of, visible_pbx
 from .edit import read_live
 from .gone import HISTORY, gone_page, outside_events
 

@@ -13,6 +13,7 @@ from ivr.forms import RecordForm
 from ivr.outside import KINDS
 from ivr.put_back import OUTCOMES, PutBack, moved_since, outside_accept, put_back_of, put_back_plan
 from pbxadmin.access.permissions import can, customer_ids, require
+from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
@@ -23,7 +24,7 @@ from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.wire import ADDRESSABLE, IvrSettings
 
 from .changes import RIGHTS
-from .common import actor, status_of, user_of, visible_pbx
+from .common import actor, status_of, visible_pbx
 from .edit import read_live
 
 UNKNOWN = "It left nothing that could be put back, or not all of its values are known."

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 from pbxadmin.web.htmx import go
 
 from .models import Session, User
+from .person import user_of
 from .second_factor import lacks_second_factor
 from .services import sessions_end
 from .session_store import SIGNED_IN_AT
@@ -44,14 +45,14 @@ class OwnSession:
 @login_required
 @require_GET
 def security(request: HttpRequest) -> HttpResponse:
-    assert isinstance(request.user, User)  # noqa: S101  (signed in)
-    factors = Authenticator.objects.filter(user=request.user).order_by("created_at", "pk")
+    user = user_of(request)
+    factors = Authenticator.objects.filter(user=user).order_by("created_at", "pk")
     context = {
         "app": next((factor for factor in factors if factor.type == Authenticator.Type.TOTP), None),
         "keys": [factor for factor in factors if factor.type == Authenticator.Type.WEBAUTHN],
         "codes_left": next((codes_left(factor) for factor in factors if codes_left(factor) is not None), None),
-        "is_demanded": lacks_second_factor(request.user),
-        "sessions": own_sessions(request.user, request.session.session_key),
+        "is_demanded": lacks_second_factor(user),
+        "sessions": own_sessions(user, request.session.session_key),
     }
     return render(request, "account/security.html", context)
 
@@ -65,8 +66,7 @@ def to_security(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_POST
 def sign_out_others(request: HttpRequest) -> HttpResponse:
-    assert isinstance(request.user, User)  # noqa: S101  (signed in)
-    ended = sessions_end(user=request.user, but=request.session.session_key)
+    ended = sessions_end(user=user_of(request), but=request.session.session_key)
     messages.success(request, f"Signed out elsewhere: {ended}." if ended else "You are signed in nowhere else.")
     return go(request, reverse("account_security"))
 

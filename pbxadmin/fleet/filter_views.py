@@ -1,7 +1,5 @@
 """Saving the filter of a list under a name, and deleting it again."""
 
-from typing import cast
-
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
@@ -9,8 +7,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_POST
 
-from pbxadmin.access.models import User
 from pbxadmin.access.permissions import customers_of, require
+from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.web.htmx import go
 
@@ -30,7 +28,7 @@ def filter_add(request: HttpRequest) -> HttpResponse:
     values = form.cleaned_data
     if values["customer"]:
         require(request.user, Action.EDIT_IVR, values["customer"])
-    owner, list_ = cast(User, request.user), values["list"]
+    owner, list_ = user_of(request), values["list"]
     try:
         kept = filter_save(
             owner=owner, list_=list_, name=values["name"], query=values["query"], customer=values["customer"]

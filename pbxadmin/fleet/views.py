@@ -2,7 +2,6 @@
 
 import time
 from functools import partial
-from typing import cast
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -16,6 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 from pbxadmin.access.fresh import fresh_sign_in
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.permissions import can_anywhere, only_customer, require, require_anywhere
+from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.web.csv import csv_response
 from pbxadmin.web.htmx import go, render_either
@@ -53,7 +53,7 @@ def pbx_list(request: HttpRequest) -> HttpResponseBase:
     wanted = PbxFilter(request.GET, user=request.user)
     found = wanted.found(Pbx.objects.visible_to(request.user)).select_related("customer")
     if request.GET.get("format") == "csv":
-        return pbxs_csv(cast(User, request.user), found, wanted)
+        return pbxs_csv(user_of(request), found, wanted)
     page = keyset(found, ("name", "id"), request.GET.get("cursor", ""), PAGE_SIZE)
     chosen = wanted.chosen_customer
     context = {
@@ -105,7 +105,7 @@ def pbx_import(request: HttpRequest) -> HttpResponse:
         data = form.cleaned_data["file"].read()
         plan = imports.import_plan(data, request.user)
         if not plan.faults:
-            kept = imports.import_keep(cast(User, request.user), data)
+            kept = imports.import_keep(user_of(request), data)
             return go(request, reverse("fleet:pbx-import-preview", args=[kept.pk]))
     context = {"form": form, "plan": plan, "columns": COLUMNS}
     return render(request, "fleet/pbx_import.html", context, status=422 if form.errors or plan else 200)
@@ -115,7 +115,7 @@ def pbx_import(request: HttpRequest) -> HttpResponse:
 @fresh_sign_in
 def pbx_import_preview(request: HttpRequest, pk: int) -> HttpResponse:
     """What a file would add and change, and then the import of exactly that."""
-    found = imports.import_kept(cast(User, request.user), pk)
+    found = imports.import_kept(user_of(request), pk)
     if found is None:
         raise Http404
     kept, data = found

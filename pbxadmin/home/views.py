@@ -1,7 +1,6 @@
 """The control room: what needs a person now, how the fleet is, what was changed last."""
 
 from datetime import datetime, timedelta
-from typing import cast
 
 from django.contrib.auth.decorators import login_required
 from django.db.models import Count, Q
@@ -15,6 +14,7 @@ from ivr.standing import outside_standing
 from ivr.views.common import ivr_address
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.permissions import can_anywhere
+from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import NEEDS_A_PERSON, Pbx, PbxState
@@ -36,7 +36,7 @@ NOT_VERIFIED = (Change.Status.UNKNOWN, Change.Status.NOT_AS_ASKED)
 @login_required
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
-    user = cast(User, request.user)
+    user = user_of(request)
     now = timezone.now()
     pbxs = Pbx.objects.visible_to(user).in_use()
     changes = Change.objects.visible_to(user)

@@ -1,6 +1,6 @@
 """The auditor's desk: exceptions first, periods, sign-off."""
 
-from typing import Any, cast
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -13,6 +13,7 @@ from ivr.models import Change
 from pbxadmin.access.fresh import fresh_sign_in
 from pbxadmin.access.models import User
 from pbxadmin.access.permissions import customers_of, require_anywhere
+from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import keyset
@@ -30,7 +31,7 @@ NO_OUTCOME = ("", "sending")  # what was being sent has an outcome of its own, o
 
 def auditor(request: HttpRequest) -> User:
     """The person, who may review the log of some customer; anybody else is refused, which is an event itself."""
-    user = cast(User, request.user)
+    user = user_of(request)
     require_anywhere(user, Action.REVIEW_LOG)
     return user
 
@@ -43,7 +44,7 @@ def desk(request: HttpRequest) -> HttpResponse:
 
 
 def show_desk(request: HttpRequest, form: ReviewForm | None) -> HttpResponse:
-    user = cast(User, request.user)
+    user = user_of(request)
     desk_read()
     mine = DeskItem.objects.visible_to(user)
     wanted = DeskFilter(request.GET, user=user)
@@ -154,7 +155,7 @@ def show_period(request: HttpRequest, period: Period, problem: str = "") -> Http
 def period_sign_view(request: HttpRequest, pk: int) -> HttpResponse:
     period = visible_period(request, pk)
     try:
-        period_sign(period=period, by=cast(User, request.user).display_name)
+        period_sign(period=period, by=user_of(request).display_name)
     except NotReady as error:
         return show_period(request, period, problem=str(error))
     messages.success(request, f"{period.customer}, {period.starts_on} to {period.ends_on}, is signed off.")

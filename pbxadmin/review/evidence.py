@@ -3,7 +3,7 @@
 import hashlib
 import tempfile
 from collections.abc import Collection
-from typing import IO, cast
+from typing import IO
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
@@ -12,8 +12,8 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from pbxadmin.access.models import User
 from pbxadmin.access.permissions import require_anywhere
+from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.evidence import Pack, pack_write, verifier_digest
 from pbxadmin.audit.log import record
@@ -30,7 +30,7 @@ MOST = 200_000  # events of a pack that a person waits for; the command has no l
 @require_http_methods(["GET", "POST"])
 def evidence_page(request: HttpRequest) -> HttpResponseBase:
     """What a pack of this filter would be, and by POST the pack itself."""
-    user = cast(User, request.user)
+    user = user_of(request)
     require_anywhere(user, Action.REVIEW_LOG)
     wanted = EventFilter.from_query(request.GET)
     events = wanted.narrow(events_for(user))

@@ -1,7 +1,6 @@
 """The auditor's pages: the log, and one event with its proof."""
 
 from dataclasses import replace
-from typing import cast
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
@@ -11,6 +10,7 @@ from django.views.decorators.http import require_GET
 
 from pbxadmin.access.models import User
 from pbxadmin.access.permissions import customers_of, require_anywhere
+from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import ACTIONS
 from pbxadmin.audit.check import is_as_recorded
@@ -38,7 +38,7 @@ LAST_PAGE = cursor_of("p", {"id": 0}, [Column("id", descending=True)])
 
 def reviewable(request: HttpRequest) -> EventQuerySet:
     """Events that this person may review. Who may review none at all is refused, which is an event itself."""
-    user = cast(User, request.user)
+    user = user_of(request)
     require_anywhere(user, Action.REVIEW_LOG)
     return events_for(user)
 
@@ -49,7 +49,7 @@ def event_list(request: HttpRequest) -> HttpResponse:
     wanted = EventFilter.from_query(request.GET)
     cursor = request.GET.get("cursor", "")
     page = page_of(reviewable(request), wanted, cursor)
-    user = cast(User, request.user)
+    user = user_of(request)
     customers = list(customers_of(user, Action.REVIEW_LOG).values_list("pk", "name")[:MOST_NAMES])
     context = {
         "page": page,
@@ -87,7 +87,7 @@ def page_of(events: EventQuerySet, wanted: EventFilter, cursor: str) -> Page[Eve
 def figures_part(request: HttpRequest) -> HttpResponse:
     """The line of figures and the plot of a filter: loaded after the page, or a page of its own."""
     reviewable(request)
-    wanted, user = EventFilter.from_query(request.GET), cast(User, request.user)
+    wanted, user = EventFilter.from_query(request.GET), user_of(request)
     found, since = figures(user, wanted), kept_since(user)
     context = {
         "figures": found,
@@ -107,7 +107,7 @@ def export(request: HttpRequest) -> HttpResponseBase:
     form = request.GET.get("format", "")
     form = form if form in FORMATS else "csv"
     wanted = EventFilter.from_query(request.GET)
-    lines = events_export(user=cast(User, request.user), wanted=wanted, form=form)
+    lines = events_export(user=user_of(request), wanted=wanted, form=form)
     headers = {"Content-Disposition": f'attachment; filename="audit-{timezone.now():%Y-%m-%d-%H%M}.{form}"'}
     return StreamingHttpResponse(lines, content_type=CONTENT_TYPES[form], headers=headers)
 

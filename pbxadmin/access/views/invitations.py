@@ -1,7 +1,6 @@
 """Invitations: sending them, and what somebody sees who opens the link."""
 
 from functools import partial
-from typing import cast
 
 from django.conf import settings
 from django.contrib import messages
@@ -27,6 +26,7 @@ from pbxadmin.access.invitations import (
 )
 from pbxadmin.access.models import Invitation, User
 from pbxadmin.access.permissions import require_anywhere, require_role, roles_to_give
+from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.web.htmx import go
 from pbxadmin.web.pages import keyset
@@ -38,7 +38,7 @@ HELD = "invitation"  # in the session: the digest of the link that was opened
 @login_required
 @fresh_sign_in
 def invite(request: HttpRequest) -> HttpResponse:
-    user = cast(User, request.user)
+    user = user_of(request)
     require_anywhere(user, Action.MANAGE_PEOPLE)
     data, customer = request.POST if request.method == "POST" else None, request.GET.get("customer", "")
     form = InvitationForm(data, user=user, customer=customer)
@@ -55,7 +55,7 @@ def invite(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_GET
 def invitation_list(request: HttpRequest) -> HttpResponse:
-    user = cast(User, request.user)
+    user = user_of(request)
     require_anywhere(user, Action.MANAGE_PEOPLE)
     found = Invitation.objects.visible_to(user).select_related("customer", "invited_by", "accepted_by")
     page = keyset(found, ["-id"], request.GET.get("cursor", ""), PAGE_SIZE)
@@ -69,7 +69,7 @@ def invitation_list(request: HttpRequest) -> HttpResponse:
 def invitation_send_again(request: HttpRequest, pk: int) -> HttpResponse:
     invitation = changeable_invitation(request, pk)
     try:
-        token = invitation_renew(invitation=invitation, by=cast(User, request.user))
+        token = invitation_renew(invitation=invitation, by=user_of(request))
     except InvitationGone:
         messages.error(request, "Nothing was sent. It was used or withdrawn meanwhile.")
     except ValidationError as error:
@@ -138,7 +138,7 @@ def invitation_accept_page(request: HttpRequest) -> HttpResponse:
 def accept_as_known(request: HttpRequest, invitation: Invitation) -> HttpResponse:
     if request.method != "POST":
         return render(request, "access/invitation_accept.html", {"invitation": invitation})
-    invitation_accept(invitation=invitation, user=cast(User, request.user))
+    invitation_accept(invitation=invitation, user=user_of(request))
     request.session.pop(HELD)
     role = f"{invitation.get_role_display().lower()} of {invitation.customer or 'all customers'}"
     messages.success(request, f"You are now {role}.")

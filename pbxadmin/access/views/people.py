@@ -1,7 +1,7 @@
 """Pages of people: list, one, their roles, and whether they may sign in."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from allauth.mfa.models import Authenticator
 from django.contrib import messages
@@ -25,6 +25,7 @@ from pbxadmin.access.permissions import (
     roles_to_give,
     rules_over,
 )
+from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import keyset
@@ -35,7 +36,7 @@ PAGE_SIZE = 50
 @login_required
 @require_GET
 def person_list(request: HttpRequest) -> HttpResponse:
-    user = cast(User, request.user)
+    user = user_of(request)
     require_anywhere(user, Action.MANAGE_PEOPLE)
     wanted = PeopleFilter(request.GET, user=user)
     shown = Membership.objects.shown_to(user).select_related("customer").order_by("customer__folded", "role")
@@ -57,7 +58,7 @@ def person_page(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @fresh_sign_in
 def role_give(request: HttpRequest, pk: int) -> HttpResponse:
-    user, person = cast(User, request.user), other_person(request, pk)
+    user, person = user_of(request), other_person(request, pk)
     form = RoleForm(request.POST, user=user)
     if not form.is_valid():
         return show_person(request, person, role_form=form)
@@ -76,7 +77,7 @@ def role_give(request: HttpRequest, pk: int) -> HttpResponse:
 @fresh_sign_in
 def role_set_end(request: HttpRequest, pk: int, membership_pk: int) -> HttpResponse:
     membership = changeable_membership(request, pk, membership_pk)
-    form = LastDayForm(request.POST, user=cast(User, request.user), customer_id=membership.customer_id)
+    form = LastDayForm(request.POST, user=user_of(request), customer_id=membership.customer_id)
     if not form.is_valid():
         return show_person(request, membership.user, day_form=(membership.pk, form))
     day = form.cleaned_data["ends_on"]
@@ -102,7 +103,7 @@ def role_end(request: HttpRequest, pk: int, membership_pk: int) -> HttpResponse:
 @require_POST
 @fresh_sign_in
 def person_edit(request: HttpRequest, pk: int) -> HttpResponse:
-    user, person = cast(User, request.user), visible_person(request, pk)
+    user, person = user_of(request), visible_person(request, pk)
     require_rule_over(user, person)
     form = PersonForm(request.POST, user=user, person=person)
     if not form.is_valid():
@@ -182,7 +183,7 @@ def show_person(
     day_form: tuple[int, LastDayForm] | None = None,
 ) -> HttpResponse:
     """The page of a person, with the form that had errors in the place of its fresh one."""
-    user = cast(User, request.user)
+    user = user_of(request)
     is_self = person == user
     shown = person.memberships.shown_to(user).select_related("customer").order_by("customer__folded", "role")
     context: dict[str, Any] = {
