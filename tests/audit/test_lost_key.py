@@ -62,6 +62,11 @@ def facts_of(line):
     return facts
 
 
+def begins_with_hyphen(ring, settings):
+    settings.SEAL_KEYS = ring
+    return public_key().startswith("-")
+
+
 @pytest.fixture
 def lost(three_events, settings):
     """The public key of two seals of three events; the key that signs now is another one."""
@@ -245,6 +250,19 @@ def test_an_event_that_was_accepted_away_with_its_seal_is_missed(accepted):
     assert any(fault.startswith("installation 1 (no event): missing: cut off") for fault in faults())
 
 
+def test_a_key_that_begins_with_a_hyphen_is_a_key(three_events, settings):
+    settings.SEAL_KEYS = next(
+        [key] for key in (bytes([n]) * 32 for n in range(256)) if begins_with_hyphen([key], settings)
+    )
+    lost = public_key()
+    seal("daily")
+    settings.SEAL_KEYS = NEW
+
+    call_command("audit_accept", f"--lost-key={lost}", "--reason=The disk died.", stdout=StringIO())
+
+    assert verified()
+
+
 def test_an_altered_seal_cannot_be_accepted(lost):
     rewrite([line.replace('"daily"', '"Daily"') for line in lines()])
 
@@ -265,7 +283,7 @@ def test_only_the_key_that_was_named_is_accepted(lost, settings):
 
 def test_without_the_name_of_a_key_none_is_accepted(lost):
     with pytest.raises(
-        CommandError, match=r"fits its seals\. That a key of seals was lost is accepted with --lost-key"
+        CommandError, match=r"fits its seals\. That a key of seals was lost is accepted with --lost-key="
     ):
         accept()
     with pytest.raises(CommandError, match="nothing to accept"):

@@ -31,7 +31,7 @@ class Command(BaseCommand):
         kept = read_seals()
         sealed = [fault for fault in verify(sealed=heads_by_chain(kept.seals)).faults if "sealed" in fault.problem]
         if not sealed:
-            hint = " That a key of seals was lost is accepted with --lost-key." if kept.strange else ""
+            hint = " That a key of seals was lost is accepted with --lost-key=PUBLIC_KEY." if kept.strange else ""
             raise CommandError(f"There is nothing to accept: the log fits its seals.{hint}")
         record("log.accepted", detail={"lost": [str(fault) for fault in sealed]}, reason=reason)
         done = seal("accepted", reason=reason)
