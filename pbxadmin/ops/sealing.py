@@ -1,13 +1,14 @@
 """The log is sealed once a day by itself, and says so when it does not hold what was sealed before."""
 
 import logging
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from django.utils import timezone
 
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
-from pbxadmin.audit.seals import heads_by_chain, read_seals, seal, sealed_mail
+from pbxadmin.audit.seals import Kept, Seal, heads_by_chain, read_seals, seal, sealed_mail
 
 from .models import Turn
 
@@ -21,10 +22,11 @@ WHOLE = ("daily", "command", "accepted")  # seals of all chains
 def seal_when_due() -> int:
     """Seal all chains when a day has gone since the last time; what fails is tried again ten minutes later."""
     now = timezone.now()
-    Turn.objects.get_or_create(name="seal", defaults={"due_at": now})
+    turn, _ = Turn.objects.get_or_create(name="seal", defaults={"due_at": now})
     if not Turn.objects.filter(name="seal", due_at__lte=now).update(due_at=now + AGAIN):
         return 0
-    if lost := lost_since_sealed():
+    kept = read_seals()
+    if lost := [*lost_since_sealed(kept.seals), *wrong_with(kept, was_sealed=turn.done_at is not None)]:
         log.error("the audit log does not hold what was sealed: %s", "; ".join(lost))
         record("log.regressed", detail={"lost": lost})
     done = seal("daily")
@@ -36,12 +38,20 @@ def seal_when_due() -> int:
     return 1
 
 
-def lost_since_sealed() -> list[str]:
+def wrong_with(kept: Kept, *, was_sealed: bool) -> Iterator[str]:
+    """What is wrong with the seals themselves, in one line however many they are."""
+    if kept.faults:
+        count = f"{len(kept.faults)} fault{'' if len(kept.faults) == 1 else 's'}"
+        yield f"its seals have {count}, see audit_verify; the first is {kept.faults[0]}"
+    elif was_sealed and not kept.seals:
+        yield "the file of its seals is gone or empty"
+
+
+def lost_since_sealed(seals: Sequence[Seal]) -> list[str]:
     """Chains whose last sealed event is gone or another one, as after a restore of an older database; in words.
 
     Only what was sealed since the last seal of all chains is looked at, with that one: nothing is said twice.
     """
-    seals = read_seals().seals
     daily = max((place for place, seal in enumerate(seals) if seal.why in WHOLE), default=0)
     lost = []
     for chain, places in heads_by_chain(seals[daily:]).items():

@@ -64,7 +64,10 @@ def period_sign(*, period: Period, by: str) -> None:
     append to this chain: no exception slips in between. What is locked is locked in the order in which the desk does so
     when it reads, so that neither waits for the other.
     """
-    faults = verify(chain_of(period), heads_by_chain(read_seals().seals)).faults
+    kept = read_seals()
+    if kept.faults:
+        raise NotReady(f"The seals of the log are not whole. First: {kept.faults[0]}")
+    faults = verify(chain_of(period), heads_by_chain(kept.seals)).faults
     if faults:
         count = f"{len(faults)} fault{'' if len(faults) == 1 else 's'}"
         raise NotReady(f"The chain of {period.customer} has {count}. First: {faults[0]}")

@@ -99,3 +99,29 @@ def test_a_restored_older_database_is_recorded_once(caplog):
     event = Event.objects.get(action="log.regressed")
     assert event.data["detail"]["lost"][0].startswith("customer:1 1: missing (seal 1 of ")
     assert "does not hold what was sealed" in caplog.text
+
+
+def test_seals_that_were_altered_are_recorded(caplog):
+    record("pbx.edited", customer=ACME)
+    seal_when_due()
+    seals_path().write_text(seals_path().read_text().replace('"daily"', '"dayly"'))
+    let_pass(seconds=1)
+
+    seal_when_due()
+
+    said = "its seals have 1 fault, see audit_verify; the first is heads.jsonl line 1: altered"
+    assert said in caplog.text
+    assert Event.objects.get(action="log.regressed").data["detail"]["lost"][0].startswith(said)
+
+
+def test_a_file_of_seals_that_is_gone_is_recorded():
+    record("pbx.edited", customer=ACME)
+    seal_when_due()
+    seals_path().unlink()
+    let_pass(seconds=1)
+
+    seal_when_due()
+
+    assert Event.objects.get(action="log.regressed").data["detail"]["lost"] == [
+        "the file of its seals is gone or empty"
+    ]

@@ -11,7 +11,7 @@ from django.db import connection, connections
 
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
-from pbxadmin.audit.seals import seal
+from pbxadmin.audit.seals import seal, seals_path
 from pbxadmin.audit.triggers import triggers_install, triggers_remove
 from pbxadmin.review import desk
 from pbxadmin.review.desk import chain_read, desk_read
@@ -174,6 +174,17 @@ def test_a_chain_that_was_cut_is_not_signed(auditor, acme, march):
 
     assert march.state != "signed"
     assert "cut off after it was sealed" in answer.content.decode()
+
+
+def test_nothing_is_signed_by_seals_that_were_altered(auditor, acme, march):
+    seal("daily")
+    seals_path().write_text(seals_path().read_text().replace('"daily"', '"dayly"'))
+
+    answer = sign(auditor, march)
+
+    assert answer.status_code == 409
+    assert "The seals of the log are not whole. First: heads.jsonl line 1: altered" in answer.content.decode()
+    assert march.state == "open"
 
 
 def test_what_comes_late_reopens_it_and_says_why(auditor, acme, march):
