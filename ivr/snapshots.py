@@ -59,13 +59,13 @@ def listings_keep(listings: Iterable[Listing]) -> set[int]:
 
     An IVR that a whole list does not name any more is dropped. An empty list drops nothing: what a PBX without IVRs
     answers is not documented, so it proves nothing. Nothing is kept of another device, nor of a PBX whose lease was
-    lost: somebody may have changed it after it was read.
+    lost, as somebody may have changed it after it was read, or whose connection was edited meanwhile.
     """
     read_at = timezone.now()
     with transaction.atomic():
         held = still_held([each for each in listings if not each.is_stranger], read_at)
         pbxs = locked([each.pbx.pk for each in held])
-        kept = [each for each in held if each.pbx.pk in pbxs]
+        kept = [each for each in held if each.pbx.pk in pbxs and each.pbx.revision == pbxs[each.pbx.pk].revision]
         known = known_rows(pbxs)
         outside_record([one for each in kept for one in differences(each, pbxs[each.pbx.pk], known, read_at)])
         new = [row for each in kept for row in new_rows(each, known, read_at)]
@@ -73,7 +73,7 @@ def listings_keep(listings: Iterable[Listing]) -> set[int]:
         touch(kept, {(row.pbx_id, row.number) for row in new}, read_at)
         drop(row for each in kept for row in gone_rows(each, known))
         keep_counts([each for each in kept if each.is_whole], pbxs, read_at)
-    return set(pbxs)
+    return {each.pbx.pk for each in kept}
 
 
 def still_held(listings: Sequence[Listing], now: datetime) -> list[Listing]:
@@ -86,7 +86,7 @@ def still_held(listings: Sequence[Listing], now: datetime) -> list[Listing]:
 def locked(pbx_ids: Collection[int]) -> dict[int, Pbx]:
     """The records as they are now, always in one order, so that two who lock some never wait for each other."""
     rows = Pbx.objects.select_for_update().filter(pk__in=pbx_ids).order_by("pk")
-    return {pbx.pk: pbx for pbx in rows.only("read_at", "ivr_count", "refresh_minutes")}
+    return {pbx.pk: pbx for pbx in rows.only("read_at", "ivr_count", "refresh_minutes", "revision")}
 
 
 def known_rows(pbx_ids: Collection[int]) -> dict[int, dict[str, Ivr]]:

@@ -18,6 +18,7 @@ from pbxadmin.audit.context import Actor
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.lease import LEASE_S, leased
 from pbxadmin.fleet.models import Lease, Pbx, PbxState
+from pbxadmin.fleet.services import pbx_edit
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.simulator import Fault, Fleet, SimulatedPbx
 from tests.factories import make_pbx, make_user
@@ -234,6 +235,17 @@ def test_what_was_read_by_a_worker_that_lost_its_lease_meanwhile_is_not_kept(pbx
     assert states(started) == {pbxs[0].name: State.WAITING}
     assert not Ivr.objects.exists()
     assert Lease.objects.get(pbx=pbxs[0]).holder == "somebody else"
+
+
+def test_what_was_read_at_an_address_that_was_edited_meanwhile_is_read_anew(pbxs: list[Pbx], fleet: Fleet) -> None:
+    record = Pbx.objects.get(pk=pbxs[0].pk)
+    edit = meanwhile(lambda: pbx_edit(pbx=record, values={"host": "localhost"}))
+    fleet.pbxs[0].misbehave(call="ivr/query", then=edit)
+
+    done = run(pbxs[0])
+
+    assert states(done) == {pbxs[0].name: State.DONE}
+    assert fleet.pbxs[0].count("ivr/query") == 2
 
 
 def test_a_pbx_in_somebodys_hands_does_not_hold_up_the_others(pbxs: list[Pbx], fleet: Fleet) -> None:
