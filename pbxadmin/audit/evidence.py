@@ -30,7 +30,7 @@ checks all of it and needs nothing but Python. verify.py itself could have been 
 SHA-256 is {verifier}; whoever needs to be sure takes it from the source of PBX Admin (pbxadmin/audit/verify_pack.py).
 Give it the operator's public key, told to you on another way than with this pack:
 
-    python3 verify.py --key PUBLIC_KEY
+    python3 verify.py --key=PUBLIC_KEY
 
 What is in it
   events.jsonl  one event a line, in the order of its chain: the text as it was stored, its hash, the hash before it

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks an evidence pack of PBX Admin. Needs Python 3.9 or newer and nothing else.
 
-    python3 verify.py evidence.zip --key PUBLIC_KEY
+    python3 verify.py evidence.zip --key=PUBLIC_KEY
     python3 verify.py                    # the unpacked folder that this file is in
 
 PUBLIC_KEY is the operator's, told to you on another way than with the pack. Without it the signatures only show that
