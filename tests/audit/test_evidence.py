@@ -189,7 +189,7 @@ def test_whoever_gets_it_needs_nothing_but_python(log, tmp_path):
         pack.extractall(tmp_path / "unpacked")
     (tmp_path / "verify.py").write_bytes((tmp_path / "unpacked" / "verify.py").read_bytes())
 
-    for words in ([tmp_path / "unpacked" / "verify.py"], [tmp_path / "verify.py", path, "--key", public_key()]):
+    for words in ([tmp_path / "unpacked" / "verify.py"], [tmp_path / "verify.py", path, f"--key={public_key()}"]):
         ran = ran_alone(words)
         assert (ran.returncode, ran.stderr) == (0, "")
         assert "Good: every event is as it was recorded." in ran.stdout
