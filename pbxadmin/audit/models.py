@@ -19,6 +19,7 @@ SAID = (
     *("action", "outcome", "reason", "ticket"),
 )
 IDS = ("actor_id", "customer_id", "pbx_id", "change_id")
+NUMBERS = frozenset((*IDS, "id", "sequence"))
 MOST = 2**63 - 1  # SQLite sorts what is none, such as words, above every number
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -116,7 +117,7 @@ class Event(models.Model):
 
 
 def typed(name: str, value: Any) -> Any:
-    if name in (*IDS, "id", "sequence"):
+    if name in NUMBERS:
         return value if isinstance(value, int) else None if name in IDS else 0
     if name == "at":
         return value if isinstance(value, datetime) else NEVER
