@@ -111,7 +111,7 @@ def test_what_such_a_seal_proves_against_the_log_stays_a_fault(accepted):
     cut("chain = 'customer:1' AND sequence > 1")
 
     assert any(fault.startswith("customer:1 2 (no event): missing, as are all up to 3: cut off") for fault in faults())
-    assert lost_since_sealed()
+    assert lost_since_sealed(read_seals().seals)
 
 
 def test_a_cut_before_the_key_was_accepted_comes_to_light_by_that(lost):

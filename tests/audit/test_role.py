@@ -1,5 +1,6 @@
 """The working role of PostgreSQL adds events and reads them. Whatever else it tries with the log is refused."""
 
+import os
 from contextlib import contextmanager
 from io import StringIO
 
@@ -24,7 +25,8 @@ from .conftest import ACME
 
 pytestmark = pytest.mark.django_db(transaction=True)
 on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL has roles")
-ROLE = "pbxadmin_works"
+# Roles are those of the whole server, which the workers of pytest share.
+ROLE = f"pbxadmin_works_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 
 
 def run(*statements):
@@ -77,7 +79,7 @@ def as_role(role):
         "ALTER TABLE audit_event DISABLE TRIGGER audit_event_no_change",
         "ALTER TABLE audit_event RENAME TO gone",
         "ALTER TABLE audit_event ADD COLUMN x int",
-        "ALTER TABLE audit_event OWNER TO pbxadmin_works",
+        "ALTER TABLE audit_event OWNER TO {role}",
         "DROP TABLE audit_event",
         "DROP TRIGGER audit_event_no_change ON audit_event",
         "DROP FUNCTION audit_event_refuse() CASCADE",
@@ -90,7 +92,7 @@ def as_role(role):
         "INSERT INTO audit_event SELECT * FROM audit_event ON CONFLICT (id) DO UPDATE SET text = 'evil'",
         "SELECT 1 FROM audit_event FOR UPDATE",
         "DELETE FROM django_migrations",
-        "GRANT ALL ON audit_event TO pbxadmin_works",
+        "GRANT ALL ON audit_event TO {role}",
         "SET ROLE {owner}",
     ],
 )
@@ -104,7 +106,7 @@ def test_the_working_role_is_refused(as_role, statement):
             assert cursor.fetchone() == (False,)
         else:
             with pytest.raises(ProgrammingError, match=r"permission|owner"), transaction.atomic():
-                cursor.execute(statement.format(owner=as_role))
+                cursor.execute(statement.format(owner=as_role, role=ROLE))
 
     assert list(Event.objects.order_by("id").values_list("id", "hash")) == before
     assert verify().faults == []
