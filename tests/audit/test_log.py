@@ -174,3 +174,12 @@ def test_words_of_any_length_and_script_are_recorded():
 
     assert len(Event.objects.get(pk=event.pk).words) == 600
     assert not verify().faults
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite needs no vacuum for it")
+@pytest.mark.django_db
+def test_postgresql_keeps_up_with_the_growth_of_the_log():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reloptions FROM pg_class WHERE oid = 'audit_event'::regclass")
+
+        assert cursor.fetchone()[0] == ["autovacuum_vacuum_insert_scale_factor=0.01"]
