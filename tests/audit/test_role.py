@@ -98,6 +98,7 @@ def as_role(role):
 )
 def test_the_working_role_is_refused(as_role, statement):
     before = list(Event.objects.order_by("id").values_list("id", "hash"))
+    statement = statement.format(owner=as_role, role=ROLE)
 
     with transaction.atomic(), connection.cursor() as cursor:
         if statement.startswith("GRANT"):  # PostgreSQL says so with a warning only
@@ -106,7 +107,7 @@ def test_the_working_role_is_refused(as_role, statement):
             assert cursor.fetchone() == (False,)
         else:
             with pytest.raises(ProgrammingError, match=r"permission|owner"), transaction.atomic():
-                cursor.execute(statement.format(owner=as_role, role=ROLE))
+                cursor.execute(statement)
 
     assert list(Event.objects.order_by("id").values_list("id", "hash")) == before
     assert verify().faults == []
