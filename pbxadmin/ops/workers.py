@@ -38,7 +38,7 @@ class Workers:
     def stop(self) -> None:
         """Let what is running end, for a while. What is cut off is kicked again: rows are truth, tasks are kicks."""
         self.stopping.set()
-        for worker in self.working.values():
+        for worker in list(self.working.values()):  # a thread may be adding its own just now
             worker.running = False
         until = time.monotonic() + STOP_S
         for thread in self.threads:
@@ -47,6 +47,8 @@ class Workers:
     def work(self, place: int) -> None:
         while not self.stopping.is_set():
             self.working[place] = worker = new_worker()
+            if self.stopping.is_set():  # who stops us may have looked before it was there
+                break
             try:
                 close_old_connections()
                 worker.run()
