@@ -132,7 +132,7 @@ class Customer(models.Model):
 class MembershipQuerySet(models.QuerySet["Membership"]):
     def current(self) -> Self:
         """Those that count today. `ends_on` is the last day."""
-        return self.filter(Q(ends_on=None) | Q(ends_on__gte=timezone.localdate()))
+        return self.until(timezone.localdate())
 
     def until(self, day: date | None) -> Self:
         """Those that last to this day at least; None for those without an end."""

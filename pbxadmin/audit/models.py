@@ -20,7 +20,7 @@ SAID = (
 )
 IDS = ("actor_id", "customer_id", "pbx_id", "change_id")
 NUMBERS = frozenset((*IDS, "id", "sequence"))
-MOST = 2**63 - 1  # SQLite sorts what is none, such as words, above every number
+MOST = 2**63 - 1  # above every id and number; SQLite sorts what is none, such as words, above it
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -28,6 +28,10 @@ class EventQuerySet(models.QuerySet["Event"]):
     def for_customers(self, ids: Collection[int] | None) -> Self:
         """Events of these customers; None means all, those of the installation too."""
         return self if ids is None else self.filter(customer_id__in=ids)
+
+    def hash_at(self, chain: str, sequence: int) -> str | None:
+        """Of the event at this place of a chain; None when nothing is there."""
+        return self.filter(chain=chain, sequence=sequence).values_list("hash", flat=True).first()
 
 
 class Event(models.Model):

@@ -56,7 +56,7 @@ def lost_since_sealed(seals: Sequence[Seal]) -> list[str]:
     lost = []
     for chain, places in heads_by_chain(seals[daily:]).items():
         head = places[max(places)][-1]
-        found = Event.objects.filter(chain=chain, sequence=head.sequence).values_list("hash", flat=True).first()
+        found = Event.objects.hash_at(chain, head.sequence)
         if found != head.hash:
             what = "missing" if found is None else "another event"
             lost.append(f"{chain} {head.sequence}: {what} ({head.where})")

@@ -60,7 +60,7 @@ def desk_read(seconds: float = READ_S) -> int:
 def chain_read(chain: str) -> int:
     """One batch of a chain; how many events. 0 when there is nothing new, or when somebody else takes it now."""
     reading, _ = DeskReading.objects.get_or_create(chain=chain)
-    if reading.hash and reading.hash != hash_at(chain, reading.sequence):
+    if reading.hash and reading.hash != Event.objects.hash_at(chain, reading.sequence):
         read_anew(reading)
     following = Event.objects.filter(chain=chain, sequence__gt=reading.sequence, sequence__lte=MOST)
     events = [event for event in following.order_by("sequence")[:BATCH] if event.sequence]
@@ -75,10 +75,6 @@ def chain_read(chain: str) -> int:
         if customer:
             periods_reopen(customer, events)
     return len(events)
-
-
-def hash_at(chain: str, sequence: int) -> str | None:
-    return Event.objects.filter(chain=chain, sequence=sequence).values_list("hash", flat=True).first()
 
 
 def read_anew(reading: DeskReading) -> None:

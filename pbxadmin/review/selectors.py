@@ -15,7 +15,7 @@ from pbxadmin.access.permissions import customer_ids
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import ACTIONS
 from pbxadmin.audit.log import folded
-from pbxadmin.audit.models import Event, EventQuerySet
+from pbxadmin.audit.models import MOST, Event, EventQuerySet
 from pbxadmin.fleet.services import ENTERED
 from pbxadmin.web.filters import typed, whole
 from pbxadmin.web.words import OUTCOMES
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from pbxadmin.access.grants import AnyUser
 
 MOST_WORDS = 8
-NO_ID = 2**63 - 1  # above all that a database gives
 SEARCH_DAYS = 90  # how far back is looked for what only reading finds, unless the period says otherwise
 FIELD_LABELS = {name: label_of(name) for name in (*BY_NAME, *ENTERED, "password", "serial")}
 OUTCOME_LABELS = {name: look.label for name, look in OUTCOMES.items() if name != "planned"}
@@ -116,7 +115,7 @@ class EventFilter:
         """Whether the roll-up can say how many events this finds."""
         return not (self.is_search or self.pbx or self.ivr or self.actor or self.ticket)
 
-    def narrow(self, events: EventQuerySet, above: int = 0, below: int = NO_ID) -> EventQuerySet:
+    def narrow(self, events: EventQuerySet, above: int = 0, below: int = MOST) -> EventQuerySet:
         """above, below: ids between which the events are."""
         return within(self.matching(events), self.first_day, self.until, above, below)
 
@@ -161,7 +160,7 @@ class EventFilter:
 
 
 def within(
-    events: EventQuerySet, since: date | None, until: date | None, above: int = 0, below: int = NO_ID
+    events: EventQuerySet, since: date | None, until: date | None, above: int = 0, below: int = MOST
 ) -> EventQuerySet:
     """Those of a period, days included, and between two ids.
 
@@ -171,7 +170,7 @@ def within(
     """
     if since or until:
         first, last = ids_within(since, until)
-        above, below = max(above, (first or NO_ID) - 1), min(below, (last or 0) + 1)
+        above, below = max(above, (first or MOST) - 1), min(below, (last or 0) + 1)
     return on_days(events.filter(pk__gt=above, pk__lt=below), since, until)
 
 

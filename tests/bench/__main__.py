@@ -6,7 +6,6 @@ ratio of figures from one run: the times are those of this machine at this momen
 
 import argparse
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
@@ -38,14 +37,9 @@ def main() -> None:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.bench.settings"
     django.setup()
-    from django.conf import settings
-
-    try:
-        for name in names:
-            with own_database():
-                import_module(f"tests.bench.{name}").main()
-    finally:
-        shutil.rmtree(settings.DATA_DIR)
+    for name in names:
+        with own_database():
+            import_module(f"tests.bench.{name}").main()
 
 
 @contextmanager
