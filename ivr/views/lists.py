@@ -16,7 +16,7 @@ from ivr.models import Change, Ivr, Refresh, RefreshItem
 from ivr.refresh import pbx_refresh, refresh_start
 from ivr.selectors import SORTS, IvrFilter, ivrs_found, pbxs_in_view
 from ivr.words import caller_hears, callers_may, rows, small
-from pbxadmin.access.models import Customer
+from pbxadmin.access.models import Customer, as_named
 from pbxadmin.access.permissions import can, only_customer
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
@@ -136,8 +136,11 @@ def ivrs_csv(request: HttpRequest, wanted: IvrFilter, pbx: Pbx | None) -> HttpRe
     found = ivrs_found(user, wanted).order_by(*wanted.order)
     pbx = pbx or Pbx.objects.visible_to(user).select_related("customer").filter(pk=wanted.pbx or 0).first()
     customer = pbx.customer if pbx else only_customer(user, Action.SEE, wanted.customer)
-    named = (customer.pk, customer.name) if customer else None
-    record("ivrs.exported", customer=named, detail={"ivrs": found.order_by().count(), "filter": wanted.query()})
+    record(
+        "ivrs.exported",
+        customer=as_named(customer),
+        detail={"ivrs": found.order_by().count(), "filter": wanted.query()},
+    )
     header = ["customer", "pbx", *own, "read_at"]
     columns = ["pbx__customer__name", "pbx__name", *own, "read_at"]
 

@@ -21,7 +21,7 @@ from django.utils import timezone
 from pbxadmin.audit.context import Actor, acting, current
 from pbxadmin.audit.log import record
 
-from .models import Customer, Invitation, Membership, User
+from .models import Customer, Invitation, Membership, User, as_named
 from .permissions import last_day_to_give, roles_to_give, too_late
 from .roles import Role
 from .services import membership_grant, person_create
@@ -172,7 +172,7 @@ def invitation_event(action: str, invitation: Invitation) -> None:
     customer, ends_on = invitation.customer, invitation.ends_on
     detail = {"invitation_id": invitation.pk, "email": invitation.email, "name": invitation.name}
     detail |= {"role": invitation.role, "ends_on": ends_on.isoformat() if ends_on else ""}
-    record(action, customer=(customer.pk, customer.name) if customer else None, detail=detail)
+    record(action, customer=as_named(customer), detail=detail)
 
 
 def new_token() -> str:

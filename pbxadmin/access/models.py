@@ -129,6 +129,11 @@ class Customer(models.Model):
         return ", ".join(day_abbr[int(day) - 1] for day in self.working_days)
 
 
+def as_named(customer: Customer | None) -> tuple[int, str] | None:
+    """As the log takes it; None is the installation."""
+    return (customer.pk, customer.name) if customer else None
+
+
 class MembershipQuerySet(models.QuerySet["Membership"]):
     def current(self) -> Self:
         """Those that count today. `ends_on` is the last day."""

@@ -9,7 +9,7 @@ from django.db.models import Q
 from pbxadmin.audit.log import record
 
 from .grants import customer_ids
-from .models import Customer, CustomerQuerySet, User
+from .models import Customer, CustomerQuerySet, User, as_named
 from .roles import ROLES, WITH_ARCHIVED, Action, Role
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def require_rule_over(user: "AnyUser", person: User) -> None:
 
 
 def deny(action: Action, customer: Customer | None) -> NoReturn:
-    record("access.denied", customer=(customer.pk, customer.name) if customer else None, detail={"action": action})
+    record("access.denied", customer=as_named(customer), detail={"action": action})
     raise PermissionDenied
 
 

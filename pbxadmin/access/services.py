@@ -14,7 +14,7 @@ from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
 
 from .grants import forget_grants
-from .models import Customer, Membership, Session, User
+from .models import Customer, Membership, Session, User, as_named
 from .names import saving_a_name
 from .roles import Role
 
@@ -151,7 +151,7 @@ def membership_event(action: str, membership: Membership, fields: Fields | None 
     detail = {"role": membership.role, "ends_on": ends_on.isoformat() if ends_on else ""}
     record(
         action,
-        customer=(customer.pk, customer.name) if customer else None,
+        customer=as_named(customer),
         fields=fields,
         detail=named(membership.user) | detail,
     )

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlencode
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from pbxadmin.access.models import Customer, User
+from pbxadmin.access.models import Customer, User, as_named
 from pbxadmin.access.names import saving_a_name
 from pbxadmin.access.permissions import can, customer_ids, customers_of
 from pbxadmin.access.roles import Action
@@ -81,5 +81,6 @@ def filter_delete(*, kept: SavedFilter) -> None:
 
 
 def filter_event(action: str, kept: SavedFilter) -> None:
-    chain = (kept.customer.pk, kept.customer.name) if kept.customer else None
-    record(action, customer=chain, detail={"list": kept.list, "name": kept.name, "filter": kept.query})
+    record(
+        action, customer=as_named(kept.customer), detail={"list": kept.list, "name": kept.name, "filter": kept.query}
+    )

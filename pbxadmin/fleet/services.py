@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from pbxadmin.access.models import Customer
+from pbxadmin.access.models import Customer, as_named
 from pbxadmin.access.names import saving_a_name
 from pbxadmin.audit.log import record
 from pbxadmin.sealed import seal
@@ -145,8 +145,7 @@ def pbx_delete(*, pbx: Pbx) -> None:
 
 def export_record(count: int, query: str, customer: Customer | None) -> None:
     """Somebody takes so many PBX records along. query: the filter, as in the address of the list."""
-    chain = (customer.pk, customer.name) if customer else None
-    record("pbxs.exported", customer=chain, detail={"pbxs": count, "filter": query})
+    record("pbxs.exported", customer=as_named(customer), detail={"pbxs": count, "filter": query})
 
 
 def pbx_event(action: str, pbx: Pbx, **more: Any) -> None:

@@ -13,10 +13,10 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from pbxadmin.access.models import Customer
+from pbxadmin.access.models import Customer, as_named
 from pbxadmin.access.rules import Rule, is_at_work
 from pbxadmin.audit.context import Who, acting
-from pbxadmin.audit.log import Named, record
+from pbxadmin.audit.log import record
 from pbxadmin.audit.models import MOST, Event, is_text
 
 from .kinds import LOOKED_AT, Facts, kinds_of
@@ -57,6 +57,7 @@ def desk_read(seconds: float = READ_S) -> int:
     return count
 
 
+@acting(Who())  # not the person whose page made us look, nor their address
 def chain_read(chain: str) -> int:
     """One batch of a chain; how many events. 0 when there is nothing new, or when somebody else takes it now."""
     reading, _ = DeskReading.objects.get_or_create(chain=chain)
@@ -87,13 +88,8 @@ def read_anew(reading: DeskReading) -> None:
     here = DeskReading.objects.filter(chain=reading.chain, sequence=reading.sequence, hash=reading.hash)
     with transaction.atomic():
         if here.update(sequence=0, hash=""):
-            with acting(Who()):  # not the person whose page made us look, nor their address
-                record("log.regressed", customer=named(customer_of(reading.chain)), detail={"sentence": sentence})
+            record("log.regressed", customer=as_named(customer_of(reading.chain)), detail={"sentence": sentence})
     reading.refresh_from_db()
-
-
-def named(customer: Customer | None) -> Named | None:
-    return (customer.pk, customer.name) if customer else None
 
 
 def reading_hold(chain: str) -> None:

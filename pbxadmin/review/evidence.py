@@ -12,6 +12,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
+from pbxadmin.access.models import as_named
 from pbxadmin.access.permissions import require_anywhere
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
@@ -79,7 +80,4 @@ def evidence_make(file: IO[bytes], events: EventQuerySet, *, made_by: str, wante
 def only_customer(chains: Collection[str]) -> tuple[int, str] | None:
     """Whose log it belongs to: of the one customer whose events were packed, else the installation's."""
     (chain, *others) = sorted(chains) or [""]
-    if others:
-        return None
-    customer = customer_of(chain)
-    return (customer.pk, customer.name) if customer else None
+    return None if others else as_named(customer_of(chain))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
 
+from pbxadmin.access.models import as_named
 from pbxadmin.access.permissions import customer_ids, only_customer
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.context import Who, acting, current
@@ -53,8 +54,7 @@ def events_export(*, user: "User", wanted: EventFilter, form: str) -> Iterator[b
 
 def customer_of(user: "User", wanted: EventFilter) -> Named | None:
     """Whose chain says it: of the only customer whose events can be in it, else the installation's."""
-    customer = only_customer(user, Action.REVIEW_LOG, wanted.customer)
-    return (customer.pk, customer.name) if customer else None
+    return as_named(only_customer(user, Action.REVIEW_LOG, wanted.customer))
 
 
 def chains_of(user: "User", wanted: EventFilter) -> list[str] | None:
