@@ -22,6 +22,7 @@ from pbxadmin.audit.log import record
 from pbxadmin.fleet.contact import check_allowed, client_for, contact, contact_record, contacts_record
 from pbxadmin.fleet.lease import LEASE_S, Held, lease_claim
 from pbxadmin.fleet.models import Pbx, PbxState
+from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.client import PAGE_S, PbxClient
 from pbxadmin.yeastar.errors import PbxError, PbxHeldBack
 from pbxadmin.yeastar.wire import IvrSettings
@@ -209,7 +210,7 @@ def ended(result: Result, kept: Collection[int]) -> Ended:
         return State.FAILED, result.problem
     if result.work.pbx.pk not in kept:
         return State.WAITING, ""  # it took so long that somebody else had the PBX meanwhile
-    return State.DONE, f"{len(result.ivrs)} IVR{'' if len(result.ivrs) == 1 else 's'}"
+    return State.DONE, number_of(len(result.ivrs), "IVR")
 
 
 def items_end(ends: Mapping[int, Ended]) -> None:

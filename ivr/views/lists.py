@@ -27,6 +27,7 @@ from pbxadmin.fleet.slots import HouseFull, waits_for_pbx
 from pbxadmin.web.csv import csv_response
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import Page, keyset
+from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS
 from pbxadmin.yeastar.wire import ADDRESSABLE
@@ -204,7 +205,7 @@ def pbx_refresh_view(request: HttpRequest, pbx_id: int) -> HttpResponse:
     except PbxError as error:
         messages.error(request, f"{pbx.name} could not be read. {error}")
     else:
-        messages.success(request, f"{pbx.name} was read: {count} IVR{'' if count == 1 else 's'}.")
+        messages.success(request, f"{pbx.name} was read: {number_of(count, 'IVR')}.")
     return go(request, own_address(request, f"/pbxs/{pbx.pk}/ivrs/"))
 
 

@@ -12,6 +12,7 @@ from cryptography import x509
 from django.conf import settings
 from django.utils import timezone
 
+from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.client import PAGE_S, PbxClient
 from pbxadmin.yeastar.errors import (
     PbxBadAnswer,
@@ -205,7 +206,7 @@ class ConnectionTest:
 
     def ivrs(self) -> str:
         count = len(self.signed_in.query_ivrs())
-        return f"{count} IVR{'' if count == 1 else 's'}."
+        return f"{number_of(count, 'IVR')}."
 
     def version(self) -> str:
         """Stops at the first version that answers, and at whatever is not the answer of a wrong version."""

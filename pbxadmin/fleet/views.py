@@ -20,6 +20,7 @@ from pbxadmin.access.roles import Action
 from pbxadmin.web.csv import csv_response
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import keyset
+from pbxadmin.web.words import number_of
 
 from . import filters, imports, services
 from .forms import DeleteForm, ImportForm, PbxFilter, PbxForm, PinForm, ReplacementForm
@@ -143,7 +144,7 @@ def imported(request: HttpRequest, plan: ImportPlan, data: bytes, kept: PbxImpor
         return f"{' '.join(error.messages)} Nothing was imported."
     if not done:
         return "This file was imported or forgotten meanwhile."
-    added = f"{len(plan.added)} PBX{'' if len(plan.added) == 1 else 's'} added"
+    added = f"{number_of(len(plan.added), 'PBX')} added"
     messages.success(request, f"Imported: {added}, {len(plan.changed)} changed.")
     return ""
 

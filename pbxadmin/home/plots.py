@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from pbxadmin.fleet.models import PbxState
-from pbxadmin.web.words import PBX_STATES
+from pbxadmin.web.words import PBX_STATES, number_of
 
 COLUMNS, STEP, MOST = 20, 18, 200
 
@@ -35,5 +35,5 @@ def fleet_squares(by_state: Mapping[str, int]) -> Squares:
     said = ", ".join(
         f"{by_state[state]} {PBX_STATES[state].label.lower()}" for state in PbxState.values if by_state.get(state)
     )
-    words = f"{total} PBX{'' if total == 1 else 's'}: {said}"
+    words = f"{number_of(total, 'PBX')}: {said}"
     return Squares(cells, ceil(len(cells) / COLUMNS) * STEP, stands_for, words)

@@ -9,6 +9,7 @@ from django.utils import timezone
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.audit.seals import Kept, Seal, heads_by_chain, read_seals, seal, sealed_mail
+from pbxadmin.web.words import number_of
 
 from .models import Turn
 
@@ -41,8 +42,7 @@ def seal_when_due() -> int:
 def wrong_with(kept: Kept, *, was_sealed: bool) -> Iterator[str]:
     """What is wrong with the seals themselves, in one line however many they are."""
     if kept.faults:
-        count = f"{len(kept.faults)} fault{'' if len(kept.faults) == 1 else 's'}"
-        yield f"its seals have {count}, see audit_verify; the first is {kept.faults[0]}"
+        yield f"its seals have {number_of(len(kept.faults), 'fault')}, see audit_verify; the first is {kept.faults[0]}"
     elif was_sealed and not kept.seals:
         yield "the file of its seals is gone or empty"
 

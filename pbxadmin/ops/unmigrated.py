@@ -8,6 +8,8 @@ from django.db import DatabaseError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
+from pbxadmin.web.words import number_of
+
 NOT_THERE = ("no such table", "no such column", "has no column named")  # SQLite
 UNDEFINED = frozenset({"42P01", "42703"})  # PostgreSQL: table, column
 
@@ -36,7 +38,7 @@ def why_not_there(error: DatabaseError) -> str:
     if not missing:
         return ""
     is_new = missing == len(migrations_there_are())
-    lacks = "was never migrated" if is_new else f"lacks {missing} migration{'' if missing == 1 else 's'}"
+    lacks = "was never migrated" if is_new else f"lacks {number_of(missing, 'migration')}"
     return f"{text}. This database {lacks}: run `manage.py migrate`."
 
 

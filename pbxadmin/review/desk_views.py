@@ -17,6 +17,7 @@ from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import keyset
+from pbxadmin.web.words import number_of
 
 from .desk import desk_read, events_of, items_review
 from .forms import DeskFilter, PeriodForm, ReviewForm
@@ -96,7 +97,7 @@ def desk_review(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return show_desk(request, form)
     count = items_review(form.cleaned_data["event"], note=form.cleaned_data["note"], by=user.display_name)
-    messages.success(request, f"{count} exception{'' if count == 1 else 's'} marked reviewed, in the log too.")
+    messages.success(request, f"{number_of(count, 'exception')} marked reviewed, in the log too.")
     query = request.GET.urlencode()
     return go(request, f"/audit/desk/?{query}" if query else "/audit/desk/")
 

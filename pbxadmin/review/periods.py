@@ -13,6 +13,7 @@ from pbxadmin.audit.chain import verify
 from pbxadmin.audit.log import hold, record
 from pbxadmin.audit.models import Event, is_text
 from pbxadmin.audit.seals import heads_by_chain, read_seals
+from pbxadmin.web.words import number_of
 
 from .desk import chain_read, reading_hold
 from .models import DeskItem, DeskItemQuerySet, Period
@@ -69,8 +70,7 @@ def period_sign(*, period: Period, by: str) -> None:
         raise NotReady(f"The seals of the log are not whole. First: {kept.faults[0]}")
     faults = verify(chain_of(period), heads_by_chain(kept.seals)).faults
     if faults:
-        count = f"{len(faults)} fault{'' if len(faults) == 1 else 's'}"
-        raise NotReady(f"The chain of {period.customer} has {count}. First: {faults[0]}")
+        raise NotReady(f"The chain of {period.customer} has {number_of(len(faults), 'fault')}. First: {faults[0]}")
     with transaction.atomic():
         reading_hold(chain_of(period))
         period = Period.objects.select_for_update(of=("self",)).select_related("customer").get(pk=period.pk)

@@ -1,4 +1,4 @@
-"""How states and outcomes are shown: word, tone of the colour roles, heroicon."""
+"""How states and outcomes are shown: word, tone of the colour roles, heroicon. And how things are counted."""
 
 from typing import NamedTuple
 
@@ -27,3 +27,8 @@ OUTCOMES = {
     "unknown": Look("Unknown", "unknown", "question-mark-circle"),
     "conflict": Look("Changed meanwhile", "warn", "arrows-right-left"),
 }
+
+
+def number_of(count: int, thing: str) -> str:
+    """ "1 event", "2 events" """
+    return f"{count} {thing}{'' if count == 1 else 's'}"

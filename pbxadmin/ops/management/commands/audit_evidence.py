@@ -9,6 +9,7 @@ from pbxadmin.audit.context import current
 from pbxadmin.audit.models import Event
 from pbxadmin.review.evidence import evidence_make, words_of
 from pbxadmin.review.selectors import EventFilter
+from pbxadmin.web.words import number_of
 
 
 class Command(BaseCommand):
@@ -40,12 +41,8 @@ class Command(BaseCommand):
         finally:
             if not done:
                 path.unlink()
-        events_of, chains = counted(pack.count, "event"), counted(len(pack.chains), "chain")
+        events_of, chains = number_of(pack.count, "event"), number_of(len(pack.chains), "chain")
         self.stdout.write(f"{events_of} in {chains} packed. Check it: python3 verify.py {path}")
-
-
-def counted(count: int, thing: str) -> str:
-    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def named_filter(query: str) -> EventFilter:

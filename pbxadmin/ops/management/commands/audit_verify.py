@@ -7,6 +7,7 @@ from django.db import connection
 from pbxadmin.audit.chain import verify
 from pbxadmin.audit.seals import Kept, heads_by_chain, read_seals
 from pbxadmin.audit.triggers import triggers_missing
+from pbxadmin.web.words import number_of
 
 SEALS_HELP = "a copy of seals that was kept elsewhere, such as a mailed one, to compare with as well"
 
@@ -21,7 +22,7 @@ class Command(BaseCommand):
         kept = all_seals(options["seals"])
         report = verify(sealed=heads_by_chain(kept.seals))
         for chain, length in sorted(report.chains.items(), key=str):  # SQLite may keep bytes instead of a name
-            self.stdout.write(f"{chain}: {length} event{'' if length == 1 else 's'}")
+            self.stdout.write(f"{chain}: {number_of(length, 'event')}")
         self.stdout.write(compared(kept))
         faults = [str(fault) for fault in report.faults] + kept.faults
         for name in triggers_missing(connection):
@@ -31,7 +32,7 @@ class Command(BaseCommand):
         for fault in faults:
             self.stdout.write(f"BAD {fault}")
         if faults:
-            raise CommandError(f"{len(faults)} fault{'' if len(faults) == 1 else 's'}. First: {faults[0]}")
+            raise CommandError(f"{number_of(len(faults), 'fault')}. First: {faults[0]}")
         self.stdout.write(f"All {report.events} events are as they were recorded.")
 
 
@@ -52,4 +53,4 @@ def compared(kept: Kept) -> str:
     if not kept.seals:
         return "Not sealed yet: events that were cut off at the end of a chain would not show."
     count = len(kept.seals)
-    return f"Compared with {count} seal{'' if count == 1 else 's'}, the last one {kept.seals[-1].where}."
+    return f"Compared with {number_of(count, 'seal')}, the last one {kept.seals[-1].where}."

@@ -3,6 +3,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from ivr.changes import bring_in, reconcile
+from pbxadmin.web.words import number_of
 
 
 class Command(BaseCommand):
@@ -11,4 +12,4 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         bring_in()
         count = reconcile()
-        self.stdout.write(f"{count} change{'' if count == 1 else 's'} looked at.")
+        self.stdout.write(f"{number_of(count, 'change')} looked at.")
