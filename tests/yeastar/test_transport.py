@@ -12,6 +12,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from copy import copy
 from types import TracebackType
 from typing import Any
@@ -321,49 +322,47 @@ def test_a_name_server_that_is_silent_does_not_hold_us_up(post: Post, monkeypatc
     assert "pbx.test has no address" in str(error)
 
 
+@contextmanager
+def taking_no_connection(host: str, port: int = 0) -> Iterator[int]:
+    """The port of a listener that has more callers than it has room for."""
+    with socket.socket() as full, ExitStack() as waiting:
+        full.bind((host, port))
+        full.listen(0)
+        for _ in range(3):
+            link = waiting.enter_context(socket.socket())
+            link.setblocking(False)
+            link.connect_ex(full.getsockname())
+        yield full.getsockname()[1]
+
+
 def test_a_port_that_takes_no_connection_is_given_up_after_the_connect_time(
     post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport_module, "CONNECT_S", SHORT_S)
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        waiting = [socket.socket() for _ in range(3)]  # more than it has room for
-        for link in waiting:
-            link.setblocking(False)
-            link.connect_ex(full.getsockname())
+    with taking_no_connection("127.0.0.1") as port:
         began = time.monotonic()
 
-        error = outcome(lambda: post(full.getsockname()[1]))
+        error = outcome(lambda: post(port))
 
         assert time.monotonic() - began < SHORT_S + SPARE_S
         assert type(error) is PbxUnreachable
         assert "No answer within" in str(error)
-        for link in waiting:
-            link.close()
 
 
 def test_an_address_that_is_silent_leaves_half_of_the_connect_time_to_the_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(transport_module, "CONNECT_S", 1.0)
-    with socket.socket() as full, socket.socket() as free:
-        full.bind(("127.0.0.2", 0))
-        full.listen(0)
-        free.bind(("127.0.0.1", full.getsockname()[1]))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
         free.listen(1)
-        waiting = [socket.socket() for _ in range(3)]  # more than it has room for
-        for link in waiting:
-            link.setblocking(False)
-            link.connect_ex(full.getsockname())
-        began = time.monotonic()
+        with taking_no_connection("127.0.0.2", free.getsockname()[1]) as port:
+            began = time.monotonic()
 
-        with connect_any(["127.0.0.2", "127.0.0.1"], full.getsockname()[1], LOOPBACK) as link:
-            assert link.getpeername()[0] == "127.0.0.1"
+            with connect_any(["127.0.0.2", "127.0.0.1"], port, LOOPBACK) as link:
+                assert link.getpeername()[0] == "127.0.0.1"
 
-        assert 0.4 < time.monotonic() - began < 0.9
-        for link in waiting:
-            link.close()
+            assert 0.4 < time.monotonic() - began < 0.9
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
