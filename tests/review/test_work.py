@@ -89,3 +89,12 @@ def test_figures_of_a_day_are_no_more_work_for_all_that_was_rolled_up_before(acm
     many = steps_of(lambda: figures(user, wanted))
 
     assert many < 5 * few
+
+
+def test_an_export_does_not_map_its_file_into_the_memory_of_the_process(user):
+    with connection.cursor() as cursor:
+        assert cursor.execute("PRAGMA mmap_size = 1000000").fetchone() == (1_000_000,)
+
+        list(events_export(user=user, wanted=EventFilter(), form="csv"))
+
+        assert cursor.execute("PRAGMA mmap_size").fetchone() == (0,)
