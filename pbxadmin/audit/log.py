@@ -22,6 +22,7 @@ INDEX = {
     field.name: field.max_length for field in Event._meta.concrete_fields if field.name not in ("id", "text", "hash")
 }
 TOLD = {name: most for name, most in INDEX.items() if name not in ("at", *DERIVED)}
+UNKEPT = re.compile("[\x00\ud800-\udfff]")  # NUL and lone surrogates: not every database takes them
 SHORT = 3  # values of fields up to this long, such as a number of seconds, are no words to look for
 
 
@@ -77,17 +78,19 @@ def append(chain: str, facts: Mapping[str, Any]) -> Event:
     with transaction.atomic(), connection.cursor() as cursor:
         sequence, previous = locked_tail(cursor, chain)
         columns = written(chain, sequence + 1, previous, timezone.now(), facts, derived)
-        cursor.execute(INSERT, [connection.ops.adapt_datetimefield_value(columns["at"]), *map(columns.get, INSERTED)])
-        event = Event(id=cursor.fetchone()[0], **columns)
+        kept = columns | {"at": connection.ops.adapt_datetimefield_value(columns["at"])}
+        cursor.execute(INSERT, [*map(kept.get, COLUMNS)])
+        number = cursor.fetchone()[0]
+    event = Event(id=number, **columns)
     event._state.adding, event._state.db = False, connection.alias
     return event
 
 
-INSERTED = [field.name for field in Event._meta.concrete_fields if field.name not in ("id", "at")]
+COLUMNS = [field.name for field in Event._meta.concrete_fields if field.name != "id"]
 # By hand, because the model's own way takes several times as long, and writers wait for each other.
 INSERT = (
-    f"INSERT INTO audit_event (at, {', '.join(INSERTED)})"  # noqa: S608
-    f" VALUES (%s{', %s' * len(INSERTED)}) RETURNING id"
+    f"INSERT INTO audit_event ({', '.join(COLUMNS)})"  # noqa: S608
+    f" VALUES ({', '.join(['%s'] * len(COLUMNS))}) RETURNING id"
 )
 LOCK = "SELECT pg_advisory_xact_lock(%s); "
 TAIL = (
@@ -174,15 +177,13 @@ def words_of(data: Mapping[str, Any]) -> str:
 
 def leaves(value: Any) -> Iterator[str]:
     """Every text and number in it, as text, in the order of the keys, in which it is stored."""
-    if isinstance(value, Mapping):
-        value = [value[key] for key in sorted(value)]
-    elif isinstance(value, str | int) and not isinstance(value, bool):
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, int) and not isinstance(value, bool):
         yield str(value)
-        return
-    elif not isinstance(value, list):
-        return
-    for item in value:
-        yield from leaves(item)
+    elif isinstance(value, Mapping | list):
+        for item in [value[key] for key in sorted(value)] if isinstance(value, Mapping) else value:
+            yield from leaves(item)
 
 
 def folded(text: str) -> str:
@@ -199,9 +200,9 @@ def link(previous: str, text: str) -> str:
 
 
 def cleaned(value: Any) -> Any:
-    """The same value without NUL and lone surrogates, which not every database takes."""
+    """The same value in types and characters that JSON and every database take."""
     if isinstance(value, str):
-        return re.sub("[\x00\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", value)
+        return UNKEPT.sub("\N{REPLACEMENT CHARACTER}", value)
     if isinstance(value, Mapping):
         return {cleaned(str(key)): cleaned(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -11,7 +11,7 @@ from statistics import median
 
 from django.db import connection, connections, transaction
 
-from pbxadmin.audit.log import INSERT, INSERTED, record
+from pbxadmin.audit.log import COLUMNS, INSERT, record
 from pbxadmin.audit.models import Event
 
 from .figures import at_least, heading
@@ -95,5 +95,5 @@ def unchained(writer: int, number: int) -> None:
     place = time.time_ns() // 1000 * WRITERS + writer  # its own, without asking for one
     values = made | {"chain": f"bench:{writer}", "sequence": place}
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(INSERT, [values["at"], *map(values.get, INSERTED)])
+        cursor.execute(INSERT, [*map(values.get, COLUMNS)])
         cursor.fetchone()
