@@ -23,11 +23,11 @@ WHOLE = ("daily", "command", "accepted")  # seals of all chains
 def seal_when_due() -> int:
     """Seal all chains when a day has gone since the last time; what fails is tried again ten minutes later."""
     now = timezone.now()
-    turn, _ = Turn.objects.get_or_create(name="seal", defaults={"due_at": now})
+    Turn.objects.get_or_create(name="seal", defaults={"due_at": now})
     if not Turn.objects.filter(name="seal", due_at__lte=now).update(due_at=now + AGAIN):
         return 0
     kept = read_seals()
-    if lost := [*lost_since_sealed(kept.seals), *wrong_with(kept, was_sealed=turn.done_at is not None)]:
+    if lost := [*lost_since_sealed(kept.seals), *wrong_with(kept)]:
         log.error("the audit log does not hold what was sealed: %s", "; ".join(lost))
         record("log.regressed", detail={"lost": lost})
     done = seal("daily")
@@ -39,12 +39,17 @@ def seal_when_due() -> int:
     return 1
 
 
-def wrong_with(kept: Kept, *, was_sealed: bool) -> Iterator[str]:
+def wrong_with(kept: Kept) -> Iterator[str]:
     """What is wrong with the seals themselves, in one line however many they are."""
     if kept.faults:
         yield f"its seals have {number_of(len(kept.faults), 'fault')}, see audit_verify; the first is {kept.faults[0]}"
-    elif was_sealed and not kept.seals:
-        yield "the file of its seals is gone or empty"
+    yield from missing(kept)
+
+
+def missing(kept: Kept) -> Iterator[str]:
+    """That there is not one seal of a log that was sealed."""
+    if not kept.seals and not kept.faults and Turn.objects.filter(name="seal", done_at__isnull=False).exists():
+        yield "the log was sealed, but there is no seal on this machine"
 
 
 def lost_since_sealed(seals: Sequence[Seal]) -> list[str]:

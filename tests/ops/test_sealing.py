@@ -123,5 +123,5 @@ def test_a_file_of_seals_that_is_gone_is_recorded():
     seal_when_due()
 
     assert Event.objects.get(action="log.regressed").data["detail"]["lost"] == [
-        "the file of its seals is gone or empty"
+        "the log was sealed, but there is no seal on this machine"
     ]

@@ -7,6 +7,7 @@ from django.db import connection
 from pbxadmin.audit.chain import verify
 from pbxadmin.audit.seals import Kept, heads_by_chain, read_seals
 from pbxadmin.audit.triggers import triggers_missing
+from pbxadmin.ops.sealing import missing
 from pbxadmin.web.words import number_of
 
 SEALS_HELP = "a copy of seals that was kept elsewhere, such as a mailed one, to compare with as well"
@@ -24,7 +25,7 @@ class Command(BaseCommand):
         for chain, length in sorted(report.chains.items(), key=str):  # SQLite may keep bytes instead of a name
             self.stdout.write(f"{chain}: {number_of(length, 'event')}")
         self.stdout.write(compared(kept))
-        faults = [str(fault) for fault in report.faults] + kept.faults
+        faults = [str(fault) for fault in report.faults] + [*kept.faults, *missing(kept)]
         for name in triggers_missing(connection):
             faults.append(f"trigger {name} is missing: the database would let events be altered")
         for known in [*kept.accepted, *report.accepted]:
@@ -51,6 +52,6 @@ def all_seals(copies: list[Path]) -> Kept:
 
 def compared(kept: Kept) -> str:
     if not kept.seals:
-        return "Not sealed yet: events that were cut off at the end of a chain would not show."
+        return "Compared with no seal: events that were cut off at the end of a chain would not show."
     count = len(kept.seals)
     return f"Compared with {number_of(count, 'seal')}, the last one {kept.seals[-1].where}."
