@@ -42,6 +42,13 @@
     shown.title += ` · ${new Date(shown.dateTime).toLocaleString(undefined, { timeZoneName: "short" })}`;
   });
 
+  // The address of a list says only what narrows it.
+  document.addEventListener("htmx:configRequest", ({ detail: { verb, formData } }) => {
+    if (verb !== "get") return;
+    const isEmpty = (name) => formData.getAll(name).every((value) => value === "");
+    [...new Set(formData.keys())].filter(isEmpty).forEach((name) => formData.delete(name));
+  });
+
   // One box for all boxes of its table.
   document.addEventListener("change", (event) => {
     if (!event.target.closest("[data-choose-all]")) return;
