@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from threading import Event
 
-from django.db import close_old_connections, connections
+from django.db import DatabaseError, close_old_connections, connections
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
@@ -68,6 +68,8 @@ def ticks(stopping: Event) -> None:
         try:
             close_old_connections()
             tick()
+        except DatabaseError as error:
+            log.error("tick: no turn, the database says %s", error)
         except Exception:
             log.exception("tick: no turn")
         stopping.wait(LOOK_S)

@@ -7,7 +7,7 @@ from threading import Event, Thread
 from typing import Any
 
 from django.conf import settings
-from django.db import close_old_connections, connections
+from django.db import DatabaseError, close_old_connections, connections
 from django.utils.crypto import get_random_string
 from django_tasks_db.management.commands.db_worker import Worker
 
@@ -52,6 +52,9 @@ class Workers:
             try:
                 close_old_connections()
                 worker.run()
+            except DatabaseError as error:
+                log.error("worker %s is started anew, the database says %s", place, error)
+                connections.close_all()
             except Exception:
                 log.exception("worker %s died and is started anew", place)
                 connections.close_all()

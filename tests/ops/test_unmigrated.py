@@ -38,14 +38,14 @@ def manage(tmp_path):
     (tmp_path / "data").mkdir(mode=0o700)
     (tmp_path / "pbxs.csv").write_text("customer,name,host\nAcme,HQ,pbx.example.com\n")
 
-    def run(*words):
+    def run(*words, timeout=60):
         return subprocess.run(
             [sys.executable, str(settings.BASE_DIR / "manage.py"), *words],
             env={"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path / "data"), **GOOD},
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=timeout,
             check=False,
         )
 
@@ -68,6 +68,16 @@ def test_every_command_of_ours_is_known_to_need_the_tables_or_not():
     ours = {name for name, app in get_commands().items() if app == "pbxadmin.ops"}
 
     assert ours == READ_TABLES.keys() | DO_NOT | WAIT_FOR_IT
+
+
+def test_workers_wait_for_it_a_line_at_a_time(manage):
+    with pytest.raises(subprocess.TimeoutExpired) as ended:
+        manage("work", timeout=5)
+
+    said = ended.value.stdout.decode() + ended.value.stderr.decode()
+    assert "tick: no turn, the database says no such table" in said
+    assert "worker 0 is started anew, the database says no such table" in said
+    assert "Traceback" not in said
 
 
 def test_who_asks_for_the_traceback_gets_it(manage):
