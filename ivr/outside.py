@@ -22,6 +22,7 @@ Values = Mapping[str, str | None]
 CHANGED, APPEARED, VANISHED = "ivr.changed-outside", "ivr.appeared", "ivr.vanished"
 KINDS = (CHANGED, APPEARED, VANISHED)
 IN_MOTION = (Change.Status.SENDING, Change.Status.UNKNOWN)
+ONE_NUMBER = (Change.Status.VERIFIED, Change.Status.REFUSED)  # a renumbering so ended left its IVR under one number
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def unexplained(each: Difference, ours: Sequence[Change]) -> dict[str, dict[str,
     """The fields, before and found, that differ and not by our doing. All fields of an IVR that came or went."""
     if each.before is None or each.found is None:
         kind, values = ("found", each.found) if each.before is None else ("before", each.before)
-        is_ours = any(change.is_renumbering for change in ours)
+        is_ours = any(brought(change, each) for change in ours)
         return {} if is_ours else {name: {kind: value} for name, value in (values or {}).items()}
     before = {**each.before}
     in_motion: set[str] = set()
@@ -115,6 +116,14 @@ def unexplained(each: Difference, ours: Sequence[Change]) -> dict[str, dict[str,
         for name, value in each.found.items()
         if name not in in_motion and None not in (value, before[name]) and value != before[name]
     }
+
+
+def brought(change: Change, each: Difference) -> bool:
+    """Whether this IVR came or went by a renumbering of ours: by one that is over, only as that left it."""
+    if not change.is_renumbering:
+        return False
+    may_be_either = is_in_motion(change) or change.status not in ONE_NUMBER
+    return may_be_either or (change.number_now == each.number) == (each.before is None)
 
 
 def asked_late(each: Difference, fields: Mapping[str, Any], changes: Sequence[Change]) -> Change | None:

@@ -25,7 +25,7 @@ from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.wire import read_ivr
 from tests.factories import make_customer, make_pbx, make_user
-from tests.pbx_http import PbxDouble, breaks, cannot_be_reached, loses_the_answer, says
+from tests.pbx_http import PbxDouble, breaks, cannot_be_reached, loses_the_answer, refused, says
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MARA = Actor(7, "Mara Lindqvist")
@@ -179,6 +179,42 @@ def test_a_renumbering_of_ours_neither_appears_nor_vanishes(pbx: Pbx, pbx_http: 
 
     assert change.status == Status.VERIFIED
     assert told() == []
+
+
+def test_what_others_do_after_our_renumbering_is_told(pbx: Pbx, pbx_http: PbxDouble) -> None:
+    apply(plan(pbx, pbx_http, number="6510"))
+
+    pbx_http.add("6500")
+    read(pbx)
+    pbx_http.add("6520")
+    del pbx_http.ivrs["6510"]
+    read(pbx)
+
+    assert [event[:2] for event in told()] == [
+        ("ivr.appeared", "6500"),
+        ("ivr.appeared", "6520"),
+        ("ivr.vanished", "6510"),
+    ]
+
+
+def test_an_ivr_of_the_number_that_the_pbx_refused_us_is_told(pbx: Pbx, pbx_http: PbxDouble) -> None:
+    pbx_http.fail("ivr/update", says(refused("10018")))
+    apply(plan(pbx, pbx_http, number="6510"))
+
+    pbx_http.add("6510")
+    read(pbx)
+
+    assert [event[:2] for event in told()] == [("ivr.appeared", "6510")]
+
+
+@pytest.mark.parametrize("then", ["6500", "6530"])
+def test_our_renumbering_that_somebody_turns_into_another_is_told(pbx: Pbx, pbx_http: PbxDouble, then: str) -> None:
+    apply(plan(pbx, pbx_http, number="6510"))
+
+    pbx_http.ivrs[then] = pbx_http.ivrs.pop("6510") | {"ivrnumber": then}
+    read(pbx)
+
+    assert [event[:2] for event in told()] == [("ivr.appeared", then), ("ivr.vanished", "6510")]
 
 
 def test_an_edit_by_somebody_else_during_our_change_is_told_for_the_fields_we_did_not_send(
