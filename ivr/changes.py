@@ -205,7 +205,8 @@ def carry_out(change: Change, hands: Contact) -> None:
     comparison = compare(change.base, before.ivr.values(), change.wanted)
     if not intend(change):
         return settle(change, too_slow(hands), calls=hands.client.calls)
-    if not change.is_being_applied:  # the machine slept: its clock went on, and the deadlines of calls did not
+    # The database may have been slow; or the machine slept: its clock went on, and the deadlines of calls did not.
+    if hands.client.seconds_left < SEND_BUDGET_S or not change.is_being_applied:
         return settle_or_spool(change, too_slow(hands), calls=hands.client.calls)
     answer, nothing_left_us = send(hands.client, before.ivr, {name: change.wanted[name] for name in comparison.send})
     if nothing_left_us:

@@ -1,6 +1,7 @@
 """The change path, from plan to receipt, against a PBX at the HTTP edge. The outcome table is design section 3."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -433,6 +434,16 @@ def test_a_claim_that_is_almost_over_is_not_enough_to_send_and_read_back(pbx, pb
     change.refresh_from_db()
     assert change.sentence == "ACME-HQ took too long to be read first. Nothing was sent."
     assert pbx_http.calls() == ["login", "ivr/query"]
+
+
+def test_an_intent_that_took_so_long_that_it_could_not_be_read_back_is_not_sent(pbx, pbx_http, monkeypatch):
+    change, clock = plan(pbx, pbx_http), time.monotonic
+
+    with in_the_intent(lambda: monkeypatch.setattr(time, "monotonic", lambda: clock() + 11)):
+        apply(change)
+
+    assert outcomes(change) == [("change.sending", "sending"), ("change.outcome", "not-sent")]
+    assert "ivr/update" not in pbx_http.calls()
 
 
 def test_a_sender_whose_plan_was_claimed_by_another_leaves_it_to_that_one(pbx, pbx_http):
