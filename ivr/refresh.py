@@ -97,23 +97,39 @@ def refresh_work(run_id: int) -> None:
     run = Refresh.objects.filter(pk=run_id).first()
     if run is None:  # a second kick of a run that is over
         return
+    taken: list[Work] = []
+    try:
+        read_what_is_left(run, taken)
+    except BaseException:
+        refusals_keep(taken)
+        raise
+    refresh_finish(run_id)
+
+
+def read_what_is_left(run: Refresh, taken: "list[Work]") -> None:
+    """taken: grows by each PBX that is taken in hand."""
     give_up = time.monotonic() + RUN_S
     with ThreadPoolExecutor(settings.REFRESH_THREADS, thread_name_prefix="refresh") as pool:
         running: dict[Future[Sequence[IvrSettings]], Work] = {}
         results: list[Result] = []
         while time.monotonic() < give_up:
             for work in take(run, settings.REFRESH_THREADS - len(running)):
+                taken.append(work)
                 running[pool.submit(work.client.query_ivrs)] = work
             keep(results)  # while the next ones are on their way
             results = []
             if not running:
-                if not is_waiting(run_id):
+                if not is_waiting(run.pk):
                     break
                 time.sleep(IN_USE_WAIT_S)  # what is left is in somebody else's hands
             done, _ = wait(running, timeout=IN_USE_WAIT_S, return_when=FIRST_COMPLETED)
             results = [result_of(running.pop(future), future) for future in done]
         keep(results + [result_of(work, future) for future, work in running.items()])
-    refresh_finish(run_id)
+
+
+def refusals_keep(works: Iterable["Work"]) -> None:
+    """Remember at least the refused logins when a run ends by a failure of ours: the next run would repeat them."""
+    contacts_record([(work.pbx, work.client) for work in works if work.client.was_refused])
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """Reading PBXs in the background, over real TLS: what is read, what is left alone, and what a dead worker loses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import time_machine
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from ivr.models import Ivr, Refresh, RefreshItem
@@ -16,7 +17,7 @@ from pbxadmin.access.models import Customer
 from pbxadmin.access.roles import Role
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.models import Event
-from pbxadmin.fleet.lease import LEASE_S, leased
+from pbxadmin.fleet.lease import LEASE_S, LONG_AGO, leased
 from pbxadmin.fleet.models import Lease, Pbx, PbxState
 from pbxadmin.fleet.services import pbx_edit
 from pbxadmin.yeastar.errors import PbxError
@@ -192,6 +193,37 @@ def test_credentials_rejected_by_a_run_are_tried_once_and_never_again(acme: Cust
 
     assert fleet.pbxs[0].calls() == ["login"]
     assert Pbx.objects.get(pk=pbx.pk).state == PbxState.CREDENTIALS_REJECTED
+
+
+def test_a_refused_login_is_remembered_also_when_the_log_cannot_be_written(pbxs: list[Pbx], fleet: Fleet) -> None:
+    for pbx in fleet.pbxs:
+        pbx.password = "changed on the PBX"
+    with log_away(), pytest.raises(DatabaseError):
+        run(*pbxs)
+    time_has_passed()
+
+    refresh_work.call(Refresh.objects.get().pk)
+
+    assert set(Pbx.objects.values_list("state", flat=True)) == {PbxState.CREDENTIALS_REJECTED}
+    assert [pbx.calls() for pbx in fleet.pbxs] == [["login"]] * 3
+
+
+@contextmanager
+def log_away() -> Iterator[None]:
+    """No event can be written during the block."""
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE audit_event RENAME TO audit_event_away")
+        try:
+            yield
+        finally:
+            cursor.execute("ALTER TABLE audit_event_away RENAME TO audit_event")
+
+
+def time_has_passed() -> None:
+    """As if whoever had PBXs in hand had lost them, and the tick had found out."""
+    Lease.objects.update(until=LONG_AGO)
+    RefreshItem.objects.filter(state=State.READING).update(claimed_until=LONG_AGO)
+    refresh_rekick()
 
 
 def test_what_another_device_lists_is_not_kept(pbxs: list[Pbx], fleet: Fleet) -> None:
