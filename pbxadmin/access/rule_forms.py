@@ -53,7 +53,8 @@ class RulesForm(forms.Form):
 
     def __init__(self, data: Mapping[str, Any] | None, *, customer: Customer) -> None:
         names = [name for section in SECTIONS.values() for name in section]
-        super().__init__(data, initial={name: getattr(customer, name) for name in names})
+        kept = {name: getattr(customer, name) for name in names}
+        super().__init__(data, initial=kept | {"working_days": list(customer.working_days)})
 
     def clean_working_days(self) -> str:
         return "".join(sorted(self.cleaned_data["working_days"]))

@@ -1,5 +1,6 @@
 """What a customer asks of changes: the rules themselves, the page that sets them, and working hours."""
 
+import re
 import time as clock
 from datetime import UTC, datetime, time
 from typing import Any
@@ -168,6 +169,17 @@ def test_a_manager_sets_the_rules_and_the_log_says_which(client: Client) -> None
     assert fields["hours_from"] == {"before": "", "asked": "08:00"}
     assert "ticket_rule" not in fields
     assert "INC-4711" in client.get(f"/customers/{customer.pk}/").content.decode()
+
+
+def test_the_form_shows_the_rules_as_they_stand(client: Client) -> None:
+    customer = acme()
+    client.force_login(make_user(Role.MANAGER, customer))
+    client.post(f"/customers/{customer.pk}/rules/", FORM)
+
+    page = client.get(f"/customers/{customer.pk}/rules/").content.decode()
+
+    chosen = ["required", "optional", "Europe/Berlin", *"12345"]
+    assert re.findall(r'<option value="([^"]*)" selected', page) == chosen
 
 
 def test_saving_the_rules_unchanged_is_no_event(client: Client) -> None:
