@@ -226,4 +226,5 @@ def test_the_summary_links_each_bad_field():
 
     assert "2 fields need another value. Nothing was sent." in markup
     assert re.findall(r'href="#(\w+)"', markup) == ["id_name", "id_port"]
+    assert "Nothing was saved." in drawn('{% include "web/_summary.html" with nothing="saved" %}', form=form)
     assert drawn('{% include "web/_summary.html" %}', form=PlainForm()).strip() == ""
