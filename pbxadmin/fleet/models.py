@@ -32,6 +32,7 @@ class PbxState(models.TextChoices):
 NAME_TAKEN = "There is a saved filter with this name already."
 TAG_COMMA = ", "
 NEEDS_A_PERSON = (PbxState.UNREACHABLE, PbxState.CREDENTIALS_REJECTED, PbxState.LOCKED, PbxState.UNTRUSTED)
+HELD_BACK = (PbxState.CREDENTIALS_REJECTED, PbxState.UNTRUSTED)  # not read by itself until a person has looked at it
 
 
 class PbxQuerySet(models.QuerySet["Pbx"]):
@@ -46,9 +47,7 @@ class PbxQuerySet(models.QuerySet["Pbx"]):
     def due(self, now: datetime) -> Self:
         """Those to be read by itself now: none that would not take it, and none that a person has to look at first."""
         may_be = self.in_use().filter(refresh_minutes__gt=0)
-        may_be = may_be.exclude(state__in=(PbxState.CREDENTIALS_REJECTED, PbxState.UNTRUSTED)).exclude(
-            other_serial__gt=""
-        )
+        may_be = may_be.exclude(state__in=HELD_BACK).exclude(other_serial__gt="")
         is_time = [
             Q(**{column: None}) | Q(**{f"{column}__lte": now})
             for column in ("locked_until", "paused_until", "next_refresh_at")
@@ -218,6 +217,25 @@ class Pbx(models.Model):
     def stale(self) -> str:
         """Why its last reading is old, "" when it is not."""
         return why_stale(self.read_at, self.refresh_minutes, self.state, is_enabled=self.is_enabled)
+
+    @property
+    def why_not_by_itself(self) -> str:
+        """What keeps it from being read by itself until a person does something, as `due` has it; "" for nothing."""
+        if not self.is_enabled:
+            return "disabled"
+        if self.customer.archived_at:
+            return "its customer is archived"
+        if self.other_serial:
+            return "another device answers"
+        if self.state in HELD_BACK:
+            return PbxState(self.state).label.lower()
+        return "" if self.password_digest else "no password"
+
+    @property
+    def next_by_itself_at(self) -> datetime | None:
+        """When it is read by itself next: not before a lock or a pause ends."""
+        times = (self.next_refresh_at, self.locked_until, self.paused_until)
+        return max((at for at in times if at), default=None)
 
     @property
     def is_unprotected(self) -> bool:

@@ -1,8 +1,10 @@
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import time_machine
 from django.test import Client
 from django.utils import timezone
 
@@ -13,6 +15,10 @@ from tests.factories import make_pbx, make_user
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "canary-Passw0rd"
+
+
+def at(hour: int, minute: int = 0) -> datetime:
+    return datetime(2026, 3, 20, hour, minute, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -375,6 +381,42 @@ def test_a_long_list_comes_in_pages_at_the_same_cost(
     assert rows(first) == [f"PBX-{n:03}" for n in range(50)]
     cursor = first.split("cursor=")[1].split('"')[0].split("&")[0]
     assert rows(text(client, f"/pbxs/?cursor={cursor}")) == [f"PBX-{n:03}" for n in range(50, 60)]
+
+
+@pytest.mark.parametrize(
+    ("of_pbx", "of_customer", "said"),
+    [
+        ({}, {}, "every 15 min, next at 09:15:00"),
+        ({"locked_until": at(9, 40)}, {}, "every 15 min, next at 09:40:00"),
+        ({"refresh_minutes": 0}, {}, "never"),
+        ({"state": "untrusted"}, {}, "not now: untrusted"),
+        ({"state": "credentials-rejected"}, {}, "not now: credentials rejected"),
+        ({"other_serial": "1"}, {}, "not now: another device answers"),
+        ({"is_enabled": False}, {}, "not now: disabled"),
+        ({}, {"archived_at": at(8)}, "not now: its customer is archived"),
+    ],
+)
+@time_machine.travel(at(9), tick=False)
+def test_a_pbx_says_when_it_is_read_by_itself_or_why_not(
+    client: Client, acme: Customer, of_pbx: dict[str, Any], of_customer: dict[str, Any], said: str
+) -> None:
+    client.force_login(make_user("viewer", acme))
+    pbx = make_pbx(acme, next_refresh_at=at(9, 15))
+    Pbx.objects.update(**of_pbx)
+    if of_customer:
+        Customer.objects.update(**of_customer)
+
+    page = client.get(f"/pbxs/{pbx.pk}/").content.decode()
+
+    words = re.sub("<[^>]+>", "", page.split("Read by itself</dt><dd>")[1].split("</dd>")[0])
+    assert words == said
+
+
+@pytest.mark.parametrize("of_pbx", [{}, {"state": "untrusted"}, {"other_serial": "1"}, {"is_enabled": False}])
+def test_what_is_said_of_reading_by_itself_is_what_is_done(acme: Customer, of_pbx: dict[str, Any]) -> None:
+    pbx = make_pbx(acme, **of_pbx)
+
+    assert Pbx.objects.due(timezone.now()).exists() == (not pbx.why_not_by_itself)
 
 
 def test_names_from_people_and_devices_are_escaped(client: Client, manager: User, acme: Customer) -> None:
