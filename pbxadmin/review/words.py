@@ -90,12 +90,14 @@ def gist(event: Event) -> tuple[list[tuple[str, str, str]], int]:
     """An event in one line of the list: label, before and asked of the first fields, and how many more there are.
 
     What did not go well says why instead, without the label that stands before it; what changed no field says what
-    else is recorded.
+    else is recorded. Fields of a person, or of their role, say whose they are.
     """
     detail = event.data["detail"]
     why = detail.get("why") or detail.get("sentence")
     if why and event.data["outcome"] != "verified":
         return [("", "", str(why).removeprefix(event.label).lstrip(", :"))], 0
     said = [(field["label"], field["before"], field["asked"]) for field in changed_fields(event)]
+    if said and detail.get("user"):
+        said = [(label_of("user"), "", str(detail["user"])), *said]
     said = said or [*note_of(event), *((label, "", value) for label, value in detail_lines(event))]
     return said[:IN_GIST], max(len(said) - IN_GIST, 0)

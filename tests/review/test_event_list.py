@@ -354,6 +354,14 @@ def test_a_row_says_what_changed_where_and_for_which_ticket(auditor, acme):
             {"action": "membership.granted", "detail": {"role": "auditor", "user": "ada", "user_id": 6}},
             "User ada, Role auditor, 1 more",
         ),
+        (
+            {
+                "action": "membership.edited",
+                "fields": {"last_day": {"before": "no end", "asked": "2026-12-31"}},
+                "detail": {"role": "auditor", "user": "ada", "user_id": 6},
+            },
+            "User ada, Last day no end → 2026-12-31",
+        ),
         ({"action": "refresh.failed", "detail": {"why": "No answer within 4 s."}}, "No answer within 4 s."),
         (
             {
