@@ -19,6 +19,7 @@ from django.views.decorators.http import require_GET, require_POST
 from ivr.changes import NotConfirmed, change_apply, change_check, change_resolve
 from ivr.compare import compare
 from ivr.models import Change, ChangeQuerySet
+from ivr.put_back import put_back_of
 from ivr.receipts import place_in_log, receipt, receipt_for_customer, ticket_link
 from ivr.selectors import MOST_WORDS
 from ivr.spool import waits
@@ -27,6 +28,7 @@ from pbxadmin.access.models import Customer
 from pbxadmin.access.permissions import can, require
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
+from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.slots import HouseFull, waits_for_pbx
 from pbxadmin.web.filters import typed, whole
@@ -70,12 +72,13 @@ def show(
 ) -> HttpResponse:
     now, after = values_now_and_after(change)
     customer = Customer.objects.get(pk=change.customer_id)
+    pbx = Pbx.objects.filter(pk=change.pbx_id).first()
     context = {
         "change": change,
         "lines": [(line, what_callers_notice(line.field.name)) for line in change.lines()],
         "conflicts": conflict_lines(change.base, change.live or change.base, change.wanted),
         "kept": kept_lines(change),
-        "pbx": Pbx.objects.filter(pk=change.pbx_id).first(),
+        "pbx": pbx,
         "unchanged": len(BY_NAME) - len(change.wanted),
         "now": now,
         "after": after,
@@ -87,6 +90,7 @@ def show(
         "place_in_log": place_in_log(change),
         "receipt": receipt(change, request.build_absolute_uri(change.get_absolute_url())),
         "may_apply": can(user_of(request), Action.EDIT_IVR, customer),
+        "may_put_back": pbx is not None and left_something(change, pbx),
         "may_review": can(user_of(request), Action.REVIEW_LOG, customer),
         "waits": waits(change.pk) if change.status == Change.Status.SENDING else "",
         "problem": problem,
@@ -97,6 +101,12 @@ def show(
     if status == 503:
         answer["HX-Retarget"], answer["HX-Reswap"] = "#change", "outerHTML"  # else HTMX puts it among the problems
     return answer
+
+
+def left_something(change: Change, pbx: Pbx) -> bool:
+    """Whether there is anything to put back, by the event of its outcome."""
+    event = Event.objects.filter(pk=change.event_id).first() if change.event_id else None
+    return event is not None and put_back_of(event, pbx.version) is not None
 
 
 def values_now_and_after(change: Change) -> tuple[IvrSettings, IvrSettings]:

@@ -257,6 +257,18 @@ def test_pages_of_the_event_the_ivr_and_the_receipt_offer_it(client: Client, pbx
     assert f"/changes/put-back/{outcome.pk}/" in receipt
 
 
+def test_a_receipt_of_what_left_nothing_does_not_offer_it(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
+    client.force_login(make_user(is_superuser=True))
+    pbx_http.faults["ivr/update"] = [says({"status": "Success"})]
+    outcome = applied(pbx, pbx_http, response_timeout="6")
+
+    receipt = client.get(f"/changes/{outcome.change_id}/").content.decode()
+
+    assert outcome.outcome == "not-as-asked"
+    assert "Plan again" in receipt
+    assert "Put back" not in receipt
+
+
 def test_an_auditor_accepts_and_does_not_put_back(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
     event = outside(pbx, pbx_http, promptrepeat="1")
     client.force_login(make_user(Role.AUDITOR, pbx.customer))
