@@ -55,6 +55,7 @@ def show_desk(request: HttpRequest, form: ReviewForm | None) -> HttpResponse:
         "query": wanted.query,
         "page": page,
         "rows": desk_rows(page.rows),
+        "is_any_open": any(item.reviewed_at is None for item in page.rows),
         "form": form or ReviewForm(None, items=mine),
         "chosen": set(request.POST.getlist("event")),
         "open_count": mine.still_open().count(),

@@ -170,6 +170,18 @@ def test_the_desk_shows_open_exceptions_and_why(auditor, acme):
     assert text.count("data-event=") == DeskItem.objects.count()
 
 
+def test_what_is_reviewed_already_is_not_offered_to_be_marked(auditor, acme):
+    outcome(acme, "unknown")
+    desk_read()
+    DeskItem.objects.update(reviewed_at=timezone.now(), reviewed_by_name="Ada Raman")
+
+    page = auditor.get("/audit/desk/?state=reviewed").content.decode()
+
+    assert "Ada Raman" in page
+    assert "Mark reviewed" not in page
+    assert "All on this page" not in page
+
+
 def test_an_empty_desk_says_so(client):
     client.force_login(make_user("auditor", make_customer("Quiet Ltd")))
     desk_read()
