@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from pbxadmin.access.models import User
+from pbxadmin.access.models import Customer, User
 from pbxadmin.access.permissions import customers_of, require_anywhere
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
@@ -158,6 +158,7 @@ def event_page(request: HttpRequest, pk: int) -> HttpResponse:
         "code": answered_code(event),
         "detail": detail_lines(event),
         "pbx_now": Pbx.objects.filter(pk=event.pbx_id).values_list("name", flat=True).first() if event.pbx_id else None,
+        "customer_now": Customer.objects.filter(pk=event.customer_id or 0).values_list("name", flat=True).first(),
         "others": list(of_change.order_by("id")[:OTHERS]),
         "of_ivr": [one for one in newest(events, of_ivr) if one.pk != pk] if of_ivr.pbx and of_ivr.ivr else [],
         "ivr_query": of_ivr.query,

@@ -74,6 +74,24 @@ def test_an_event_and_the_page_of_its_pbx_lead_to_each_other(signed_in, many, pb
     shot(page, "pbx")
 
 
+@pytest.mark.parametrize("width", [1440, 1000, 700])
+def test_a_long_value_makes_no_page_of_the_log_scroll_sideways(signed_in, pbx, width):
+    event = record(
+        "pbx.pinned",
+        customer=(pbx.customer_id, pbx.customer.name),
+        pbx=(pbx.pk, pbx.name),
+        fields={"fingerprint": {"before": "ab" * 32, "asked": "cd" * 32}},
+    )
+    page = signed_in(Role.AUDITOR, viewport={"width": width, "height": 900})
+
+    widths = {}
+    for path in ("/audit/", "/audit/desk/", f"/audit/{event.pk}/"):
+        page.goto(path)
+        widths[path] = page.evaluate("document.documentElement.scrollWidth")
+
+    assert max(widths.values()) <= width, widths
+
+
 def test_a_time_is_said_in_the_zone_of_who_points_at_it(signed_in, many):
     page = signed_in(Role.AUDITOR, timezone_id="Asia/Tokyo", locale="en-GB")
     page.goto("/audit/")

@@ -6,6 +6,7 @@ from html import unescape
 
 import pytest
 
+from pbxadmin.access.models import Customer
 from pbxadmin.audit.context import Actor, Who, acting
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.services import pbx_delete, pbx_edit
@@ -204,6 +205,19 @@ def test_names_are_those_of_then_and_what_became_of_the_pbx_stands_beside(audito
     assert "See the IVR" not in page_of(auditor, of_gone)
 
 
+def test_what_a_customer_is_called_now_stands_beside_its_name_of_then(auditor, acme):
+    event = record("pbx.edited", customer=of(acme))
+    assert "now" not in said_of_the_customer(page_of(auditor, event))
+
+    Customer.objects.update(name="Acme Group")
+
+    assert said_of_the_customer(page_of(auditor, event)) == f"Acme Logistics (id {acme.pk}) now Acme Group"
+
+
+def said_of_the_customer(page):
+    return re.sub("<[^>]+>", "", page.split("<dt>Customer</dt><dd>")[1].split("</dd>")[0])
+
+
 def what_is_said_of_the_pbx(page):
     return re.sub("<[^>]+>", "", re.search(r"<dt>PBX</dt><dd>(.*?)</dd>", page)[1])
 
@@ -286,9 +300,9 @@ def test_nothing_that_a_pbx_says_reaches_the_page_unescaped_or_unseen(auditor, a
         assert unseen not in page, ascii(unseen)
 
 
-def test_a_page_takes_nine_queries(auditor, acme, django_assert_num_queries):
+def test_a_page_takes_ten_queries(auditor, acme, django_assert_num_queries):
     event = record("change.outcome", customer=of(acme), pbx=HQ, ivr=("6500", "Main"), change_id=5)
     record("change.settled", customer=of(acme), change_id=5)
 
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         page_of(auditor, event)
