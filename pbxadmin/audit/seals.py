@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 FORMAT = "pbxadmin seal 1"
 BLOCK = 65_536
+NEWEST = 1_048_576  # bytes of the file in which the newest seal of a chain is looked for
 
 
 @dataclass(frozen=True)
@@ -311,6 +312,28 @@ def read_seals(path: Path | None = None, acceptances: Mapping[str, Seal] | None 
         before, last = line, found.number if found is not None else None
     kept.accepted = [f"{place.name}: {text}" for text in accepted_shown(kept.seals)]
     return kept
+
+
+def newest_head(chain: str) -> tuple[Seal, Head] | None:
+    """What the newest good seal says of a chain, among those at the end of the file; None when none of them does."""
+    ours = {public_key(key) for key in private_keys()}
+    for line in reversed(last_lines()):
+        with suppress(ValueError, TypeError, KeyError, RecursionError):
+            head = next((head for head in parsed(line).heads if head.chain == chain), None)
+            if head and parsed(line).key in ours and is_intact(parsed(line)):
+                return parsed(line), head
+    return None
+
+
+def last_lines() -> list[str]:
+    """Those in the last part of the file, as far as they are whole."""
+    if not seals_path().exists():
+        return []
+    with seals_path().open("rb") as file:
+        start = max(0, file.seek(0, os.SEEK_END) - NEWEST)
+        file.seek(start)
+        lines = file.read().decode(errors="replace").split("\n")
+    return lines[1 if start else 0 : -1]
 
 
 def acceptances_in(lines: Iterable[str], ours: Collection[str]) -> dict[str, Seal]:

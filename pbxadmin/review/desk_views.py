@@ -23,11 +23,12 @@ from .desk import desk_read, events_of, items_review
 from .forms import DeskFilter, PeriodForm, ReviewForm
 from .kinds import KINDS
 from .models import DeskItem, DeskItemQuerySet, Period
-from .periods import NotReady, counts_in, items_in, period_add, period_sign
+from .periods import NotReady, chain_state, counts_in, items_in, period_add, period_sign
+from .selectors import OUTCOME_LABELS
 from .words import gist
 
 PAGE_SIZE = 50
-NO_OUTCOME = ("", "sending")  # what was being sent has an outcome of its own, or will have
+ENDS = OUTCOME_LABELS.keys() - {"sending"}  # what was being sent has an outcome of its own, or will have
 
 
 def auditor(request: HttpRequest) -> User:
@@ -137,12 +138,14 @@ def show_period(request: HttpRequest, period: Period, problem: str = "") -> Http
     desk_read()
     period.refresh_from_db()
     counts = counts_in(period)
+    ends = {outcome: count for outcome, count in counts.items() if outcome in ENDS}
     items: DeskItemQuerySet = items_in(period)
     context = {
         "period": period,
-        "counts": sorted((outcome, count) for outcome, count in counts.items() if outcome not in NO_OUTCOME),
-        "others": sum(counts.get(word, 0) for word in NO_OUTCOME),
+        "counts": sorted(ends.items()),
+        "others": sum(counts.values()) - sum(ends.values()),
         "total": sum(counts.values()),
+        "chain": chain_state(period),
         "exceptions": items.count(),
         "still_open": items.still_open().count(),
         "rows": desk_rows(items.still_open()[:PAGE_SIZE]),

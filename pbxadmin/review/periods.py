@@ -1,23 +1,29 @@
 """Periods of a customer's log, and their sign-off."""
 
 from collections import Counter
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, Max
 from django.utils import timezone
 
 from pbxadmin.access.models import Customer
 from pbxadmin.access.names import saving_a_name
+from pbxadmin.audit.actions import ACTIONS
 from pbxadmin.audit.chain import verify
 from pbxadmin.audit.log import hold, record
-from pbxadmin.audit.models import Event, is_text
-from pbxadmin.audit.seals import heads_by_chain, read_seals
+from pbxadmin.audit.models import MOST, Event, is_text
+from pbxadmin.audit.seals import Head, Seal, heads_by_chain, newest_head, read_seals
 from pbxadmin.web.words import number_of
 
 from .desk import chain_read, reading_hold
 from .models import DeskItem, DeskItemQuerySet, Period
+from .reopening import ABOUT_THE_LOG
 from .selectors import within
+
+# They have no outcome, and belong to no period.
+OF_AUDITORS = [action for action in ACTIONS if action.startswith(ABOUT_THE_LOG)]
 
 
 class NotReady(Exception):
@@ -45,13 +51,36 @@ def period_add(*, customer: Customer, starts_on: date, ends_on: date, by: str) -
     return period
 
 
+@dataclass(frozen=True)
+class ChainState:
+    """How far the chain of a period's customer goes, and whether it holds what its newest seal says.
+
+    last: its last number, 0 for none. What lies before the sealed end is looked at when the period is signed.
+    """
+
+    last: int
+    seal: Seal | None = None
+    head: Head | None = None
+    is_as_sealed: bool = False
+
+
+def chain_state(period: Period) -> ChainState:
+    chain = chain_of(period)
+    last = Event.objects.filter(chain=chain, sequence__lte=MOST).aggregate(last=Max("sequence"))["last"] or 0
+    found = newest_head(chain)
+    if found is None:
+        return ChainState(last)
+    return ChainState(last, *found, Event.objects.hash_at(chain, found[1].sequence) == found[1].hash)
+
+
 def counts_in(period: Period) -> dict[str, int]:
-    """How many events lie in the period, by outcome ("" for those that have none)."""
+    """How many events lie in the period, by outcome ("" for those that have none). Not what auditors do about it."""
     found = within(Event.objects.filter(customer_id=period.customer_id), period.starts_on, period.ends_on)
     counts: Counter[str] = Counter()
     for outcome, count in found.order_by().values_list("outcome").annotate(count=Count("pk")):
         counts[outcome if is_text(outcome) else ""] += count
-    return counts
+    counts[""] -= found.filter(action__in=OF_AUDITORS).count()
+    return +counts
 
 
 def items_in(period: Period) -> DeskItemQuerySet:

@@ -52,6 +52,18 @@ def outcome(customer, word, action="change.outcome", change_id=1):
     return record(action, customer=named, pbx=(5, "ACME-HQ"), ivr=("6500", "Menu"), outcome=word, change_id=change_id)
 
 
+def page_of(client, period):
+    return client.get(f"/audit/periods/{period.pk}/").content.decode()
+
+
+def cut_tail(chain):
+    Event.objects.filter(pk=Event.objects.filter(chain=chain).order_by("sequence").last().pk).delete()
+
+
+def alter_last(chain):
+    Event.objects.filter(pk=Event.objects.filter(chain=chain).order_by("sequence").last().pk).update(hash="f" * 64)
+
+
 def sign(client, period):
     answer = client.post(f"/audit/periods/{period.pk}/sign/")
     period.refresh_from_db()
@@ -147,6 +159,49 @@ def test_what_was_being_sent_is_no_outcome_among_the_figures(auditor, acme, marc
 
     assert context["counts"] == [("verified", 1)]
     assert context["others"] == context["total"] - 1
+
+
+def test_what_auditors_do_about_a_period_is_not_counted_in_it(auditor, acme, march):
+    event = outcome(acme, "unknown")
+    desk_read()
+    before = auditor.get(f"/audit/periods/{march.pk}/").context["total"]
+
+    auditor.post("/audit/desk/review/", {"event": [event.pk], "note": "settled"})
+    sign(auditor, march)
+
+    assert auditor.get(f"/audit/periods/{march.pk}/").context["total"] == before
+    assert sum(Event.objects.get(action="period.signed").data["detail"]["events"].values()) == before
+
+
+def test_its_page_says_how_far_the_chain_goes_and_up_to_where_it_is_sealed(auditor, acme, march):
+    assert "no event yet" not in (page := page_of(auditor, march))
+    assert "not yet" in page
+    seal("daily")
+    sealed = outcome(acme, "verified").sequence - 1
+    seal("export", ["customer:77"])
+
+    page = page_of(auditor, march)
+
+    assert f"{sealed + 1} events so far" in page
+    assert f"up to number {sealed}, seal 1 of 2026-03-20 12:00 UTC" in page
+    assert "As sealed" in page
+
+
+@pytest.mark.parametrize("alter", [cut_tail, alter_last])
+def test_its_page_says_when_the_chain_is_not_what_was_sealed(auditor, acme, march, alter):
+    seal("daily")
+    triggers_remove(connection)
+    alter(f"customer:{acme.pk}")
+    triggers_install(connection)
+
+    assert "Not as sealed" in page_of(auditor, march)
+
+
+def test_an_altered_seal_says_nothing_of_a_chain(auditor, acme, march):
+    seal("daily")
+    seals_path().write_text(seals_path().read_text().replace('"daily"', '"daily "'))
+
+    assert "not yet" in page_of(auditor, march)
 
 
 def test_an_altered_chain_is_not_signed(auditor, acme, march):
