@@ -6,8 +6,9 @@ from django.conf import settings
 from django.test import Client, override_settings
 from playwright.sync_api import Browser, Page
 
+from tests.factories import make_user
 from tests.matrix.table import OK, ROWS
-from tests.matrix.world import World, make_world
+from tests.matrix.world import World, make_side, make_world
 
 NO_PAGES = {"ops:healthz", "ops:readyz", "ivr:change-receipt", "review:export", "review:history"}
 NAMES = [name for name, row in sorted(ROWS.items()) if row.get("site admin") == OK and name not in NO_PAGES]
@@ -46,3 +47,21 @@ def test_no_page_has_a_fault(browser, live_server, world, width, scheme):
                 faults.append(f"{name}: scrolls sideways")
 
     assert [fault for fault in faults if not fault.endswith(EXPECTED)] == []
+
+
+@pytest.mark.parametrize("width", [1440, 720, 390])
+def test_the_longest_names_fit_every_page(browser, live_server, transactional_db, width):
+    """Names without a blank, as people and PBXs have them: one must not push what stands beside it out of sight."""
+    customer, pbx, ivr, numbers, notes, person = (letter * 60 for letter in "WMINOQ")
+    side = make_side((customer, pbx, "6512345", ivr, "G" * 35, numbers, notes, person, "T" * 30))
+    wide = []
+    with override_settings(DEBUG=False):
+        viewport = {"width": width, "height": 844}
+        page = page_of(browser, live_server.url, make_user(is_superuser=True), viewport=viewport)
+        for name in NAMES:
+            page.goto(side.path(ROWS[name].path))
+            page.wait_for_load_state("networkidle")
+            if page.evaluate("document.documentElement.scrollWidth") > width:
+                wide.append(name)
+
+    assert wide == []
