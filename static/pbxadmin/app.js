@@ -79,6 +79,17 @@
   });
   addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => { delete form.dataset.sent; }));
 
+  // A problem stays in sight until something goes well. Where the server did not answer, or another one did for it, the words are ours.
+  const problems = () => document.getElementById("problems");
+  const noAnswer = () => problems().replaceChildren(document.getElementById("no-answer").content.cloneNode(true));
+  document.addEventListener("htmx:sendError", noAnswer);
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (!event.detail.isError || event.detail.serverResponse.includes("data-problem")) return;
+    event.detail.shouldSwap = false;
+    noAnswer();
+  });
+  document.addEventListener("htmx:afterRequest", (event) => { if (event.detail.successful) problems().replaceChildren(); });
+
   // Whoever was in what HTMX takes out would be nowhere afterwards, and with the keyboard back at the top of the page.
   let wasInside = false;
   document.addEventListener("htmx:beforeSwap", (event) => { wasInside = event.target.contains(document.activeElement); });
