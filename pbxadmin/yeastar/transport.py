@@ -225,8 +225,9 @@ def fingerprint_of(certificate: bytes) -> str:
     return hashlib.sha256(certificate).hexdigest()
 
 
-# getaddrinfo has no timeout of its own, so it runs where it can be left behind.
-_resolver = ThreadPoolExecutor(max_workers=16, thread_name_prefix="resolve")
+# getaddrinfo has no timeout of its own, so it runs where it can be left behind. Those left behind, for names that no
+# server answers for, must leave room for all others; threads are made only when they are needed.
+_resolver = ThreadPoolExecutor(max_workers=256, thread_name_prefix="resolve")
 
 
 def resolve(host: str, port: int, networks: Networks | None) -> list[str]:

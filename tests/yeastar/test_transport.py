@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from copy import copy
+from functools import partial
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -320,6 +321,28 @@ def test_a_name_server_that_is_silent_does_not_hold_us_up(post: Post, monkeypatc
     assert time.monotonic() - began < SHORT_S + SPARE_S
     assert type(error) is PbxUnreachable
     assert "pbx.test has no address" in str(error)
+
+
+def test_names_that_no_name_server_answers_for_keep_nobody_from_another(
+    post: Post, simulated_pbx: SimulatedPbx, names: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names["here.test"] = ["127.0.0.1"]
+    done, answers = threading.Event(), socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *rest, **more: answers(host, *rest, **more) if host in names else done.wait(20),
+    )
+
+    def silent(number: int) -> PbxError:
+        return outcome(lambda: post(9, host=f"pbx{number}.test", exchange_s=SHORT_S))
+
+    errors = calls_in_threads(*(partial(silent, number) for number in range(64)))
+    answered = post(simulated_pbx.port, scheme="https", host="here.test")
+
+    done.set()
+    assert {type(error) for error in errors} == {PbxUnreachable}
+    assert answered.startswith(b'{"status":')
 
 
 @contextmanager
