@@ -123,7 +123,8 @@ def pbx_accept_replacement(*, pbx: Pbx, reason: str) -> None:
     with transaction.atomic():
         fields = {"serial": {"before": pbx.serial, "asked": pbx.other_serial}}
         mine = Pbx.objects.filter(pk=pbx.pk, other_serial=pbx.other_serial).exclude(other_serial="")
-        if mine.update(serial=pbx.other_serial, other_serial="", model="", firmware="", capability="", read_at=None):
+        unread = {"read_at": None, "next_refresh_at": None}
+        if mine.update(serial=pbx.other_serial, other_serial="", model="", firmware="", capability="", **unread):
             pbx_event("pbx.replaced", pbx, fields=fields, reason=reason)
 
 

@@ -15,6 +15,7 @@ from pbxadmin.access.roles import Role
 from pbxadmin.audit.context import SYSTEM, Actor
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx, PbxState
+from pbxadmin.fleet.services import pbx_accept_replacement
 from pbxadmin.ops.tick import JOBS
 from tests.factories import make_pbx, make_user
 from tests.pbx_http import PbxDouble, cannot_be_reached
@@ -51,6 +52,19 @@ def test_a_new_pbx_is_read_at_once_and_then_at_its_interval(pbx: Pbx, pbx_http: 
         assert refresh_due() == 0
     with in_minutes(15.1):
         assert refresh_due() == 1
+
+
+def test_a_device_that_was_accepted_is_read_at_once(pbx: Pbx, pbx_http: PbxDouble) -> None:
+    refresh_due()
+    work()
+    pbx_http.ivrs["6500"]["ivrname"], pbx_http.serial = "Of_The_New_One", "999"
+    Pbx.objects.update(other_serial="999")
+
+    pbx_accept_replacement(pbx=Pbx.objects.get(), reason="Lightning")
+
+    assert refresh_due() == 1
+    work()
+    assert Ivr.objects.get().name == "Of_The_New_One"
 
 
 def test_a_run_by_itself_leaves_no_rows_behind(pbx: Pbx, pbx_http: PbxDouble) -> None:
