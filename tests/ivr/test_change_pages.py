@@ -193,6 +193,38 @@ def log_is_away_after_sending(pbx_http):
     return connection.execute_wrapper(execute)
 
 
+def database_is_away_after(call, pbx_http):
+    """It answers nothing any more from the moment of this call."""
+
+    def execute(run, sql, params, many, context):
+        if call in pbx_http.calls():
+            raise OperationalError("the connection is closed")
+        return run(sql, params, many, context)
+
+    return connection.execute_wrapper(execute)
+
+
+@pytest.mark.parametrize(
+    ("call", "becomes"), [("login", "planned"), ("ivr/query", "planned"), ("ivr/update", "verified")]
+)
+def test_a_database_that_goes_away_makes_nothing_be_sent_twice(
+    client, planned, pbx_http, settings, tmp_path, call, becomes
+):
+    settings.DATA_DIR, client.raise_request_exception = tmp_path, False
+    with database_is_away_after(call, pbx_http):
+        answer = client.post(f"/changes/{planned.pk}/apply/")
+    sent = pbx_http.calls().count("ivr/update")
+
+    client.post(f"/changes/{planned.pk}/apply/")  # at once, as people do
+    bring_in()
+
+    planned.refresh_from_db()
+    assert answer.status_code == 500
+    assert "look at Changes before you try again" in answer.content.decode()
+    assert (planned.status, sent) == (becomes, int(call == "ivr/update"))
+    assert pbx_http.calls().count("ivr/update") == sent
+
+
 def test_an_outcome_that_is_not_recorded_yet_is_told_all_the_same(client, planned, pbx_http, settings, tmp_path):
     settings.DATA_DIR = tmp_path
     with log_is_away_after_sending(pbx_http):
