@@ -1,14 +1,15 @@
 """What changed on a PBX although we did not change it: found by a reading, told by the log, never with a person's name.
 
 Called by whoever keeps snapshots, in the same transaction. A difference between a snapshot and a reading is ours, and
-not told, as long as a change of that IVR is being sent, is of unknown outcome or is looked at again; what it came to is
-told by its own event. A field that is reported now and was not before, or the reverse, is no edit by anybody: firmware
-and API versions differ in what they report.
+not told, as long as the last change of that field is being sent, is of unknown outcome or is looked at again; what it
+came to is told by its own event. A field that is reported now and was not before, or the reverse, is no edit by
+anybody: firmware and API versions differ in what they report.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from pbxadmin.audit.context import SYSTEM, Who, acting
@@ -54,7 +55,7 @@ def outside_record(differences: Sequence[Difference]) -> None:
     for each in sorted(differences, key=lambda each: (each.pbx.customer_id, each.pbx.pk)):
         ours = [change for change in changes if change.pbx_id == each.pbx.pk and explains(change, each)]
         each = renumbered(each, ours, gone)
-        fields = unexplained(each, ours)
+        fields = unexplained(each, ours, still_open(each, changes))
         if fields:
             tell(each, fields, asked_late(each, fields, changes))
 
@@ -98,23 +99,30 @@ def renumbered(each: Difference, ours: Sequence[Change], gone: Mapping[tuple[int
     return each
 
 
-def unexplained(each: Difference, ours: Sequence[Change]) -> dict[str, dict[str, str | None]]:
+def still_open(each: Difference, changes: Sequence[Change]) -> set[str]:
+    """Fields of which nobody knows what the last change that was sent came to. What an earlier one did is past."""
+    sent = [change for change in changes if change.pbx_id == each.pbx.pk and each.number in numbers_of(change)]
+    last: dict[str, Change] = {}
+    for change in sorted(sent, key=attrgetter("sent_at")):
+        if is_in_motion(change) or change.found:
+            last |= dict.fromkeys(change.wanted, change)
+    return {name for name, change in last.items() if is_in_motion(change)}
+
+
+def unexplained(each: Difference, ours: Sequence[Change], is_open: Collection[str]) -> dict[str, dict[str, str | None]]:
     """The fields, before and found, that differ and not by our doing. All fields of an IVR that came or went."""
     if each.before is None or each.found is None:
         kind, values = ("found", each.found) if each.before is None else ("before", each.before)
         is_ours = any(brought(change, each) for change in ours)
         return {} if is_ours else {name: {kind: value} for name, value in (values or {}).items()}
     before = {**each.before}
-    in_motion: set[str] = set()
     for change in ours:
-        if is_in_motion(change):
-            in_motion |= change.wanted.keys()
-        elif change.found:
+        if change.found and not is_in_motion(change):
             before |= {name: change.found.get(name) for name in change.wanted}
     return {
         name: {"before": before[name], "found": value}
         for name, value in each.found.items()
-        if name not in in_motion and None not in (value, before[name]) and value != before[name]
+        if name not in is_open and None not in (value, before[name]) and value != before[name]
     }
 
 

@@ -305,6 +305,25 @@ def test_what_takes_effect_after_that_is_told_with_a_note(pbx: Pbx, pbx_http: Pb
     assert f"change {change.pk} asked for" in event.data["detail"]["note"]
 
 
+@pytest.mark.parametrize("fault", [{"ivr/update": says(SUCCESS)}, {"ivr/query": cannot_be_reached}])
+def test_an_edit_is_told_although_an_earlier_change_of_the_field_is_still_open(
+    pbx: Pbx, pbx_http: PbxDouble, fault: Any
+) -> None:
+    for call, happens in fault.items():
+        pbx_http.fail(call, happens, after=int(call == "ivr/query"))
+    still_open = apply(plan(pbx, pbx_http, response_timeout="6"))
+    assert apply(plan(pbx, pbx_http, response_timeout="9")).status == Status.VERIFIED
+    for found in ("4", "5"):
+        pbx_http.ivrs["6500"]["responsetimeout"] = found
+        read(pbx)
+
+    assert still_open.check_at is not None
+    assert told() == [
+        ("ivr.changed-outside", "6500", {"response_timeout": {"before": "9", "found": "4"}}),
+        ("ivr.changed-outside", "6500", {"response_timeout": {"before": "4", "found": "5"}}),
+    ]
+
+
 def test_an_edit_after_our_change_is_told(pbx: Pbx, pbx_http: PbxDouble) -> None:
     apply(plan(pbx, pbx_http))
     pbx_http.ivrs["6500"]["responsetimeout"] = "9"
