@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 import requests
 import time_machine
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from ivr.changes import (
@@ -28,7 +28,7 @@ from pbxadmin.audit.context import Actor
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.contact import pause_end
 from pbxadmin.fleet.lease import leased
-from pbxadmin.fleet.models import Pbx, PbxState
+from pbxadmin.fleet.models import Lease, Pbx, PbxState
 from pbxadmin.fleet.services import pbx_accept_replacement
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.wire import read_ivr
@@ -367,6 +367,57 @@ def test_applying_twice_sends_once(pbx, pbx_http):
     change.refresh_from_db()
     assert change.status == Status.VERIFIED
     assert pbx_http.calls().count("ivr/update") == 1
+
+
+def test_a_click_on_a_page_from_before_it_was_applied_changes_nothing(pbx, pbx_http):
+    change = plan(pbx, pbx_http)
+    as_seen_before = Change.objects.get(pk=change.pk)
+    apply(change)
+    pbx_http.received.clear()
+
+    change_apply(change=as_seen_before, actor=Actor(8, "Tom Okafor"))
+
+    change.refresh_from_db()
+    assert (change.status, change.applied_by_name) == (Status.VERIFIED, "Mara Lindqvist")
+    assert pbx_http.received == []
+
+
+def test_a_second_click_while_the_first_is_at_work_takes_nothing_from_it(pbx, pbx_http):
+    change = plan(pbx, pbx_http)
+    as_seen_before = Change.objects.get(pk=change.pk)
+
+    def clicks_again(double, body):
+        change_apply(change=as_seen_before, actor=Actor(8, "Tom Okafor"))
+        return double.carry_out("ivr/query", body, "0" * 32)
+
+    pbx_http.fail("ivr/query", clicks_again)
+    apply(change)
+
+    assert (change.status, change.applied_by_name) == (Status.VERIFIED, "Mara Lindqvist")
+    assert pbx_http.calls() == ["login", "ivr/query", "ivr/update", "ivr/query"]
+
+
+def test_a_change_is_not_applied_inside_a_transaction_that_could_take_its_intent_back(pbx, pbx_http):
+    change = plan(pbx, pbx_http)
+
+    with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
+        change_apply(change=change, actor=MARA)
+
+    assert "ivr/update" not in pbx_http.calls()
+
+
+def test_who_lost_the_lease_while_reading_sends_nothing(pbx, pbx_http):
+    def somebody_else_takes_it(double, body):
+        Lease.objects.update(holder="another process")
+        return double.carry_out("ivr/query", body, "0" * 32)
+
+    pbx_http.fail("ivr/query", somebody_else_takes_it)
+
+    change = apply(plan(pbx, pbx_http))
+
+    assert (change.status, change.sent_at) == (Status.NOT_SENT, None)
+    assert "ivr/update" not in pbx_http.calls()
+    assert Lease.objects.get().holder == "another process"
 
 
 def apply_in_thread(pk: int) -> None:

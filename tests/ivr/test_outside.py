@@ -406,6 +406,17 @@ def test_a_replaced_device_has_not_changed_but_is_another(pbx: Pbx, pbx_http: Pb
     assert told() == []
 
 
+def test_what_another_device_says_while_a_change_is_applied_is_not_kept(pbx: Pbx, pbx_http: PbxDouble) -> None:
+    change = plan(pbx, pbx_http)
+    pbx_http.serial, pbx_http.tokens = "999", set()
+    pbx_http.ivrs["6500"]["promptrepeat"] = "1"
+
+    assert apply(change).status == Status.NOT_SENT
+
+    assert Ivr.objects.get().prompt_repeat == "3"
+    assert told() == []
+
+
 def test_without_its_event_a_reading_is_not_kept_either(pbx: Pbx, pbx_http: PbxDouble) -> None:
     pbx_http.ivrs["6500"]["promptrepeat"] = "1"
     rename("audit_event", "audit_event_away")
