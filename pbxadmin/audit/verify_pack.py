@@ -268,7 +268,7 @@ def main() -> int:
     for fault in faults:
         print(f"BAD {fault}")
     if faults:
-        print(f"{len(faults)} faults: this is not what was packed.")
+        print(f"{len(faults)} fault{'' if len(faults) == 1 else 's'}: this is not what was packed.")
         return 1
     print(
         "Good: every event is as it was recorded."

@@ -13,16 +13,16 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from pbxadmin.access.models import as_named
-from pbxadmin.access.permissions import require_anywhere
+from pbxadmin.access.permissions import customers_of, require_anywhere
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.evidence import Pack, pack_write, verifier_digest
 from pbxadmin.audit.log import record
-from pbxadmin.audit.models import EventQuerySet
+from pbxadmin.audit.models import Event, EventQuerySet
 from pbxadmin.audit.seals import shown_key
 
 from .desk import customer_of
-from .selectors import EventFilter, events_for
+from .selectors import EventFilter, events_for, names_of
 
 MOST = 200_000  # events of a pack that a person waits for; the command has no limit
 
@@ -42,17 +42,18 @@ def evidence_page(request: HttpRequest) -> HttpResponseBase:
         file.seek(0)
         name = f"evidence-{timezone.now():%Y-%m-%d-%H%M}.zip"
         return FileResponse(file, as_attachment=True, filename=name, content_type="application/zip")
-    return page(request, wanted, count)
+    return page(request, wanted, count, events.order_by("-id").first())
 
 
-def page(request: HttpRequest, wanted: EventFilter, count: int) -> HttpResponse:
+def page(request: HttpRequest, wanted: EventFilter, count: int, newest: Event | None) -> HttpResponse:
+    customers = customers_of(user_of(request), Action.REVIEW_LOG).filter(pk=wanted.customer or 0)
     context = {
         "count": count,
         "most": MOST,
         "is_too_many": count > MOST,
         "wanted": wanted,
         "query": wanted.query,
-        "chips": wanted.chips({}),
+        "chips": wanted.chips(names_of(wanted, newest, customers.values_list("pk", "name"))),
         "public_key": shown_key(),
         "verifier_digest": verifier_digest(),
     }

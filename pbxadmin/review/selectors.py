@@ -1,6 +1,6 @@
 """Which events an auditor looks at: the filters of the log page, as they stand in the URL."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from functools import cached_property
@@ -157,6 +157,16 @@ class EventFilter:
             (f"To {self.until}" if self.until else "", {"until": None}),
         ]
         return [(words, replace(self, **changed).query) for words, changed in said if words]
+
+
+def names_of(wanted: EventFilter, newest: Event | None, customers: Iterable[tuple[int, str]]) -> dict[str, str]:
+    """Names of what a filter gives by its id, as the newest event that it finds has them.
+
+    customers: ids and names of those that the person may review.
+    """
+    said = newest.data if newest else {}
+    names = {"pbx": said.get("pbx_name", ""), "actor": said.get("actor_name", "") if wanted.actor_id else ""}
+    return names | {"customer": dict(customers).get(wanted.customer or 0, "")}
 
 
 def within(

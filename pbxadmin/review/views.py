@@ -24,7 +24,7 @@ from .exports import CONTENT_TYPES, FORMATS, events_export
 from .figures import MOST_LIVE, figures, kept_since
 from .plots import plot
 from .rows import lines_of
-from .selectors import FIELD_LABELS, OUTCOME_LABELS, SEARCH_DAYS, EventFilter, events_for
+from .selectors import FIELD_LABELS, OUTCOME_LABELS, SEARCH_DAYS, EventFilter, events_for, names_of
 from .words import answered_code, changed_fields, detail_lines
 
 PAGE_SIZE = 50
@@ -57,7 +57,7 @@ def event_list(request: HttpRequest) -> HttpResponse:
         "lines": lines_of(page.rows),
         "wanted": wanted,
         "query": wanted.query,
-        "chips": wanted.chips(names_of(page, wanted, customers)),
+        "chips": wanted.chips(names_of(wanted, page.rows[0] if page.rows else None, customers)),
         "customers": customers,
         "pbxs": pbxs_to_choose(user, wanted),
         "actions": list(ACTIONS.items()),
@@ -110,13 +110,6 @@ def export(request: HttpRequest) -> HttpResponseBase:
     lines = events_export(user=user_of(request), wanted=wanted, form=form)
     headers = {"Content-Disposition": f'attachment; filename="audit-{timezone.now():%Y-%m-%d-%H%M}.{form}"'}
     return StreamingHttpResponse(lines, content_type=CONTENT_TYPES[form], headers=headers)
-
-
-def names_of(page: Page[Event], wanted: EventFilter, customers: list[tuple[int, str]]) -> dict[str, str]:
-    """Names of what a filter gives by its id, as the newest event on the page has them."""
-    said = page.rows[0].data if page.rows else {}
-    names = {"pbx": said.get("pbx_name", ""), "actor": said.get("actor_name", "") if wanted.actor_id else ""}
-    return names | {"customer": dict(customers).get(wanted.customer or 0, "")}
 
 
 def pbxs_to_choose(user: User, wanted: EventFilter) -> list[tuple[int, str]]:

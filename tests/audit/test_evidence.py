@@ -200,6 +200,9 @@ def test_whoever_gets_it_needs_nothing_but_python(log, tmp_path):
     assert ran.returncode == 1
     assert "BAD event in line 1 (customer:1 1): its text does not give its hash" in ran.stdout
 
+    ran = ran_alone([tmp_path / "verify.py", path, "--key=another"])
+    assert ran.stdout.splitlines()[-1] == "1 fault: this is not what was packed."
+
 
 def ran_alone(words):
     """With the standard library only: -S leaves packages out, -I all that the environment would add."""

@@ -1,6 +1,7 @@
 """Evidence packs from the log page and from the command."""
 
 import io
+import re
 from io import StringIO
 
 import pytest
@@ -62,6 +63,7 @@ def test_the_page_says_what_will_be_packed_and_shows_the_public_key(client, even
     page = signed_in(client, make_user("auditor")).get(f"/audit/evidence/?customer={acme.pk}").content.decode()
 
     assert f'action="/audit/evidence/?customer={acme.pk}"' in page
+    assert "Customer Acme Logistics" in re.sub("<[^>]+>", "", page)
     assert public_key() in page
     assert not Event.objects.filter(action="evidence.made").exists()
 
