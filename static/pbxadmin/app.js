@@ -71,13 +71,23 @@
     setTimeout(() => { label.textContent = before; }, 2000);
   });
 
-  // A form that sends something sends it once.
+  // A form sends once, and what waits for a PBX says so. Not for ever: an answer may be a file, or never come.
+  const once = (event, element) => {
+    if (element.dataset.sent) { event.preventDefault(); return; }
+    element.dataset.sent = "yes";
+    setTimeout(() => { delete element.dataset.sent; }, 30000);
+  };
   document.addEventListener("submit", (event) => {
-    if (event.target.method !== "post" || event.target.hasAttribute("hx-post")) return;
-    if (event.target.dataset.sent) event.preventDefault();
-    event.target.dataset.sent = "yes";
+    if (event.target.dataset.wait) say(event.target.dataset.wait);
+    if (event.target.method === "post" && !event.target.hasAttribute("hx-post")) once(event, event.target);
   });
-  addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => { delete form.dataset.sent; }));
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-wait]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    say(link.dataset.wait);
+    once(event, link);
+  });
+  addEventListener("pageshow", () => document.querySelectorAll("[data-sent]").forEach((sent) => { delete sent.dataset.sent; }));
 
   // A problem stays in sight until something goes well. Where the server did not answer, or another one did for it, the words are ours.
   const problems = () => document.getElementById("problems");
