@@ -1,4 +1,7 @@
-"""A database that lacks migrations: which ones, and one sentence instead of a traceback for any command that trips."""
+"""A database that lacks migrations, or does not let us: one sentence instead of a traceback for any command that trips.
+
+Also which migrations it lacks.
+"""
 
 import sys
 from functools import cache
@@ -12,6 +15,7 @@ from pbxadmin.web.words import number_of
 
 NOT_THERE = ("no such table", "no such column", "has no column named")  # SQLite
 UNDEFINED = frozenset({"42P01", "42703"})  # PostgreSQL: table, column
+NOT_ALLOWED = "42501"
 
 
 def command_line(words: list[str]) -> None:
@@ -22,7 +26,7 @@ def command_line(words: list[str]) -> None:
     try:
         execute_from_command_line(words)
     except DatabaseError as error:
-        why = why_not_there(error)
+        why = why_not_there(error) or why_not_allowed(error)
         if not why or "--traceback" in words:
             raise
         sys.exit(f"CommandError: {why}")
@@ -32,7 +36,7 @@ def why_not_there(error: DatabaseError) -> str:
     """Which table or column is not there, and what to do; "" when no migration would make it."""
     text = str(error).partition("\n")[0]
     is_known = any(words in text for words in NOT_THERE)
-    if not is_known and getattr(error.__cause__, "sqlstate", None) not in UNDEFINED:
+    if not is_known and sqlstate_of(error) not in UNDEFINED:
         return ""
     missing = len(migrations_missing())
     if not missing:
@@ -40,6 +44,20 @@ def why_not_there(error: DatabaseError) -> str:
     is_new = missing == len(migrations_there_are())
     lacks = "was never migrated" if is_new else f"lacks {number_of(missing, 'migration')}"
     return f"{text}. This database {lacks}: run `manage.py migrate`."
+
+
+def why_not_allowed(error: DatabaseError) -> str:
+    """What the role that we work as may not do, and who may; "" for any other error."""
+    if sqlstate_of(error) != NOT_ALLOWED:
+        return ""
+    text = str(error).partition("\n")[0]
+    return f"{text}. Only the owner of the tables may: name it in MIGRATE_DATABASE_URL."
+
+
+def sqlstate_of(error: BaseException) -> str:
+    """PostgreSQL's code of an error that Django has wrapped, once or twice; "" for none."""
+    cause = error.__cause__
+    return "" if cause is None else getattr(cause, "sqlstate", None) or sqlstate_of(cause)
 
 
 def migrations_missing() -> frozenset[tuple[str, str]]:

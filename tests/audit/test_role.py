@@ -19,6 +19,7 @@ from pbxadmin.audit.seals import seal
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.ops.owner import connect_as
 from pbxadmin.ops.tick import tick
+from pbxadmin.ops.unmigrated import command_line
 from tests.factories import PASSWORD, make_customer, make_pbx, make_user
 
 from .conftest import ACME
@@ -160,6 +161,16 @@ def test_a_role_that_could_not_be_kept_from_the_log_is_refused(role):
             call_command("audit_role", owner, "--apply")
     finally:
         run(f"REVOKE {owner} FROM {role}")
+
+
+@on_postgresql
+@pytest.mark.parametrize("words", [["migrate", "audit", "0001", "-v0"], ["audit_role", ROLE, "--apply"]])
+def test_what_only_the_owner_may_do_says_so_in_one_sentence(as_role, words):
+    with pytest.raises(SystemExit) as stopped:
+        command_line(["manage.py", *words])
+
+    assert str(stopped.value).startswith("CommandError: ")
+    assert str(stopped.value).endswith("Only the owner of the tables may: name it in MIGRATE_DATABASE_URL.")
 
 
 @on_postgresql
