@@ -37,7 +37,7 @@ def receipt(change: Change, link: str) -> str:
             *changed(change),
             ("Outcome", OUTCOMES[change.outcome]),
             ("", change.account),
-            ("Planned", f"{change.planned_by_name}, {moment(change.planned_at)}"),
+            ("Planned", f"{moment(change.planned_at)}, {change.planned_by_name}"),
             *applied(change),
             ("Settled", moment(change.finished_at)),
             ("Ticket", change.ticket),
@@ -71,7 +71,7 @@ def applied(change: Change) -> list[Fact]:
     """Who sent it and when. Of what never left us: who tried to."""
     if change.sent_at is None:
         return [("Tried by", change.applied_by_name)]
-    return [("Applied", f"{change.applied_by_name}, {moment(change.sent_at)}")]
+    return [("Applied", f"{moment(change.sent_at)}, {change.applied_by_name}")]
 
 
 def changed(change: Change) -> list[Fact]:

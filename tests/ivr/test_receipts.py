@@ -1,5 +1,7 @@
 """The receipt: where it stands in the log, its ticket's link, and the form that may be handed on."""
 
+import re
+
 import pytest
 from django.test import Client
 from django.utils import timezone
@@ -49,6 +51,8 @@ def test_a_receipt_names_its_place_in_the_chain_and_links_its_ticket(
     assert f"Record     {place}\n" in text
     assert f"Ticket     INC 4411/a\n           {link}\n" in text
     assert "Reason     Tom asked\n" in text
+    # The time first: after a name that is written from right to left its parts would change places.
+    assert re.search(r"^Applied    [\d-]{10} [\d:]{8} UTC, Mara Lindqvist$", text, re.MULTILINE)
     assert place in page
     assert f'href="{link}"' in page
 
