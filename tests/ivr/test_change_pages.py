@@ -60,6 +60,15 @@ def test_a_plan_shows_old_and_new_and_names_its_target(client, planned, pbx_http
     assert f'action="/changes/{planned.pk}/apply/"' in page
 
 
+@pytest.mark.parametrize(("role", "offered"), [(Role.HELPDESK, True), (Role.VIEWER, False), (Role.AUDITOR, False)])
+def test_only_who_may_edit_is_led_back_to_the_form(client, pbx, planned, role, offered):
+    client.force_login(make_user(role, pbx.customer))
+
+    page = client.get(f"/changes/{planned.pk}/").content.decode()
+
+    assert ("Edit again" in page) is offered
+
+
 def test_looking_at_a_plan_sends_nothing(client, planned, pbx_http):
     client.get(f"/changes/{planned.pk}/")
     client.get(f"/changes/{planned.pk}/receipt.txt")
