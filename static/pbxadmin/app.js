@@ -11,6 +11,26 @@
     (document.getElementById("filter-q") || document.getElementById("q")).focus();
   });
 
+  // The arrows go from the search down the rows of a list, and back.
+  document.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const stops = [...document.querySelectorAll("#filter-q, .table .main")];
+    const here = stops.indexOf(event.target);
+    if (!step || here < 0 || !stops[here + step]) return;
+    event.preventDefault();
+    stops[here + step].focus();
+  });
+
+  // A sheet that is open closes with Escape, and when somebody goes elsewhere.
+  const sheets = () => document.querySelectorAll("details[open]:has(> .sheet)");
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    sheets().forEach((sheet) => { sheet.open = false; if (sheet.contains(document.activeElement)) sheet.querySelector("summary").focus(); });
+  });
+  ["click", "focusin"].forEach((what) => document.addEventListener(what, (event) => {
+    sheets().forEach((sheet) => { if (!sheet.contains(event.target)) sheet.open = false; });
+  }));
+
   // Theme: as the system, light, dark.
   const themes = ["system", "light", "dark"];
   const theme = () => { try { return localStorage.getItem("theme") || "system"; } catch { return "system"; } };
