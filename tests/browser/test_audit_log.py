@@ -101,10 +101,11 @@ def test_a_time_is_said_in_the_zone_of_who_points_at_it(signed_in, many):
     expect(page.locator("time").first).to_have_attribute("title", re.compile(r"UTC · .*(GMT\+9|JST)"))
 
 
-def test_all_exceptions_of_a_page_are_chosen_and_marked_at_once(signed_in, pbx):
+@pytest.mark.parametrize("options", [{}, PHONE], ids=["wide", "phone"])
+def test_all_exceptions_of_a_page_are_chosen_and_marked_at_once(signed_in, pbx, options):
     for _ in range(3):
         record("change.outcome", outcome="unknown", customer=(pbx.customer_id, pbx.customer.name))
-    page = signed_in(Role.AUDITOR)
+    page = signed_in(Role.AUDITOR, **options)
     page.goto("/audit/desk/?kind=unknown")
 
     page.get_by_label("All on this page").check()
