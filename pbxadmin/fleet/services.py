@@ -123,8 +123,9 @@ def pbx_accept_replacement(*, pbx: Pbx, reason: str) -> None:
     with transaction.atomic():
         fields = {"serial": {"before": pbx.serial, "asked": pbx.other_serial}}
         mine = Pbx.objects.filter(pk=pbx.pk, other_serial=pbx.other_serial).exclude(other_serial="")
-        unread = {"read_at": None, "next_refresh_at": None}
-        if mine.update(serial=pbx.other_serial, other_serial="", model="", firmware="", capability="", **unread):
+        known = {"serial": pbx.other_serial, "other_serial": "", "model": "", "firmware": "", "capability": ""}
+        # Whoever talks to it just now still takes it for a stranger: a new revision, so that they do not say so.
+        if mine.update(**known, read_at=None, next_refresh_at=None, revision=F("revision") + 1):
             pbx_event("pbx.replaced", pbx, fields=fields, reason=reason)
 
 

@@ -112,6 +112,23 @@ def test_a_change_is_not_sent_to_a_device_that_was_accepted_after_it_was_planned
     assert pbx_http.received == []
 
 
+def test_a_device_that_is_accepted_while_it_is_talked_to_is_no_stranger_afterwards(pbx_http):
+    pbx = make_pbx(serial="369364835218", other_serial="999")
+    pbx_http.serial = "999"
+
+    def is_accepted(double, body):
+        pbx_accept_replacement(pbx=Pbx.objects.get(), reason="Lightning")
+        return double.carry_out("deviceinfo/query", body, "0" * 32)
+
+    pbx_http.fail("deviceinfo/query", is_accepted)
+
+    apply(plan(pbx))
+
+    pbx.refresh_from_db()
+    assert (pbx.serial, pbx.other_serial) == ("999", "")
+    assert apply(plan(pbx, response_timeout="7")).status == Status.VERIFIED
+
+
 def test_what_leads_to_the_same_pbx_may_be_edited_between_plan_and_apply(pbx_http):
     pbx = make_pbx()
     change = plan(pbx)
