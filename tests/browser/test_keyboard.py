@@ -29,6 +29,7 @@ def test_the_arrows_lead_from_the_search_to_a_row_and_back(signed_in: Callable[.
 
 def test_an_open_sheet_closes_with_escape_and_gives_the_focus_back(signed_in: Callable[..., Page]) -> None:
     page = signed_in()
+    page.goto("/")
     avatar = page.locator("summary.avatar")
     avatar.press("Enter")
     page.keyboard.press("Tab")
