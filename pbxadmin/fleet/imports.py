@@ -29,7 +29,7 @@ from pbxadmin.sealed import SealBroken, seal
 from .forms import RowForm
 from .inputs import clean_allowed_host
 from .models import Pbx, PbxImport
-from .services import pbx_create, pbx_edit
+from .services import pbx_create, pbx_edit, was_rejected
 from .sheet import MOST_FAULTS, BadSheet, Fault, Row, sheet_read
 
 if TYPE_CHECKING:
@@ -169,6 +169,8 @@ class RowCheck:
             plan.faults.extend(faults_of(row.line, form))
             return
         values, password = form.values_and_password()
+        if pbx and was_rejected(pbx, password):
+            password = ""  # a file that is imported every night must not try it again until the PBX locks us out
         plan.lines.append(Line(row.line, customer, pbx, values, password, changes_of(pbx, values)))
 
     def customer(self, name: str) -> Customer:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from pbxadmin.access.models import Customer, as_named
 from pbxadmin.access.names import saving_a_name
 from pbxadmin.audit.log import record
-from pbxadmin.sealed import seal
+from pbxadmin.sealed import SealBroken, seal
 from pbxadmin.yeastar.client import password_digest
 from pbxadmin.yeastar.transport import TrustMode
 
@@ -104,6 +104,16 @@ def check_entered(pbx: Pbx) -> None:
 def password_keep(pbx: Pbx, password: str) -> None:
     seal(pbx, "password_digest", password_digest(password))
     pbx.password_set_at = timezone.now()
+
+
+def was_rejected(pbx: Pbx, password: str) -> bool:
+    """Whether the PBX refused just this password. It says nothing of one that was not refused: nobody shall guess."""
+    if pbx.state != PbxState.CREDENTIALS_REJECTED:
+        return False
+    try:
+        return bool(pbx.password_digest.open() == password_digest(password))
+    except SealBroken:
+        return False
 
 
 def pbx_pin(*, pbx: Pbx, fingerprint: str, reason: str = "") -> None:

@@ -448,6 +448,20 @@ def test_a_new_password_makes_a_rejected_pbx_try_again(client: Client, manager: 
     )
 
 
+def test_a_password_that_was_rejected_is_not_tried_again_by_the_next_import(manager: User, acme: Customer) -> None:
+    pbx = make_pbx(acme)
+    row = {"customer": "Acme Logistics", "name": "ACME-HQ", "password": PASSWORD}
+    import_apply(import_plan(sheet(row).encode(), manager), source=b"")
+    again = import_plan(sheet(row).encode(), manager)
+    assert [line.password for line in again.lines] == [PASSWORD]  # whether it is the kept one, nobody is told
+
+    Pbx.objects.update(state="credentials-rejected")
+    rejected = import_plan(sheet(row).encode(), manager)
+    import_apply(rejected, source=b"")
+
+    assert (rejected.same, Pbx.objects.get(pk=pbx.pk).state) == (1, "credentials-rejected")
+
+
 def test_names_are_looked_up_for_a_bounded_time_only(manager: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imports, "LOOK_UP_S", 0.0)
     rows = [GOOD | {"name": f"PBX-{n}", "host": f"pbx-{n}.invalid"} for n in range(500)]
