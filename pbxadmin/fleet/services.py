@@ -150,7 +150,9 @@ def pbx_switch(*, pbx: Pbx, enabled: bool) -> None:
 def pbx_delete(*, pbx: Pbx) -> None:
     """Remove the record, its secrets and its snapshots. Its changes and events keep their names and stay readable."""
     with transaction.atomic():
-        Pbx.objects.select_for_update().get(pk=pbx.pk)  # before the log, as whoever keeps a reading of it does
+        # Before the log, and in this order, as whoever keeps a reading of it does.
+        list(Lease.objects.select_for_update().filter(pbx=pbx))
+        Pbx.objects.select_for_update().get(pk=pbx.pk)
         pbx_event("pbx.deleted", pbx)
         pbx.delete()
 
