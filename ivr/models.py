@@ -1,6 +1,7 @@
 """What we last read of each IVR, the changes that people asked for, and runs of reading many PBXs."""
 
 import uuid
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
@@ -224,6 +225,15 @@ class Change(models.Model):
     @property
     def risks(self) -> list[str]:
         return risks(self.base, self.wanted)
+
+    @property
+    def steps(self) -> Iterator[dict[str, Any]]:
+        """The calls in their order; what reads after the sending reads back."""
+        was_sent = False
+        for call in self.calls:
+            reads_back = was_sent and call["call"] == "ivr/query"
+            yield call | {"words": "Read back"} if reads_back else call
+            was_sent = was_sent or call["call"] == "ivr/update"
 
     def lines(self) -> list["ChangeLine"]:
         before, found = self.live or self.base, self.found or {}

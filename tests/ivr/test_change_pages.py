@@ -1,5 +1,6 @@
 """A change over HTTP: plan, apply, receipt at one address."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -84,6 +85,15 @@ def test_apply_leads_to_the_receipt_at_the_same_address(client, planned, pbx_htt
     assert answer.redirect_chain == [(f"/changes/{planned.pk}/", 302)]
     assert page.index('data-outcome="verified"') == page.index("data-outcome")
     assert "ACME-HQ now answers response timeout 6 s." in page
+
+
+def test_the_receipt_tells_reading_back_from_reading(client, planned, pbx_http):
+    client.post(f"/changes/{planned.pk}/apply/")
+
+    page = client.get(f"/changes/{planned.pk}/").content.decode()
+
+    steps = re.findall("<h3>(.*?)</h3>", page[page.index("How it went") : page.index("For the record")])
+    assert [step for step in steps if step in ("Read", "Sent once", "Read back")] == ["Read", "Sent once", "Read back"]
 
 
 def test_the_receipt_is_plain_text_to_paste(client, planned, pbx_http):
