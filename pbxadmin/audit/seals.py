@@ -237,6 +237,11 @@ def public_key(key: Ed25519PrivateKey | None = None) -> str:
     return base64.urlsafe_b64encode((key or private_keys()[0]).public_key().public_bytes_raw()).decode()
 
 
+def our_keys() -> set[str]:
+    """The public keys of all that sign, or signed, for us."""
+    return {public_key(key) for key in private_keys()}
+
+
 def shown_key() -> str:
     """The public key for a page, which makes none: "" before the first seal."""
     return public_key() if settings.SEAL_KEYS or key_path().exists() else ""
@@ -289,7 +294,7 @@ def read_seals(path: Path | None = None, acceptances: Mapping[str, Seal] | None 
     place = path or seals_path()
     if path is None and not place.exists():
         return kept
-    ours = {public_key(key) for key in private_keys()}
+    ours = our_keys()
     before = "" if path is None else None
     last = 0 if path is None else None
     lines = [raw.decode(errors="replace") for raw in place.read_bytes().rstrip(b"\n").split(b"\n")]
@@ -316,12 +321,14 @@ def read_seals(path: Path | None = None, acceptances: Mapping[str, Seal] | None 
 
 def newest_head(chain: str) -> tuple[Seal, Head] | None:
     """What the newest good seal says of a chain, among those at the end of the file; None when none of them does."""
-    ours = {public_key(key) for key in private_keys()}
-    for line in reversed(last_lines()):
+    lines = last_lines()
+    ours = our_keys() if lines else set()  # a page makes no key
+    for line in reversed(lines):
         with suppress(ValueError, TypeError, KeyError, RecursionError):
-            head = next((head for head in parsed(line).heads if head.chain == chain), None)
-            if head and parsed(line).key in ours and is_intact(parsed(line)):
-                return parsed(line), head
+            found = parsed(line)
+            head = next((head for head in found.heads if head.chain == chain), None)
+            if head and found.key in ours and is_intact(found):
+                return found, head
     return None
 
 

@@ -322,6 +322,14 @@ def test_a_get_signs_nothing(auditor, march):
     assert auditor.get(f"/audit/periods/{march.pk}/sign/").status_code == 405
 
 
+def test_looking_at_it_makes_no_key_for_seals(auditor, march, settings, tmp_path):
+    settings.DATA_DIR = tmp_path
+
+    assert auditor.get(f"/audit/periods/{march.pk}/").status_code == 200
+
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.django_db(transaction=True)
 def test_no_exception_slips_in_while_a_worker_reads_the_same_chain(monkeypatch):
     customer, today = make_customer("Acme Logistics"), datetime.now(UTC).date()
