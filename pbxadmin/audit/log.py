@@ -181,8 +181,11 @@ def leaves(value: Any) -> Iterator[str]:
         yield value
     elif isinstance(value, int) and not isinstance(value, bool):
         yield str(value)
-    elif isinstance(value, Mapping | list):
-        for item in [value[key] for key in sorted(value)] if isinstance(value, Mapping) else value:
+    elif isinstance(value, Mapping):
+        for key in sorted(value):
+            yield from leaves(value[key])
+    elif isinstance(value, list):
+        for item in value:
             yield from leaves(item)
 
 

@@ -54,12 +54,11 @@ class Workers:
                 worker.run()
             except DatabaseError as error:
                 log.error("worker %s is started anew, the database says %s", place, error)
-                connections.close_all()
             except Exception:
                 log.exception("worker %s died and is started anew", place)
+            finally:
                 connections.close_all()
             self.stopping.wait(WAIT_S)
-        connections.close_all()
 
 
 def new_worker() -> Any:
