@@ -23,9 +23,9 @@ from django.utils import timezone
 from pbxadmin.access.rules import check_record
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
+from pbxadmin.fleet.concurrency import waiting_slot
 from pbxadmin.fleet.contact import Contact, contact
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.fleet.slots import place
 from pbxadmin.yeastar.client import Call, PbxClient
 from pbxadmin.yeastar.errors import (
     PbxError,
@@ -141,15 +141,15 @@ def change_apply(*, change: Change, actor: Actor, confirmed: bool = False) -> No
     """Carry out a planned change: sent once, proven by reading back, recorded. The stored status is right afterwards.
 
     A change that is not planned any more, or that somebody else is applying, is left alone: the second of two clicks
-    does nothing. Raises NotConfirmed when it brings risks and `confirmed` is not set, HouseFull, and a database error
-    when the intent cannot be recorded; each time nothing was sent and the plan stays as it is.
+    does nothing. Raises NotConfirmed when it brings risks and `confirmed` is not set, TooManyWaiting, and a database
+    error when the intent cannot be recorded; each time nothing was sent and the plan stays as it is.
     """
     if change.outcome != Status.PLANNED:
         return
     if change.risks and not confirmed:
         raise NotConfirmed
     by = {"applied_by_id": actor.id, "applied_by_name": actor.name, "confirmed": change.risks}
-    with place():
+    with waiting_slot():
         if claim(change, status=Status.PLANNED, **by):
             apply_claimed(change, actor)
 
@@ -511,7 +511,7 @@ def change_check(change: Change, *, insist: bool = False) -> str:
     """Settle by reading a change whose sender is gone, or look again at one that may still become true. Never sends.
 
     insist: a person asks for it now, so a pause of the PBX after failures does not count.
-    Returns why it could not be read, "" when it was, or when there was nothing to check. Raises HouseFull.
+    Returns why it could not be read, "" when it was, or when there was nothing to check. Raises TooManyWaiting.
     """
     was = Status(change.status)
     may_become_true = was is Status.NOT_AS_ASKED and change.check_at is not None
@@ -520,7 +520,7 @@ def change_check(change: Change, *, insist: bool = False) -> str:
     if may_become_true and is_overtaken(change):
         Change.objects.filter(pk=change.pk, status=was).update(check_at=None)
         return ""
-    with place():
+    with waiting_slot():
         claimed = claim(change, status=was, checks=F("checks") + 1)
         return check_claimed(change, was, insist=insist) if claimed else ""
 

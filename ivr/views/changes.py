@@ -29,8 +29,8 @@ from pbxadmin.access.permissions import can, require
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.models import Event
+from pbxadmin.fleet.concurrency import TooManyWaiting, waits_for_pbx
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.fleet.slots import HouseFull, waits_for_pbx
 from pbxadmin.web.filters import typed, whole
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import keyset
@@ -154,8 +154,8 @@ def change_apply_view(request: HttpRequest, pk: int) -> HttpResponse:
         change_apply(change=change, actor=actor(), confirmed=bool(request.POST.get("confirm")))
     except NotConfirmed:
         return show(request, change, status=422, unconfirmed=True)
-    except HouseFull as full:
-        return show(request, change, status=503, problem=str(full))
+    except TooManyWaiting as error:
+        return show(request, change, status=503, problem=str(error))
     except DatabaseError:
         log.exception("change %s could not be recorded", pk)
         change = visible_change(request, pk)
@@ -176,7 +176,7 @@ def change_check_view(request: HttpRequest, pk: int) -> HttpResponse:
     require(user_of(request), Action.EDIT_IVR, Customer.objects.get(pk=change.customer_id))
     try:
         unread = change_check(change, insist=True)
-    except HouseFull:
+    except TooManyWaiting:
         problem = "Too many people wait for PBXs at this moment. Try again in a few seconds."
         return show(request, change, status=503, problem=problem, heading="It was not read")
     if unread:

@@ -7,8 +7,8 @@ from django.shortcuts import get_object_or_404
 
 from pbxadmin.access.person import user_of
 from pbxadmin.audit.context import Actor, current
+from pbxadmin.fleet.concurrency import TooManyWaiting
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.fleet.slots import HouseFull
 from pbxadmin.yeastar.errors import PbxBadAnswer, PbxBusy, PbxError, PbxHeldBack, PbxUnreachable
 from pbxadmin.yeastar.wire import ADDRESSABLE
 
@@ -32,8 +32,8 @@ def addressable(number: str) -> str:
     return number
 
 
-def status_of(error: PbxError | HouseFull) -> int:
+def status_of(error: PbxError | TooManyWaiting) -> int:
     """503 when it may work later, 502 when the PBX answers and not as it should."""
     if isinstance(error, PbxBadAnswer):
         return 502
-    return 503 if isinstance(error, PbxUnreachable | PbxHeldBack | PbxBusy | HouseFull) else 502
+    return 503 if isinstance(error, PbxUnreachable | PbxHeldBack | PbxBusy | TooManyWaiting) else 502

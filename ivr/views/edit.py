@@ -19,9 +19,9 @@ from pbxadmin.access.permissions import can, require
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.log import record
+from pbxadmin.fleet.concurrency import TooManyWaiting, waits_for_pbx
 from pbxadmin.fleet.contact import contact
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.fleet.slots import HouseFull, waits_for_pbx
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.yeastar.errors import PbxError, PbxNotFound
 from pbxadmin.yeastar.fields import BY_NAME, IvrField, writable_fields
@@ -54,7 +54,7 @@ def edit_open(request: HttpRequest, pbx: Pbx, number: str, *, too_old: bool = Fa
         live, others = read_live(pbx, number)
         if live is None:
             return not_there(request, pbx, number, others)
-    except (PbxError, HouseFull) as error:
+    except (PbxError, TooManyWaiting) as error:
         return edit_closed(request, pbx, number, error)
     form = IvrForm(
         opened_now(pbx, live, timezone.now()),
@@ -112,7 +112,7 @@ def not_there(request: HttpRequest, pbx: Pbx, number: str, others: Sequence[IvrS
     return closed_page(request, pbx, snapshot, why, 404, namesake)
 
 
-def edit_closed(request: HttpRequest, pbx: Pbx, number: str, error: PbxError | HouseFull) -> HttpResponse:
+def edit_closed(request: HttpRequest, pbx: Pbx, number: str, error: PbxError | TooManyWaiting) -> HttpResponse:
     snapshot = Ivr.objects.filter(pbx=pbx, number=number).first()
     return closed_page(request, pbx, snapshot, f"{error} You can look, not edit.", status_of(error))
 

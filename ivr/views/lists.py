@@ -21,9 +21,9 @@ from pbxadmin.access.permissions import can, only_customer
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.log import record
+from pbxadmin.fleet.concurrency import TooManyWaiting, waits_for_pbx
 from pbxadmin.fleet.filters import saved_for, shareable
 from pbxadmin.fleet.models import Pbx, SavedFilter, why_stale
-from pbxadmin.fleet.slots import HouseFull, waits_for_pbx
 from pbxadmin.web.csv import csv_response
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import Page, keyset
@@ -163,7 +163,7 @@ def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
         if ivr is None and (gone := gone_page(request, pbx, number)):
             return gone
         ivr = ivr or read_first(pbx, number)
-    except (PbxError, HouseFull) as error:
+    except (PbxError, TooManyWaiting) as error:
         context = {"pbx": pbx, "number": number, "why": str(error), "ivr": None, "groups": {}}
         return render(request, "ivr/edit_closed.html", context, status=status_of(error))
     history = list(Change.objects.of_ivr(pbx.pk, number)[:HISTORY])

@@ -16,8 +16,8 @@ from pbxadmin.access.permissions import can, customer_ids, require
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.models import Event
+from pbxadmin.fleet.concurrency import waits_for_pbx
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.fleet.slots import waits_for_pbx
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME

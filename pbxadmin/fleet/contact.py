@@ -67,7 +67,7 @@ def contact(
     seconds: the budget for all calls together, the wait included.
     insist: a person asks for it now, so a pause after failures does not count.
     claim_ends: of the claim that this is done under. The lease ends with it, and no call lasts longer.
-    Raises PbxHeldBack (PbxInUse) or HouseFull when we may not try; inside the block, any PbxError of the calls.
+    Raises PbxHeldBack (PbxInUse) or TooManyWaiting when we may not try; inside the block, any PbxError of the calls.
     """
     if claim_ends:
         seconds = min(seconds, (claim_ends - timezone.now()).total_seconds())

@@ -15,8 +15,8 @@ from django.utils import timezone
 
 from pbxadmin.yeastar.errors import PbxHeldBack
 
+from .concurrency import waiting_slot
 from .models import Lease
-from .slots import place
 
 LEASE_S = 45
 WAIT_S = 5.0
@@ -65,9 +65,9 @@ def lease_claim(pbx_ids: Collection[int], held_by: str, until: datetime | None =
 
 @contextmanager
 def leased(pbx_id: int, held_by: str, wait_s: float = WAIT_S, until: datetime | None = None) -> Iterator[Held]:
-    """Hold one PBX for the length of the block. Raises PbxInUse when it is not free within `wait_s`, HouseFull."""
+    """Hold one PBX for the length of the block. Raises PbxInUse when it is not free within `wait_s`, TooManyWaiting."""
     give_up = time.monotonic() + wait_s
-    with place():
+    with waiting_slot():
         while not (held := lease_claim([pbx_id], held_by, until)).pbx_ids:
             if time.monotonic() >= give_up:
                 raise in_use(pbx_id)

@@ -23,12 +23,12 @@ from pbxadmin.web.pages import keyset
 from pbxadmin.web.words import number_of
 
 from . import filters, imports, services
+from .concurrency import waits_for_pbx
 from .forms import DeleteForm, ImportForm, PbxFilter, PbxForm, PinForm, ReplacementForm
 from .imports import ImportPlan
 from .models import Pbx, PbxImport, PbxQuerySet, SavedFilter
 from .probe import connection_test
 from .sheet import COLUMNS, EXPORTED, exported
-from .slots import waits_for_pbx
 
 PAGE_SIZE = 50
 TESTS_A_MINUTE = 60

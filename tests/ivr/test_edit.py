@@ -206,7 +206,7 @@ def test_an_ivr_that_got_another_number_is_offered_under_it(helpdesk, pbx, pbx_h
 def full_house(monkeypatch):
     """Everybody who may wait for a PBX does so. To be filled."""
     slots = BoundedSemaphore(1)
-    monkeypatch.setattr("pbxadmin.fleet.slots._slots", slots)
+    monkeypatch.setattr("pbxadmin.fleet.concurrency._waiting_slots", slots)
     return slots
 
 
@@ -274,7 +274,7 @@ def test_an_outcome_that_is_not_known_is_said_where_the_ivr_is_shown_or_edited(h
 
 
 def test_half_of_the_web_threads_wait_for_pbxs_and_the_rest_are_told_to_come_back(helpdesk, pbx, pbx_http, monkeypatch):
-    monkeypatch.setattr("pbxadmin.fleet.slots._slots", BoundedSemaphore(1))
+    monkeypatch.setattr("pbxadmin.fleet.concurrency._waiting_slots", BoundedSemaphore(1))
     answers = []
     pbx_http.fail("ivr/query", lambda double, body: answers.append(helpdesk.get(address(pbx))) or {"status": "Failed"})
 

@@ -1,6 +1,7 @@
 """At most half of the web threads wait for PBXs; the rest answer whoever needs none.
 
-A place is taken around the talking, not around the page: a page that finds what it shows in the database takes none.
+A slot is held while a PBX is talked to, not while the page is served: a page that finds what it shows in the
+database takes none.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,24 +18,24 @@ from django.http import HttpRequest, HttpResponseBase
 from pbxadmin.web.views import problem
 
 RETRY_S = 5
-FULL = "Too many people wait for PBXs at this moment. Nothing was sent. Try again in a few seconds."
-_slots = BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
+TOO_MANY_WAITING = "Too many people wait for PBXs at this moment. Nothing was sent. Try again in a few seconds."
+_waiting_slots = BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
 
 View = Callable[..., HttpResponseBase]
 
 
-class HouseFull(Exception):
-    """So many pages wait for PBXs that this one is not let in. Nothing was sent, as str() says."""
+class TooManyWaiting(Exception):
+    """Raised when too many pages wait for PBXs already. Nothing was sent; str() is the sentence to show."""
 
     def __init__(self) -> None:
-        super().__init__(FULL)
+        super().__init__(TOO_MANY_WAITING)
 
 
 @dataclass
 class Page:
     """A page that is being served by this thread."""
 
-    has_place: bool = False
+    has_slot: bool = False
     was_refused: bool = False
 
 
@@ -42,28 +43,28 @@ _page: ContextVar[Page | None] = ContextVar("page_that_waits_for_pbx", default=N
 
 
 @contextmanager
-def place() -> Iterator[None]:
-    """A place among the pages that wait for PBXs, during the block. A worker needs none, nor does who has one.
+def waiting_slot() -> Iterator[None]:
+    """Hold a slot among the pages that wait for PBXs, during the block. Workers, and pages that hold one, need none.
 
-    Raises HouseFull.
+    Raises TooManyWaiting.
     """
     page = _page.get()
-    if page is None or page.has_place:
+    if page is None or page.has_slot:
         yield
         return
-    if not _slots.acquire(blocking=False):
+    if not _waiting_slots.acquire(blocking=False):
         page.was_refused = True
-        raise HouseFull
-    page.has_place = True
+        raise TooManyWaiting
+    page.has_slot = True
     try:
         yield
     finally:
-        page.has_place = False
-        _slots.release()
+        page.has_slot = False
+        _waiting_slots.release()
 
 
 def waits_for_pbx(view: View) -> View:
-    """For a view that may talk to a PBX. When the house is full: 503 with a time to come back."""
+    """Decorate a view that may talk to a PBX. Answer 503 with Retry-After when too many pages wait."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -71,8 +72,8 @@ def waits_for_pbx(view: View) -> View:
         token = _page.set(page)
         try:
             answer = view(request, *args, **kwargs)
-        except HouseFull as full:
-            answer = problem(request, 503, "Busy", str(full))
+        except TooManyWaiting as error:
+            answer = problem(request, 503, "Busy", str(error))
         finally:
             _page.reset(token)
         if page.was_refused:
