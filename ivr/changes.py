@@ -24,8 +24,8 @@ from pbxadmin.access.rules import check_record
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.concurrency import waiting_slot
-from pbxadmin.fleet.contact import Contact, contact
 from pbxadmin.fleet.models import Pbx
+from pbxadmin.fleet.pbx_sessions import PbxSession, open_pbx_session
 from pbxadmin.yeastar.client import Call, PbxClient
 from pbxadmin.yeastar.errors import (
     PbxError,
@@ -162,9 +162,9 @@ def apply_claimed(change: Change, actor: Actor) -> None:
         return settle(change, Verdict(Status.NOT_SENT, f"{why} Nothing was sent."))
     try:
         held_by = f"{actor.name} is changing IVR {change.number}"
-        with contact(pbx, held_by, claim_ends=change.claimed_until) as hands:
+        with open_pbx_session(pbx, held_by, claim_ends=change.claimed_until) as pbx_session:
             try:
-                carry_out(change, hands)
+                carry_out(change, pbx_session)
             except BaseException:
                 mine(change).update(claimed_until=None)
                 raise
@@ -187,33 +187,35 @@ def mine(change: Change) -> QuerySet[Change]:
     return Change.objects.filter(pk=change.pk, status=Status.PLANNED, claimed_until=change.claimed_until)
 
 
-def carry_out(change: Change, hands: Contact) -> None:
+def carry_out(change: Change, pbx_session: PbxSession) -> None:
     """Steps 4 to 8 of the design, with the PBX in hand."""
-    moved = moved_since(change, hands.pbx) or edited_since(change, hands.pbx)
+    moved = moved_since(change, pbx_session.pbx) or edited_since(change, pbx_session.pbx)
     if moved:
         return settle(change, Verdict(Status.NOT_SENT, f"{moved} Nothing was sent. Plan it again."))
     try:
-        before = read(change, hands)
+        before = read(change, pbx_session)
     except PbxError as error:
-        verdict = Verdict(Status.NOT_SENT, f"{hands.pbx.name} could not be read first: {error} Nothing was sent.")
-        return settle(change, verdict, calls=hands.client.calls)
+        verdict = Verdict(Status.NOT_SENT, f"{pbx_session.pbx.name} could not be read first: {error} Nothing was sent.")
+        return settle(change, verdict, calls=pbx_session.client.calls)
     change.live = as_json(before.ivr)
-    held_back = why_not_send(change, hands, before)
+    held_back = why_not_send(change, pbx_session, before)
     if held_back:
-        return settle(change, held_back, calls=hands.client.calls)
+        return settle(change, held_back, calls=pbx_session.client.calls)
     assert before.ivr is not None  # noqa: S101  (why_not_send answers for a missing one)
     comparison = compare(change.base, before.ivr.values(), change.wanted)
     if not intend(change):
-        return settle(change, too_slow(hands), calls=hands.client.calls)
+        return settle(change, too_slow(pbx_session), calls=pbx_session.client.calls)
     # The database may have been slow; or the machine slept: its clock went on, and the deadlines of calls did not.
-    if hands.client.seconds_left < SEND_BUDGET_S or not change.is_being_applied:
-        return settle_or_spool(change, too_slow(hands), calls=hands.client.calls)
-    answer, nothing_left_us = send(hands.client, before.ivr, {name: change.wanted[name] for name in comparison.send})
+    if pbx_session.client.seconds_left < SEND_BUDGET_S or not change.is_being_applied:
+        return settle_or_spool(change, too_slow(pbx_session), calls=pbx_session.client.calls)
+    answer, nothing_left_us = send(
+        pbx_session.client, before.ivr, {name: change.wanted[name] for name in comparison.send}
+    )
     if nothing_left_us:
         verdict = Verdict(Status.NOT_SENT, f"{nothing_left_us} Nothing was sent.")
-        return settle_or_spool(change, verdict, calls=hands.client.calls)
+        return settle_or_spool(change, verdict, calls=pbx_session.client.calls)
     change.answer = asdict(answer)
-    return settle_by_reading(change, hands)
+    return settle_by_reading(change, pbx_session)
 
 
 def moved_since(change: Change, pbx: Pbx) -> str:
@@ -244,39 +246,39 @@ class Reading:
     numbers: frozenset[str] = field(default_factory=frozenset)
 
 
-def read(change: Change, hands: Contact, *, back: bool = False) -> Reading:
+def read(change: Change, pbx_session: PbxSession, *, back: bool = False) -> Reading:
     """Read the IVR of a change and keep it as a snapshot. A renumbering reads the whole list.
 
     back: look for the new number first. Raises PbxError.
     """
     if not change.is_renumbering:
         try:
-            ivr = hands.client.query_ivr(change.number)
+            ivr = pbx_session.client.query_ivr(change.number)
         except PbxNotFound:
             return Reading(None)
-        keep(hands, [ivr])
+        keep(pbx_session, [ivr])
         return Reading(ivr)
-    ivrs = {ivr.number: ivr for ivr in hands.client.query_ivrs()}
-    keep(hands, list(ivrs.values()), whole=True)
+    ivrs = {ivr.number: ivr for ivr in pbx_session.client.query_ivrs()}
+    keep(pbx_session, list(ivrs.values()), whole=True)
     old = ivrs.get(change.number)
     new = ivrs.get(change.wanted["number"]) if back else None
     return Reading(old or new, frozenset(ivrs))
 
 
-def keep(hands: Contact, ivrs: Sequence[IvrSettings], *, whole: bool = False) -> None:
+def keep(pbx_session: PbxSession, ivrs: Sequence[IvrSettings], *, whole: bool = False) -> None:
     """Keep a reading. That it cannot be kept must not hide what was read: the outcome matters more."""
     try:
         if whole:
-            snapshots_keep(hands, ivrs)
+            snapshots_keep(pbx_session, ivrs)
         else:
-            snapshot_keep(hands, ivrs[0])
+            snapshot_keep(pbx_session, ivrs[0])
     except DatabaseError:
-        log.exception("a reading of %s could not be kept", hands.pbx.name)
+        log.exception("a reading of %s could not be kept", pbx_session.pbx.name)
 
 
-def why_not_send(change: Change, hands: Contact, before: Reading) -> Verdict | None:
+def why_not_send(change: Change, pbx_session: PbxSession, before: Reading) -> Verdict | None:
     """The outcome when there is nothing to send or we must not; None when the send may go ahead."""
-    name = hands.pbx.name
+    name = pbx_session.pbx.name
     if before.ivr is None:
         return Verdict(Status.NOT_SENT, f"IVR {change.number} is not on {name} any more. Nothing was sent.")
     comparison = compare(change.base, before.ivr.values(), change.wanted)
@@ -284,12 +286,12 @@ def why_not_send(change: Change, hands: Contact, before: Reading) -> Verdict | N
         return Verdict(Status.CONFLICT, "Changed since you opened it. Nothing was sent.")
     if not comparison.send:
         return Verdict(Status.NOT_SENT, f"{name} already holds these values. Nothing was sent.")
-    locked = [BY_NAME[each].label for each in comparison.send if hands.pbx.version not in BY_NAME[each].writable]
+    locked = [BY_NAME[each].label for each in comparison.send if pbx_session.pbx.version not in BY_NAME[each].writable]
     if locked:  # planned for another version of the API
         return Verdict(
-            Status.NOT_SENT, f"API {hands.pbx.version} cannot change: {', '.join(locked)}. Nothing was sent."
+            Status.NOT_SENT, f"API {pbx_session.pbx.version} cannot change: {', '.join(locked)}. Nothing was sent."
         )
-    if hands.client.is_stranger:
+    if pbx_session.client.is_stranger:
         return Verdict(Status.NOT_SENT, f"Another device answers at the address of {name}. Nothing was sent.")
     if "number" in comparison.send and change.wanted["number"] in before.numbers:
         taken = change.wanted["number"]
@@ -298,13 +300,13 @@ def why_not_send(change: Change, hands: Contact, before: Reading) -> Verdict | N
         # its outcome would be looked for under the old number
         why = f"What an earlier change of IVR {change.number} came to is not known yet."
         return Verdict(Status.NOT_SENT, f"{why} Nothing was sent. Plan this one again when it is.")
-    if hands.client.seconds_left < SEND_BUDGET_S or not hands.held.lasts:
-        return too_slow(hands)
+    if pbx_session.client.seconds_left < SEND_BUDGET_S or not pbx_session.lease.lasts:
+        return too_slow(pbx_session)
     return None
 
 
-def too_slow(hands: Contact) -> Verdict:
-    return Verdict(Status.NOT_SENT, f"{hands.pbx.name} took too long to be read first. Nothing was sent.")
+def too_slow(pbx_session: PbxSession) -> Verdict:
+    return Verdict(Status.NOT_SENT, f"{pbx_session.pbx.name} took too long to be read first. Nothing was sent.")
 
 
 def intend(change: Change) -> bool:
@@ -338,30 +340,30 @@ def send(client: PbxClient, live: IvrSettings, wanted: Mapping[str, str]) -> tup
     return SUCCESS, ""
 
 
-def settle_by_reading(change: Change, hands: Contact) -> None:
+def settle_by_reading(change: Change, pbx_session: PbxSession) -> None:
     """Read back, decide by what was found, record."""
     try:
-        found = read_back(change, hands)
+        found = read_back(change, pbx_session)
     except PbxError as error:
-        return settle_or_spool(change, unreadable(change, error), calls=hands.client.calls)
-    return settle_or_spool(change, verdict_of(change, found), found=as_json(found.ivr), calls=hands.client.calls)
+        return settle_or_spool(change, unreadable(change, error), calls=pbx_session.client.calls)
+    return settle_or_spool(change, verdict_of(change, found), found=as_json(found.ivr), calls=pbx_session.client.calls)
 
 
-def read_back(change: Change, hands: Contact) -> Reading:
+def read_back(change: Change, pbx_session: PbxSession) -> Reading:
     """What a change that was sent came to. Raises PbxError, also when another device than it was sent to may answer."""
-    moved = moved_since(change, hands.pbx)
-    if moved and not is_same_device(change, hands):
+    moved = moved_since(change, pbx_session.pbx)
+    if moved and not is_same_device(change, pbx_session):
         raise PbxHeldBack(moved)
-    found = read(change, hands, back=True)
-    if hands.client.is_stranger:
-        raise PbxHeldBack(f"Another device answers at the address of {hands.pbx.name}.")
+    found = read(change, pbx_session, back=True)
+    if pbx_session.client.is_stranger:
+        raise PbxHeldBack(f"Another device answers at the address of {pbx_session.pbx.name}.")
     return found
 
 
-def is_same_device(change: Change, hands: Contact) -> bool:
+def is_same_device(change: Change, pbx_session: PbxSession) -> bool:
     """Whether the device at the new address proves to be the one that the change was sent to, by its serial number."""
-    is_same_customer = change.customer_id == hands.pbx.customer_id
-    return is_same_customer and change.serial != "" and hands.client.device_info().serial == change.serial
+    is_same_customer = change.customer_id == pbx_session.pbx.customer_id
+    return is_same_customer and change.serial != "" and pbx_session.client.device_info().serial == change.serial
 
 
 def verdict_of(change: Change, found: Reading) -> Verdict:
@@ -537,21 +539,21 @@ def check_claimed(change: Change, was: Change.Status, *, insist: bool) -> str:
         if pbx is None:
             raise PbxNotSent(f"{change.pbx_name} was deleted.")
         held_by = f"PBX Admin is checking IVR {change.number}"
-        with contact(pbx, held_by, insist=insist, claim_ends=change.claimed_until) as hands:
-            check_by_reading(change, was, hands)
+        with open_pbx_session(pbx, held_by, insist=insist, claim_ends=change.claimed_until) as pbx_session:
+            check_by_reading(change, was, pbx_session)
     except PbxError as error:
         put_off(change, was, error, for_ever=pbx is None)
         return str(error)
     return ""
 
 
-def check_by_reading(change: Change, was: Change.Status, hands: Contact) -> None:
-    found = read_back(change, hands)  # a failure here is put off by the caller, without an event each time
+def check_by_reading(change: Change, was: Change.Status, pbx_session: PbxSession) -> None:
+    found = read_back(change, pbx_session)  # a failure here is put off by the caller, without an event each time
     verdict, values = verdict_of(change, found), as_json(found.ivr)
     if was is verdict.status and values == change.found:
         Change.objects.filter(pk=change.pk).update(claimed_until=None, check_at=None)
         return
-    settle(change, verdict, found=values, calls=hands.client.calls, action="change.settled")
+    settle(change, verdict, found=values, calls=pbx_session.client.calls, action="change.settled")
 
 
 def put_off(change: Change, was: Change.Status, error: PbxError, *, for_ever: bool) -> None:

@@ -191,7 +191,7 @@ class Change(models.Model):
 
     @property
     def is_being_applied(self) -> bool:
-        """In the hands of its sender, until that one's claim runs out; what was sent, if anything, is not known here.
+        """Claimed by its sender, until that one's claim runs out; what was sent, if anything, is not known here.
 
         Whoever checks a change that is *sending* claims it too, and counts the check: its sender is gone.
         """

@@ -19,9 +19,9 @@ from django_tasks import task
 
 from pbxadmin.audit.context import SYSTEM, Actor
 from pbxadmin.audit.log import record
-from pbxadmin.fleet.contact import check_allowed, client_for, contact, contact_record, contacts_record
 from pbxadmin.fleet.lease import LEASE_S, Held, lease_claim
 from pbxadmin.fleet.models import Pbx, PbxState
+from pbxadmin.fleet.pbx_sessions import check_allowed, client_for, open_pbx_session, pbx_state_record, pbx_states_record
 from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.client import PAGE_S, PbxClient
 from pbxadmin.yeastar.errors import PbxError, PbxHeldBack
@@ -44,11 +44,11 @@ def pbx_refresh(*, pbx: Pbx, actor: Actor) -> int:
     failure: PbxError | None = None
     ivrs: Sequence[IvrSettings] = ()
     try:
-        with contact(pbx, f"{actor.name} is reading all IVRs") as hands:
-            ivrs = hands.client.query_ivrs()
-            if hands.client.is_stranger:
-                raise PbxHeldBack(stranger(hands.pbx))
-            snapshots_keep(hands, ivrs)
+        with open_pbx_session(pbx, f"{actor.name} is reading all IVRs") as pbx_session:
+            ivrs = pbx_session.client.query_ivrs()
+            if pbx_session.client.is_stranger:
+                raise PbxHeldBack(stranger(pbx_session.pbx))
+            snapshots_keep(pbx_session, ivrs)
     except PbxError as error:
         failure = error
     if failure is not None:
@@ -129,7 +129,7 @@ def read_what_is_left(run: Refresh, taken: "list[Work]") -> None:
 
 def refusals_keep(works: Iterable["Work"]) -> None:
     """Remember at least the refused logins when a run ends by a failure of ours: the next run would repeat them."""
-    contacts_record([(work.pbx, work.client) for work in works if work.client.was_refused])
+    pbx_states_record([(work.pbx, work.client) for work in works if work.client.was_refused])
 
 
 @dataclass(frozen=True)
@@ -255,12 +255,12 @@ def keep(results: Sequence[Result]) -> None:
     for result in results:
         if result.problem:
             was = result.work.pbx.state
-            contact_record(result.work.pbx, result.work.client)
+            pbx_state_record(result.work.pbx, result.work.client)
             if not result.work.is_scheduled or result.work.pbx.state != was:  # a PBX that is off is no news each time
                 refresh_failed(result.work.pbx, result.problem)
     read = [result for result in results if not result.problem]
     with transaction.atomic():
-        contacts_record([(result.work.pbx, result.work.client) for result in read])
+        pbx_states_record([(result.work.pbx, result.work.client) for result in read])
         kept = listings_keep([result.listing for result in read])
         items_end({result.work.item_id: ended(result, kept) for result in results})
     for result in results:

@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from pbxadmin.fleet.contact import Contact
 from pbxadmin.fleet.lease import Held
 from pbxadmin.fleet.models import Lease, Pbx
+from pbxadmin.fleet.pbx_sessions import PbxSession
 from pbxadmin.yeastar.fields import FIELDS
 from pbxadmin.yeastar.wire import IvrSettings
 
@@ -40,18 +40,18 @@ class Listing:
         return {ivr.number: ivr for ivr in self.ivrs}
 
 
-def listing(hands: Contact, ivrs: Sequence[IvrSettings], *, is_whole: bool) -> Listing:
-    return Listing(hands.pbx, hands.held, ivrs, is_whole, hands.client.is_stranger)
+def listing(pbx_session: PbxSession, ivrs: Sequence[IvrSettings], *, is_whole: bool) -> Listing:
+    return Listing(pbx_session.pbx, pbx_session.lease, ivrs, is_whole, pbx_session.client.is_stranger)
 
 
-def snapshot_keep(hands: Contact, ivr: IvrSettings) -> None:
+def snapshot_keep(pbx_session: PbxSession, ivr: IvrSettings) -> None:
     """Keep the reading of one IVR."""
-    listings_keep([listing(hands, [ivr], is_whole=False)])
+    listings_keep([listing(pbx_session, [ivr], is_whole=False)])
 
 
-def snapshots_keep(hands: Contact, ivrs: Sequence[IvrSettings]) -> None:
+def snapshots_keep(pbx_session: PbxSession, ivrs: Sequence[IvrSettings]) -> None:
     """Keep the reading of a whole PBX."""
-    listings_keep([listing(hands, ivrs, is_whole=True)])
+    listings_keep([listing(pbx_session, ivrs, is_whole=True)])
 
 
 def listings_keep(listings: Iterable[Listing]) -> set[int]:

@@ -20,8 +20,8 @@ from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.concurrency import TooManyWaiting, waits_for_pbx
-from pbxadmin.fleet.contact import contact
 from pbxadmin.fleet.models import Pbx
+from pbxadmin.fleet.pbx_sessions import open_pbx_session
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.yeastar.errors import PbxError, PbxNotFound
 from pbxadmin.yeastar.fields import BY_NAME, IvrField, writable_fields
@@ -69,12 +69,12 @@ def edit_open(request: HttpRequest, pbx: Pbx, number: str, *, too_old: bool = Fa
 
 def read_live(pbx: Pbx, number: str) -> tuple[IvrSettings | None, Sequence[IvrSettings]]:
     """The IVR as the PBX holds it now, kept as its snapshot; when it is not there, all that are. Raises PbxError."""
-    with contact(pbx, f"{actor().name} is opening IVR {number}") as hands:
+    with open_pbx_session(pbx, f"{actor().name} is opening IVR {number}") as pbx_session:
         try:
-            live = hands.client.query_ivr(number)
+            live = pbx_session.client.query_ivr(number)
         except PbxNotFound:
-            return None, hands.client.query_ivrs()
-        snapshot_keep(hands, live)
+            return None, pbx_session.client.query_ivrs()
+        snapshot_keep(pbx_session, live)
         return live, ()
 
 

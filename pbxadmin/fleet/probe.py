@@ -37,9 +37,9 @@ from pbxadmin.yeastar.transport import (
     resolve,
 )
 
-from .contact import check_allowed, client_for, contact_record, learn, learned, state_after
 from .lease import PbxInUse, leased
 from .models import Pbx, PbxState
+from .pbx_sessions import check_allowed, client_for, learn, learned, pbx_state_record, state_after
 from .services import pbx_event
 
 STEPS = {
@@ -116,7 +116,7 @@ class ConnectionTest:
             error = error or self.take(step)
         if self.client and self.client.calls:
             self.client.transport.close()
-            contact_record(self.pbx, self.client)
+            pbx_state_record(self.pbx, self.client)
         elif error and self.is_news(error):
             learn(self.pbx, learned(self.pbx, error, timezone.now()))
         if self.detects and self.client and self.client.calls:
@@ -232,7 +232,7 @@ class ConnectionTest:
             if is_other_version(error):
                 return False
             if isinstance(error, PbxLocked) or not is_in_use:
-                contact_record(self.pbx, client)
+                pbx_state_record(self.pbx, client)
             raise
         finally:
             client.transport.close()

@@ -204,8 +204,8 @@ DEFECTS = {
     "deciding the outcome": "ivr.changes.judge",
     "reading a list": "pbxadmin.yeastar.client.read_ivrs",
     "writing an update": "pbxadmin.yeastar.client.write_update",
-    "keeping the token": "pbxadmin.fleet.contact.new_token",
-    "recording the state": "pbxadmin.fleet.contact.learned",
+    "keeping the token": "pbxadmin.fleet.pbx_sessions.new_token",
+    "recording the state": "pbxadmin.fleet.pbx_sessions.learned",
     "the adapter below requests": "requests.adapters.HTTPAdapter.send",
     "opening the connection": "pbxadmin.yeastar.transport.connect_checked",
 }

@@ -8,8 +8,8 @@ from django.db import connection
 from django.test import Client
 
 from pbxadmin.audit.models import Event
-from pbxadmin.fleet.contact import contact
 from pbxadmin.fleet.models import Pbx
+from pbxadmin.fleet.pbx_sessions import open_pbx_session
 from pbxadmin.fleet.services import pbx_edit
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.simulator import ALWAYS, Fault, Fleet, SimulatedPbx
@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.tls, pytest.mark.django_db(transaction=True), pytest.m
 def read(pbx: Pbx) -> str:
     """What a worker does: read one IVR, with what it knew of the PBX when it began."""
     try:
-        with contact(pbx, "a worker", wait_s=10) as hands:
-            return hands.client.query_ivr("6500").name or ""
+        with open_pbx_session(pbx, "a worker", wait_s=10) as pbx_session:
+            return pbx_session.client.query_ivr("6500").name or ""
     except PbxError as error:
         return type(error).__name__
     finally:

@@ -9,8 +9,8 @@ from django.test import Client
 
 from pbxadmin.access.models import Customer
 from pbxadmin.audit.models import Event
-from pbxadmin.fleet.contact import contact
 from pbxadmin.fleet.models import Pbx
+from pbxadmin.fleet.pbx_sessions import open_pbx_session
 from pbxadmin.yeastar.errors import FORBIDDEN, FORBIDDEN_PORT, PbxForbidden
 from pbxadmin.yeastar.simulator import SimulatedPbx
 from tests.factories import make_pbx, make_user
@@ -105,7 +105,7 @@ def test_any_other_call_is_refused_with_the_same_sentence(
     pbx = make_pbx(acme, host="127.0.0.1", port=simulated_pbx.port, fingerprint=simulated_pbx.fingerprint)
     settings.PBX_NETWORKS = ["10.0.0.0/8"]
 
-    with pytest.raises(PbxForbidden, match=re.escape(FORBIDDEN)), contact(pbx, "a test") as held:
+    with pytest.raises(PbxForbidden, match=re.escape(FORBIDDEN)), open_pbx_session(pbx, "a test") as held:
         held.client.query_ivrs()
 
     assert simulated_pbx.connections == 0
@@ -132,6 +132,6 @@ def test_a_port_that_is_none_of_them_any_more_is_not_connected_to(
     page = manager.post(f"/pbxs/{pbx.pk}/test/").content.decode()
 
     assert FORBIDDEN_PORT in html.unescape(page)
-    with pytest.raises(PbxForbidden, match="PBX_PORTS"), contact(pbx, "a test"):
+    with pytest.raises(PbxForbidden, match="PBX_PORTS"), open_pbx_session(pbx, "a test"):
         pytest.fail("there was a client")
     assert simulated_pbx.connections == 0

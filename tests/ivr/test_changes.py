@@ -26,9 +26,9 @@ from ivr.forms import opened_now
 from ivr.models import Change, Ivr
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.models import Event
-from pbxadmin.fleet.contact import pause_end
 from pbxadmin.fleet.lease import leased
 from pbxadmin.fleet.models import Lease, Pbx, PbxState
+from pbxadmin.fleet.pbx_sessions import pause_end
 from pbxadmin.fleet.services import pbx_accept_replacement
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.wire import read_ivr

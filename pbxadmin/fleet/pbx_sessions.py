@@ -1,4 +1,4 @@
-"""Talking to a PBX: take its lease, mind its state, and afterwards record what was learned.
+"""Sessions with a PBX: take its lease, respect its state, and afterwards record what was learned.
 
 Nothing is sent to a PBX that rejected its credentials or locked us out, whoever asks: five wrong passwords lock our
 address out for ten minutes, for every service behind it.
@@ -43,16 +43,16 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 30, 900
 
 
 @dataclass(frozen=True)
-class Contact:
-    """A PBX in hand: its fresh record, a client for it, and the lease that makes this the only one."""
+class PbxSession:
+    """Exclusive work with one PBX: its record as stored now, a client for it, and the lease that makes both ours alone."""
 
     pbx: Pbx
     client: PbxClient
-    held: Held
+    lease: LeaseHandle
 
 
 @contextmanager
-def contact(
+def open_pbx_session(
     pbx: Pbx,
     held_by: str,
     *,
@@ -60,7 +60,7 @@ def contact(
     seconds: float = PAGE_S,
     insist: bool = False,
     claim_ends: datetime | None = None,
-) -> Iterator[Contact]:
+) -> Iterator[PbxSession]:
     """Hold a PBX and a client for it during the block; its state and token are recorded at the end.
 
     held_by: words for whoever has to wait, such as "Mara Lindqvist is editing IVR 6500".
@@ -73,15 +73,15 @@ def contact(
         seconds = min(seconds, (claim_ends - timezone.now()).total_seconds())
     until = time.monotonic() + seconds
     check_allowed(pbx, insist=insist)
-    with leased(pbx.pk, held_by, wait_s, claim_ends) as held:
+    with leased(pbx.pk, held_by, wait_s, claim_ends) as lease:
         pbx.refresh_from_db()  # whoever had it before may have learned something
         check_allowed(pbx, insist=insist)
         client = client_for(pbx, until)
         try:
-            yield Contact(pbx, client, held)
+            yield PbxSession(pbx, client, lease)
         finally:
             client.transport.close()
-            contact_record(pbx, client)
+            pbx_state_record(pbx, client)
 
 
 def check_allowed(pbx: Pbx, *, insist: bool = False) -> None:
@@ -138,12 +138,12 @@ def kept_token(pbx: Pbx) -> Secret | None:
     return None
 
 
-def contact_record(pbx: Pbx, client: PbxClient) -> None:
+def pbx_state_record(pbx: Pbx, client: PbxClient) -> None:
     """Save the state that the client's calls showed, who answered, and the token to use next."""
-    contacts_record([(pbx, client)])
+    pbx_states_record([(pbx, client)])
 
 
-def contacts_record(contacts: Iterable[tuple[Pbx, PbxClient]]) -> None:
+def pbx_states_record(contacts: Iterable[tuple[Pbx, PbxClient]]) -> None:
     """The same of many, in few statements: most PBXs of a refresh tell the same of themselves."""
     now = timezone.now()
     alike: dict[tuple[Any, ...], tuple[dict[str, Any], list[Pbx]]] = {}
