@@ -300,7 +300,7 @@ def why_not_send(change: Change, pbx_session: PbxSession, before: Reading) -> Ve
         # its outcome would be looked for under the old number
         why = f"What an earlier change of IVR {change.number} came to is not known yet."
         return Verdict(Status.NOT_SENT, f"{why} Nothing was sent. Plan this one again when it is.")
-    if pbx_session.client.seconds_left < SEND_BUDGET_S or not pbx_session.lease.lasts:
+    if pbx_session.client.seconds_left < SEND_BUDGET_S or not pbx_session.lease.is_still_held:
         return too_slow(pbx_session)
     return None
 

@@ -19,7 +19,7 @@ from django_tasks import task
 
 from pbxadmin.audit.context import SYSTEM, Actor
 from pbxadmin.audit.log import record
-from pbxadmin.fleet.lease import LEASE_S, Held, lease_claim
+from pbxadmin.fleet.lease import LEASE_S, LeaseHandle, lease_claim
 from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.fleet.pbx_sessions import check_allowed, client_for, open_pbx_session, pbx_state_record, pbx_states_record
 from pbxadmin.web.words import number_of
@@ -139,7 +139,7 @@ class Work:
     item_id: int
     pbx: Pbx
     client: PbxClient
-    held: Held
+    held: LeaseHandle
     is_scheduled: bool
 
 
@@ -195,12 +195,12 @@ def take(run: Refresh, at_most: int) -> list[Work]:
         try:
             check_by_itself(pbx)
             client = client_for(pbx, time.monotonic() + PAGE_S)
-            one = Held(held.holder, frozenset([pbx_id]))
+            one = LeaseHandle(held.holder, frozenset([pbx_id]))
             works.append(Work(items[pbx_id], pbx, client, one, run.is_scheduled))
         except PbxError as error:
             held_back[items[pbx_id]] = State.FAILED, str(error)
     items_end(held_back)
-    let_go([Held(held.holder, held.pbx_ids - {work.pbx.pk for work in works})])
+    release_leases([LeaseHandle(held.holder, held.pbx_ids - {work.pbx.pk for work in works})])
     return works
 
 
@@ -238,14 +238,14 @@ def items_end(ends: Mapping[int, Ended]) -> None:
         RefreshItem.objects.filter(pk__in=ids).update(state=state, sentence=sentence[:300], claimed_until=None)
 
 
-def let_go(all_held: Iterable[Held]) -> None:
+def release_leases(all_held: Iterable[LeaseHandle]) -> None:
     """Release leases, those of one holder together."""
     pbx_ids: dict[str, set[int]] = {}
     for held in all_held:
         pbx_ids.setdefault(held.holder, set()).update(held.pbx_ids)
     for holder, ids in pbx_ids.items():
         if ids:
-            Held(holder, frozenset(ids)).release()
+            LeaseHandle(holder, frozenset(ids)).release()
 
 
 def keep(results: Sequence[Result]) -> None:
@@ -265,7 +265,7 @@ def keep(results: Sequence[Result]) -> None:
         items_end({result.work.item_id: ended(result, kept) for result in results})
     for result in results:
         result.work.client.transport.close()
-    let_go(result.work.held for result in results)
+    release_leases(result.work.held for result in results)
 
 
 def refresh_finish(run_id: int) -> None:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from pbxadmin.fleet.lease import Held
+from pbxadmin.fleet.lease import LeaseHandle
 from pbxadmin.fleet.models import Lease, Pbx
 from pbxadmin.fleet.pbx_sessions import PbxSession
 from pbxadmin.yeastar.fields import FIELDS
@@ -30,7 +30,7 @@ class Listing:
     """What one PBX listed under a lease: all its IVRs, or some of them. is_stranger: another device answered."""
 
     pbx: Pbx
-    held: Held
+    held: LeaseHandle
     ivrs: Sequence[IvrSettings]
     is_whole: bool = True
     is_stranger: bool = False

@@ -25,19 +25,19 @@ LONG_AGO = datetime(2000, 1, 1, tzinfo=timezone.get_fixed_timezone(0))
 
 
 class PbxInUse(PbxHeldBack):
-    """Somebody else has the PBX; the message says who."""
+    """Raised when another caller holds the lease. The message names that caller."""
 
 
 @dataclass(frozen=True)
-class Held:
-    """A lease in hand, on one PBX or on several."""
+class LeaseHandle:
+    """A claimed lease on one PBX or on several."""
 
     holder: str
     pbx_ids: frozenset[int]
 
     @property
-    def lasts(self) -> bool:
-        """Whether it was not lost meanwhile."""
+    def is_still_held(self) -> bool:
+        """Whether no other caller took the lease meanwhile."""
         mine = Lease.objects.filter(pbx_id__in=self.pbx_ids, holder=self.holder, until__gt=timezone.now())
         return mine.count() == len(self.pbx_ids)
 
@@ -49,22 +49,22 @@ def lease_end() -> datetime:
     return timezone.now() + timedelta(seconds=LEASE_S)
 
 
-def lease_claim(pbx_ids: Collection[int], held_by: str, until: datetime | None = None) -> Held:
-    """Take those of these PBXs that are free, in one statement. What is not in `pbx_ids` of the result is in use.
+def lease_claim(pbx_ids: Collection[int], held_by: str, until: datetime | None = None) -> LeaseHandle:
+    """Claim the leases of these PBXs that are free, in one statement. A PBX missing from `pbx_ids` of the result is in use.
 
     until: when it ends by itself; in 45 s unless told otherwise.
     """
     holder = str(uuid.uuid4())
     free = Lease.objects.filter(pbx_id__in=pbx_ids, until__lte=timezone.now())
     if not free.update(holder=holder, held_by=held_by[:200], until=until or lease_end()):
-        return Held(holder, frozenset())
+        return LeaseHandle(holder, frozenset())
     if len(pbx_ids) == 1:
-        return Held(holder, frozenset(pbx_ids))
-    return Held(holder, frozenset(Lease.objects.filter(holder=holder).values_list("pbx_id", flat=True)))
+        return LeaseHandle(holder, frozenset(pbx_ids))
+    return LeaseHandle(holder, frozenset(Lease.objects.filter(holder=holder).values_list("pbx_id", flat=True)))
 
 
 @contextmanager
-def leased(pbx_id: int, held_by: str, wait_s: float = WAIT_S, until: datetime | None = None) -> Iterator[Held]:
+def leased(pbx_id: int, held_by: str, wait_s: float = WAIT_S, until: datetime | None = None) -> Iterator[LeaseHandle]:
     """Hold one PBX for the length of the block. Raises PbxInUse when it is not free within `wait_s`, TooManyWaiting."""
     give_up = time.monotonic() + wait_s
     with waiting_slot():

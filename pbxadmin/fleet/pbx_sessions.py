@@ -32,7 +32,7 @@ from pbxadmin.yeastar.guard import allowed, check_port
 from pbxadmin.yeastar.transport import Secret, Transport
 from pbxadmin.yeastar.wire import DeviceInfo
 
-from .lease import WAIT_S, Held, leased
+from .lease import WAIT_S, LeaseHandle, leased
 from .models import Pbx, PbxState
 
 TOKEN_USE = timedelta(minutes=25)

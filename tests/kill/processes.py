@@ -89,7 +89,7 @@ def manage(*words: str) -> str:
     ).stdout
 
 
-class Held:
+class LeaseHandle:
     """Keeps every other process from committing to the log, from `take` until `release`."""
 
     def __init__(self) -> None:
@@ -132,8 +132,8 @@ def is_lock_awaited() -> bool:
 
 
 @contextmanager
-def log_held() -> Iterator[Held]:
-    held = Held()
+def log_held() -> Iterator[LeaseHandle]:
+    held = LeaseHandle()
     try:
         yield held
     finally:

@@ -229,7 +229,7 @@ FAULTS = st.sampled_from(
 )
 
 
-class Held:
+class LeaseHandle:
     """What the PBX must hold, by the log alone. `waiting` is told of a new number before the log says that it is."""
 
     def __init__(self, ivrs: dict[str, dict[str, str | None]]) -> None:
@@ -605,7 +605,7 @@ class ChangeMachine(RuleBasedStateMachine):
         """From the first reading on, outcomes and outside changes lead to what is there now."""
         with suppress(PbxError):
             pbx_refresh(pbx=self.pbx, actor=MARA)
-        held = Held(self.first)
+        held = LeaseHandle(self.first)
         for event in Event.objects.filter(pbx_id=self.pk).order_by("id"):
             held.after(event)
         now = {number: values_of(ivr) for number, ivr in self.pbx_http.ivrs.items()}
