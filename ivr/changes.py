@@ -447,21 +447,21 @@ def settle_or_spool(change: Change, verdict: Verdict, **found: Any) -> None:
             log.exception("change %s: its outcome could not be spooled", change.pk)
 
 
-def bring_in() -> int:
+def replay_spool() -> int:
     """Record the outcomes that were spooled. One that cannot be keeps none of the others from it. How many were."""
     count = 0
     for path, kept in spooled():
         try:
-            bring_in_one(kept)
+            replay_outcome(kept)
             path.unlink()
         except Exception:
-            log.exception("spool: %s could not be brought in", path.name)
+            log.exception("spool: %s could not be replayed", path.name)
             continue
         count += 1
     return count
 
 
-def bring_in_one(kept: dict[str, Any]) -> None:
+def replay_outcome(kept: dict[str, Any]) -> None:
     """One whose change was settled by reading meanwhile is let go."""
     change = Change.objects.filter(pk=kept["change"]).first()
     is_unknown = change is not None and change.status == Status.UNKNOWN and kept.get("found") is not None

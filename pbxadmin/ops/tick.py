@@ -9,7 +9,7 @@ from django.db import DatabaseError, close_old_connections, connections
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
-from ivr.changes import bring_in, reconcile
+from ivr.changes import reconcile, replay_spool
 from ivr.refresh import refresh_due, refresh_rekick
 from pbxadmin.access.services import sessions_expire
 from pbxadmin.fleet.imports import imports_forget
@@ -34,7 +34,7 @@ def kicks_forget() -> int:
 
 
 JOBS: tuple[Callable[[], int], ...] = (
-    bring_in,
+    replay_spool,
     reconcile,
     refresh_rekick,
     refresh_due,

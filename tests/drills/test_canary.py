@@ -21,7 +21,7 @@ from django.db import connection
 from django.test import Client
 from django.utils.log import AdminEmailHandler
 
-from ivr.changes import bring_in
+from ivr.changes import replay_spool
 from ivr.models import Change
 from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.settings import LOGGING
@@ -331,7 +331,7 @@ def test_a_spooled_outcome_holds_no_secret(
 
     assert len(files) == 1
     assert leaks(files | {"log": "\n".join(ear.lines)}, secrets_of(simulated_pbx)) == []
-    assert bring_in() == 1
+    assert replay_spool() == 1
 
 
 def no_log_after_sending(simulated: SimulatedPbx) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ import time_machine
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from ivr.changes import bring_in, change_apply, change_plan, reconcile
+from ivr.changes import change_apply, change_plan, reconcile, replay_spool
 from ivr.forms import opened_now
 from ivr.models import Change
 from pbxadmin.access.roles import Role
@@ -235,7 +235,7 @@ def test_a_database_that_goes_away_makes_nothing_be_sent_twice(
     sent = pbx_http.calls().count("ivr/update")
 
     client.post(f"/changes/{planned.pk}/apply/")  # at once, as people do
-    bring_in()
+    replay_spool()
 
     planned.refresh_from_db()
     assert answer.status_code == 500
@@ -248,7 +248,7 @@ def test_an_outcome_that_is_not_recorded_yet_is_told_all_the_same(client, planne
     settings.DATA_DIR = tmp_path
     with log_is_away_after_sending(pbx_http):
         page = client.post(f"/changes/{planned.pk}/apply/", follow=True).content.decode()
-    bring_in()
+    replay_spool()
 
     later = client.get(f"/changes/{planned.pk}/").content.decode()
 

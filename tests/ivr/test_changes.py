@@ -14,12 +14,12 @@ from django.utils import timezone
 from ivr.changes import (
     NotConfirmed,
     apply_claimed,
-    bring_in,
     change_apply,
     change_check,
     change_plan,
     change_resolve,
     reconcile,
+    replay_spool,
 )
 from ivr.compare import Status
 from ivr.forms import opened_now
@@ -541,13 +541,13 @@ def test_an_outcome_that_cannot_be_written_is_spooled_and_brought_in_later(pbx, 
     meanwhile = change.status
     rename("audit_event_away", "audit_event")
 
-    assert bring_in() == 1
+    assert replay_spool() == 1
 
     change.refresh_from_db()
     assert (meanwhile, change.status) == (Status.SENDING, Status.VERIFIED)
     assert outcomes(change) == [("change.sending", "sending"), ("change.outcome", "verified")]
     assert pbx_http.calls().count("ivr/update") == 1
-    assert bring_in() == 0
+    assert replay_spool() == 0
 
 
 def test_a_spooled_outcome_that_cannot_be_recorded_keeps_no_other_back(pbx, pbx_http, settings, tmp_path):
@@ -560,7 +560,7 @@ def test_a_spooled_outcome_that_cannot_be_recorded_keeps_no_other_back(pbx, pbx_
         (tmp_path / "spool").mkdir(exist_ok=True)
         (tmp_path / "spool" / f"{name}.json").write_text(json.dumps(kept))
 
-    assert bring_in() == 1
+    assert replay_spool() == 1
 
     change.refresh_from_db()
     assert change.status == Status.VERIFIED
@@ -581,7 +581,7 @@ def test_a_spooled_outcome_ends_what_became_unknown_meanwhile(pbx, pbx_http, set
     with time_machine.travel(timezone.now() + timedelta(seconds=46)):
         reconcile()  # on another machine, which cannot see the spool
 
-        assert bring_in() == 1
+        assert replay_spool() == 1
 
     change.refresh_from_db()
     assert change.status == Status.VERIFIED

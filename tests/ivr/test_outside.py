@@ -12,7 +12,7 @@ from django.db import DatabaseError, connection
 from django.test import Client
 from django.utils import timezone
 
-from ivr.changes import bring_in, change_apply, change_plan, reconcile
+from ivr.changes import change_apply, change_plan, reconcile, replay_spool
 from ivr.forms import opened_now
 from ivr.models import Change, Ivr
 from ivr.refresh import pbx_refresh
@@ -362,7 +362,7 @@ def test_an_edit_between_an_outcome_and_its_late_record_is_told(
     read(pbx)
     before = told()
 
-    bring_in()
+    replay_spool()
     read(pbx)
 
     change.refresh_from_db()

@@ -27,7 +27,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ivr.changes import bring_in, change_apply, change_check, change_plan, change_resolve, reconcile
+from ivr.changes import change_apply, change_check, change_plan, change_resolve, reconcile, replay_spool
 from ivr.forms import opened_now
 from ivr.models import PLAN_LIFE, Change
 from ivr.refresh import pbx_refresh
@@ -393,7 +393,7 @@ class ChangeMachine(RuleBasedStateMachine):
     @rule()
     def tick(self) -> None:
         with self.process_may_die():
-            bring_in()
+            replay_spool()
             reconcile()
         self.check_updates(None)
 
