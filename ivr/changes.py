@@ -166,7 +166,7 @@ def apply_claimed(change: Change, actor: Actor) -> None:
             try:
                 carry_out(change, pbx_session)
             except BaseException:
-                mine(change).update(claimed_until=None)
+                still_claimed(change).update(claimed_until=None)
                 raise
     except PbxError as error:  # only from taking the PBX in hand: carry_out answers for its own calls
         settle(change, Verdict(Status.NOT_SENT, f"{error} Nothing was sent."))
@@ -182,7 +182,7 @@ def claim(change: Change, **columns: Any) -> bool:
     return won
 
 
-def mine(change: Change) -> QuerySet[Change]:
+def still_claimed(change: Change) -> QuerySet[Change]:
     """The row of a plan that was claimed here, as long as nobody else claimed it after us."""
     return Change.objects.filter(pk=change.pk, status=Status.PLANNED, claimed_until=change.claimed_until)
 
@@ -316,7 +316,7 @@ def intend(change: Change) -> bool:
     """
     with transaction.atomic(durable=True):
         now = timezone.now()
-        ours = mine(change).filter(claimed_until__gt=now)
+        ours = still_claimed(change).filter(claimed_until__gt=now)
         if not ours.update(status=Status.SENDING, live=change.live, sent_at=now):
             return False
         change_event("change.sending", change, outcome="sending", detail={"confirmed": change.confirmed})
@@ -542,13 +542,13 @@ def check_claimed(change: Change, was: Change.Status, *, insist: bool) -> str:
         with open_pbx_session(pbx, held_by, insist=insist, claim_ends=change.claimed_until) as pbx_session:
             check_by_reading(change, was, pbx_session)
     except PbxError as error:
-        put_off(change, was, error, for_ever=pbx is None)
+        postpone(change, was, error, for_ever=pbx is None)
         return str(error)
     return ""
 
 
 def check_by_reading(change: Change, was: Change.Status, pbx_session: PbxSession) -> None:
-    found = read_back(change, pbx_session)  # a failure here is put off by the caller, without an event each time
+    found = read_back(change, pbx_session)  # a failure here is postponed by the caller, without an event each time
     verdict, values = verdict_of(change, found), as_json(found.ivr)
     if was is verdict.status and values == change.found:
         Change.objects.filter(pk=change.pk).update(claimed_until=None, check_at=None)
@@ -556,7 +556,7 @@ def check_by_reading(change: Change, was: Change.Status, pbx_session: PbxSession
     settle(change, verdict, found=values, calls=pbx_session.client.calls, action="change.settled")
 
 
-def put_off(change: Change, was: Change.Status, error: PbxError, *, for_ever: bool) -> None:
+def postpone(change: Change, was: Change.Status, error: PbxError, *, for_ever: bool) -> None:
     """It cannot be read now, or never again. The log hears of it once, when the change becomes unknown."""
     if was is Status.SENDING:
         return settle(change, unreadable(change, error), action="change.settled")
