@@ -41,7 +41,7 @@ from pbxadmin.yeastar.wire import IvrSettings
 from .compare import NO_ANSWER, SUCCESS, Answer, Status, Verdict, compare, judge
 from .models import Change, Ivr, as_json
 from .outside import outside_since
-from .snapshots import snapshot_keep, snapshots_keep
+from .snapshots import snapshot_save, snapshots_save
 from .spool import spool_put, spooled
 
 log = logging.getLogger(__name__)
@@ -256,22 +256,22 @@ def read(change: Change, pbx_session: PbxSession, *, back: bool = False) -> Read
             ivr = pbx_session.client.query_ivr(change.number)
         except PbxNotFound:
             return Reading(None)
-        keep(pbx_session, [ivr])
+        save_reading(pbx_session, [ivr])
         return Reading(ivr)
     ivrs = {ivr.number: ivr for ivr in pbx_session.client.query_ivrs()}
-    keep(pbx_session, list(ivrs.values()), whole=True)
+    save_reading(pbx_session, list(ivrs.values()), whole=True)
     old = ivrs.get(change.number)
     new = ivrs.get(change.wanted["number"]) if back else None
     return Reading(old or new, frozenset(ivrs))
 
 
-def keep(pbx_session: PbxSession, ivrs: Sequence[IvrSettings], *, whole: bool = False) -> None:
+def save_reading(pbx_session: PbxSession, ivrs: Sequence[IvrSettings], *, whole: bool = False) -> None:
     """Keep a reading. That it cannot be kept must not hide what was read: the outcome matters more."""
     try:
         if whole:
-            snapshots_keep(pbx_session, ivrs)
+            snapshots_save(pbx_session, ivrs)
         else:
-            snapshot_keep(pbx_session, ivrs[0])
+            snapshot_save(pbx_session, ivrs[0])
     except DatabaseError:
         log.exception("a reading of %s could not be kept", pbx_session.pbx.name)
 

@@ -28,7 +28,7 @@ from pbxadmin.yeastar.errors import PbxError, PbxHeldBack
 from pbxadmin.yeastar.wire import IvrSettings
 
 from .models import Refresh, RefreshItem
-from .snapshots import Listing, listings_keep, next_refresh, snapshots_keep
+from .snapshots import Listing, listings_save, next_refresh, snapshots_save
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def pbx_refresh(*, pbx: Pbx, actor: Actor) -> int:
             ivrs = pbx_session.client.query_ivrs()
             if pbx_session.client.is_stranger:
                 raise PbxHeldBack(stranger(pbx_session.pbx))
-            snapshots_keep(pbx_session, ivrs)
+            snapshots_save(pbx_session, ivrs)
     except PbxError as error:
         failure = error
     if failure is not None:
@@ -101,7 +101,7 @@ def refresh_work(run_id: int) -> None:
     try:
         read_what_is_left(run, taken)
     except BaseException:
-        refusals_keep(taken)
+        refusals_save(taken)
         raise
     refresh_finish(run_id)
 
@@ -116,7 +116,7 @@ def read_what_is_left(run: Refresh, taken: "list[Work]") -> None:
             for work in take(run, settings.REFRESH_THREADS - len(running)):
                 taken.append(work)
                 running[pool.submit(work.client.query_ivrs)] = work
-            keep(results)  # while the next ones are on their way
+            save_results(results)  # while the next ones are on their way
             results = []
             if not running:
                 if not is_waiting(run.pk):
@@ -124,10 +124,10 @@ def read_what_is_left(run: Refresh, taken: "list[Work]") -> None:
                 time.sleep(IN_USE_WAIT_S)  # what is left is in somebody else's hands
             done, _ = wait(running, timeout=IN_USE_WAIT_S, return_when=FIRST_COMPLETED)
             results = [result_of(running.pop(future), future) for future in done]
-        keep(results + [result_of(work, future) for future, work in running.items()])
+        save_results(results + [result_of(work, future) for future, work in running.items()])
 
 
-def refusals_keep(works: Iterable["Work"]) -> None:
+def refusals_save(works: Iterable["Work"]) -> None:
     """Remember at least the refused logins when a run ends by a failure of ours: the next run would repeat them."""
     pbx_states_record([(work.pbx, work.client) for work in works if work.client.was_refused])
 
@@ -248,7 +248,7 @@ def release_leases(all_held: Iterable[LeaseHandle]) -> None:
             LeaseHandle(holder, frozenset(ids)).release()
 
 
-def keep(results: Sequence[Result]) -> None:
+def save_results(results: Sequence[Result]) -> None:
     """Write what was read, then let the PBXs go."""
     if not results:
         return
@@ -261,7 +261,7 @@ def keep(results: Sequence[Result]) -> None:
     read = [result for result in results if not result.problem]
     with transaction.atomic():
         pbx_states_record([(result.work.pbx, result.work.client) for result in read])
-        kept = listings_keep([result.listing for result in read])
+        kept = listings_save([result.listing for result in read])
         items_end({result.work.item_id: ended(result, kept) for result in results})
     for result in results:
         result.work.client.transport.close()

@@ -44,17 +44,17 @@ def listing(pbx_session: PbxSession, ivrs: Sequence[IvrSettings], *, is_whole: b
     return Listing(pbx_session.pbx, pbx_session.lease, ivrs, is_whole, pbx_session.client.is_stranger)
 
 
-def snapshot_keep(pbx_session: PbxSession, ivr: IvrSettings) -> None:
+def snapshot_save(pbx_session: PbxSession, ivr: IvrSettings) -> None:
     """Keep the reading of one IVR."""
-    listings_keep([listing(pbx_session, [ivr], is_whole=False)])
+    listings_save([listing(pbx_session, [ivr], is_whole=False)])
 
 
-def snapshots_keep(pbx_session: PbxSession, ivrs: Sequence[IvrSettings]) -> None:
+def snapshots_save(pbx_session: PbxSession, ivrs: Sequence[IvrSettings]) -> None:
     """Keep the reading of a whole PBX."""
-    listings_keep([listing(pbx_session, ivrs, is_whole=True)])
+    listings_save([listing(pbx_session, ivrs, is_whole=True)])
 
 
-def listings_keep(listings: Iterable[Listing]) -> set[int]:
+def listings_save(listings: Iterable[Listing]) -> set[int]:
     """Keep what PBXs listed, in one transaction; the ids of the PBXs of which it was kept.
 
     An IVR that a whole list does not name any more is dropped. An empty list drops nothing: what a PBX without IVRs

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ivr.models import Change
-from ivr.snapshots import Listing, listings_keep
+from ivr.snapshots import Listing, listings_save
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.roles import Role
 from pbxadmin.access.services import customer_create, membership_grant
@@ -44,7 +44,7 @@ def make_pbx(customer: Customer | None = None, *, password: str = "Api-Passw0rd"
 def make_snapshots(pbx: Pbx, *ivrs: IvrSettings) -> None:
     """Keep these as if the PBX had just listed them, and no others."""
     with leased(pbx.pk, "a test") as held:
-        listings_keep([Listing(pbx, held, ivrs)])
+        listings_save([Listing(pbx, held, ivrs)])
 
 
 def make_change(pbx: Pbx, status: str = "verified", number: str = "6500", **fields: Any) -> Change:

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods
 from ivr.changes import Opened, change_conflict, change_plan, newer_values
 from ivr.forms import IvrForm, opened_from, opened_now
 from ivr.models import Change, Ivr
-from ivr.snapshots import snapshot_keep
+from ivr.snapshots import snapshot_save
 from ivr.words import caller_hears, rows, small
 from pbxadmin.access.models import User
 from pbxadmin.access.permissions import can, require
@@ -74,7 +74,7 @@ def read_live(pbx: Pbx, number: str) -> tuple[IvrSettings | None, Sequence[IvrSe
             live = pbx_session.client.query_ivr(number)
         except PbxNotFound:
             return None, pbx_session.client.query_ivrs()
-        snapshot_keep(pbx_session, live)
+        snapshot_save(pbx_session, live)
         return live, ()
 
 

@@ -50,7 +50,7 @@ def lease_end() -> datetime:
 
 
 def lease_claim(pbx_ids: Collection[int], held_by: str, until: datetime | None = None) -> LeaseHandle:
-    """Claim the leases of these PBXs that are free, in one statement. A PBX missing from `pbx_ids` of the result is in use.
+    """Claim the free leases of these PBXs in one statement. A PBX that `pbx_ids` of the result lacks is in use.
 
     until: when it ends by itself; in 45 s unless told otherwise.
     """

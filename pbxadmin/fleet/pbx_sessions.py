@@ -44,7 +44,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 30, 900
 
 @dataclass(frozen=True)
 class PbxSession:
-    """Exclusive work with one PBX: its record as stored now, a client for it, and the lease that makes both ours alone."""
+    """Exclusive work with one PBX: its record as stored now, a client for it, and the lease on it."""
 
     pbx: Pbx
     client: PbxClient
@@ -115,15 +115,15 @@ def client_for(pbx: Pbx, until: float) -> PbxClient:
         transport=Transport(pbx.endpoint, pbx.trusted(), networks=allowed(settings.PBX_NETWORKS)),
         version=pbx.version,
         username=pbx.username,
-        digest=kept_digest(pbx),
-        token=kept_token(pbx),
+        digest=stored_digest(pbx),
+        token=stored_token(pbx),
         until=until,
         known_serial=pbx.serial,
         is_stranger=bool(pbx.other_serial),
     )
 
 
-def kept_digest(pbx: Pbx) -> Secret:
+def stored_digest(pbx: Pbx) -> Secret:
     try:
         return Secret(pbx.password_digest.open())
     except SealBroken as error:
@@ -131,7 +131,7 @@ def kept_digest(pbx: Pbx) -> Secret:
     raise PbxHeldBack(f"The password of {pbx.name} does not open. {why}")
 
 
-def kept_token(pbx: Pbx) -> Secret | None:
+def stored_token(pbx: Pbx) -> Secret | None:
     if pbx.token and pbx.token_at and pbx.token_at > timezone.now() - TOKEN_USE:
         with suppress(SealBroken):  # then there is a new one to be had
             return Secret(pbx.token.open())

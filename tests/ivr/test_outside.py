@@ -337,7 +337,7 @@ def test_our_change_stays_ours_when_its_reading_could_not_be_kept(
     pbx: Pbx, pbx_http: PbxDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("ivr.changes.snapshot_keep", away)
+        patch.setattr("ivr.changes.snapshot_save", away)
         change = apply(plan(pbx, pbx_http))
 
     read(pbx)
