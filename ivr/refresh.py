@@ -276,7 +276,7 @@ def refresh_finish(run_id: int) -> None:
 
 
 def refresh_rekick() -> int:
-    """Put back what a dead worker had claimed, and kick every run that has work left. How many were kicked."""
+    """Free what a dead worker had claimed, and kick every run that has work left. Return how many were kicked."""
     now = timezone.now()
     RefreshItem.objects.filter(state=State.READING, claimed_until__lte=now).update(
         state=State.WAITING, claimed_until=None

@@ -10,7 +10,7 @@ from pbxadmin.fleet.models import Pbx
 
 from .models import Ivr
 from .outside import APPEARED, KINDS, VANISHED
-from .put_back import ACCEPTED
+from .restore import ACCEPTED
 
 if TYPE_CHECKING:
     from pbxadmin.access.grants import AnyUser
@@ -19,7 +19,7 @@ MOST = 200  # events that are looked at, so that a page of them costs the same h
 
 
 def may_act_on(user: "AnyUser") -> Collection[int] | None:
-    """Customers whose outside changes this person may put back or accept; None means all."""
+    """Return ids of customers whose outside changes this person may restore or accept; None means all."""
     edits, reviews = customer_ids(user, Action.EDIT_IVR), customer_ids(user, Action.REVIEW_LOG)
     return None if edits is None or reviews is None else edits | reviews
 

@@ -1,6 +1,6 @@
 from django.urls import path, register_converter
 
-from .views import changes, edit, lists, put_back
+from .views import changes, edit, lists, restore
 
 
 class IvrNumber:
@@ -27,8 +27,8 @@ urlpatterns = [
     path("pbxs/<int:pbx_id>/ivrs/<number:number>/edit/", edit.ivr_edit, name="ivr-edit"),
     path("changes/", changes.change_list, name="change-list"),
     path("changes/<int:pk>/", changes.change_page, name="change-page"),
-    path("changes/put-back/<int:event_id>/", put_back.put_back, name="put-back"),
-    path("outside/<int:event_id>/accept/", put_back.outside_accept_view, name="outside-accept"),
+    path("changes/restore/<int:event_id>/", restore.restore, name="restore"),
+    path("outside/<int:event_id>/accept/", restore.outside_accept_view, name="outside-accept"),
     path("changes/<int:pk>/apply/", changes.change_apply_view, name="change-apply"),
     path("changes/<int:pk>/check/", changes.change_check_view, name="change-check"),
     path("changes/<int:pk>/resolve/", changes.change_resolve_view, name="change-resolve"),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from django import template
 
 from ivr.outside import KINDS
-from ivr.put_back import acceptance_of, put_back_of
+from ivr.restore import acceptance_of, restoration_of
 from pbxadmin.access.permissions import can
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.models import Event
@@ -19,7 +19,7 @@ register = template.Library()
 
 @register.inclusion_tag("ivr/_event_actions.html", takes_context=True)
 def event_actions(context: "Context", event: Event) -> dict[str, Any]:
-    """{% event_actions event %}: put back and accept, as far as they may be offered to the person who looks."""
+    """{% event_actions event %}: restore and accept, as far as the person who looks may do either."""
     user, pbx = context["user"], Pbx.objects.select_related("customer").filter(pk=event.pbx_id or 0).first()
     may_edit = pbx is not None and can(user, Action.EDIT_IVR, pbx.customer)
     is_outside = event.action in KINDS
@@ -29,6 +29,6 @@ def event_actions(context: "Context", event: Event) -> dict[str, Any]:
         "event": event,
         "accepted": accepted,
         "may_accept": may_accept,
-        "may_put_back": may_edit and pbx is not None and put_back_of(event, pbx.version) is not None,
+        "may_restore": may_edit and pbx is not None and restoration_of(event, pbx.version) is not None,
         "csrf_token": context.get("csrf_token"),
     }

@@ -19,8 +19,8 @@ from django.views.decorators.http import require_GET, require_POST
 from ivr.changes import NotConfirmed, change_apply, change_check, change_resolve
 from ivr.compare import compare
 from ivr.models import Change, ChangeQuerySet
-from ivr.put_back import put_back_of
 from ivr.receipts import place_in_log, receipt, receipt_for_customer, ticket_link
+from ivr.restore import restoration_of
 from ivr.selectors import MOST_WORDS
 from ivr.spool import waits
 from ivr.words import caller_hears, small, what_callers_notice
@@ -90,7 +90,7 @@ def show(
         "place_in_log": place_in_log(change),
         "receipt": receipt(change, request.build_absolute_uri(change.get_absolute_url())),
         "may_apply": can(user_of(request), Action.EDIT_IVR, customer),
-        "may_put_back": pbx is not None and left_something(change, pbx),
+        "may_restore": pbx is not None and left_something(change, pbx),
         "may_review": can(user_of(request), Action.REVIEW_LOG, customer),
         "waits": waits(change.pk) if change.status == Change.Status.SENDING else "",
         "problem": problem,
@@ -104,9 +104,9 @@ def show(
 
 
 def left_something(change: Change, pbx: Pbx) -> bool:
-    """Whether there is anything to put back, by the event of its outcome."""
+    """Return whether there is anything to restore, by the event of its outcome."""
     event = Event.objects.filter(pk=change.event_id).first() if change.event_id else None
-    return event is not None and put_back_of(event, pbx.version) is not None
+    return event is not None and restoration_of(event, pbx.version) is not None
 
 
 def values_now_and_after(change: Change) -> tuple[IvrSettings, IvrSettings]:

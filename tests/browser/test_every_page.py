@@ -12,7 +12,7 @@ from tests.matrix.world import World, make_side, make_world
 
 NO_PAGES = {"ops:healthz", "ops:readyz", "ivr:change-receipt", "review:export", "review:history"}
 NAMES = [name for name, row in sorted(ROWS.items()) if row.get("site admin") == OK and name not in NO_PAGES]
-# The browser notes these in its console: a page without a PBX behind it, and what cannot be put back.
+# The browser notes these in its console: a page without a PBX behind it, and what cannot be restored.
 EXPECTED = ("503 (Service Unavailable)", "409 (Conflict)")
 
 

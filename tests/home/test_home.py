@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from ivr.models import Ivr
-from ivr.put_back import outside_accept
+from ivr.restore import outside_accept
 from pbxadmin.access.services import customer_archive, membership_grant
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.models import Pbx, PbxState
@@ -312,7 +312,7 @@ def test_an_outside_change_that_stands_needs_whoever_may_act_on_it(client, acme,
     assert "BELL" not in page
 
 
-def test_what_was_accepted_put_back_or_vanished_and_is_back_needs_nobody(client, acme):
+def test_what_was_accepted_restored_or_vanished_and_is_back_needs_nobody(client, acme):
     pbx = make_pbx(acme)
     make_ivr(pbx, "6500", prompt_repeat="5")
     make_ivr(pbx, "6501", prompt_repeat="1")

@@ -12,7 +12,7 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from ivr.models import Ivr, Refresh, RefreshItem
-from ivr.refresh import Result, keep, pbx_refresh, refresh_rekick, refresh_start, refresh_work, take
+from ivr.refresh import Result, pbx_refresh, refresh_rekick, refresh_start, refresh_work, save_results, take
 from pbxadmin.access.models import Customer
 from pbxadmin.access.roles import Role
 from pbxadmin.audit.context import Actor
@@ -312,7 +312,7 @@ def test_pbxs_that_answer_together_take_as_many_statements_as_one(
         works = take(started, count)
     results = [Result(work, work.client.query_ivrs()) for work in works]
     with django_assert_max_num_queries(12 + len({len(result.ivrs) for result in results})):
-        keep(results)
+        save_results(results)
 
     assert set(states(started).values()) == {State.DONE}
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from ivr.changes import change_apply, change_check, change_plan, change_resolve, reconcile
 from ivr.forms import opened_now
 from ivr.models import Change
-from ivr.put_back import put_back_of, put_back_plan
+from ivr.restore import restoration_of, restore_plan
 from pbxadmin.access.roles import Role
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.models import Event
@@ -176,12 +176,12 @@ def test_a_conflict_found_at_one_address_is_not_resolved_at_another(pbx_http):
     assert "The address of ACME-HQ was edited" in resolved.sentence
 
 
-def test_what_was_to_be_put_back_at_one_address_is_not_at_another(pbx_http):
+def test_what_was_to_be_restored_at_one_address_is_not_at_another(pbx_http):
     pbx = make_pbx()
     done = apply(plan(pbx))
-    back = put_back_of(Event.objects.get(pk=done.event_id), ApiVersion.V1_0)
+    back = restoration_of(Event.objects.get(pk=done.event_id), ApiVersion.V1_0)
     live = read_ivr(pbx_http.ivrs["6500"], ApiVersion.V1_0)
-    change = put_back_plan(pbx=pbx, back=back, live=live, form="once", actor=MARA, reason="", ticket="")
+    change = restore_plan(pbx=pbx, back=back, live=live, form="once", actor=MARA, reason="", ticket="")
     edit(pbx, host="other.invalid")
 
     apply(change)

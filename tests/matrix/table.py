@@ -212,7 +212,7 @@ ROWS: dict[str, Row] = {
     "ivr:ivr-edit": Row("/pbxs/{pbx}/ivrs/{number}/edit/", get=EDIT, post=EDIT),
     "ivr:change-list": Row("/changes/", get=signed_in),
     "ivr:change-page": Row("/changes/{change}/", get=SEE),
-    "ivr:put-back": Row("/changes/put-back/{event}/", get=EDIT, post=EDIT),
+    "ivr:restore": Row("/changes/restore/{event}/", get=EDIT, post=EDIT),
     "ivr:outside-accept": Row("/outside/{outside}/accept/", post=edit_or_review),
     "ivr:change-apply": Row("/changes/{change}/apply/", post=EDIT),
     "ivr:change-check": Row("/changes/{change}/check/", post=EDIT),

@@ -23,7 +23,7 @@ CUSTOMER, PBX = OF_US[:2]
 OF_A_PBX = [
     name
     for name, row in sorted(ROWS.items())
-    if re.search(r"\{(pbx|change|conflict)\}|put-back", row.path)
+    if re.search(r"\{(pbx|change|conflict)\}|restore", row.path)
     and row.get("site admin") == OK
     and not name.endswith("receipt")
 ]

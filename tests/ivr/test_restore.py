@@ -1,4 +1,4 @@
-"""Put back and accept: what an event offers, what is refused, and that it is a change like any other."""
+"""Restore and accept: what an event offers, what is refused, and that it is a change like any other."""
 
 from typing import Any
 
@@ -57,17 +57,17 @@ def outside(pbx: Pbx, pbx_http: PbxDouble, **fields: str) -> Event:
     return Event.objects.get(action="ivr.changed-outside")
 
 
-def put_back(client: Client, event: Event, **posted: str) -> Any:
-    return client.post(f"/changes/put-back/{event.pk}/", {"form": "1", **posted})
+def restore(client: Client, event: Event, **posted: str) -> Any:
+    return client.post(f"/changes/restore/{event.pk}/", {"form": "1", **posted})
 
 
-def test_a_change_is_put_back_by_a_new_plan_that_goes_the_whole_way(
+def test_a_change_is_restored_by_a_new_plan_that_goes_the_whole_way(
     helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble
 ) -> None:
     event = applied(pbx, pbx_http, response_timeout="6", name="New")
 
-    page = helpdesk.get(f"/changes/put-back/{event.pk}/").content.decode()
-    answer = put_back(helpdesk, event, reason="callers complain")
+    page = helpdesk.get(f"/changes/restore/{event.pk}/").content.decode()
+    answer = restore(helpdesk, event, reason="callers complain")
     plan = Change.objects.get(status=Status.PLANNED)
     helpdesk.post(f"/changes/{plan.pk}/apply/")
 
@@ -83,8 +83,8 @@ def test_opening_and_planning_send_nothing(helpdesk: Client, pbx: Pbx, pbx_http:
     event = applied(pbx, pbx_http, response_timeout="6")
     pbx_http.received.clear()
 
-    helpdesk.get(f"/changes/put-back/{event.pk}/")
-    put_back(helpdesk, event)
+    helpdesk.get(f"/changes/restore/{event.pk}/")
+    restore(helpdesk, event)
 
     assert pbx_http.calls() == ["ivr/query", "ivr/query"]
 
@@ -94,15 +94,15 @@ def test_a_second_click_gives_the_same_plan_and_another_page_another(
 ) -> None:
     event = applied(pbx, pbx_http, response_timeout="6")
 
-    first, second, other = put_back(helpdesk, event), put_back(helpdesk, event), put_back(helpdesk, event, form="2")
+    first, second, other = restore(helpdesk, event), restore(helpdesk, event), restore(helpdesk, event, form="2")
 
     assert first.headers["Location"] == second.headers["Location"] != other.headers["Location"]
 
 
-def test_an_outside_change_is_put_back(helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
+def test_an_outside_change_is_restored(helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
     event = outside(pbx, pbx_http, promptrepeat="1")
 
-    assert put_back(helpdesk, event).status_code == 302
+    assert restore(helpdesk, event).status_code == 302
     assert Change.objects.get().wanted == {"prompt_repeat": "3"}
 
 
@@ -112,8 +112,8 @@ def test_what_moved_since_is_not_offered_and_a_forged_post_is_refused(
     event = applied(pbx, pbx_http, response_timeout="6")
     pbx_http.ivrs["6500"]["responsetimeout"] = "9"
 
-    page = helpdesk.get(f"/changes/put-back/{event.pk}/")
-    forged = put_back(helpdesk, event)
+    page = helpdesk.get(f"/changes/restore/{event.pk}/")
+    forged = restore(helpdesk, event)
 
     assert (page.status_code, forged.status_code) == (409, 409)
     assert 'data-conflict="response_timeout"' in page.content.decode()
@@ -126,22 +126,22 @@ def test_an_edit_of_another_field_since_is_no_hindrance(helpdesk: Client, pbx: P
     event = applied(pbx, pbx_http, response_timeout="6")
     pbx_http.ivrs["6500"]["promptrepeat"] = "1"
 
-    assert put_back(helpdesk, event).status_code == 302
+    assert restore(helpdesk, event).status_code == 302
 
 
-def test_what_was_put_back_once_is_not_offered_again(helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
+def test_what_was_restored_once_is_not_offered_again(helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
     event = applied(pbx, pbx_http, response_timeout="6")
     applied(pbx, pbx_http, response_timeout="3")
 
-    assert put_back(helpdesk, event).status_code == 409
+    assert restore(helpdesk, event).status_code == 409
 
 
-def test_an_ivr_that_is_gone_is_not_put_back(helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
+def test_an_ivr_that_is_gone_is_not_restored(helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
     event = applied(pbx, pbx_http, response_timeout="6")
     pbx_http.add("6600")
     del pbx_http.ivrs["6500"]
 
-    answer = put_back(helpdesk, event)
+    answer = restore(helpdesk, event)
 
     assert answer.status_code == 409
     assert "is not on ACME-HQ any more" in answer.content.decode()
@@ -152,7 +152,7 @@ def test_a_pbx_that_is_away_says_so(helpdesk: Client, pbx: Pbx, pbx_http: PbxDou
     pbx_http.tokens.clear()
     pbx_http.fail("login", cannot_be_reached)
 
-    assert helpdesk.get(f"/changes/put-back/{event.pk}/").status_code == 503
+    assert helpdesk.get(f"/changes/restore/{event.pk}/").status_code == 503
 
 
 def test_an_event_that_left_nothing_is_refused(helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
@@ -162,7 +162,7 @@ def test_an_event_that_left_nothing_is_refused(helpdesk: Client, pbx: Pbx, pbx_h
     read(pbx)
     appeared = Event.objects.get(action="ivr.appeared")
 
-    assert [put_back(helpdesk, event).status_code for event in (refused, appeared)] == [409, 409]
+    assert [restore(helpdesk, event).status_code for event in (refused, appeared)] == [409, 409]
     assert Change.objects.count() == 1
 
 
@@ -171,21 +171,21 @@ def test_a_field_that_the_api_cannot_write_stays_and_the_page_says_so(
 ) -> None:
     event = outside(pbx, pbx_http, promptrepeat="1", prompt="[New]")
 
-    page = helpdesk.get(f"/changes/put-back/{event.pk}/").content.decode()
-    put_back(helpdesk, event)
+    page = helpdesk.get(f"/changes/restore/{event.pk}/").content.decode()
+    restore(helpdesk, event)
 
     assert "Prompt stays as it is. API v1.0.0 cannot change it." in page
     assert Change.objects.get().wanted == {"prompt_repeat": "3"}
 
 
-def test_a_renumbering_is_put_back_by_who_may_renumber(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
+def test_a_renumbering_is_restored_by_who_may_renumber(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
     event = applied(pbx, pbx_http, number="6500", name="New")
     event = renumbered(pbx, pbx_http)
     client.force_login(make_user(Role.HELPDESK, pbx.customer))
-    refused = put_back(client, event)
+    refused = restore(client, event)
     client.force_login(make_user(Role.MANAGER, pbx.customer))
 
-    put_back(client, event)
+    restore(client, event)
     plan = Change.objects.get(status=Status.PLANNED)
     client.post(f"/changes/{plan.pk}/apply/", {"confirm": "yes"})
 
@@ -206,23 +206,23 @@ def test_it_obeys_the_customers_rules(helpdesk: Client, pbx: Pbx, pbx_http: PbxD
     event = applied(pbx, pbx_http, response_timeout="6")
     Customer.objects.update(ticket_rule="required")
 
-    answer = put_back(helpdesk, event)
+    answer = restore(helpdesk, event)
 
     assert answer.status_code == 422
     assert 'data-error-for="ticket"' in answer.content.decode()
-    assert put_back(helpdesk, event, ticket="INC-1").status_code == 302
+    assert restore(helpdesk, event, ticket="INC-1").status_code == 302
 
 
 @pytest.mark.parametrize(("role", "status"), [(Role.VIEWER, 403), (Role.AUDITOR, 403), (None, 404)])
-def test_who_may_not_edit_may_not_put_back(
+def test_who_may_not_edit_may_not_restore(
     client: Client, pbx: Pbx, pbx_http: PbxDouble, role: Role | None, status: int
 ) -> None:
     event = applied(pbx, pbx_http, response_timeout="6")
     customer = pbx.customer if role else make_customer("Bell")
     client.force_login(make_user(role or Role.MANAGER, customer))
 
-    assert put_back(client, event).status_code == status
-    assert client.get(f"/changes/put-back/{event.pk}/").status_code == status
+    assert restore(client, event).status_code == status
+    assert client.get(f"/changes/restore/{event.pk}/").status_code == status
 
 
 def test_an_outside_change_is_accepted_once_with_a_note(helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
@@ -252,9 +252,9 @@ def test_pages_of_the_event_the_ivr_and_the_receipt_offer_it(client: Client, pbx
     receipt = client.get(f"/changes/{outcome.change_id}/").content.decode()
 
     for page in pages.values():
-        assert f"/changes/put-back/{event.pk}/" in page
+        assert f"/changes/restore/{event.pk}/" in page
         assert f"/outside/{event.pk}/accept/" in page
-    assert f"/changes/put-back/{outcome.pk}/" in receipt
+    assert f"/changes/restore/{outcome.pk}/" in receipt
 
 
 def test_a_receipt_of_what_left_nothing_does_not_offer_it(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
@@ -266,17 +266,17 @@ def test_a_receipt_of_what_left_nothing_does_not_offer_it(client: Client, pbx: P
 
     assert outcome.outcome == "not-as-asked"
     assert "Plan again" in receipt
-    assert "Put back" not in receipt
+    assert "Restore" not in receipt
 
 
-def test_an_auditor_accepts_and_does_not_put_back(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
+def test_an_auditor_accepts_and_does_not_restore(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
     event = outside(pbx, pbx_http, promptrepeat="1")
     client.force_login(make_user(Role.AUDITOR, pbx.customer))
     page = client.get(f"/audit/{event.pk}/").content.decode()
 
     answer = client.post(f"/outside/{event.pk}/accept/")
 
-    assert f"/changes/put-back/{event.pk}/" not in page
+    assert f"/changes/restore/{event.pk}/" not in page
     assert answer.headers["Location"] == f"/audit/{event.pk}/"
     assert Event.objects.filter(action="ivr.outside-accepted").count() == 1
 

@@ -1,4 +1,4 @@
-"""Putting back what an event changed: a new planned change with the old values, never a way around the change path.
+"""Restoring what an event changed: a new planned change with the old values, never a way around the change path.
 
 Also accepting an outside change: an event of its own, by the person who says that it may stay.
 """
@@ -28,8 +28,8 @@ LEFT_SOMETHING = (Change.Status.VERIFIED, Change.Status.NOT_AS_ASKED)
 
 
 @dataclass(frozen=True)
-class PutBack:
-    """Of one event: what it left, what was before, of that what can be put back, and why the rest cannot.
+class Restoration:
+    """A restore of one event: what it left, what was before, what of that can be restored, and why not the rest.
 
     number: what the IVR answers to since then.
     """
@@ -42,7 +42,7 @@ class PutBack:
     kept_out: dict[str, str]
 
 
-def put_back_of(event: Event, version: ApiVersion) -> PutBack | None:
+def restoration_of(event: Event, version: ApiVersion) -> Restoration | None:
     """None when the event left nothing, or not all of its values are known."""
     is_outcome = event.action in OUTCOMES and event.outcome in LEFT_SOMETHING
     said = event.data["fields"]
@@ -54,7 +54,7 @@ def put_back_of(event: Event, version: ApiVersion) -> PutBack | None:
     wanted = {name: text for name, text in before.items() if name not in kept_out}
     if not wanted:
         return None
-    return PutBack(event, left.get("number", event.data["ivr_number"]), left, before, wanted, kept_out)
+    return Restoration(event, left.get("number", event.data["ivr_number"]), left, before, wanted, kept_out)
 
 
 def all_known(said: Mapping[str, Mapping[str, str | None]]) -> bool:
@@ -68,17 +68,17 @@ def why_not(name: str, text: str, version: ApiVersion) -> str:
     return "" if field.fits(text) else "The PBX would not take this value from us."
 
 
-def moved_since(back: PutBack, live: IvrSettings) -> dict[str, str | None]:
+def moved_since(back: Restoration, live: IvrSettings) -> dict[str, str | None]:
     """Fields that do not hold any more what the event left, and what they hold."""
     return {name: live.values()[name] for name, text in back.left.items() if live.values()[name] != text}
 
 
-def put_back_plan(
-    *, pbx: Pbx, back: PutBack, live: IvrSettings, form: str, actor: Actor, reason: str, ticket: str
+def restore_plan(
+    *, pbx: Pbx, back: Restoration, live: IvrSettings, form: str, actor: Actor, reason: str, ticket: str
 ) -> Change:
     """The planned change. live: as just read, and not moved since. form: the page's own id, so that a second click
     gives the same plan."""
-    name = f"put back {back.event.pk} {form[:40]}"
+    name = f"restore {back.event.pk} {form[:40]}"
     opened = replace(opened_now(pbx, live, timezone.now()), form=name)
     return change_plan(pbx=pbx, opened=opened, wanted=back.wanted, actor=actor, reason=reason, ticket=ticket)
 

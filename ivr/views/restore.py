@@ -1,4 +1,4 @@
-"""From an event of the log back to the IVR: put back what it changed, or accept what changed outside."""
+"""From an event of the log back to the IVR: restore what it changed, or accept what changed outside."""
 
 import uuid
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from ivr.forms import RecordForm
 from ivr.outside import KINDS
-from ivr.put_back import OUTCOMES, PutBack, moved_since, outside_accept, put_back_of, put_back_plan
+from ivr.restore import OUTCOMES, Restoration, moved_since, outside_accept, restoration_of, restore_plan
 from pbxadmin.access.permissions import can, customer_ids, require
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
@@ -27,7 +27,7 @@ from .changes import RIGHTS
 from .common import actor, status_of, visible_pbx
 from .edit import read_live
 
-UNKNOWN = "It left nothing that could be put back, or not all of its values are known."
+UNKNOWN = "It left nothing that could be restored, or not all of its values are known."
 
 
 def event_of(request: HttpRequest, event_id: int, actions: tuple[str, ...]) -> Event:
@@ -39,11 +39,11 @@ def event_of(request: HttpRequest, event_id: int, actions: tuple[str, ...]) -> E
 @login_required
 @require_http_methods(["GET", "POST"])
 @waits_for_pbx
-def put_back(request: HttpRequest, event_id: int) -> HttpResponse:
+def restore(request: HttpRequest, event_id: int) -> HttpResponse:
     event = event_of(request, event_id, (*OUTCOMES, *KINDS))
     pbx = visible_pbx(request, event.pbx_id or 0)
     require(user_of(request), Action.EDIT_IVR, pbx.customer)
-    back = put_back_of(event, pbx.version)
+    back = restoration_of(event, pbx.version)
     if back is None:
         return page(request, pbx, event, problem=UNKNOWN, status=409)
     for name in back.wanted.keys() & RIGHTS.keys():
@@ -62,14 +62,14 @@ def put_back(request: HttpRequest, event_id: int) -> HttpResponse:
     return asked(request, pbx, back, live)
 
 
-def asked(request: HttpRequest, pbx: Pbx, back: PutBack, live: IvrSettings) -> HttpResponse:
-    """It can be put back: ask for what the customer wants to know, and plan it."""
+def asked(request: HttpRequest, pbx: Pbx, back: Restoration, live: IvrSettings) -> HttpResponse:
+    """Ask for the reason and ticket that the customer wants, then plan the restore."""
     form = RecordForm(request.POST if request.method == "POST" else None, customer=pbx.customer)
     if not form.is_valid():
         return page(request, pbx, back.event, back, form=form, status=422 if form.errors else 200)
     reason, ticket = form.kept
     once = request.POST.get("form", "")
-    change = put_back_plan(pbx=pbx, back=back, live=live, form=once, actor=actor(), reason=reason, ticket=ticket)
+    change = restore_plan(pbx=pbx, back=back, live=live, form=once, actor=actor(), reason=reason, ticket=ticket)
     return go(request, change.get_absolute_url())
 
 
@@ -77,7 +77,7 @@ def page(
     request: HttpRequest,
     pbx: Pbx,
     event: Event,
-    back: PutBack | None = None,
+    back: Restoration | None = None,
     *,
     problem: str = "",
     moved: Mapping[str, str | None] | None = None,
@@ -96,10 +96,10 @@ def page(
         "once": request.POST.get("form") or str(uuid.uuid4()),
         "may_review": can(user_of(request), Action.REVIEW_LOG, pbx.customer),
     }
-    return render_either(request, "ivr/put_back.html", "ivr/_put_back.html", context, status=status)
+    return render_either(request, "ivr/restore.html", "ivr/_restore.html", context, status=status)
 
 
-def lines(back: PutBack) -> list[tuple[str, str, str, str]]:
+def lines(back: Restoration) -> list[tuple[str, str, str, str]]:
     """Name, label, what it left and what it goes back to."""
     fields = ((BY_NAME[name], text) for name, text in back.wanted.items())
     left = back.left
