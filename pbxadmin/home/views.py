@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from ivr.models import Change, Ivr
-from ivr.standing import outside_standing
+from ivr.open_outside_changes import open_outside_changes
 from ivr.views.common import ivr_address
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.permissions import can_anywhere
@@ -81,7 +81,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 def outside_since(user: User, at: datetime) -> list[Event]:
     first, _ = ids_within(at.date(), None)
-    return outside_standing(user, first) if first else []
+    return open_outside_changes(user, first) if first else []
 
 
 def where_of(event: Event) -> str:

@@ -1,4 +1,4 @@
-"""Outside changes that stand: nobody has accepted them, and the IVR still is what they left."""
+"""Open outside changes: nobody has accepted them, and the IVR still is what they left."""
 
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ def may_act_on(user: "AnyUser") -> Collection[int] | None:
     return None if edits is None or reviews is None else edits | reviews
 
 
-def outside_standing(user: "AnyUser", since_id: int) -> list[Event]:
+def open_outside_changes(user: "AnyUser", since_id: int) -> list[Event]:
     """Those that this person may act on, of PBXs in use, the newest first. since_id: the first event to look at."""
     recent = Event.objects.for_customers(may_act_on(user)).filter(pk__gte=since_id)
     events = list(recent.filter(action__in=KINDS, pbx_id__gt=0).order_by("-id")[:MOST])
@@ -34,7 +34,7 @@ def outside_standing(user: "AnyUser", since_id: int) -> list[Event]:
     pbx_ids = {event.pbx_id or 0 for event in events}
     in_use = set(Pbx.objects.visible_to(user).in_use().filter(pk__in=pbx_ids).values_list("pk", flat=True))
     now = held_now(events)
-    return [event for event in events if event.pbx_id in in_use and event.pk not in accepted and stands(event, now)]
+    return [event for event in events if event.pbx_id in in_use and event.pk not in accepted and is_open(event, now)]
 
 
 def accepted_of(acceptances: Iterable[Event]) -> set[object]:
@@ -48,7 +48,7 @@ def held_now(events: Collection[Event]) -> dict[tuple[int, str], Ivr]:
     return {(row.pbx_id, row.number): row for row in rows}
 
 
-def stands(event: Event, now: dict[tuple[int, str], Ivr]) -> bool:
+def is_open(event: Event, now: dict[tuple[int, str], Ivr]) -> bool:
     row = now.get((event.pbx_id or 0, event.ivr_number))
     if event.action == VANISHED or row is None:
         return event.action == VANISHED and row is None
