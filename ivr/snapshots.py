@@ -71,7 +71,7 @@ def listings_save(listings: Iterable[Listing]) -> set[int]:
         new = [row for each in kept for row in new_rows(each, known, read_at)]
         write(new)
         touch(kept, {(row.pbx_id, row.number) for row in new}, read_at)
-        drop(row for each in kept for row in gone_rows(each, known))
+        drop(row for each in kept for row in missing_rows(each, known))
         keep_counts([each for each in kept if each.is_whole], pbxs, read_at)
     return {each.pbx.pk for each in kept}
 
@@ -117,7 +117,7 @@ def differences(each: Listing, pbx: Pbx, known: dict[int, dict[str, Ivr]], read_
             yield Difference(each.pbx, ivr.number, row.settings.values(), ivr.values(), row.read_at, read_at)
         elif row is None and each.is_whole:
             yield Difference(each.pbx, ivr.number, None, ivr.values(), pbx.read_at, read_at)
-    for row in gone_rows(each, known):
+    for row in missing_rows(each, known):
         yield Difference(each.pbx, row.number, row.settings.values(), None, row.read_at, read_at)
 
 
@@ -148,7 +148,7 @@ def touch(listings: Sequence[Listing], written: Collection[tuple[int, str]], rea
             Ivr.objects.filter(pbx_id=each.pbx.pk, number__in=numbers).update(read_at=read_at)
 
 
-def gone_rows(each: Listing, known: dict[int, dict[str, Ivr]]) -> Iterator[Ivr]:
+def missing_rows(each: Listing, known: dict[int, dict[str, Ivr]]) -> Iterator[Ivr]:
     if each.is_whole and each.ivrs:
         listed = each.by_number
         yield from (row for number, row in known[each.pbx.pk].items() if number not in listed)

@@ -29,7 +29,7 @@ from pbxadmin.yeastar.wire import IvrSettings
 
 from .changes import RIGHTS, show
 from .common import actor, addressable, ivr_address, status_of, visible_pbx
-from .gone import gone_or_404
+from .missing_ivr import missing_ivr_or_404
 
 TOO_OLD = "This form was opened too long ago, so the PBX was read again. Look at the values, then review once more."
 
@@ -105,7 +105,7 @@ def not_there(request: HttpRequest, pbx: Pbx, number: str, others: Sequence[IvrS
     """It was there once: say so, and where an IVR of the same name is now."""
     snapshot = Ivr.objects.filter(pbx=pbx, number=number).first()
     if snapshot is None:
-        return gone_or_404(request, pbx, number)
+        return missing_ivr_or_404(request, pbx, number)
     namesakes = (ivr.number for ivr in others if ivr.name and ivr.name == snapshot.name and ivr.is_addressable)
     namesake = next(namesakes, "")
     why = f"IVR {number} is not on {pbx.name} any more."

@@ -34,7 +34,7 @@ from pbxadmin.yeastar.wire import ADDRESSABLE
 
 from .common import actor, ivr_address, status_of, visible_pbx
 from .edit import read_live
-from .gone import HISTORY, gone_page, outside_events
+from .missing_ivr import HISTORY, missing_ivr_page, outside_events
 
 PAGE_SIZE = 50
 COLUMNS = (
@@ -160,8 +160,8 @@ def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
     pbx = visible_pbx(request, pbx_id)
     try:
         ivr = Ivr.objects.filter(pbx=pbx, number=number).first()
-        if ivr is None and (gone := gone_page(request, pbx, number)):
-            return gone
+        if ivr is None and (missing := missing_ivr_page(request, pbx, number)):
+            return missing
         ivr = ivr or read_first(pbx, number)
     except (PbxError, TooManyWaiting) as error:
         context = {"pbx": pbx, "number": number, "why": str(error), "ivr": None, "groups": {}}

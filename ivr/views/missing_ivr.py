@@ -17,7 +17,7 @@ def outside_events(pbx: Pbx, number: str) -> list[Event]:
     return list(Event.objects.filter(pbx_id=pbx.pk, ivr_number=number, action__in=KINDS)[:OUTSIDE])
 
 
-def gone_page(request: HttpRequest, pbx: Pbx, number: str) -> HttpResponse | None:
+def missing_ivr_page(request: HttpRequest, pbx: Pbx, number: str) -> HttpResponse | None:
     """What we know of an IVR without a snapshot; None when we know nothing, so that it may have come just now."""
     history, outside = list(Change.objects.of_ivr(pbx.pk, number)[:HISTORY]), outside_events(pbx, number)
     if not history and not outside:
@@ -32,11 +32,11 @@ def gone_page(request: HttpRequest, pbx: Pbx, number: str) -> HttpResponse | Non
         "outside": outside,
         "history": history,
     }
-    return render(request, "ivr/ivr_gone.html", context, status=404)
+    return render(request, "ivr/ivr_missing.html", context, status=404)
 
 
-def gone_or_404(request: HttpRequest, pbx: Pbx, number: str) -> HttpResponse:
-    page = gone_page(request, pbx, number)
+def missing_ivr_or_404(request: HttpRequest, pbx: Pbx, number: str) -> HttpResponse:
+    page = missing_ivr_page(request, pbx, number)
     if page is None:
         raise Http404
     return page
