@@ -21,6 +21,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from pbxadmin.access.rules import check_record
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.concurrency import waiting_slot
@@ -319,7 +320,7 @@ def intend(change: Change) -> bool:
         ours = still_claimed(change).filter(claimed_until__gt=now)
         if not ours.update(status=Status.SENDING, live=change.live, sent_at=now):
             return False
-        change_event("change.sending", change, outcome="sending", detail={"confirmed": change.confirmed})
+        change_event(EventAction.CHANGE_SENDING, change, outcome="sending", detail={"confirmed": change.confirmed})
     change.status, change.sent_at = Status.SENDING, now
     return True
 
@@ -388,7 +389,7 @@ def settle(
     *,
     found: dict[str, Any] | None = None,
     calls: list[Call] | None = None,
-    action: str = "change.outcome",
+    action: EventAction = EventAction.CHANGE_OUTCOME,
 ) -> None:
     """Record an outcome: its event and the change, in one transaction. Leaves alone what is known better already."""
     now = timezone.now()
@@ -397,7 +398,7 @@ def settle(
             return change.refresh_from_db()
         change.found = found
         event = change_event(
-            "change.conflict" if verdict.status is Status.CONFLICT else action,
+            EventAction.CHANGE_CONFLICT if verdict.status is Status.CONFLICT else action,
             change,
             outcome=verdict.status.value,
             detail={"sentence": verdict.sentence, "answer": change.answer},
@@ -469,7 +470,7 @@ def replay_outcome(kept: dict[str, Any]) -> None:
         said = kept["verdict"]
         change.answer, change.calls = kept["answer"], [*change.calls, *kept["calls"]]
         verdict = Verdict(Status(said["status"]), said["sentence"], said["look_again"])
-        action = "change.settled" if is_unknown else "change.outcome"
+        action = EventAction.CHANGE_SETTLED if is_unknown else EventAction.CHANGE_OUTCOME
         settle(change, verdict, found=kept.get("found"), action=action)
         outside_since(change, datetime.fromisoformat(kept["at"]))
 
@@ -491,7 +492,7 @@ def retry_at(change: Change, now: datetime) -> datetime:
     return now + timedelta(seconds=CHECK_AFTER_S[min(change.checks, len(CHECK_AFTER_S) - 1)])
 
 
-def change_event(action: str, change: Change, **more: Any) -> Any:
+def change_event(action: EventAction, change: Change, **more: Any) -> Any:
     before, found = change.live or change.base, change.found or {}
     return record(
         action,
@@ -553,13 +554,13 @@ def check_by_reading(change: Change, was: Change.Status, pbx_session: PbxSession
     if was is verdict.status and values == change.found:
         Change.objects.filter(pk=change.pk).update(claimed_until=None, check_at=None)
         return
-    settle(change, verdict, found=values, calls=pbx_session.client.calls, action="change.settled")
+    settle(change, verdict, found=values, calls=pbx_session.client.calls, action=EventAction.CHANGE_SETTLED)
 
 
 def postpone(change: Change, was: Change.Status, error: PbxError, *, for_ever: bool) -> None:
     """It cannot be read now, or never again. The log hears of it once, when the change becomes unknown."""
     if was is Status.SENDING:
-        return settle(change, unreadable(change, error), action="change.settled")
+        return settle(change, unreadable(change, error), action=EventAction.CHANGE_SETTLED)
     check_at = None if for_ever else retry_at(change, timezone.now())
     Change.objects.filter(pk=change.pk).update(claimed_until=None, check_at=check_at)
     return None

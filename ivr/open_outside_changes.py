@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING
 
 from pbxadmin.access.permissions import customer_ids
 from pbxadmin.access.roles import Action
+from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
 
 from .models import Ivr
-from .outside import APPEARED, KINDS, VANISHED
-from .restore import ACCEPTED
 
 if TYPE_CHECKING:
     from pbxadmin.access.grants import AnyUser
@@ -27,10 +26,10 @@ def may_act_on(user: "AnyUser") -> Collection[int] | None:
 def open_outside_changes(user: "AnyUser", since_id: int) -> list[Event]:
     """Those that this person may act on, of PBXs in use, the newest first. since_id: the first event to look at."""
     recent = Event.objects.for_customers(may_act_on(user)).filter(pk__gte=since_id)
-    events = list(recent.filter(action__in=KINDS, pbx_id__gt=0).order_by("-id")[:MOST])
+    events = list(recent.filter(action__in=EventGroup.OUTSIDE.actions, pbx_id__gt=0).order_by("-id")[:MOST])
     if not events:
         return []
-    accepted = accepted_of(recent.filter(action=ACCEPTED, pk__gt=events[-1].pk))
+    accepted = accepted_of(recent.filter(action=EventAction.IVR_OUTSIDE_ACCEPTED, pk__gt=events[-1].pk))
     pbx_ids = {event.pbx_id or 0 for event in events}
     in_use = set(Pbx.objects.visible_to(user).in_use().filter(pk__in=pbx_ids).values_list("pk", flat=True))
     now = held_now(events)
@@ -50,9 +49,9 @@ def held_now(events: Collection[Event]) -> dict[tuple[int, str], Ivr]:
 
 def is_open(event: Event, now: dict[tuple[int, str], Ivr]) -> bool:
     row = now.get((event.pbx_id or 0, event.ivr_number))
-    if event.action == VANISHED or row is None:
-        return event.action == VANISHED and row is None
-    if event.action == APPEARED:
+    if event.action == EventAction.IVR_VANISHED or row is None:
+        return event.action == EventAction.IVR_VANISHED and row is None
+    if event.action == EventAction.IVR_APPEARED:
         return True
     held = row.settings.values()
     return all(held.get(name) == said.get("found") for name, said in event.data["fields"].items())

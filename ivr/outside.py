@@ -12,6 +12,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import SYSTEM, Who, acting
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.models import Pbx
@@ -20,8 +21,6 @@ from pbxadmin.yeastar.fields import BY_NAME
 from .models import Change, Ivr
 
 Values = Mapping[str, str | None]
-CHANGED, APPEARED, VANISHED = "ivr.changed-outside", "ivr.appeared", "ivr.vanished"
-KINDS = (CHANGED, APPEARED, VANISHED)
 IN_MOTION = (Change.Status.SENDING, Change.Status.UNKNOWN)
 ONE_NUMBER = (Change.Status.VERIFIED, Change.Status.REFUSED)  # a renumbering so ended left its IVR under one number
 
@@ -38,8 +37,10 @@ class Difference:
     until: datetime
 
     @property
-    def action(self) -> str:
-        return APPEARED if self.before is None else VANISHED if self.found is None else CHANGED
+    def action(self) -> EventAction:
+        if self.before is None:
+            return EventAction.IVR_APPEARED
+        return EventAction.IVR_VANISHED if self.found is None else EventAction.IVR_CHANGED_OUTSIDE
 
     @property
     def name(self) -> str:
@@ -165,9 +166,13 @@ def tell(each: Difference, fields: Mapping[str, Mapping[str, Any]], late: Change
 
 
 def sentence(each: Difference, fields: Mapping[str, Mapping[str, Any]]) -> str:
-    words = {APPEARED: "Appeared", VANISHED: "Vanished", CHANGED: "Changed"}[each.action]
+    words = {
+        EventAction.IVR_APPEARED: "Appeared",
+        EventAction.IVR_VANISHED: "Vanished",
+        EventAction.IVR_CHANGED_OUTSIDE: "Changed",
+    }[each.action]
     when = f"{words} outside PBX Admin, {between(each.since, each.until)}"
-    if each.action != CHANGED:
+    if each.action != EventAction.IVR_CHANGED_OUTSIDE:
         return f"{when}."
     return f"{when}: {', '.join(moves(fields))}."
 

@@ -17,6 +17,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django_tasks import task
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import SYSTEM, Actor
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.lease import LEASE_S, LeaseHandle, lease_claim
@@ -58,7 +59,12 @@ def pbx_refresh(*, pbx: Pbx, actor: Actor) -> int:
 
 
 def refresh_failed(pbx: Pbx, why: str) -> None:
-    record("refresh.failed", customer=(pbx.customer_id, pbx.customer.name), pbx=(pbx.pk, pbx.name), detail={"why": why})
+    record(
+        EventAction.REFRESH_FAILED,
+        customer=(pbx.customer_id, pbx.customer.name),
+        pbx=(pbx.pk, pbx.name),
+        detail={"why": why},
+    )
 
 
 def refresh_start(*, pbxs: Iterable[Pbx], actor: Actor, is_scheduled: bool = False) -> Refresh:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from django.db import transaction
 from django.utils import timezone
 
+from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.audit.check import is_as_recorded
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
@@ -20,10 +21,7 @@ from pbxadmin.yeastar.wire import IvrSettings
 from .changes import change_plan
 from .forms import opened_now
 from .models import Change
-from .outside import CHANGED, KINDS
 
-ACCEPTED = "ivr.outside-accepted"
-OUTCOMES = ("change.outcome", "change.settled")
 LEFT_SOMETHING = (Change.Status.VERIFIED, Change.Status.NOT_AS_ASKED)
 
 
@@ -44,9 +42,13 @@ class Restoration:
 
 def restoration_of(event: Event, version: ApiVersion) -> Restoration | None:
     """None when the event left nothing, or not all of its values are known."""
-    is_outcome = event.action in OUTCOMES and event.outcome in LEFT_SOMETHING
+    is_outcome = event.action in EventGroup.CHANGE_OUTCOME.actions and event.outcome in LEFT_SOMETHING
     said = event.data["fields"]
-    if not (is_outcome or event.action == CHANGED) or not all_known(said) or not is_as_recorded(event):
+    if (
+        not (is_outcome or event.action == EventAction.IVR_CHANGED_OUTSIDE)
+        or not all_known(said)
+        or not is_as_recorded(event)
+    ):
         return None
     moved = [name for name in said if said[name]["before"] != said[name]["found"]]
     left, before = ({name: str(said[name][kind]) for name in moved} for kind in ("found", "before"))
@@ -85,7 +87,9 @@ def restore_plan(
 
 def acceptance_of(event: Event) -> Event | None:
     """The event by which somebody accepted an outside change."""
-    said = Event.objects.filter(action=ACCEPTED, pbx_id=event.pbx_id, ivr_number=event.ivr_number, pk__gt=event.pk)
+    said = Event.objects.filter(
+        action=EventAction.IVR_OUTSIDE_ACCEPTED, pbx_id=event.pbx_id, ivr_number=event.ivr_number, pk__gt=event.pk
+    )
     return next((each for each in said.order_by("id") if each.data["detail"].get("event") == event.pk), None)
 
 
@@ -95,10 +99,10 @@ def outside_accept(*, event: Event, note: str) -> bool:
     with transaction.atomic():
         if event.pbx_id is not None:  # one at a time: two who accept at once leave one event
             list(Pbx.objects.select_for_update().filter(pk=event.pbx_id).values_list("pk"))
-        if event.action not in KINDS or acceptance_of(event):
+        if event.action not in EventGroup.OUTSIDE.actions or acceptance_of(event):
             return False
         record(
-            ACCEPTED,
+            EventAction.IVR_OUTSIDE_ACCEPTED,
             customer=(said["customer_id"], said["customer_name"]),
             pbx=(said["pbx_id"], said["pbx_name"]),
             ivr=(said["ivr_number"], said["ivr_name"]),

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 from django import template
 
-from ivr.outside import KINDS
 from ivr.restore import acceptance_of, restoration_of
 from pbxadmin.access.permissions import can
 from pbxadmin.access.roles import Action
+from pbxadmin.audit.actions import EventGroup
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
 
@@ -22,7 +22,7 @@ def event_actions(context: "Context", event: Event) -> dict[str, Any]:
     """{% event_actions event %}: restore and accept, as far as the person who looks may do either."""
     user, pbx = context["user"], Pbx.objects.select_related("customer").filter(pk=event.pbx_id or 0).first()
     may_edit = pbx is not None and can(user, Action.EDIT_IVR, pbx.customer)
-    is_outside = event.action in KINDS
+    is_outside = event.action in EventGroup.OUTSIDE.actions
     accepted = acceptance_of(event) if is_outside else None
     may_accept = is_outside and not accepted and (may_edit or can(user, Action.REVIEW_LOG, event.customer_id))
     return {

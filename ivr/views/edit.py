@@ -18,6 +18,7 @@ from pbxadmin.access.models import User
 from pbxadmin.access.permissions import can, require
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.concurrency import TooManyWaiting, waits_for_pbx
 from pbxadmin.fleet.models import Pbx
@@ -160,7 +161,7 @@ def refuse_forbidden(request: HttpRequest, pbx: Pbx, opened: Opened, settings: l
         posted = request.POST.get(name)
         if name not in offered and posted is not None and posted.strip() != (opened.values.get(name) or ""):
             record(
-                "access.denied",
+                EventAction.ACCESS_DENIED,
                 customer=(pbx.customer_id, pbx.customer.name),
                 pbx=(pbx.pk, pbx.name),
                 ivr=(opened.number, opened.values.get("name") or ""),

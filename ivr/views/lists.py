@@ -20,6 +20,7 @@ from pbxadmin.access.models import Customer, as_named
 from pbxadmin.access.permissions import can, only_customer
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.concurrency import TooManyWaiting, waits_for_pbx
 from pbxadmin.fleet.filters import saved_for, shareable
@@ -138,7 +139,7 @@ def ivrs_csv(request: HttpRequest, wanted: IvrFilter, pbx: Pbx | None) -> HttpRe
     pbx = pbx or Pbx.objects.visible_to(user).select_related("customer").filter(pk=wanted.pbx or 0).first()
     customer = pbx.customer if pbx else only_customer(user, Action.SEE, wanted.customer)
     record(
-        "ivrs.exported",
+        EventAction.IVRS_EXPORTED,
         customer=as_named(customer),
         detail={"ivrs": found.order_by().count(), "filter": wanted.query()},
     )

@@ -4,7 +4,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from ivr.models import Change
-from ivr.outside import KINDS, VANISHED
+from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
 
@@ -14,7 +14,7 @@ OUTSIDE = 3
 
 def outside_events(pbx: Pbx, number: str) -> list[Event]:
     """The newest events of an IVR that tell of a change made outside."""
-    return list(Event.objects.filter(pbx_id=pbx.pk, ivr_number=number, action__in=KINDS)[:OUTSIDE])
+    return list(Event.objects.filter(pbx_id=pbx.pk, ivr_number=number, action__in=EventGroup.OUTSIDE.actions)[:OUTSIDE])
 
 
 def missing_ivr_page(request: HttpRequest, pbx: Pbx, number: str) -> HttpResponse | None:
@@ -27,7 +27,7 @@ def missing_ivr_page(request: HttpRequest, pbx: Pbx, number: str) -> HttpRespons
         "pbx": pbx,
         "number": number,
         "name": next(filter(None, names), ""),
-        "vanished": outside[0] if outside and outside[0].action == VANISHED else None,
+        "vanished": outside[0] if outside and outside[0].action == EventAction.IVR_VANISHED else None,
         "moved": next((change for change in history if change.number == number != change.number_now), None),
         "outside": outside,
         "history": history,

@@ -1,7 +1,7 @@
 """From an event of the log back to the IVR: restore what it changed, or accept what changed outside."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -10,11 +10,11 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_http_methods, require_POST
 
 from ivr.forms import RecordForm
-from ivr.outside import KINDS
-from ivr.restore import OUTCOMES, Restoration, moved_since, outside_accept, restoration_of, restore_plan
+from ivr.restore import Restoration, moved_since, outside_accept, restoration_of, restore_plan
 from pbxadmin.access.permissions import can, customer_ids, require
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
+from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.concurrency import waits_for_pbx
 from pbxadmin.fleet.models import Pbx
@@ -30,7 +30,7 @@ from .edit import read_live
 UNKNOWN = "It left nothing that could be restored, or not all of its values are known."
 
 
-def event_of(request: HttpRequest, event_id: int, actions: tuple[str, ...]) -> Event:
+def event_of(request: HttpRequest, event_id: int, actions: Collection[EventAction]) -> Event:
     """An event about an IVR of a PBX that the person sees. Its fields are no more than the pages of that IVR show."""
     events = Event.objects.for_customers(customer_ids(user_of(request), Action.SEE)).filter(action__in=actions)
     return get_object_or_404(events.exclude(pbx_id=None), pk=event_id)
@@ -40,7 +40,7 @@ def event_of(request: HttpRequest, event_id: int, actions: tuple[str, ...]) -> E
 @require_http_methods(["GET", "POST"])
 @waits_for_pbx
 def restore(request: HttpRequest, event_id: int) -> HttpResponse:
-    event = event_of(request, event_id, (*OUTCOMES, *KINDS))
+    event = event_of(request, event_id, EventGroup.CHANGE_OUTCOME.actions | EventGroup.OUTSIDE.actions)
     pbx = visible_pbx(request, event.pbx_id or 0)
     require(user_of(request), Action.EDIT_IVR, pbx.customer)
     back = restoration_of(event, pbx.version)
@@ -109,7 +109,7 @@ def lines(back: Restoration) -> list[tuple[str, str, str, str]]:
 @login_required
 @require_POST
 def outside_accept_view(request: HttpRequest, event_id: int) -> HttpResponse:
-    event = event_of(request, event_id, KINDS)
+    event = event_of(request, event_id, EventGroup.OUTSIDE.actions)
     customer = event.customer_id or 0
     may_review = can(user_of(request), Action.REVIEW_LOG, customer)
     if not may_review:

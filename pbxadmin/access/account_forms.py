@@ -16,6 +16,7 @@ from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.sealed import opened_text, sealed_text
 
@@ -66,7 +67,7 @@ class ResetForm(forms.Form):
     def save(self, request: HttpRequest) -> None:
         """The same for known and unknown addresses, in words and in time: a worker looks the address up."""
         email = self.cleaned_data["email"]
-        record("password.reset-asked", detail={"email": email})
+        record(EventAction.PASSWORD_RESET_ASKED, detail={"email": email})
         mail_reset_link.enqueue(email, f"{request.scheme}://{request.get_host()}")
 
 

@@ -18,6 +18,7 @@ from django.core.mail import send_mail
 from django.db import transaction
 from django.utils import timezone
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Actor, acting, current
 from pbxadmin.audit.log import record
 
@@ -72,7 +73,7 @@ def invitation_create(
             token_digest=digest(token),
             expires_at=now + LIFETIME,
         )
-        invitation_event("invitation.sent", invitation)
+        invitation_event(EventAction.INVITATION_SENT, invitation)
     return invitation, token
 
 
@@ -92,7 +93,7 @@ def invitation_renew(*, invitation: Invitation, by: User) -> str:
         if not Invitation.objects.waiting().filter(pk=invitation.pk, renewed_at=invitation.renewed_at).update(**fresh):
             raise InvitationGone
         invitation.refresh_from_db()
-        invitation_event("invitation.sent", invitation)
+        invitation_event(EventAction.INVITATION_SENT, invitation)
     return token
 
 
@@ -100,7 +101,7 @@ def invitation_withdraw(*, invitation: Invitation) -> None:
     """Nothing when it is used or withdrawn already."""
     with transaction.atomic():
         if Invitation.objects.waiting().filter(pk=invitation.pk).update(withdrawn_at=timezone.now()):
-            invitation_event("invitation.withdrawn", invitation)
+            invitation_event(EventAction.INVITATION_WITHDRAWN, invitation)
 
 
 def invitation_mail(*, invitation: Invitation, link: str) -> bool:
@@ -159,7 +160,7 @@ def use(invitation: Invitation, user: User) -> None:
     used = {"accepted_at": timezone.now(), "accepted_by": user}
     if not Invitation.objects.open().filter(pk=invitation.pk, token_digest=invitation.token_digest).update(**used):
         raise InvitationGone
-    invitation_event("invitation.accepted", invitation)
+    invitation_event(EventAction.INVITATION_ACCEPTED, invitation)
 
 
 @contextmanager
@@ -168,7 +169,7 @@ def acting_as(user: User) -> Iterator[None]:
         yield
 
 
-def invitation_event(action: str, invitation: Invitation) -> None:
+def invitation_event(action: EventAction, invitation: Invitation) -> None:
     customer, ends_on = invitation.customer, invitation.ends_on
     detail = {"invitation_id": invitation.pk, "email": invitation.email, "name": invitation.name}
     detail |= {"role": invitation.role, "ends_on": ends_on.isoformat() if ends_on else ""}

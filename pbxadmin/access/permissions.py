@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NoReturn
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 
 from .grants import customer_ids
@@ -112,7 +113,7 @@ def require_rule_over(user: "AnyUser", person: User) -> None:
 
 
 def deny(action: Action, customer: Customer | None) -> NoReturn:
-    record("access.denied", customer=as_named(customer), detail={"action": action})
+    record(EventAction.ACCESS_DENIED, customer=as_named(customer), detail={"action": action})
     raise PermissionDenied
 
 

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
 
@@ -27,7 +28,9 @@ def customer_create(*, name: str) -> Customer:
     with saving_a_name(customer.full_clean):
         customer.full_clean()
         customer.save()
-        record("customer.added", customer=(customer.pk, customer.name), fields={"name": {"asked": customer.name}})
+        record(
+            EventAction.CUSTOMER_ADDED, customer=(customer.pk, customer.name), fields={"name": {"asked": customer.name}}
+        )
     return customer
 
 
@@ -41,7 +44,7 @@ def customer_rename(*, customer: Customer, name: str) -> Customer:
         if renamed.name != before:
             renamed.save(update_fields=["name", "folded"])
             fields = {"name": {"before": before, "asked": renamed.name}}
-            record("customer.edited", customer=(renamed.pk, renamed.name), fields=fields)
+            record(EventAction.CUSTOMER_EDITED, customer=(renamed.pk, renamed.name), fields=fields)
     return renamed
 
 
@@ -54,7 +57,7 @@ def customer_set_rules(*, customer: Customer, values: Mapping[str, Any]) -> None
             return
         fields = {name: {"before": shown(getattr(now, name)), "asked": shown(value)} for name, value in changed.items()}
         Customer.objects.filter(pk=customer.pk).update(**changed)
-        record("customer.edited", customer=(now.pk, now.name), fields=fields)
+        record(EventAction.CUSTOMER_EDITED, customer=(now.pk, now.name), fields=fields)
 
 
 def shown(value: Any) -> str:
@@ -63,14 +66,14 @@ def shown(value: Any) -> str:
 
 def customer_archive(*, customer: Customer) -> None:
     """Let nothing of a customer be changed any more. All of it, and its history, stays readable."""
-    customer_set_archived(customer, timezone.now(), "customer.archived")
+    customer_set_archived(customer, timezone.now(), EventAction.CUSTOMER_ARCHIVED)
 
 
 def customer_unarchive(*, customer: Customer) -> None:
-    customer_set_archived(customer, None, "customer.unarchived")
+    customer_set_archived(customer, None, EventAction.CUSTOMER_UNARCHIVED)
 
 
-def customer_set_archived(customer: Customer, at: datetime | None, action: str) -> None:
+def customer_set_archived(customer: Customer, at: datetime | None, action: EventAction) -> None:
     """Nothing when it is so already."""
     with transaction.atomic():
         others = Customer.objects.filter(pk=customer.pk, archived_at__isnull=at is not None)
@@ -88,7 +91,7 @@ def membership_grant(*, user: User, role: Role, customer: Customer | None, ends_
             user=user, customer=customer, role=role, defaults={"ends_on": ends_on}
         )
         if added:
-            membership_event("membership.granted", membership)
+            membership_event(EventAction.MEMBERSHIP_GRANTED, membership)
         changed = added or membership_set_end(membership=membership, ends_on=ends_on)
     forget_grants(user)
     return changed
@@ -103,7 +106,7 @@ def membership_set_end(*, membership: Membership, ends_on: date | None) -> bool:
         membership.ends_on = ends_on
         membership.save(update_fields=["ends_on"])
         fields = {"last_day": {"before": day_in_words(before), "asked": day_in_words(ends_on)}}
-        membership_event("membership.edited", membership, fields)
+        membership_event(EventAction.MEMBERSHIP_EDITED, membership, fields)
     forget_grants(membership.user)
     return True
 
@@ -112,7 +115,7 @@ def membership_end(*, membership: Membership) -> None:
     """Take a role away and sign the user out: what they have open would show what is no longer theirs."""
     with transaction.atomic():
         sessions_end(user=membership.user)  # first, see person_event
-        membership_event("membership.ended", membership)
+        membership_event(EventAction.MEMBERSHIP_ENDED, membership)
         membership.delete()
     forget_grants(membership.user)
 
@@ -124,7 +127,7 @@ def sessions_end(*, user: User, but: str | None = None) -> int:
         ended = sessions.filter(expire_date__gt=timezone.now()).count()
         sessions.delete()
         if ended:
-            record("session.ended", detail={"user_id": user.pk, "user": user.username, "sessions": ended})
+            record(EventAction.SESSION_ENDED, detail={"user_id": user.pk, "user": user.username, "sessions": ended})
     return ended
 
 
@@ -134,7 +137,7 @@ def second_factor_reset(*, user: User) -> int:
         factors = Authenticator.objects.filter(user=user)
         count = factors.exclude(type=Authenticator.Type.RECOVERY_CODES).count()
         factors.delete()
-        record("second-factor.reset", detail={"user_id": user.pk, "user": user.username, "factors": count})
+        record(EventAction.SECOND_FACTOR_RESET, detail={"user_id": user.pk, "user": user.username, "factors": count})
         sessions_end(user=user)
     return count
 
@@ -145,7 +148,7 @@ def sessions_expire() -> int:
     return over.delete()[0] if over.exists() else 0
 
 
-def membership_event(action: str, membership: Membership, fields: Fields | None = None) -> None:
+def membership_event(action: EventAction, membership: Membership, fields: Fields | None = None) -> None:
     """Into the customer's chain, or the installation's when the membership is for all customers."""
     customer, ends_on = membership.customer, membership.ends_on
     detail = {"role": membership.role, "ends_on": ends_on.isoformat() if ends_on else ""}
@@ -172,7 +175,7 @@ def person_create(*, username: str, name: str, email: str, password: str) -> Use
         user.full_clean()
         user.save()
         EmailAddress.objects.create(user=user, email=email, verified=True, primary=True)
-        record("person.added", actor=Actor(user.pk, user.display_name), detail=named(user))
+        record(EventAction.PERSON_ADDED, actor=Actor(user.pk, user.display_name), detail=named(user))
     return user
 
 
@@ -193,7 +196,7 @@ def person_edit(*, user: User, name: str, email: str) -> bool:
         person.save(update_fields=["first_name", "last_name", "email"])
         if "email" in fields:
             EmailAddress.objects.filter(user=person).delete()
-        person_event("person.edited", person, fields=fields)
+        person_event(EventAction.PERSON_EDITED, person, fields=fields)
     return True
 
 
@@ -202,18 +205,18 @@ def person_disable(*, user: User) -> None:
     with transaction.atomic():
         refuse_last_admin(user)
         sessions_end(user=user)
-        switch(user, "is_active", False, "person.disabled")
+        switch(user, "is_active", False, EventAction.PERSON_DISABLED)
 
 
 def person_enable(*, user: User) -> None:
     """Let somebody sign in again, with the roles that they have."""
     with transaction.atomic():
-        switch(user, "is_active", True, "person.enabled")
+        switch(user, "is_active", True, EventAction.PERSON_ENABLED)
 
 
 def site_admin_give(*, user: User) -> None:
     with transaction.atomic():
-        switch(user, "is_superuser", True, "person.admin-given")
+        switch(user, "is_superuser", True, EventAction.PERSON_ADMIN_GIVEN)
 
 
 def site_admin_take(*, user: User) -> None:
@@ -221,10 +224,10 @@ def site_admin_take(*, user: User) -> None:
     with transaction.atomic():
         refuse_last_admin(user)
         sessions_end(user=user)
-        switch(user, "is_superuser", False, "person.admin-taken")
+        switch(user, "is_superuser", False, EventAction.PERSON_ADMIN_TAKEN)
 
 
-def switch(user: User, field: str, value: bool, action: str) -> None:
+def switch(user: User, field: str, value: bool, action: EventAction) -> None:
     """Nothing when it is so already."""
     person = locked(user)
     if getattr(person, field) == value:
@@ -245,7 +248,9 @@ def refuse_last_admin(user: User) -> None:
         raise ValidationError(f"{user.display_name} is the last site admin. Make somebody else one first.")
 
 
-def person_event(action: str, person: User, *, fields: Fields | None = None, concerns_all: bool = False) -> None:
+def person_event(
+    action: EventAction, person: User, *, fields: Fields | None = None, concerns_all: bool = False
+) -> None:
     """Into the chain of each customer that the person has a role for.
 
     And into the installation's, when they are a site admin, have a role for all customers, or none at all. Chains are

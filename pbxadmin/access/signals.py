@@ -11,6 +11,7 @@ from django.contrib.auth import signals as django_signals
 from django.dispatch import receiver
 from django.http import HttpRequest
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
 
@@ -38,54 +39,56 @@ def session_begun(request: HttpRequest, **_: Any) -> None:
 def signed_in(request: HttpRequest, user: "User", **_: Any) -> None:
     proofs = [proof.get("type") or proof["method"] for proof in get_authentication_records(request, user)]
     proofs = ["sso" if proof == "socialaccount" else proof for proof in proofs]
-    record("session.signed-in", actor=Actor(user.pk, user.display_name), detail={"by": proofs})
+    record(EventAction.SESSION_SIGNED_IN, actor=Actor(user.pk, user.display_name), detail={"by": proofs})
 
 
 @receiver(authentication_step_completed)
 def confirmed(request: HttpRequest, method: str, reauthenticated: bool = False, **_: Any) -> None:
     if reauthenticated:
         note_proof(request)
-        record("session.confirmed", detail={"by": method})
+        record(EventAction.SESSION_CONFIRMED, detail={"by": method})
 
 
 @receiver(django_signals.user_login_failed)
 def failed(credentials: dict[str, Any], **_: Any) -> None:
     """Keeps the user name as it was typed, never the password."""
-    record("session.failed", detail={"user": str(credentials.get("username", ""))[:TYPED_LENGTH]})
+    record(EventAction.SESSION_FAILED, detail={"user": str(credentials.get("username", ""))[:TYPED_LENGTH]})
 
 
 @receiver(django_signals.user_logged_out)
 def signed_out(user: "User | None", **_: Any) -> None:
     if user is not None:
-        record("session.signed-out", actor=Actor(user.pk, user.display_name))
+        record(EventAction.SESSION_SIGNED_OUT, actor=Actor(user.pk, user.display_name))
 
 
 @receiver(password_changed)
 def password_was_changed(request: HttpRequest, user: "User", **_: Any) -> None:
-    record("password.changed")
+    record(EventAction.PASSWORD_CHANGED)
     sessions_end(user=user, but=request.session.session_key)
 
 
 @receiver(password_reset)
 def password_was_reset(user: "User", **_: Any) -> None:
-    record("password.reset", actor=Actor(user.pk, user.display_name))
+    record(EventAction.PASSWORD_RESET, actor=Actor(user.pk, user.display_name))
     sessions_end(user=user)
 
 
 @receiver([mfa_signals.authenticator_added, mfa_signals.authenticator_reset])
 def factor_added(authenticator: Authenticator, **_: Any) -> None:
     is_codes = authenticator.type == Authenticator.Type.RECOVERY_CODES
-    record("second-factor.codes" if is_codes else "second-factor.added", detail=factor(authenticator))
+    record(
+        EventAction.SECOND_FACTOR_CODES if is_codes else EventAction.SECOND_FACTOR_ADDED, detail=factor(authenticator)
+    )
 
 
 @receiver(mfa_signals.authenticator_removed)
 def factor_removed(authenticator: Authenticator, **_: Any) -> None:
-    record("second-factor.removed", detail=factor(authenticator))
+    record(EventAction.SECOND_FACTOR_REMOVED, detail=factor(authenticator))
 
 
 @receiver(mfa_signals.authentication_failed)
 def factor_failed(user: "User", **_: Any) -> None:
-    record("second-factor.failed", detail={"user_id": user.pk, "user": user.username})
+    record(EventAction.SECOND_FACTOR_FAILED, detail={"user_id": user.pk, "user": user.username})
 
 
 def factor(authenticator: Authenticator) -> dict[str, str]:

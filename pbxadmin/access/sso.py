@@ -21,6 +21,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 from requests import RequestException
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
 
@@ -71,7 +72,7 @@ def adapter_for(request: HttpRequest, provider_id: str) -> "Provider":
 def refused(request: HttpRequest, why: str, email: str = "") -> HttpResponse:
     """Nobody was signed in; says why in words, and records it."""
     text = why.format(name=settings.OIDC_NAME, email=email)
-    record("session.failed", detail={"user": email, "by": PROVIDER, "reason": text})
+    record(EventAction.SESSION_FAILED, detail={"user": email, "by": PROVIDER, "reason": text})
     return render(request, "account/sso_refused.html", {"text": text}, status=403)
 
 
@@ -127,7 +128,7 @@ class SsoAdapter(DefaultSocialAccountAdapter):
         if person is None:
             raise ImmediateHttpResponse(refused(request, UNKNOWN, email))
         sociallogin.connect(request, person)
-        record("session.linked", actor=Actor(person.pk, person.display_name), detail={"email": email})
+        record(EventAction.SESSION_LINKED, actor=Actor(person.pk, person.display_name), detail={"email": email})
 
     def on_authentication_error(
         self, request: HttpRequest, provider: Any, error: Any = None, exception: Any = None, extra_context: Any = None

@@ -1,68 +1,124 @@
-"""Every action that the log knows, and its words. `record` takes no other."""
+"""Every action that the log can record, with its words and its group: the one table. `log.record` takes no other.
 
-ACTIONS: dict[str, str] = {
-    "session.signed-in": "Signed in",
-    "session.failed": "Sign-in failed",
-    "session.linked": "Single sign-on linked",
-    "session.signed-out": "Signed out",
-    "session.confirmed": "Confirmed who they are",
-    "session.ended": "Sessions ended",
-    "second-factor.added": "Second factor added",
-    "second-factor.removed": "Second factor removed",
-    "second-factor.codes": "Recovery codes made",
-    "second-factor.failed": "Second factor failed",
-    "second-factor.reset": "Second factors reset",
-    "password.changed": "Password changed",
-    "password.reset-asked": "Password reset asked for",
-    "password.reset": "Password reset by e-mail",
-    "access.denied": "Refused: not allowed",
-    "customer.added": "Customer added",
-    "customer.edited": "Customer edited",
-    "customer.archived": "Customer archived",
-    "customer.unarchived": "Customer brought back",
-    "membership.granted": "Role given",
-    "membership.edited": "Last day of a role changed",
-    "membership.ended": "Role ended",
-    "invitation.sent": "Invitation sent",
-    "invitation.withdrawn": "Invitation withdrawn",
-    "invitation.accepted": "Invitation accepted",
-    "person.added": "Person added",
-    "person.edited": "Person edited",
-    "person.disabled": "Person disabled",
-    "person.enabled": "Person enabled",
-    "person.admin-given": "Made a site admin",
-    "person.admin-taken": "No longer a site admin",
-    "pbx.added": "PBX added",
-    "pbx.edited": "PBX edited",
-    "pbx.disabled": "PBX disabled",
-    "pbx.enabled": "PBX enabled",
-    "pbx.deleted": "PBX deleted",
-    "pbx.tested": "Connection tested",
-    "pbx.pinned": "Certificate pinned",
-    "pbx.stranger": "Another device answered",
-    "pbx.replaced": "Replacement accepted",
-    "keys.rotated": "Secrets sealed with the newest key",
-    "filter.saved": "Filter saved",
-    "filter.deleted": "Saved filter deleted",
-    "pbxs.imported": "PBXs imported from a file",
-    "pbxs.exported": "List of PBXs exported",
-    "ivrs.exported": "List of IVRs exported",
-    "refresh.failed": "PBX could not be read",
-    "ivr.changed-outside": "Changed outside PBX Admin",
-    "ivr.appeared": "IVR appeared",
-    "ivr.vanished": "IVR vanished",
-    "ivr.outside-accepted": "Outside change accepted",
-    "change.sending": "Change is being sent",
-    "change.outcome": "Change ended",
-    "change.conflict": "Change met a conflict",
-    "change.settled": "Change settled by reading",
-    "log.exported": "Log exported",
-    "log.export-ended": "Export of the log ended",
-    "desk.reviewed": "Exception reviewed",
-    "period.added": "Period added",
-    "period.signed": "Period signed off",
-    "period.reopened": "Period reopened",
-    "log.regressed": "Log is not what was sealed",
-    "log.accepted": "Log accepted as it is",
-    "evidence.made": "Evidence pack made",
-}
+How to add one, and what else it needs, is the recipe "Add an event" of CONTRIBUTING.md. System checks here
+(checks.py) and in review (the desk) name what was forgotten.
+"""
+
+from collections.abc import Mapping
+from enum import Enum, StrEnum, unique
+from functools import cached_property
+from typing import Self
+
+
+class EventGroup(Enum):
+    """What an action is about. Code that treats several actions alike asks for their group.
+
+    review.kinds decides for each group whether its events come to the auditor's desk.
+    """
+
+    SIGN_IN = "signing in and out, passwords, second factors"
+    DENIED = "attempts that were not allowed"
+    CUSTOMER = "customers"
+    ROLE = "who may do what"
+    PERSON = "people and their invitations"
+    PBX_RECORD = "PBX records"
+    PBX_IDENTITY = "certificates and devices that a person accepted"
+    CONTACT = "what a PBX, or another device at its address, answered"
+    SECRETS = "encryption of stored secrets"
+    FILTER = "saved filters"
+    EXPORT = "data that left PBX Admin"
+    EXPORT_END = "how an export ended"
+    OUTSIDE = "changes made on a PBX, not by PBX Admin"
+    OUTSIDE_DECISION = "what a person decided about an outside change"
+    CHANGE_STEP = "steps of a change that are not its outcome"
+    CHANGE_OUTCOME = "outcomes of changes"
+    REVIEW = "the work of auditors, which belongs to no period that they sign"
+    LOG_INTEGRITY = "a log that is not as it was recorded"
+
+    @cached_property
+    def actions(self) -> frozenset["EventAction"]:
+        return frozenset(action for action in EventAction if action.group is self)
+
+
+@unique
+class EventAction(StrEnum):
+    """A row is: the stored value, the words for it on screen, the group. Stored values never change."""
+
+    label: str
+    group: EventGroup
+
+    def __new__(cls, value: str, label: str, group: EventGroup) -> Self:
+        action = str.__new__(cls, value)
+        action._value_ = value
+        action.label = label
+        action.group = group
+        return action
+
+    SESSION_SIGNED_IN = "session.signed-in", "Signed in", EventGroup.SIGN_IN
+    SESSION_FAILED = "session.failed", "Sign-in failed", EventGroup.SIGN_IN
+    SESSION_LINKED = "session.linked", "Single sign-on linked", EventGroup.SIGN_IN
+    SESSION_SIGNED_OUT = "session.signed-out", "Signed out", EventGroup.SIGN_IN
+    SESSION_CONFIRMED = "session.confirmed", "Confirmed who they are", EventGroup.SIGN_IN
+    SESSION_ENDED = "session.ended", "Sessions ended", EventGroup.SIGN_IN
+    SECOND_FACTOR_ADDED = "second-factor.added", "Second factor added", EventGroup.SIGN_IN
+    SECOND_FACTOR_REMOVED = "second-factor.removed", "Second factor removed", EventGroup.SIGN_IN
+    SECOND_FACTOR_CODES = "second-factor.codes", "Recovery codes made", EventGroup.SIGN_IN
+    SECOND_FACTOR_FAILED = "second-factor.failed", "Second factor failed", EventGroup.SIGN_IN
+    SECOND_FACTOR_RESET = "second-factor.reset", "Second factors reset", EventGroup.SIGN_IN
+    PASSWORD_CHANGED = "password.changed", "Password changed", EventGroup.SIGN_IN
+    PASSWORD_RESET_ASKED = "password.reset-asked", "Password reset asked for", EventGroup.SIGN_IN
+    PASSWORD_RESET = "password.reset", "Password reset by e-mail", EventGroup.SIGN_IN
+    ACCESS_DENIED = "access.denied", "Refused: not allowed", EventGroup.DENIED
+    CUSTOMER_ADDED = "customer.added", "Customer added", EventGroup.CUSTOMER
+    CUSTOMER_EDITED = "customer.edited", "Customer edited", EventGroup.CUSTOMER
+    CUSTOMER_ARCHIVED = "customer.archived", "Customer archived", EventGroup.CUSTOMER
+    CUSTOMER_UNARCHIVED = "customer.unarchived", "Customer brought back", EventGroup.CUSTOMER
+    MEMBERSHIP_GRANTED = "membership.granted", "Role given", EventGroup.ROLE
+    MEMBERSHIP_EDITED = "membership.edited", "Last day of a role changed", EventGroup.ROLE
+    MEMBERSHIP_ENDED = "membership.ended", "Role ended", EventGroup.ROLE
+    INVITATION_SENT = "invitation.sent", "Invitation sent", EventGroup.PERSON
+    INVITATION_WITHDRAWN = "invitation.withdrawn", "Invitation withdrawn", EventGroup.PERSON
+    INVITATION_ACCEPTED = "invitation.accepted", "Invitation accepted", EventGroup.PERSON
+    PERSON_ADDED = "person.added", "Person added", EventGroup.PERSON
+    PERSON_EDITED = "person.edited", "Person edited", EventGroup.PERSON
+    PERSON_DISABLED = "person.disabled", "Person disabled", EventGroup.PERSON
+    PERSON_ENABLED = "person.enabled", "Person enabled", EventGroup.PERSON
+    PERSON_ADMIN_GIVEN = "person.admin-given", "Made a site admin", EventGroup.ROLE
+    PERSON_ADMIN_TAKEN = "person.admin-taken", "No longer a site admin", EventGroup.ROLE
+    PBX_ADDED = "pbx.added", "PBX added", EventGroup.PBX_RECORD
+    PBX_EDITED = "pbx.edited", "PBX edited", EventGroup.PBX_RECORD
+    PBX_DISABLED = "pbx.disabled", "PBX disabled", EventGroup.PBX_RECORD
+    PBX_ENABLED = "pbx.enabled", "PBX enabled", EventGroup.PBX_RECORD
+    PBX_DELETED = "pbx.deleted", "PBX deleted", EventGroup.PBX_RECORD
+    PBX_TESTED = "pbx.tested", "Connection tested", EventGroup.CONTACT
+    PBX_PINNED = "pbx.pinned", "Certificate pinned", EventGroup.PBX_IDENTITY
+    PBX_STRANGER = "pbx.stranger", "Another device answered", EventGroup.CONTACT
+    PBX_REPLACED = "pbx.replaced", "Replacement accepted", EventGroup.PBX_IDENTITY
+    KEYS_ROTATED = "keys.rotated", "Secrets sealed with the newest key", EventGroup.SECRETS
+    FILTER_SAVED = "filter.saved", "Filter saved", EventGroup.FILTER
+    FILTER_DELETED = "filter.deleted", "Saved filter deleted", EventGroup.FILTER
+    PBXS_IMPORTED = "pbxs.imported", "PBXs imported from a file", EventGroup.PBX_RECORD
+    PBXS_EXPORTED = "pbxs.exported", "List of PBXs exported", EventGroup.EXPORT
+    IVRS_EXPORTED = "ivrs.exported", "List of IVRs exported", EventGroup.EXPORT
+    REFRESH_FAILED = "refresh.failed", "PBX could not be read", EventGroup.CONTACT
+    IVR_CHANGED_OUTSIDE = "ivr.changed-outside", "Changed outside PBX Admin", EventGroup.OUTSIDE
+    IVR_APPEARED = "ivr.appeared", "IVR appeared", EventGroup.OUTSIDE
+    IVR_VANISHED = "ivr.vanished", "IVR vanished", EventGroup.OUTSIDE
+    IVR_OUTSIDE_ACCEPTED = "ivr.outside-accepted", "Outside change accepted", EventGroup.OUTSIDE_DECISION
+    CHANGE_SENDING = "change.sending", "Change is being sent", EventGroup.CHANGE_STEP
+    CHANGE_OUTCOME = "change.outcome", "Change ended", EventGroup.CHANGE_OUTCOME
+    CHANGE_CONFLICT = "change.conflict", "Change met a conflict", EventGroup.CHANGE_STEP
+    CHANGE_SETTLED = "change.settled", "Change settled by reading", EventGroup.CHANGE_OUTCOME
+    LOG_EXPORTED = "log.exported", "Log exported", EventGroup.EXPORT
+    LOG_EXPORT_ENDED = "log.export-ended", "Export of the log ended", EventGroup.EXPORT_END
+    DESK_REVIEWED = "desk.reviewed", "Exception reviewed", EventGroup.REVIEW
+    PERIOD_ADDED = "period.added", "Period added", EventGroup.REVIEW
+    PERIOD_SIGNED = "period.signed", "Period signed off", EventGroup.REVIEW
+    PERIOD_REOPENED = "period.reopened", "Period reopened", EventGroup.REVIEW
+    LOG_REGRESSED = "log.regressed", "Log is not what was sealed", EventGroup.LOG_INTEGRITY
+    LOG_ACCEPTED = "log.accepted", "Log accepted as it is", EventGroup.LOG_INTEGRITY
+    EVIDENCE_MADE = "evidence.made", "Evidence pack made", EventGroup.EXPORT
+
+
+# Words of stored values. A row of the database may hold a value that is none of them.
+ACTION_LABELS: Mapping[str, str] = {action.value: action.label for action in EventAction}

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
-from .actions import ACTIONS
+from .actions import EventAction
 from .context import Actor, current
 from .models import INSTALLATION, MOST, Event
 
@@ -27,7 +27,7 @@ SHORT = 3  # values of fields up to this long, such as a number of seconds, are 
 
 
 def record(
-    action: str,
+    action: EventAction,
     *,
     outcome: str = "",
     customer: Named | None = None,
@@ -43,11 +43,11 @@ def record(
     """Append an event to the chain of its customer, or of the installation when there is none.
 
     fields: per field its "before", "asked" and "found", as far as they are known. Never a secret.
-    It commits with the caller's transaction, or by itself. Raises ValueError for an action that actions.py does not
-    know, and whatever the database raises: a caller that cannot record must not go on.
+    It commits with the caller's transaction, or by itself. Raises ValueError for an action that is not of
+    EventAction, and whatever the database raises: a caller that cannot record must not go on.
     """
-    if action not in ACTIONS:
-        raise ValueError(f"the log knows no action {action!r}")
+    if not isinstance(action, EventAction):
+        raise ValueError(f"the log knows no action {action!r}: see EventAction")
     who = current()
     actor = actor or who.actor
     facts = {
@@ -61,7 +61,7 @@ def record(
         "pbx_name": pbx[1] if pbx else "",
         "ivr_number": ivr[0] if ivr else "",
         "ivr_name": ivr[1] if ivr else "",
-        "action": action,
+        "action": action.value,
         "outcome": outcome,
         "change_id": change_id,
         "fields": fields or {},

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from django.db import models
 
-from .actions import ACTIONS
+from .actions import ACTION_LABELS
 
 INSTALLATION = "installation"
 ALTERED = "Altered or removed. manage.py audit_verify says more of it."
@@ -100,7 +100,7 @@ class Event(models.Model):
 
     @property
     def label(self) -> str:
-        return ACTIONS.get(self.action, self.action)
+        return ACTION_LABELS.get(self.action, self.action)
 
     @cached_property
     def data(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pbxadmin.access.models import Customer, User, as_named
 from pbxadmin.access.names import saving_a_name
 from pbxadmin.access.permissions import can, customer_ids, customers_of
 from pbxadmin.access.roles import Action
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 
 from .models import SavedFilter
@@ -70,17 +71,17 @@ def filter_save(*, owner: User, list_: str, name: str, query: str, customer: Cus
     with saving_a_name(kept.full_clean):
         kept.full_clean()
         kept.save()
-        filter_event("filter.saved", kept)
+        filter_event(EventAction.FILTER_SAVED, kept)
     return kept
 
 
 def filter_delete(*, kept: SavedFilter) -> None:
     with transaction.atomic():
-        filter_event("filter.deleted", kept)
+        filter_event(EventAction.FILTER_DELETED, kept)
         kept.delete()
 
 
-def filter_event(action: str, kept: SavedFilter) -> None:
+def filter_event(action: EventAction, kept: SavedFilter) -> None:
     record(
         action, customer=as_named(kept.customer), detail={"list": kept.list, "name": kept.name, "filter": kept.query}
     )

@@ -23,6 +23,7 @@ from pbxadmin.access.names import fold, tidy
 from pbxadmin.access.permissions import can, customers_of
 from pbxadmin.access.roles import Action
 from pbxadmin.access.services import customer_create
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.sealed import SealBroken, seal
 
@@ -248,7 +249,7 @@ def import_apply(plan: ImportPlan, *, source: bytes, kept: PbxImport | None = No
     # Each row has its event by now. This one would keep everybody from signing in while the rows are saved.
     counts = {"added": len(plan.added), "changed": len(plan.changed), "same": plan.same}
     detail = counts | {"new_customers": len(saved), "file_sha256": hashlib.sha256(source).hexdigest()}
-    record("pbxs.imported", detail=detail)
+    record(EventAction.PBXS_IMPORTED, detail=detail)
     return True
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.sealed import SealBroken, seal
 from pbxadmin.yeastar.client import PAGE_S, PbxClient
@@ -171,7 +172,7 @@ def identity(pbx: Pbx, device: DeviceInfo) -> dict[str, Any]:
     if pbx.other_serial != device.serial:
         names: dict[str, Any] = {"customer": (pbx.customer_id, pbx.customer.name), "pbx": (pbx.pk, pbx.name)}
         detail = {"known": pbx.serial, "found": device.serial, "model": device.model}
-        record("pbx.stranger", **names, detail=detail)
+        record(EventAction.PBX_STRANGER, **names, detail=detail)
     return found | {"other_serial": device.serial}
 
 

@@ -12,6 +12,7 @@ from cryptography import x509
 from django.conf import settings
 from django.utils import timezone
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.client import PAGE_S, PbxClient
 from pbxadmin.yeastar.errors import (
@@ -264,7 +265,7 @@ def connection_test(pbx: Pbx, held_by: str, *, detects: bool = False) -> Connect
         test.steps[0].passed, test.steps[0].sentence = False, str(error)
     failed = test.failed
     pbx_event(
-        "pbx.tested",
+        EventAction.PBX_TESTED,
         pbx,
         outcome="passed" if test.passed else "failed",
         detail=({"step": failed.name, "why": failed.sentence} if failed else {})

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from pbxadmin.access.models import Customer, as_named
 from pbxadmin.access.names import saving_a_name
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.sealed import SealBroken, seal
 from pbxadmin.yeastar.client import password_digest
@@ -50,7 +51,7 @@ def pbx_create(*, customer: Customer, values: Mapping[str, Any], password: str) 
         password_keep(pbx, password)
         pbx.save(update_fields=["password_digest", "password_set_at"])
         asked = {name: {"asked": str(value)} for name, value in values.items() if value not in ("", None)}
-        pbx_event("pbx.added", pbx, fields=asked | {"password": {"asked": "set"}})
+        pbx_event(EventAction.PBX_ADDED, pbx, fields=asked | {"password": {"asked": "set"}})
     return pbx
 
 
@@ -79,7 +80,7 @@ def pbx_edit(*, pbx: Pbx, values: Mapping[str, Any], password: str = "") -> bool
         pbx.save(update_fields=[*changed, *learned, *kept])
         if learned:
             Pbx.objects.filter(pk=pbx.pk).update(revision=F("revision") + 1)
-        pbx_event("pbx.edited", pbx, fields=fields)
+        pbx_event(EventAction.PBX_EDITED, pbx, fields=fields)
     return True
 
 
@@ -125,7 +126,7 @@ def pbx_pin(*, pbx: Pbx, fingerprint: str, reason: str = "") -> None:
         before = pbx.fingerprint
         pbx_edit(pbx=pbx, values={"trust": TrustMode.PIN.value, "fingerprint": fingerprint})
         fields = {"fingerprint": {"before": before, "asked": fingerprint}}
-        pbx_event("pbx.pinned", pbx, fields=fields, reason=reason)
+        pbx_event(EventAction.PBX_PINNED, pbx, fields=fields, reason=reason)
 
 
 def pbx_accept_replacement(*, pbx: Pbx, reason: str) -> None:
@@ -136,14 +137,14 @@ def pbx_accept_replacement(*, pbx: Pbx, reason: str) -> None:
         known = {"serial": pbx.other_serial, "other_serial": "", "model": "", "firmware": "", "capability": ""}
         # Whoever talks to it just now still takes it for a stranger: a new revision, so that they do not say so.
         if mine.update(**known, read_at=None, next_refresh_at=None, revision=F("revision") + 1):
-            pbx_event("pbx.replaced", pbx, fields=fields, reason=reason)
+            pbx_event(EventAction.PBX_REPLACED, pbx, fields=fields, reason=reason)
 
 
 def pbx_switch(*, pbx: Pbx, enabled: bool) -> None:
     """Disable a PBX, after which nothing is sent to it, or enable it again."""
     with transaction.atomic():
         if Pbx.objects.filter(pk=pbx.pk, is_enabled=not enabled).update(is_enabled=enabled):
-            pbx_event("pbx.enabled" if enabled else "pbx.disabled", pbx)
+            pbx_event(EventAction.PBX_ENABLED if enabled else EventAction.PBX_DISABLED, pbx)
     pbx.is_enabled = enabled
 
 
@@ -153,14 +154,14 @@ def pbx_delete(*, pbx: Pbx) -> None:
         # Before the log, and in this order, as whoever keeps a reading of it does.
         list(Lease.objects.select_for_update().filter(pbx=pbx))
         Pbx.objects.select_for_update().get(pk=pbx.pk)
-        pbx_event("pbx.deleted", pbx)
+        pbx_event(EventAction.PBX_DELETED, pbx)
         pbx.delete()
 
 
 def export_record(count: int, query: str, customer: Customer | None) -> None:
     """Somebody takes so many PBX records along. query: the filter, as in the address of the list."""
-    record("pbxs.exported", customer=as_named(customer), detail={"pbxs": count, "filter": query})
+    record(EventAction.PBXS_EXPORTED, customer=as_named(customer), detail={"pbxs": count, "filter": query})
 
 
-def pbx_event(action: str, pbx: Pbx, **more: Any) -> None:
+def pbx_event(action: EventAction, pbx: Pbx, **more: Any) -> None:
     record(action, customer=(pbx.customer_id, pbx.customer.name), pbx=(pbx.pk, pbx.name), **more)

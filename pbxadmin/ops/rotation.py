@@ -12,6 +12,7 @@ from django.core.checks import Warning as CheckWarning
 from django.core.management.base import CommandError
 from django.db import DatabaseError, transaction
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.sealed import Kept, SealBroken, kept_secrets, key_id_of, sealed_text
 
@@ -52,7 +53,7 @@ def keys_rotate() -> Rotation:
     finally:
         failed = [place for place, _ in done.failed[:NAMED]]
         counts = {"sealed": done.sealed, "current": done.current, "changed": done.changed, "failed": len(done.failed)}
-        record("keys.rotated", detail=counts | {"key": key_id_of(settings.PBX_KEYS[0]), "failed_at": failed})
+        record(EventAction.KEYS_ROTATED, detail=counts | {"key": key_id_of(settings.PBX_KEYS[0]), "failed_at": failed})
     return done
 
 

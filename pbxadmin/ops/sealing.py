@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.audit.seals import Kept, Seal, heads_by_chain, read_seals, seal, sealed_mail
@@ -29,7 +30,7 @@ def seal_when_due() -> int:
     kept = read_seals()
     if lost := [*lost_since_sealed(kept.seals), *wrong_with(kept)]:
         log.error("the audit log does not hold what was sealed: %s", "; ".join(lost))
-        record("log.regressed", detail={"lost": lost})
+        record(EventAction.LOG_REGRESSED, detail={"lost": lost})
     done = seal("daily")
     Turn.objects.filter(name="seal").update(due_at=now + EVERY, done_at=timezone.now())
     try:

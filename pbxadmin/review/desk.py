@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from pbxadmin.access.models import Customer, as_named
 from pbxadmin.access.rules import Rule, is_at_work
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Who, acting
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import MOST, Event, is_text
@@ -88,7 +89,9 @@ def read_anew(reading: DeskReading) -> None:
     here = DeskReading.objects.filter(chain=reading.chain, sequence=reading.sequence, hash=reading.hash)
     with transaction.atomic():
         if here.update(sequence=0, hash=""):
-            record("log.regressed", customer=as_named(customer_of(reading.chain)), detail={"sentence": sentence})
+            record(
+                EventAction.LOG_REGRESSED, customer=as_named(customer_of(reading.chain)), detail={"sentence": sentence}
+            )
     reading.refresh_from_db()
 
 
@@ -158,7 +161,7 @@ def items_review(items: Collection[DeskItem], *, note: str, by: str) -> int:
 def mark_record(item: DeskItem, event: Event, note: str) -> None:
     said = event.data
     record(
-        "desk.reviewed",
+        EventAction.DESK_REVIEWED,
         customer=(said["customer_id"], said["customer_name"]) if said["customer_id"] else None,
         pbx=(said["pbx_id"], said["pbx_name"]) if said["pbx_id"] else None,
         ivr=(said["ivr_number"], said["ivr_name"]) if said["ivr_number"] else None,

@@ -16,6 +16,7 @@ from pbxadmin.access.models import as_named
 from pbxadmin.access.permissions import customers_of, require_anywhere
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.evidence import Pack, pack_write, verifier_digest
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event, EventQuerySet
@@ -74,7 +75,7 @@ def evidence_make(file: IO[bytes], events: EventQuerySet, *, made_by: str, wante
     file.seek(0)
     digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     detail = {"filter": wanted, "count": pack.count, "chains": len(pack.chains), "sha256": digest}
-    record("evidence.made", customer=only_customer(pack.chains), detail=detail)
+    record(EventAction.EVIDENCE_MADE, customer=only_customer(pack.chains), detail=detail)
     return pack
 
 

@@ -13,6 +13,7 @@ from django.db import connection
 from pbxadmin.access.models import as_named
 from pbxadmin.access.permissions import customer_ids, only_customer
 from pbxadmin.access.roles import Action
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Who, acting, current
 from pbxadmin.audit.log import Named, record
 from pbxadmin.audit.models import Event, EventQuerySet
@@ -44,7 +45,7 @@ def events_export(*, user: "User", wanted: EventFilter, form: str) -> Iterator[b
     was not.
     """
     customer = customer_of(user, wanted)
-    began = record("log.exported", customer=customer, detail={"filter": wanted.query, "format": form})
+    began = record(EventAction.LOG_EXPORTED, customer=customer, detail={"filter": wanted.query, "format": form})
     seal("export", chains_of(user, wanted))
     unmap()
     events = on_days(wanted.matching(events_for(user)), wanted.first_day, wanted.until)
@@ -107,7 +108,7 @@ def counted(parts: Iterator[tuple[int, str]], began: Event, customer: Named | No
     finally:
         detail = {"export": began.pk, "events": events, "whole": is_whole, "sha256": digest.hexdigest()}
         with acting(who):  # the request is over for everything else
-            record("log.export-ended", customer=customer, detail=detail)
+            record(EventAction.LOG_EXPORT_ENDED, customer=customer, detail=detail)
 
 
 def as_csv(wanted: EventFilter, found: Iterator[list[Row]]) -> Iterator[tuple[int, str]]:

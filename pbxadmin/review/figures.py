@@ -10,9 +10,9 @@ from django.db.models import Min
 
 from pbxadmin.access.permissions import customer_ids
 from pbxadmin.access.roles import Action
+from pbxadmin.audit.actions import EventGroup
 from pbxadmin.web.words import OUTCOMES, Look
 
-from .kinds import OUTSIDE_ACTIONS
 from .models import DayCount, DayCountQuerySet
 from .rollup import not_rolled_up, rolled_up_to
 from .selectors import EventFilter, events_for
@@ -111,7 +111,7 @@ def grouped(rows: Iterable[tuple[date, str, str, int]]) -> Counts:
 
 
 def group_of(action: str, outcome: str) -> str:
-    if action in OUTSIDE_ACTIONS:
+    if action in EventGroup.OUTSIDE.actions:
         return OUTSIDE
     return outcome if outcome in SHOWN else OTHERS
 

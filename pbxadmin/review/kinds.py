@@ -3,19 +3,41 @@
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.web.words import Look
 
 Said = dict[str, Any]
 
-OUTCOME_ACTIONS = frozenset({"change.outcome", "change.settled"})
-OUTSIDE_ACTIONS = frozenset({"ivr.changed-outside", "ivr.appeared", "ivr.vanished"})
-CERTIFICATE_ACTIONS = frozenset({"pbx.pinned", "pbx.replaced"})
 CREDENTIALS = frozenset({"username", "password"})
-ROLE_ACTIONS = frozenset(
-    {"membership.granted", "membership.edited", "membership.ended", "person.admin-given", "person.admin-taken"}
+# For every group a decision: do its events come to the desk? A system check (checks.py) fails for one without.
+DESK_GROUPS = frozenset(
+    {
+        EventGroup.CHANGE_OUTCOME,
+        EventGroup.EXPORT,
+        EventGroup.LOG_INTEGRITY,
+        EventGroup.OUTSIDE,
+        EventGroup.PBX_IDENTITY,
+        EventGroup.ROLE,
+    }
 )
-EXPORT_ACTIONS = frozenset({"log.exported", "evidence.made", "pbxs.exported", "ivrs.exported"})
-LOG_ACTIONS = frozenset({"log.regressed", "log.accepted"})
+OFF_DESK_GROUPS = frozenset(
+    {
+        EventGroup.CHANGE_STEP,
+        EventGroup.CONTACT,
+        EventGroup.CUSTOMER,
+        EventGroup.DENIED,
+        EventGroup.EXPORT_END,
+        EventGroup.FILTER,
+        EventGroup.OUTSIDE_DECISION,
+        EventGroup.PBX_RECORD,
+        EventGroup.PERSON,
+        EventGroup.REVIEW,
+        EventGroup.SECRETS,
+        EventGroup.SIGN_IN,
+    }
+)
+# Single actions of those groups that come to the desk all the same.
+DESK_ACTIONS = frozenset({EventAction.CHANGE_SENDING, EventAction.PBX_EDITED, EventAction.SECOND_FACTOR_RESET})
 
 
 class Facts(NamedTuple):
@@ -36,15 +58,15 @@ class Facts(NamedTuple):
 
     @property
     def outcome(self) -> str:
-        return str(self.said["outcome"]) if self.action in OUTCOME_ACTIONS else ""
+        return str(self.said["outcome"]) if self.action in EventGroup.CHANGE_OUTCOME.actions else ""
 
     @property
     def is_sending(self) -> bool:
-        return self.action == "change.sending"
+        return self.action == EventAction.CHANGE_SENDING
 
     def turned_on(self, name: str) -> bool:
         """Whether this switch was off, or not known to be on, and now is on as far as anybody can tell."""
-        if self.action not in OUTCOME_ACTIONS | OUTSIDE_ACTIONS:
+        if self.action not in EventGroup.CHANGE_OUTCOME.actions | EventGroup.OUTSIDE.actions:
             return False
         field = self.said["fields"].get(name, {})
         now = field.get("found") if field.get("found") is not None else field.get("asked")
@@ -60,7 +82,7 @@ class Kind(NamedTuple):
 KINDS: dict[str, Kind] = {
     "log": Kind(
         Look("Log not as sealed", "bad", "shield-exclamation"),
-        lambda facts: facts.action in LOG_ACTIONS or "is_altered" in facts.said,
+        lambda facts: facts.action in EventGroup.LOG_INTEGRITY.actions or "is_altered" in facts.said,
     ),
     "not-as-asked": Kind(
         Look("Not as asked", "bad", "exclamation-circle"), lambda facts: facts.outcome == "not-as-asked"
@@ -73,7 +95,8 @@ KINDS: dict[str, Kind] = {
         lambda facts: facts.outcome == "refused" and facts.was_refused_before,
     ),
     "outside": Kind(
-        Look("Changed outside", "outside", "arrow-top-right-on-square"), lambda facts: facts.action in OUTSIDE_ACTIONS
+        Look("Changed outside", "outside", "arrow-top-right-on-square"),
+        lambda facts: facts.action in EventGroup.OUTSIDE.actions,
     ),
     "dial-out": Kind(
         Look("Dial-out turned on", "warn", "phone-arrow-up-right"), lambda facts: facts.turned_on("dial_outbound")
@@ -90,30 +113,24 @@ KINDS: dict[str, Kind] = {
     ),
     "certificate": Kind(
         Look("Certificate or device accepted", "warn", "finger-print"),
-        lambda facts: facts.action in CERTIFICATE_ACTIONS,
+        lambda facts: facts.action in EventGroup.PBX_IDENTITY.actions,
     ),
     "credentials": Kind(
         Look("Credentials edited", "warn", "key"),
         lambda facts: (
-            facts.action == "second-factor.reset"
-            or (facts.action == "pbx.edited" and bool(CREDENTIALS & facts.said["fields"].keys()))
+            facts.action == EventAction.SECOND_FACTOR_RESET
+            or (facts.action == EventAction.PBX_EDITED and bool(CREDENTIALS & facts.said["fields"].keys()))
         ),
     ),
-    "role": Kind(Look("Role changed", "calm", "users"), lambda facts: facts.action in ROLE_ACTIONS),
-    "export": Kind(Look("Exported", "calm", "arrow-down-tray"), lambda facts: facts.action in EXPORT_ACTIONS),
+    "role": Kind(Look("Role changed", "calm", "users"), lambda facts: facts.action in EventGroup.ROLE.actions),
+    "export": Kind(
+        Look("Exported", "calm", "arrow-down-tray"), lambda facts: facts.action in EventGroup.EXPORT.actions
+    ),
 }
 
 
-# Every other action is none, and its text need not be read.
-LOOKED_AT = (
-    OUTCOME_ACTIONS
-    | OUTSIDE_ACTIONS
-    | CERTIFICATE_ACTIONS
-    | ROLE_ACTIONS
-    | EXPORT_ACTIONS
-    | LOG_ACTIONS
-    | {"change.sending", "pbx.edited", "second-factor.reset"}
-)
+# Events of every other action are no exceptions, and their text need not be read.
+LOOKED_AT = DESK_ACTIONS.union(*(group.actions for group in DESK_GROUPS))
 
 
 def kinds_of(facts: Facts) -> Iterator[str]:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from pbxadmin.access.models import Customer
 from pbxadmin.access.names import saving_a_name
-from pbxadmin.audit.actions import ACTIONS
+from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.audit.chain import verify
 from pbxadmin.audit.log import hold, record
 from pbxadmin.audit.models import MOST, Event, is_text
@@ -19,11 +19,7 @@ from pbxadmin.web.words import number_of
 
 from .desk import chain_read, reading_hold
 from .models import DeskItem, DeskItemQuerySet, Period
-from .reopening import ABOUT_THE_LOG
 from .selectors import within
-
-# They have no outcome, and belong to no period.
-OF_AUDITORS = [action for action in ACTIONS if action.startswith(ABOUT_THE_LOG)]
 
 
 class NotReady(Exception):
@@ -47,7 +43,7 @@ def period_add(*, customer: Customer, starts_on: date, ends_on: date, by: str) -
     with saving_a_name(period.validate_constraints):
         period.validate_constraints()
         period.save()
-        period_event("period.added", period)
+        period_event(EventAction.PERIOD_ADDED, period)
     return period
 
 
@@ -79,7 +75,7 @@ def counts_in(period: Period) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for outcome, count in found.order_by().values_list("outcome").annotate(count=Count("pk")):
         counts[outcome if is_text(outcome) else ""] += count
-    counts[""] -= found.filter(action__in=OF_AUDITORS).count()
+    counts[""] -= found.filter(action__in=EventGroup.REVIEW.actions).count()
     return +counts
 
 
@@ -107,7 +103,7 @@ def period_sign(*, period: Period, by: str) -> None:
             return
         hold(chain_of(period))
         by_outcome = {outcome or "none": count for outcome, count in sorted(counts_in(period).items())}
-        event = period_event("period.signed", period, events=by_outcome)
+        event = period_event(EventAction.PERIOD_SIGNED, period, events=by_outcome)
         while chain_read(event.chain):
             pass
         still_open = items_in(period).still_open().count()
@@ -133,7 +129,7 @@ def still_open_words(count: int) -> str:
     return f"{first} still open. Review what is left first."
 
 
-def period_event(action: str, period: Period, **more: object) -> Event:
+def period_event(action: EventAction, period: Period, **more: object) -> Event:
     days = {"from": period.starts_on.isoformat(), "to": period.ends_on.isoformat()}
     customer = (period.customer_id, period.customer.name)
     return record(action, customer=customer, detail={"period": period.pk, **days, **more})

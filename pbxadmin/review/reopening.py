@@ -6,13 +6,11 @@ from datetime import date
 from django.utils import timezone
 
 from pbxadmin.access.models import Customer
+from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 
 from .models import Period
-
-# What an auditor does at the desk is about a period, not part of it.
-ABOUT_THE_LOG = ("desk.", "period.")
 
 
 def periods_reopen(customer: Customer, events: Sequence[Event]) -> None:
@@ -26,7 +24,7 @@ def periods_reopen(customer: Customer, events: Sequence[Event]) -> None:
 
 
 def belongs(event: Event, period: Period) -> bool:
-    if event.action.startswith(ABOUT_THE_LOG):
+    if event.action in EventGroup.REVIEW.actions:
         return False
     return any(period.starts_on <= day <= period.ends_on for day in days_of(event))
 
@@ -45,4 +43,4 @@ def period_reopen(period: Period, event: Event) -> None:
     columns = {"reopened_at": timezone.now(), "reopened_why": why[:300]}
     if Period.objects.signed().filter(pk=period.pk).update(**columns):
         detail = {"period": period.pk, "event": event.pk, "why": why}
-        record("period.reopened", customer=(period.customer_id, period.customer.name), detail=detail)
+        record(EventAction.PERIOD_REOPENED, customer=(period.customer_id, period.customer.name), detail=detail)

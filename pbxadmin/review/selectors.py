@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from pbxadmin.access.permissions import customer_ids
 from pbxadmin.access.roles import Action
-from pbxadmin.audit.actions import ACTIONS
+from pbxadmin.audit.actions import ACTION_LABELS, EventAction
 from pbxadmin.audit.log import folded
 from pbxadmin.audit.models import MOST, Event, EventQuerySet
 from pbxadmin.fleet.services import ENTERED
@@ -63,7 +63,7 @@ class EventFilter:
             pbx=whole(query.get("pbx")),
             ivr=typed(query.get("ivr")),
             actor=typed(query.get("actor")),
-            actions=tuple(action for action in ACTIONS if action in query.getlist("action")),
+            actions=tuple(action for action in EventAction if action in query.getlist("action")),
             outcomes=tuple(sorted({typed(outcome)[:20] for outcome in query.getlist("outcome")} - {""})),
             field=query.get("field", "") if query.get("field") in FIELD_LABELS else "",
             ticket=typed(query.get("ticket")),
@@ -149,7 +149,7 @@ class EventFilter:
             (f"PBX {names.get('pbx') or self.pbx}" if self.pbx else "", {"pbx": None}),
             (f"IVR {self.ivr}" if self.ivr else "", {"ivr": ""}),
             (f"Person {names.get('actor') or self.actor}" if self.actor else "", {"actor": ""}),
-            *((ACTIONS[one], {"actions": without(self.actions, one)}) for one in self.actions),
+            *((ACTION_LABELS[one], {"actions": without(self.actions, one)}) for one in self.actions),
             *((OUTCOME_LABELS.get(one, one), {"outcomes": without(self.outcomes, one)}) for one in self.outcomes),
             (f"Field {FIELD_LABELS[self.field]}" if self.field else "", {"field": ""}),
             (f"Ticket {self.ticket}" if self.ticket else "", {"ticket": ""}),

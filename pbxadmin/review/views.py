@@ -12,7 +12,7 @@ from pbxadmin.access.models import Customer, User
 from pbxadmin.access.permissions import customers_of, require_anywhere
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
-from pbxadmin.audit.actions import ACTIONS
+from pbxadmin.audit.actions import ACTION_LABELS
 from pbxadmin.audit.check import is_as_recorded
 from pbxadmin.audit.models import Event, EventQuerySet
 from pbxadmin.audit.seals import shown_key
@@ -60,7 +60,7 @@ def event_list(request: HttpRequest) -> HttpResponse:
         "chips": wanted.chips(names_of(wanted, page.rows[0] if page.rows else None, customers)),
         "customers": customers,
         "pbxs": pbxs_to_choose(user, wanted),
-        "actions": list(ACTIONS.items()),
+        "actions": list(ACTION_LABELS.items()),
         "outcomes": list(OUTCOME_LABELS.items()),
         "fields": list(FIELD_LABELS.items()),
         "search_days": SEARCH_DAYS,

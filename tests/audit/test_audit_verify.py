@@ -6,6 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.audit.seals import seals_path
@@ -31,7 +32,7 @@ def refused() -> tuple[list[str], CommandError]:
 @pytest.mark.django_db
 def test_it_says_what_it_walked():
     for customer in (ACME, ACME, BELL, None):
-        record("pbx.edited", customer=customer)
+        record(EventAction.PBX_EDITED, customer=customer)
 
     assert verified() == [
         "customer:1: 2 events",

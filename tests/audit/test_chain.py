@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.chain import verify
 from pbxadmin.audit.log import link, record
 from pbxadmin.audit.models import Event
@@ -42,7 +43,7 @@ def test_an_untouched_log_has_no_faults(three_events):
 
 
 def test_one_chain_can_be_walked_by_itself(three_events, without_triggers):
-    record("pbx.edited", customer=BELL)
+    record(EventAction.PBX_EDITED, customer=BELL)
     Event.objects.filter(sequence=2).update(hash="ab")
 
     assert verify(f"customer:{BELL[0]}").chains == {"customer:2": 1}
@@ -142,7 +143,7 @@ def test_derived_columns_are_told_from_altered_ones_also_when_a_later_version_de
 
 def test_the_walk_goes_on_after_a_fault_and_into_the_next_chain(three_events, without_triggers):
     for _ in range(3):
-        record("pbx.edited", customer=BELL)
+        record(EventAction.PBX_EDITED, customer=BELL)
     run("DELETE FROM audit_event WHERE sequence = 2", "UPDATE audit_event SET pbx_name = 'X' WHERE sequence = 3")
 
     report = verify()
@@ -157,7 +158,7 @@ def test_the_walk_goes_on_after_a_fault_and_into_the_next_chain(three_events, wi
 
 def test_one_fault_tells_of_a_gap_however_wide(db, without_triggers):
     for _ in range(30):
-        record("pbx.edited", customer=ACME)
+        record(EventAction.PBX_EDITED, customer=ACME)
     run("DELETE FROM audit_event WHERE sequence > 3 AND sequence < 29")
 
     assert found() == [(4, "missing, as are all up to 28")]

@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pbxadmin.audit import verify_pack
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.evidence import pack_write
 from pbxadmin.audit.log import link, record
 from pbxadmin.audit.models import Event
@@ -37,10 +38,14 @@ def log():
     """Four events of ACME and two of BELL."""
     for number in range(4):
         record(
-            "pbx.edited", customer=ACME, pbx=(5, "ACME-Zürich"), detail={"number": number}, reason='"quoted" \\ line\n'
+            EventAction.PBX_EDITED,
+            customer=ACME,
+            pbx=(5, "ACME-Zürich"),
+            detail={"number": number},
+            reason='"quoted" \\ line\n',
         )
     for _ in range(2):
-        record("pbx.tested", customer=BELL)
+        record(EventAction.PBX_TESTED, customer=BELL)
 
 
 def test_a_clean_pack_passes_and_says_which_chains_are_whole(log, capsys):
@@ -78,7 +83,7 @@ def test_what_was_recorded_after_the_seal_is_left_out(log, monkeypatch):
 
     def seal(why, chains):
         done = original(why, chains)
-        record("pbx.edited", customer=ACME)
+        record(EventAction.PBX_EDITED, customer=ACME)
         return done
 
     original = evidence.seal

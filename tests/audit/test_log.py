@@ -8,6 +8,7 @@ import pytest
 import time_machine
 from django.db import DatabaseError, connection, transaction
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.chain import verify
 from pbxadmin.audit.context import SYSTEM, Actor, Who, acting, current
 from pbxadmin.audit.log import record
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 def test_an_event_says_who_from_where_and_in_which_request():
     with acting(Who(Actor(7, "Mara"), "192.0.2.1", "abc")):
-        event = record("pbx.edited", customer=ACME, fields={"host": {"before": "a", "asked": "b"}})
+        event = record(EventAction.PBX_EDITED, customer=ACME, fields={"host": {"before": "a", "asked": "b"}})
 
     assert event.data["actor_name"] == "Mara"
     assert (event.data["address"], event.data["request_id"]) == ("192.0.2.1", "abc")
@@ -29,7 +30,7 @@ def test_an_event_says_who_from_where_and_in_which_request():
 
 def test_an_actor_that_is_given_goes_before_the_one_of_the_request():
     with acting(Who(Actor(7, "Mara"), "192.0.2.1", "abc")):
-        event = record("session.signed-out", actor=Actor(8, "Tom"))
+        event = record(EventAction.SESSION_SIGNED_OUT, actor=Actor(8, "Tom"))
 
     assert (event.actor_id, event.actor_name, event.data["address"]) == (8, "Tom", "192.0.2.1")
 
@@ -42,7 +43,7 @@ def test_nobody_acts_after_the_block_even_when_it_fails():
 
 
 def test_each_customer_has_a_chain_of_its_own():
-    places = [record("pbx.edited", customer=customer) for customer in (ACME, BELL, ACME, None)]
+    places = [record(EventAction.PBX_EDITED, customer=customer) for customer in (ACME, BELL, ACME, None)]
 
     assert [(event.chain, event.sequence) for event in places] == [
         ("customer:1", 1),
@@ -60,7 +61,7 @@ def test_the_hash_is_over_the_hash_before_it_and_the_stored_text(three_events):
 
 
 def test_the_text_is_compact_sorted_and_as_it_is_read():
-    text = record("pbx.edited", pbx=(5, "Zürich"), reason="für alle").text
+    text = record(EventAction.PBX_EDITED, pbx=(5, "Zürich"), reason="für alle").text
 
     assert text.startswith('{"action":"pbx.edited","actor_id":null,')
     assert '"pbx_name":"Zürich"' in text
@@ -69,13 +70,13 @@ def test_the_text_is_compact_sorted_and_as_it_is_read():
 
 def test_a_time_on_the_full_second_has_its_microseconds_too():
     with time_machine.travel(datetime(2026, 3, 1, 12, tzinfo=UTC), tick=False):
-        event = record("pbx.edited")
+        event = record(EventAction.PBX_EDITED)
 
     assert event.data["at"] == "2026-03-01T12:00:00.000000+00:00"
 
 
 def test_a_long_name_is_cut_in_its_column_and_whole_in_the_text():
-    event = record("pbx.edited", ivr=("6500", "x" * 300))
+    event = record(EventAction.PBX_EDITED, ivr=("6500", "x" * 300))
 
     event.refresh_from_db()
     assert (len(event.ivr_name), len(event.data["ivr_name"])) == (200, 300)
@@ -90,7 +91,7 @@ def test_an_unknown_action_is_refused():
 
 
 def test_text_that_no_database_takes_is_cleaned():
-    event = record("pbx.edited", pbx=(1, "A\x00B\ud800"), detail={"x\x00": ["\x00"]})
+    event = record(EventAction.PBX_EDITED, pbx=(1, "A\x00B\ud800"), detail={"x\x00": ["\x00"]})
 
     event.refresh_from_db()
     assert event.pbx_name == "A\ufffdB\ufffd"
@@ -98,7 +99,7 @@ def test_text_that_no_database_takes_is_cleaned():
 
 
 def test_a_customer_sees_its_own_events_and_nobodys_installation():
-    mine, _, _ = (record("pbx.edited", customer=customer) for customer in (ACME, BELL, None))
+    mine, _, _ = (record(EventAction.PBX_EDITED, customer=customer) for customer in (ACME, BELL, None))
 
     assert list(Event.objects.for_customers([1])) == [mine]
     assert Event.objects.for_customers(None).count() == 3
@@ -110,7 +111,7 @@ def test_eight_writers_at_once_leave_no_gap_and_no_fork():
     def write(_):
         try:
             for _ in range(10):
-                record("pbx.edited", customer=ACME)
+                record(EventAction.PBX_EDITED, customer=ACME)
         finally:
             connection.close()
 
@@ -125,7 +126,7 @@ def test_eight_writers_at_once_leave_no_gap_and_no_fork():
 def test_an_event_goes_with_the_transaction_that_recorded_it():
     def recorded_and_undone():
         with transaction.atomic():
-            record("pbx.edited", customer=ACME)
+            record(EventAction.PBX_EDITED, customer=ACME)
             raise DatabaseError
 
     with pytest.raises(DatabaseError):
@@ -135,16 +136,16 @@ def test_an_event_goes_with_the_transaction_that_recorded_it():
 
 
 def test_the_fields_of_an_event_can_be_found_by_their_names():
-    event = record("pbx.edited", fields={"port": {"asked": "1"}, "host": {"before": "a", "asked": "b"}})
+    event = record(EventAction.PBX_EDITED, fields={"port": {"asked": "1"}, "host": {"before": "a", "asked": "b"}})
 
     assert event.field_names == " host port "
-    assert record("session.failed").field_names == ""
+    assert record(EventAction.SESSION_FAILED).field_names == ""
 
 
 def test_what_a_person_may_look_for_is_folded_and_in_one_column():
     with acting(Who(Actor(70, "Mara LINDQVIST"), "192.0.2.1", "request-abc")):
         event = record(
-            "change.outcome",
+            EventAction.CHANGE_OUTCOME,
             customer=(1, "ＡＣＭＥ Straße"),
             pbx=(5, "Acme-HQ"),
             ivr=("6500", "Main_Menu"),
@@ -161,7 +162,9 @@ def test_what_a_person_may_look_for_is_folded_and_in_one_column():
 
 def test_what_is_derived_from_the_stored_text_is_what_was_derived_when_it_was_recorded():
     said = {"b": {"z": "Zebra", "a": ["Apple", {"y": "Yes", "x": 17}]}, "a": "first", "none": None, "part": 1.5}
-    event = record("pbx.edited", fields={"port": {"found": "80801", "asked": "80802"}, "host": {}}, detail=said)
+    event = record(
+        EventAction.PBX_EDITED, fields={"port": {"found": "80801", "asked": "80802"}, "host": {}}, detail=said
+    )
 
     assert list(verify().faults) == []
     assert event.words == "pbx admin first apple 17 yes zebra 80802 80801"
@@ -169,7 +172,7 @@ def test_what_is_derived_from_the_stored_text_is_what_was_derived_when_it_was_re
 
 def test_words_of_any_length_and_script_are_recorded():
     event = record(
-        "pbx.edited", customer=ACME, reason="\N{CUNEIFORM SIGN A}" * 5000, ticket="\N{CUNEIFORM SIGN A}" * 300
+        EventAction.PBX_EDITED, customer=ACME, reason="\N{CUNEIFORM SIGN A}" * 5000, ticket="\N{CUNEIFORM SIGN A}" * 300
     )
 
     assert len(Event.objects.get(pk=event.pk).words) == 600

@@ -8,6 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.audit.seals import canonical, public_key, read_seals, seal, seals_path, signed
@@ -127,7 +128,7 @@ def test_a_cut_before_the_key_was_accepted_comes_to_light_by_that(lost):
 
 
 def test_a_gap_that_was_accepted_earlier_does_not_cover_what_only_these_seals_knew(lost):
-    record("pbx.edited", customer=ACME)
+    record(EventAction.PBX_EDITED, customer=ACME)
     seal("daily")
     cut("chain = 'customer:1' AND sequence > 1")
     accept(reason="Restored the backup of Monday.")
@@ -195,7 +196,7 @@ def test_a_seal_that_comes_later_with_a_key_that_is_not_ours_is_a_fault(accepted
 
 
 def test_the_event_alone_accepts_nothing(lost):
-    record("log.accepted", detail={"lost": ["seals 1 to 2"]}, reason="forged")
+    record(EventAction.LOG_ACCEPTED, detail={"lost": ["seals 1 to 2"]}, reason="forged")
 
     assert len(faults()) == 2
 
@@ -321,7 +322,7 @@ def test_a_mailed_copy_of_an_accepted_seal_is_accepted_and_another_one_is_not(ac
 
 
 def test_the_log_is_sealed_on_after_the_acceptance(accepted):
-    record("pbx.edited", customer=ACME)
+    record(EventAction.PBX_EDITED, customer=ACME)
     done = seal("daily")
 
     assert verified()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.chain import verify
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
@@ -13,11 +14,11 @@ pytestmark = pytest.mark.django_db
 
 
 def test_made_events_continue_good_chains():
-    record("pbx.edited", customer=ACME)
+    record(EventAction.PBX_EDITED, customer=ACME)
 
     fill_events(300, customers=[ACME, (2, "Bell")])
     fill_events(200, customers=[ACME], seed=2)
-    record("pbx.edited", customer=ACME)
+    record(EventAction.PBX_EDITED, customer=ACME)
 
     report = verify()
     assert (report.events, report.faults) == (502, [])
@@ -25,7 +26,7 @@ def test_made_events_continue_good_chains():
 
 
 def test_made_events_say_what_recorded_ones_say():
-    recorded = record("pbx.edited", customer=ACME)
+    recorded = record(EventAction.PBX_EDITED, customer=ACME)
 
     fill_events(2_000)
 

@@ -11,6 +11,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from pbxadmin.access.models import Customer
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.chain import verify
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
@@ -61,7 +62,7 @@ def connected_as(user, password=""):
 def as_role(role):
     """Events of the owner are there; from here on the test is connected as the role."""
     for _ in range(3):
-        record("pbx.edited", customer=ACME)
+        record(EventAction.PBX_EDITED, customer=ACME)
     grants_apply(role)
     with connected_as(role, "made-up") as (owner, _):
         yield owner
@@ -181,7 +182,7 @@ def test_migrate_runs_as_the_owner_and_lets_the_role_use_what_is_new(role, setti
         call_command("migrate", "audit", verbosity=0)
 
         assert connection.settings_dict["USER"] == role
-        record("pbx.edited", customer=ACME)
+        record(EventAction.PBX_EDITED, customer=ACME)
         with pytest.raises(DatabaseError):
             Event.objects.all().delete()
 

@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.chain import verify
 from pbxadmin.audit.log import record, written
 from pbxadmin.audit.models import Event
@@ -38,7 +39,7 @@ def delete(where="1 = 1"):
 def sealed(three_events, without_triggers):
     """Three events of ACME, two of BELL, one seal."""
     for _ in range(2):
-        record("pbx.edited", customer=BELL)
+        record(EventAction.PBX_EDITED, customer=BELL)
     return seal("daily")
 
 
@@ -50,9 +51,9 @@ def test_a_seal_says_where_each_chain_ends(sealed, three_events):
 
 
 def test_a_log_that_grew_fits_its_seals(sealed):
-    record("pbx.edited", customer=ACME)
+    record(EventAction.PBX_EDITED, customer=ACME)
     seal("daily")
-    record("pbx.edited", customer=(3, "New"))
+    record(EventAction.PBX_EDITED, customer=(3, "New"))
 
     assert compared() == []
 
@@ -82,7 +83,7 @@ def test_a_log_that_was_emptied_shows_all_its_chains(sealed):
 def test_yesterdays_database_shows_even_when_work_went_on_with_it(sealed):
     delete("chain = 'customer:1' AND sequence > 1")
     for _ in range(4):
-        record("pbx.edited", customer=ACME)
+        record(EventAction.PBX_EDITED, customer=ACME)
 
     (fault,) = compared()
     event = Event.objects.get(chain="customer:1", sequence=3)
@@ -104,11 +105,11 @@ def test_a_chain_written_anew_with_good_hashes_shows(sealed, three_events):
 
 def test_only_the_first_of_many_seals_that_do_not_fit_is_told_and_the_others_counted(sealed):
     for _ in range(3):
-        record("pbx.edited", customer=ACME)
+        record(EventAction.PBX_EDITED, customer=ACME)
         seal("daily")
     delete("chain = 'customer:1' AND sequence > 1")
     for _ in range(9):
-        record("pbx.edited", customer=ACME)
+        record(EventAction.PBX_EDITED, customer=ACME)
 
     (fault,) = compared()
     assert fault.endswith(", nor are 3 that were sealed later")
@@ -210,7 +211,7 @@ def test_the_last_of_long_lines_is_found(sealed, monkeypatch):
 
 @pytest.mark.django_db(transaction=True)
 def test_many_who_seal_at_once_leave_one_row_of_good_seals():
-    record("pbx.edited", customer=ACME)
+    record(EventAction.PBX_EDITED, customer=ACME)
 
     def one(_):
         try:
@@ -335,7 +336,7 @@ def restored(sealed):
     """Two events of ACME are gone and one came after; all of BELL is gone."""
     delete("(chain = 'customer:1' AND sequence > 1) OR chain = 'customer:2'")
     for _ in range(2):
-        record("pbx.edited", customer=ACME)
+        record(EventAction.PBX_EDITED, customer=ACME)
 
 
 @pytest.fixture

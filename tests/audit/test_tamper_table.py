@@ -11,6 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.audit.seals import seal
@@ -67,8 +68,8 @@ MADE_UP = ([copied(id="900", sequence="6")], [6])
 def log():
     """Five events of ACME and one of BELL, sealed."""
     for _ in range(5):
-        record("pbx.edited", customer=ACME, pbx=(5, "ACME-HQ"))
-    record("pbx.edited", customer=BELL)
+        record(EventAction.PBX_EDITED, customer=ACME, pbx=(5, "ACME-HQ"))
+    record(EventAction.PBX_EDITED, customer=BELL)
     seal("daily")
 
 
@@ -118,10 +119,10 @@ def test_an_event_that_the_product_makes_up_is_found(log):
 
 
 def test_a_database_of_yesterday_that_went_on_is_found(log):
-    record("pbx.edited", customer=ACME)
+    record(EventAction.PBX_EDITED, customer=ACME)
     do_as_owner(["DELETE FROM audit_event WHERE MINE AND sequence > 3"])
     for _ in range(4):
-        record("pbx.edited", customer=ACME)
+        record(EventAction.PBX_EDITED, customer=ACME)
 
     assert found() == [5]
 

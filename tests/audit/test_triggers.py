@@ -7,6 +7,7 @@ from django.core.management.base import SystemCheckError
 from django.core.management.sql import emit_post_migrate_signal
 from django.db import IntegrityError, connection, models, transaction
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.audit.triggers import triggers_install, triggers_missing
@@ -80,7 +81,7 @@ def test_a_trigger_that_does_not_fire_for_everybody_counts_as_missing(db):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_later_migration_that_remakes_the_table_leaves_the_triggers_there():
-    record("pbx.edited")
+    record(EventAction.PBX_EDITED)
     old = Event._meta.get_field("ivr_name")
     new = models.CharField(max_length=300, blank=True)
     new.set_attributes_from_name("ivr_name")
@@ -113,7 +114,7 @@ def test_the_first_migration_can_be_taken_back_and_made_again():
 def test_a_transactional_test_starts_empty_and_guarded_although_one_went_before(turn):
     assert not Event.objects.exists()
 
-    record("pbx.edited")
+    record(EventAction.PBX_EDITED)
 
     assert triggers_missing(connection) == []
     assert refused(EVERYWHERE[0])

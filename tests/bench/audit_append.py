@@ -13,6 +13,7 @@ from statistics import median
 from django.db import connection, connections, transaction
 
 from pbxadmin.audit import log
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import COLUMNS, INSERT, record
 from pbxadmin.audit.models import Event
 
@@ -77,7 +78,7 @@ def write(append: Append, writer: int, start: object, done: object) -> None:
 
 def chained(customer: int) -> None:
     record(
-        "change.outcome",
+        EventAction.CHANGE_OUTCOME,
         outcome="verified",
         customer=(customer, f"Customer_{customer:03}"),
         pbx=(customer, "Site-0001"),

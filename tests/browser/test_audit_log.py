@@ -8,6 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from pbxadmin.access.roles import Role
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from tests.bench.events import fill_events
@@ -19,7 +20,12 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 def many(pbx):
     """Two hundred events of thirty days, before those of today."""
     fill_events(400, customers=[(pbx.customer_id, pbx.customer.name)], days=30)
-    record("change.outcome", outcome="refused", customer=(pbx.customer_id, pbx.customer.name), pbx=(pbx.pk, pbx.name))
+    record(
+        EventAction.CHANGE_OUTCOME,
+        outcome="refused",
+        customer=(pbx.customer_id, pbx.customer.name),
+        pbx=(pbx.pk, pbx.name),
+    )
 
 
 def shot(page, name):
@@ -77,7 +83,7 @@ def test_an_event_and_the_page_of_its_pbx_lead_to_each_other(signed_in, many, pb
 @pytest.mark.parametrize("width", [1440, 1000, 700])
 def test_a_long_value_makes_no_page_of_the_log_scroll_sideways(signed_in, pbx, width):
     event = record(
-        "pbx.pinned",
+        EventAction.PBX_PINNED,
         customer=(pbx.customer_id, pbx.customer.name),
         pbx=(pbx.pk, pbx.name),
         fields={"fingerprint": {"before": "ab" * 32, "asked": "cd" * 32}},
@@ -104,7 +110,7 @@ def test_a_time_is_said_in_the_zone_of_who_points_at_it(signed_in, many):
 @pytest.mark.parametrize("options", [{}, PHONE], ids=["wide", "phone"])
 def test_all_exceptions_of_a_page_are_chosen_and_marked_at_once(signed_in, pbx, options):
     for _ in range(3):
-        record("change.outcome", outcome="unknown", customer=(pbx.customer_id, pbx.customer.name))
+        record(EventAction.CHANGE_OUTCOME, outcome="unknown", customer=(pbx.customer_id, pbx.customer.name))
     page = signed_in(Role.AUDITOR, **options)
     page.goto("/audit/desk/?kind=unknown")
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 from ivr.models import Ivr
 from ivr.restore import outside_accept
 from pbxadmin.access.services import customer_archive, membership_grant
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.home.plots import fleet_squares
@@ -287,7 +288,7 @@ def test_a_large_fleet_is_drawn_small_and_no_state_is_lost(count, stands_for):
 
 def changed_outside(pbx, found="5", number="6500", **more):
     return record(
-        "ivr.changed-outside",
+        EventAction.IVR_CHANGED_OUTSIDE,
         customer=(pbx.customer_id, pbx.customer.name),
         pbx=(pbx.pk, pbx.name),
         ivr=(number, "Main_Menu"),
@@ -319,8 +320,8 @@ def test_what_was_accepted_restored_or_vanished_and_is_back_needs_nobody(client,
     outside_accept(event=changed_outside(pbx), note="Told.")
     changed_outside(pbx, number="6501")
     facts = {"customer": (acme.pk, acme.name), "pbx": (pbx.pk, pbx.name)}
-    record("ivr.vanished", ivr=("6500", "Main_Menu"), **facts)
-    gone = record("ivr.vanished", ivr=("6502", "Sales"), **facts)
+    record(EventAction.IVR_VANISHED, ivr=("6500", "Main_Menu"), **facts)
+    gone = record(EventAction.IVR_VANISHED, ivr=("6502", "Sales"), **facts)
 
     page = page_of(seen_by(client, "helpdesk", acme))
 
@@ -332,7 +333,7 @@ def test_what_was_accepted_restored_or_vanished_and_is_back_needs_nobody(client,
 def test_what_is_open_on_the_desk_is_counted_for_who_reviews_it(client, acme, bellweather, role, is_shown):
     make_pbx(acme)
     for customer in (acme, acme, bellweather):
-        record("change.outcome", customer=(customer.pk, customer.name), outcome="unknown")
+        record(EventAction.CHANGE_OUTCOME, customer=(customer.pk, customer.name), outcome="unknown")
     desk_read()
 
     page = page_of(seen_by(client, role, acme))

@@ -9,13 +9,14 @@ import django
 def main(count: str) -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "pbxadmin.settings"
     django.setup()
+    from pbxadmin.audit.actions import EventAction
     from pbxadmin.audit.log import record
 
     print("ready", flush=True)
     sys.stdin.readline()
     for number in range(int(count)):
         customer = (1, "Acme Logistics") if number % 4 else None
-        record("pbx.edited", customer=customer, detail={"by": os.getpid(), "number": number})
+        record(EventAction.PBX_EDITED, customer=customer, detail={"by": os.getpid(), "number": number})
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pbxadmin.access.invitations import invitation_create
 from pbxadmin.access.models import Customer, Invitation, User
 from pbxadmin.access.roles import Role
 from pbxadmin.access.services import membership_grant
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import SYSTEM, Actor
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
@@ -89,8 +90,10 @@ def make_side(words: tuple[str, ...]) -> Side:
     Change.objects.filter(pk=conflict.pk).update(status=Change.Status.CONFLICT, live=live)
     conflict.refresh_from_db()
     named: dict[str, Any] = {"customer": (customer.pk, customer.name), "pbx": (pbx.pk, pbx.name)}
-    event = record("change.outcome", outcome="unknown", ivr=(number, ivr_name), ticket=ticket, actor=actor, **named)
-    outside = record("ivr.changed-outside", ivr=(number, ivr_name), actor=SYSTEM, **named)
+    event = record(
+        EventAction.CHANGE_OUTCOME, outcome="unknown", ivr=(number, ivr_name), ticket=ticket, actor=actor, **named
+    )
+    outside = record(EventAction.IVR_CHANGED_OUTSIDE, ivr=(number, ivr_name), actor=SYSTEM, **named)
     today = timezone.now().date()
     period = period_add(customer=customer, starts_on=month(today)[0], ends_on=month(today)[1], by=person_name)
     desk_read()

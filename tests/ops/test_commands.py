@@ -8,6 +8,7 @@ from django.db import connection
 from django.utils import timezone
 
 from ivr.models import Change
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.audit.triggers import triggers_install, triggers_missing, triggers_remove
@@ -86,7 +87,7 @@ def test_reconcile_with_nothing_to_do_says_so():
 def five_events():
     """Three of a customer and two of the installation."""
     return [
-        record("pbx.edited", customer=customer, pbx=(5, "ACME-HQ"), detail={"number": number})
+        record(EventAction.PBX_EDITED, customer=customer, pbx=(5, "ACME-HQ"), detail={"number": number})
         for number, customer in enumerate([(1, "Acme"), None, (1, "Acme"), None, (1, "Acme")])
     ]
 

@@ -7,6 +7,7 @@ from django.core import mail
 from django.db import connection
 from django.utils import timezone
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.audit.seals import read_seals, seals_path
@@ -36,7 +37,7 @@ def test_the_tick_seals():
 
 
 def test_the_log_is_sealed_once_a_day():
-    record("pbx.edited", customer=ACME)
+    record(EventAction.PBX_EDITED, customer=ACME)
 
     assert [seal_when_due(), seal_when_due()] == [1, 0]
 
@@ -66,7 +67,7 @@ def test_a_seal_is_told_to_the_log_of_the_service(caplog):
 
 def test_a_seal_is_mailed_whole(settings):
     settings.SEAL_MAIL_TO = ["audit@example.com"]
-    record("pbx.edited", customer=ACME)
+    record(EventAction.PBX_EDITED, customer=ACME)
 
     seal_when_due()
 
@@ -87,7 +88,7 @@ def test_a_mail_that_cannot_be_sent_does_not_undo_the_seal(settings, caplog):
 
 
 def test_a_restored_older_database_is_recorded_once(caplog):
-    record("pbx.edited", customer=ACME)
+    record(EventAction.PBX_EDITED, customer=ACME)
     seal_when_due()
     cut_all()
 
@@ -102,7 +103,7 @@ def test_a_restored_older_database_is_recorded_once(caplog):
 
 
 def test_seals_that_were_altered_are_recorded(caplog):
-    record("pbx.edited", customer=ACME)
+    record(EventAction.PBX_EDITED, customer=ACME)
     seal_when_due()
     seals_path().write_text(seals_path().read_text().replace('"daily"', '"dayly"'))
     let_pass(seconds=1)
@@ -115,7 +116,7 @@ def test_seals_that_were_altered_are_recorded(caplog):
 
 
 def test_a_file_of_seals_that_is_gone_is_recorded():
-    record("pbx.edited", customer=ACME)
+    record(EventAction.PBX_EDITED, customer=ACME)
     seal_when_due()
     seals_path().unlink()
     let_pass(seconds=1)

@@ -9,6 +9,7 @@ import pytest
 import time_machine
 
 from pbxadmin.access.services import membership_grant
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
@@ -53,7 +54,7 @@ def test_who_is_not_signed_in_is_led_to_sign_in(client):
 @pytest.mark.parametrize("role", ["viewer", "helpdesk", "manager"])
 @pytest.mark.parametrize("for_all", [True, False])
 def test_who_may_not_review_is_refused(client, acme, role, for_all):
-    event = record("pbx.edited", customer=of(acme), pbx=HQ)
+    event = record(EventAction.PBX_EDITED, customer=of(acme), pbx=HQ)
     client.force_login(make_user(role, None if for_all else acme))
 
     for path in ("/audit/", f"/audit/{event.pk}/", "/audit/999999/"):
@@ -80,7 +81,7 @@ def test_somebody_without_any_role_is_refused(client):
 
 @pytest.mark.parametrize("method", ["post", "put", "delete"])
 def test_the_log_is_only_read(auditor, acme, method):
-    event = record("pbx.edited", customer=of(acme))
+    event = record(EventAction.PBX_EDITED, customer=of(acme))
 
     assert getattr(auditor, method)("/audit/").status_code == 405
     assert getattr(auditor, method)(f"/audit/{event.pk}/").status_code == 405
@@ -88,8 +89,8 @@ def test_the_log_is_only_read(auditor, acme, method):
 
 def test_an_auditor_of_one_customer_sees_its_events_and_no_others(client, acme, bellweather):
     client.force_login(make_user("auditor", acme))
-    record("session.failed", detail={"user": "x"})
-    record("pbx.edited", customer=of(bellweather), pbx=(9, "BELL-HQ"))
+    record(EventAction.SESSION_FAILED, detail={"user": "x"})
+    record(EventAction.PBX_EDITED, customer=of(bellweather), pbx=(9, "BELL-HQ"))
 
     shown = listed(client)
 
@@ -102,8 +103,8 @@ def test_an_auditor_of_one_customer_sees_its_events_and_no_others(client, acme, 
 
 def test_no_filter_reaches_past_the_right(client, acme, bellweather):
     client.force_login(make_user("auditor", acme))
-    record("session.failed", outcome="refused")
-    record("pbx.edited", customer=of(bellweather), pbx=(9, "BELL-HQ"), actor=TOM, outcome="verified")
+    record(EventAction.SESSION_FAILED, outcome="refused")
+    record(EventAction.PBX_EDITED, customer=of(bellweather), pbx=(9, "BELL-HQ"), actor=TOM, outcome="verified")
 
     for query in (f"customer={bellweather.pk}", "pbx=9", "q=BELL-HQ", "actor=Tom", "action=session.failed"):
         assert listed(client, query) == [], query
@@ -113,7 +114,7 @@ def test_roles_for_two_customers_add_up_to_both_logs_but_not_the_installations(c
     user = make_user("auditor", acme)
     membership_grant(user=user, role="viewer", customer=bellweather)
     client.force_login(user)
-    first, second = (record("pbx.edited", customer=of(customer)).pk for customer in (acme, bellweather))
+    first, second = (record(EventAction.PBX_EDITED, customer=of(customer)).pk for customer in (acme, bellweather))
 
     assert first in listed(client)
     assert second not in listed(client)
@@ -127,8 +128,8 @@ def test_roles_for_two_customers_add_up_to_both_logs_but_not_the_installations(c
 @pytest.mark.parametrize("who", ["auditor of all", "site admin"])
 def test_an_auditor_of_all_and_a_site_admin_see_everything(client, acme, bellweather, who):
     client.force_login(make_user(is_superuser=True) if who == "site admin" else make_user("auditor"))
-    record("session.failed")
-    record("pbx.edited", customer=of(bellweather))
+    record(EventAction.SESSION_FAILED)
+    record(EventAction.PBX_EDITED, customer=of(bellweather))
 
     assert listed(client) == list(Event.objects.order_by("-id").values_list("pk", flat=True))
     assert {event.chain for event in Event.objects.all()} >= {"installation", f"customer:{acme.pk}"}
@@ -140,16 +141,22 @@ def four(acme, bellweather):
     made = []
     for day, say in enumerate(
         (
-            {"action": "pbx.edited", "customer": of(acme), "pbx": HQ, "actor": MARA, "fields": {"host": {}}},
-            {"action": "change.outcome", "customer": of(acme), "pbx": HQ, "actor": TOM, "outcome": "verified"}
+            {"action": EventAction.PBX_EDITED, "customer": of(acme), "pbx": HQ, "actor": MARA, "fields": {"host": {}}},
+            {"action": EventAction.CHANGE_OUTCOME, "customer": of(acme), "pbx": HQ, "actor": TOM, "outcome": "verified"}
             | {"fields": {"response_timeout": {}, "prompt_repeat": {}}, "ticket": "CHG-17", "reason": "Callers wait"},
-            {"action": "change.outcome", "customer": of(acme), "pbx": DEPOT, "actor": MARA, "outcome": "unknown"}
+            {
+                "action": EventAction.CHANGE_OUTCOME,
+                "customer": of(acme),
+                "pbx": DEPOT,
+                "actor": MARA,
+                "outcome": "unknown",
+            }
             | {"fields": {"response_timeout": {}}, "detail": {"why": "As CHG-17 did"}},
-            {"action": "pbx.tested", "customer": of(bellweather), "pbx": (9, "BELL-HQ"), "actor": TOM},
+            {"action": EventAction.PBX_TESTED, "customer": of(bellweather), "pbx": (9, "BELL-HQ"), "actor": TOM},
         ),
         1,
     ):
-        ivr = ("6500", "Night_Menu") if say["action"] == "change.outcome" else None
+        ivr = ("6500", "Night_Menu") if say["action"] == EventAction.CHANGE_OUTCOME else None
         with time_machine.travel(datetime(2026, 3, day, 12, tzinfo=UTC), tick=False):
             made.append(record(**say, ivr=ivr).pk)
     return made
@@ -225,7 +232,7 @@ def test_what_an_index_finds_is_found_however_old(auditor, four, query):
 
 def test_an_event_whose_clock_was_wrong_is_found_in_the_period_that_it_says(auditor, four):
     with time_machine.travel(datetime(2026, 3, 2, 8, tzinfo=UTC), tick=False):
-        late = record("session.failed").pk
+        late = record(EventAction.SESSION_FAILED).pk
     for _ in range(5):
         roll_up_next(1)
 
@@ -244,7 +251,7 @@ def test_a_day_runs_from_midnight_to_midnight_utc(auditor):
     made = []
     for at in times:
         with time_machine.travel(datetime.fromisoformat(f"{at}+00:00"), tick=False):
-            made.append(record("session.failed").pk)
+            made.append(record(EventAction.SESSION_FAILED).pk)
 
     assert listed(auditor, "from=2026-03-02&to=2026-03-02") == [made[2], made[1]]
 
@@ -325,7 +332,7 @@ def line_of(client, event):
 
 def test_a_row_says_what_changed_where_and_for_which_ticket(auditor, acme):
     event = record(
-        "change.outcome",
+        EventAction.CHANGE_OUTCOME,
         outcome="verified",
         customer=of(acme),
         pbx=HQ,
@@ -351,21 +358,21 @@ def test_a_row_says_what_changed_where_and_for_which_ticket(auditor, acme):
     ("said", "shown"),
     [
         (
-            {"action": "membership.granted", "detail": {"role": "auditor", "user": "ada", "user_id": 6}},
+            {"action": EventAction.MEMBERSHIP_GRANTED, "detail": {"role": "auditor", "user": "ada", "user_id": 6}},
             "User ada, Role auditor, 1 more",
         ),
         (
             {
-                "action": "membership.edited",
+                "action": EventAction.MEMBERSHIP_EDITED,
                 "fields": {"last_day": {"before": "no end", "asked": "2026-12-31"}},
                 "detail": {"role": "auditor", "user": "ada", "user_id": 6},
             },
             "User ada, Last day no end → 2026-12-31",
         ),
-        ({"action": "refresh.failed", "detail": {"why": "No answer within 4 s."}}, "No answer within 4 s."),
+        ({"action": EventAction.REFRESH_FAILED, "detail": {"why": "No answer within 4 s."}}, "No answer within 4 s."),
         (
             {
-                "action": "change.outcome",
+                "action": EventAction.CHANGE_OUTCOME,
                 "outcome": "refused",
                 "fields": {"number": {"before": "6500", "asked": "6510"}},
                 "detail": {"sentence": "Refused (10018)."},
@@ -373,17 +380,27 @@ def test_a_row_says_what_changed_where_and_for_which_ticket(auditor, acme):
             "Refused (10018).",
         ),
         (
-            {"action": "ivr.changed-outside", "detail": {"sentence": "Changed outside PBX Admin, between 09:10 and …"}},
+            {
+                "action": EventAction.IVR_CHANGED_OUTSIDE,
+                "detail": {"sentence": "Changed outside PBX Admin, between 09:10 and …"},
+            },
             "between 09:10 and …",
         ),
-        ({"action": "pbx.added", "fields": {"fingerprint": {"asked": "ab" * 32}}}, f"Fingerprint {'ab' * 11}a…"),
         (
-            {"action": "pbx.edited", "fields": {name: {"asked": "x"} for name in ("host", "port", "site")}},
+            {"action": EventAction.PBX_ADDED, "fields": {"fingerprint": {"asked": "ab" * 32}}},
+            f"Fingerprint {'ab' * 11}a…",
+        ),
+        (
+            {"action": EventAction.PBX_EDITED, "fields": {name: {"asked": "x"} for name in ("host", "port", "site")}},
             "Host x, Port x, 1 more",
         ),
-        ({"action": "session.signed-in"}, ""),
+        ({"action": EventAction.SESSION_SIGNED_IN}, ""),
         (
-            {"action": "desk.reviewed", "detail": {"event": 9, "kinds": ["role"]}, "reason": "Asked Mara. " * 9},
+            {
+                "action": EventAction.DESK_REVIEWED,
+                "detail": {"event": 9, "kinds": ["role"]},
+                "reason": "Asked Mara. " * 9,
+            },
             f"{'Asked Mara. ' * 6}Asked M…, Event 9, 1 more",
         ),
     ],
@@ -394,7 +411,7 @@ def test_a_row_says_the_gist_in_one_line(auditor, said, shown):
 
 def test_pages_follow_each_other_both_ways(auditor, acme, monkeypatch):
     monkeypatch.setattr("pbxadmin.review.views.PAGE_SIZE", 3)
-    made = [record("pbx.edited", customer=of(acme), pbx=HQ).pk for _ in range(8)]
+    made = [record(EventAction.PBX_EDITED, customer=of(acme), pbx=HQ).pk for _ in range(8)]
 
     pages, cursor = [], ""
     while True:
@@ -415,17 +432,19 @@ def test_pages_follow_each_other_both_ways(auditor, acme, monkeypatch):
 
 def test_an_event_that_comes_in_meanwhile_moves_no_page(auditor, acme, monkeypatch):
     monkeypatch.setattr("pbxadmin.review.views.PAGE_SIZE", 2)
-    made = [record("pbx.edited", customer=of(acme), pbx=HQ).pk for _ in range(4)]
+    made = [record(EventAction.PBX_EDITED, customer=of(acme), pbx=HQ).pk for _ in range(4)]
     first = auditor.get("/audit/?pbx=501").context["page"]
 
-    record("pbx.edited", customer=of(acme), pbx=HQ)
+    record(EventAction.PBX_EDITED, customer=of(acme), pbx=HQ)
 
     assert listed(auditor, f"pbx=501&cursor={first.next_cursor}") == [made[1], made[0]]
 
 
 def test_the_list_takes_eight_queries_however_long(auditor, acme, django_assert_num_queries):
     for number in range(60):
-        record("pbx.edited", customer=of(acme), pbx=HQ, fields={"host": {"before": "a", "asked": str(number)}})
+        record(
+            EventAction.PBX_EDITED, customer=of(acme), pbx=HQ, fields={"host": {"before": "a", "asked": str(number)}}
+        )
 
     with django_assert_num_queries(5):
         assert len(listed(auditor, "pbx=501")) == 50
@@ -435,7 +454,7 @@ def test_the_list_takes_eight_queries_however_long(auditor, acme, django_assert_
 
 def test_first_and_last_page_are_one_click_away(auditor, acme, monkeypatch):
     monkeypatch.setattr("pbxadmin.review.views.PAGE_SIZE", 3)
-    made = [record("pbx.edited", customer=of(acme), pbx=HQ).pk for _ in range(8)]
+    made = [record(EventAction.PBX_EDITED, customer=of(acme), pbx=HQ).pk for _ in range(8)]
     page = auditor.get("/audit/?pbx=501").content.decode()
     last = re.search(r'href="\?(pbx=501&amp;cursor=[\w-]+)">Last page', page)[1]
 
@@ -475,7 +494,7 @@ SHOWN = (
 
 def test_names_from_a_pbx_are_shown_escaped_and_with_what_cannot_be_seen(auditor, acme):
     record(
-        "change.outcome",
+        EventAction.CHANGE_OUTCOME,
         customer=of(acme),
         pbx=(501, HOSTILE),
         ivr=("6500", HOSTILE),

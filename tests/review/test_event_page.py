@@ -7,6 +7,7 @@ from html import unescape
 import pytest
 
 from pbxadmin.access.models import Customer
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Actor, Who, acting
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.services import pbx_delete, pbx_edit
@@ -43,14 +44,14 @@ def rows(page):
 
 
 def test_who_is_not_signed_in_is_led_to_sign_in(client, acme):
-    event = record("pbx.edited", customer=of(acme))
+    event = record(EventAction.PBX_EDITED, customer=of(acme))
 
     assert client.get(f"/audit/{event.pk}/")["Location"] == f"/accounts/login/?next=/audit/{event.pk}/"
 
 
 def test_before_asked_and_found_are_said_in_words(auditor, acme):
     event = record(
-        "change.outcome",
+        EventAction.CHANGE_OUTCOME,
         outcome="not-as-asked",
         customer=of(acme),
         pbx=HQ,
@@ -81,7 +82,12 @@ def test_before_asked_and_found_are_said_in_words(auditor, acme):
 def test_who_when_why_and_from_where_are_shown(auditor, acme):
     with acting(Who(Actor(70, "Mara Lindqvist"), "192.0.2.1", "request-abc")):
         event = record(
-            "pbx.edited", customer=of(acme), pbx=HQ, detail={"host": "10.0.0.1"}, reason="Moved", ticket="T-17"
+            EventAction.PBX_EDITED,
+            customer=of(acme),
+            pbx=HQ,
+            detail={"host": "10.0.0.1"},
+            reason="Moved",
+            ticket="T-17",
         )
 
     page = page_of(auditor, event)
@@ -91,8 +97,8 @@ def test_who_when_why_and_from_where_are_shown(auditor, acme):
 
 
 def test_the_place_in_the_chain_is_shown_with_both_hashes(auditor, acme):
-    first = record("pbx.edited", customer=of(acme))
-    second = record("pbx.edited", customer=of(acme))
+    first = record(EventAction.PBX_EDITED, customer=of(acme))
+    second = record(EventAction.PBX_EDITED, customer=of(acme))
 
     page = page_of(auditor, second)
 
@@ -103,7 +109,7 @@ def test_the_place_in_the_chain_is_shown_with_both_hashes(auditor, acme):
 
 def test_the_first_event_of_a_chain_says_that_there_is_none_before(client):
     client.force_login(make_user(is_superuser=True))
-    event = record("session.failed")
+    event = record(EventAction.SESSION_FAILED)
 
     assert "none: the first of its chain" in page_of(client, event)
 
@@ -112,12 +118,12 @@ def test_other_events_of_the_same_change_are_linked_in_order(auditor, acme):
     sending, outcome, other = (
         record(action, outcome=said, customer=of(acme), pbx=HQ, change_id=change)
         for action, said, change in (
-            ("change.sending", "sending", 5),
-            ("change.outcome", "unknown", 5),
-            ("change.settled", "verified", 6),
+            (EventAction.CHANGE_SENDING, "sending", 5),
+            (EventAction.CHANGE_OUTCOME, "unknown", 5),
+            (EventAction.CHANGE_SETTLED, "verified", 6),
         )
     )
-    settled = record("change.settled", outcome="verified", customer=of(acme), pbx=HQ, change_id=5)
+    settled = record(EventAction.CHANGE_SETTLED, outcome="verified", customer=of(acme), pbx=HQ, change_id=5)
 
     page = page_of(auditor, outcome)
 
@@ -129,15 +135,15 @@ def test_other_events_of_the_same_change_are_linked_in_order(auditor, acme):
 
 def test_the_page_says_what_was_hashed_and_not_the_index_beside_it(auditor, acme):
     long_name = "N" * 250
-    event = record("pbx.edited", customer=of(acme), pbx=(501, long_name))
+    event = record(EventAction.PBX_EDITED, customer=of(acme), pbx=(501, long_name))
 
     assert event.pbx_name != long_name
     assert long_name in page_of(auditor, event)
 
 
 def test_the_text_that_is_shown_gives_the_hash_that_is_shown(auditor, acme):
-    record("pbx.edited", customer=of(acme))
-    event = record("pbx.edited", customer=of(acme), pbx=(501, "<b>Zürich & Co</b>"), reason='He said "now"')
+    record(EventAction.PBX_EDITED, customer=of(acme))
+    event = record(EventAction.PBX_EDITED, customer=of(acme), pbx=(501, "<b>Zürich & Co</b>"), reason='He said "now"')
 
     page = page_of(auditor, event)
 
@@ -149,7 +155,7 @@ def test_the_text_that_is_shown_gives_the_hash_that_is_shown(auditor, acme):
 def test_what_the_pbx_answered_is_a_line_each_with_its_raw_code(auditor, acme):
     answer = {"code": "10018", "refused": True, "success": False, "words": "Number in use."}
     event = record(
-        "change.outcome",
+        EventAction.CHANGE_OUTCOME,
         outcome="refused",
         customer=of(acme),
         detail={"answer": answer, "confirmed": ["renumber", "dial-out"], "note": "", "tried": []},
@@ -170,7 +176,7 @@ def test_what_the_pbx_answered_is_a_line_each_with_its_raw_code(auditor, acme):
 
 
 def test_the_full_time_and_links_to_more_of_the_same_are_shown(auditor, acme):
-    event = record("pbx.edited", customer=of(acme), pbx=HQ, actor=Actor(70, "Mara & Tom"))
+    event = record(EventAction.PBX_EDITED, customer=of(acme), pbx=HQ, actor=Actor(70, "Mara & Tom"))
 
     page = page_of(auditor, event)
 
@@ -182,7 +188,7 @@ def test_the_full_time_and_links_to_more_of_the_same_are_shown(auditor, acme):
 
 
 def test_somebody_without_an_account_is_looked_for_by_name(auditor, acme):
-    event = record("pbx.edited", customer=of(acme), actor=Actor(None, "PBX & Admin"))
+    event = record(EventAction.PBX_EDITED, customer=of(acme), actor=Actor(None, "PBX & Admin"))
 
     assert 'href="/audit/?actor=PBX%20%26%20Admin"' in page_of(auditor, event)
 
@@ -190,7 +196,8 @@ def test_somebody_without_an_account_is_looked_for_by_name(auditor, acme):
 def test_names_are_those_of_then_and_what_became_of_the_pbx_stands_beside(auditor, acme):
     kept, gone = make_pbx(acme, name="ACME-OLD"), make_pbx(acme, name="ACME-GONE")
     of_kept, of_gone = (
-        record("pbx.edited", customer=of(acme), pbx=(pbx.pk, pbx.name), ivr=("6500", "Main")) for pbx in (kept, gone)
+        record(EventAction.PBX_EDITED, customer=of(acme), pbx=(pbx.pk, pbx.name), ivr=("6500", "Main"))
+        for pbx in (kept, gone)
     )
     assert "now" not in what_is_said_of_the_pbx(page_of(auditor, of_kept))
 
@@ -206,7 +213,7 @@ def test_names_are_those_of_then_and_what_became_of_the_pbx_stands_beside(audito
 
 
 def test_what_a_customer_is_called_now_stands_beside_its_name_of_then(auditor, acme):
-    event = record("pbx.edited", customer=of(acme))
+    event = record(EventAction.PBX_EDITED, customer=of(acme))
     assert "now" not in said_of_the_customer(page_of(auditor, event))
 
     Customer.objects.update(name="Acme Group")
@@ -225,22 +232,27 @@ def what_is_said_of_the_pbx(page):
 def test_a_value_is_not_said_to_be_unreported_where_nothing_was_read_back(auditor, acme):
     fields = {"response_timeout": {"before": "3", "asked": "6", "found": None}}
     for outcome, found in (("sending", ""), ("unknown", ""), ("not-sent", ""), ("verified", "not reported")):
-        event = record("change.outcome", customer=of(acme), outcome=outcome, fields=fields)
+        event = record(EventAction.CHANGE_OUTCOME, customer=of(acme), outcome=outcome, fields=fields)
 
         assert rows(page_of(auditor, event))["response_timeout"] == ["3 s", "6 s", found], outcome
 
 
 def test_the_code_of_the_pbx_stands_with_its_meaning(auditor, acme):
     for code, said in (("20003", meaning("20003").text), ("99999", "a code that no guide lists")):
-        event = record("change.outcome", customer=of(acme), detail={"answer": {"code": code, "refused": True}})
+        event = record(
+            EventAction.CHANGE_OUTCOME, customer=of(acme), detail={"answer": {"code": code, "refused": True}}
+        )
 
         assert re.search(rf'<b class="mono"><bdi>{code}</bdi></b> [^<]*{re.escape(said)}', page_of(auditor, event))
-    assert "Answer of the PBX" not in page_of(auditor, record("pbx.edited", customer=of(acme), detail={"answer": {}}))
+    assert "Answer of the PBX" not in page_of(
+        auditor, record(EventAction.PBX_EDITED, customer=of(acme), detail={"answer": {}})
+    )
 
 
 def test_the_newest_of_the_same_ivr_and_the_neighbours_in_the_chain_are_a_click_away(auditor, acme):
     first, other, mine, last = (
-        record("change.outcome", customer=of(acme), pbx=HQ, ivr=(number, "Main")) for number in ("6500", "6501") * 2
+        record(EventAction.CHANGE_OUTCOME, customer=of(acme), pbx=HQ, ivr=(number, "Main"))
+        for number in ("6500", "6501") * 2
     )
 
     page = page_of(auditor, mine)
@@ -253,8 +265,8 @@ def test_the_newest_of_the_same_ivr_and_the_neighbours_in_the_chain_are_a_click_
 
 
 def test_somebody_elses_event_answers_byte_for_byte_like_an_absent_one(auditor):
-    theirs = record("pbx.edited", customer=of(make_customer("Bellweather Clinics")), pbx=(9, "BELL-HQ"))
-    installation = record("session.failed")
+    theirs = record(EventAction.PBX_EDITED, customer=of(make_customer("Bellweather Clinics")), pbx=(9, "BELL-HQ"))
+    installation = record(EventAction.SESSION_FAILED)
 
     absent = auditor.get("/audit/987654321/")
 
@@ -279,7 +291,7 @@ HOSTILE = "</pre><script>alert(1)</script>\u202eQH\x1b[31m\u200b'\""
 
 def test_nothing_that_a_pbx_says_reaches_the_page_unescaped_or_unseen(auditor, acme):
     event = record(
-        "change.outcome",
+        EventAction.CHANGE_OUTCOME,
         outcome=HOSTILE[:20],
         customer=of(acme),
         pbx=(501, HOSTILE),
@@ -301,8 +313,8 @@ def test_nothing_that_a_pbx_says_reaches_the_page_unescaped_or_unseen(auditor, a
 
 
 def test_a_page_takes_ten_queries(auditor, acme, django_assert_num_queries):
-    event = record("change.outcome", customer=of(acme), pbx=HQ, ivr=("6500", "Main"), change_id=5)
-    record("change.settled", customer=of(acme), change_id=5)
+    event = record(EventAction.CHANGE_OUTCOME, customer=of(acme), pbx=HQ, ivr=("6500", "Main"), change_id=5)
+    record(EventAction.CHANGE_SETTLED, customer=of(acme), change_id=5)
 
     with django_assert_num_queries(10):
         page_of(auditor, event)

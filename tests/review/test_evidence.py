@@ -8,6 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from pbxadmin.audit import verify_pack
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.audit.seals import public_key, seal
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def events(acme, bellweather):
     for customer in (acme, acme, bellweather, None):
-        record("pbx.tested", customer=(customer.pk, customer.name) if customer else None)
+        record(EventAction.PBX_TESTED, customer=(customer.pk, customer.name) if customer else None)
 
 
 def signed_in(client, user):
@@ -119,7 +120,7 @@ def test_the_log_page_leads_to_a_pack_of_its_filter(client, events, acme):
 
 
 def test_a_search_says_from_which_day_on_it_looked(client, events):
-    record("pbx.tested", reason="wanted")
+    record(EventAction.PBX_TESTED, reason="wanted")
     files = pack_of(signed_in(client, make_user("auditor")).post("/audit/evidence/?q=wanted"))
 
     assert b'"filter":"q=wanted&from=20' in files["pack.json"]

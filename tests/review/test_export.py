@@ -13,6 +13,7 @@ import pytest
 import time_machine
 from django.http import QueryDict
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.chain import verify
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import link, record
@@ -100,7 +101,7 @@ def test_every_column_says_what_the_event_says(auditor, acme):
 
 def test_json_lines_hold_the_stored_text_to_the_letter(auditor, acme):
     fill(acme)
-    record("pbx.edited", customer=(acme.pk, acme.name), reason='He said "now"\n\u2028\u0085 Zürich \\ \t')
+    record(EventAction.PBX_EDITED, customer=(acme.pk, acme.name), reason='He said "now"\n\u2028\u0085 Zürich \\ \t')
     stored = list(Event.objects.order_by("pk"))
 
     lines = json_lines(fetched(auditor, "format=jsonl"))
@@ -113,7 +114,7 @@ def test_json_lines_hold_the_stored_text_to_the_letter(auditor, acme):
 def payload_events(acme):
     for number, payload in enumerate(PAYLOADS):
         record(
-            "change.outcome",
+            EventAction.CHANGE_OUTCOME,
             customer=(acme.pk, payload),
             pbx=(number, payload),
             ivr=(payload, payload),
@@ -150,7 +151,7 @@ def test_libreoffice_opens_it_and_runs_nothing(auditor, acme, tmp_path):
 
 
 def test_it_is_an_event_before_it_begins_and_when_it_ended(auditor, acme):
-    record("pbx.edited", customer=(acme.pk, acme.name))
+    record(EventAction.PBX_EDITED, customer=(acme.pk, acme.name))
     answer = auditor.get(f"/audit/export/?customer={acme.pk}&action=pbx.edited&format=jsonl")
 
     began = Event.objects.get(action="log.exported")
@@ -168,7 +169,7 @@ def test_it_is_an_event_before_it_begins_and_when_it_ended(auditor, acme):
 
 
 def test_the_chains_of_an_export_are_sealed_and_no_others(client, auditor, acme, bellweather):
-    record("pbx.edited", customer=(bellweather.pk, bellweather.name))
+    record(EventAction.PBX_EDITED, customer=(bellweather.pk, bellweather.name))
     client.force_login(make_user("auditor", acme))
 
     for query in ("format=csv", f"format=csv&customer={bellweather.pk}"):
@@ -193,7 +194,7 @@ def test_one_that_is_broken_off_says_so(acme, monkeypatch):
 
 def test_nothing_that_comes_in_after_it_began_is_in_it(auditor, acme):
     answer = auditor.get("/audit/export/?format=jsonl")
-    record("pbx.edited", customer=(acme.pk, acme.name))
+    record(EventAction.PBX_EDITED, customer=(acme.pk, acme.name))
 
     lines = json_lines(b"".join(answer.streaming_content).decode())
 
@@ -202,9 +203,9 @@ def test_nothing_that_comes_in_after_it_began_is_in_it(auditor, acme):
 
 def test_an_auditor_of_one_customer_exports_nothing_of_another(client, acme, bellweather):
     client.force_login(make_user("auditor", acme))
-    record("session.failed")
-    record("pbx.edited", customer=(bellweather.pk, bellweather.name), pbx=(9, "BELL-HQ"))
-    mine = record("pbx.edited", customer=(acme.pk, acme.name)).pk
+    record(EventAction.SESSION_FAILED)
+    record(EventAction.PBX_EDITED, customer=(bellweather.pk, bellweather.name), pbx=(9, "BELL-HQ"))
+    mine = record(EventAction.PBX_EDITED, customer=(acme.pk, acme.name)).pk
 
     for query in ("", f"customer={bellweather.pk}", "pbx=9", "q=bell", "action=session.failed"):
         for form in ("csv", "jsonl"):

@@ -9,6 +9,7 @@ import pytest
 import time_machine
 from django.http import QueryDict
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.review.figures import figures, group_of
@@ -67,10 +68,15 @@ def test_figures_are_the_count_over_the_events_however_much_is_rolled_up(acme, b
 
 def test_an_auditor_of_one_customer_learns_nothing_of_another(auditor, acme, bellweather):
     with time_machine.travel(datetime(2026, 3, 1, 12, tzinfo=UTC), tick=False):
-        record("change.outcome", outcome="refused", customer=(bellweather.pk, bellweather.name), pbx=(9, "BELL-HQ"))
-        record("session.failed")
+        record(
+            EventAction.CHANGE_OUTCOME,
+            outcome="refused",
+            customer=(bellweather.pk, bellweather.name),
+            pbx=(9, "BELL-HQ"),
+        )
+        record(EventAction.SESSION_FAILED)
     with time_machine.travel(datetime(2026, 3, 2, 12, tzinfo=UTC), tick=False):
-        record("change.outcome", outcome="verified", customer=(acme.pk, acme.name))
+        record(EventAction.CHANGE_OUTCOME, outcome="verified", customer=(acme.pk, acme.name))
         while_open = auditor.get("/audit/figures/?from=2026-01-01&to=2026-03-31").content.decode()
     with time_machine.travel(datetime(2026, 3, 3, tzinfo=UTC), tick=False):
         roll_up()
@@ -100,7 +106,7 @@ def test_who_is_not_signed_in_gets_none(client):
 def test_what_is_counted_one_by_one_stops_at_a_limit_and_says_so(auditor, acme, monkeypatch):
     monkeypatch.setattr("pbxadmin.review.figures.MOST_LIVE", 5)
     for _ in range(7):
-        record("pbx.tested", customer=(acme.pk, acme.name), pbx=(501, "ACME-HQ"))
+        record(EventAction.PBX_TESTED, customer=(acme.pk, acme.name), pbx=(501, "ACME-HQ"))
 
     page = auditor.get("/audit/figures/?pbx=501").content.decode()
 
@@ -109,7 +115,7 @@ def test_what_is_counted_one_by_one_stops_at_a_limit_and_says_so(auditor, acme, 
 
 
 def test_the_page_loads_them_after_itself_and_without_a_script_by_a_link(auditor, acme):
-    record("pbx.tested", customer=(acme.pk, acme.name), pbx=(501, "ACME-HQ"))
+    record(EventAction.PBX_TESTED, customer=(acme.pk, acme.name), pbx=(501, "ACME-HQ"))
 
     page = auditor.get("/audit/?pbx=501").content.decode()
     whole = auditor.get("/audit/figures/?pbx=501").content.decode()
@@ -181,7 +187,7 @@ def test_a_long_period_is_drawn_in_bars_of_several_days():
 def test_the_plot_has_neither_script_nor_style_and_a_table_says_the_same(auditor, acme):
     for day, outcome in ((1, "verified"), (2, "refused"), (2, "verified")):
         with time_machine.travel(datetime(2026, 3, day, 12, tzinfo=UTC), tick=False):
-            record("change.outcome", outcome=outcome, customer=(acme.pk, acme.name))
+            record(EventAction.CHANGE_OUTCOME, outcome=outcome, customer=(acme.pk, acme.name))
 
     page = auditor.get("/audit/figures/?action=change.outcome", headers={"HX-Request": "true"}).content.decode()
 

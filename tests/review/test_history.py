@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from ivr.models import Ivr
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
 from tests.factories import make_customer, make_pbx, make_user
@@ -33,8 +34,12 @@ def listed(client, query):
 
 def test_it_is_the_newest_of_the_same_filter_as_the_log(auditor, acme, pbx):
     customer, named = (acme.pk, acme.name), (pbx.pk, pbx.name)
-    made = [record("change.outcome", customer=customer, pbx=named, ivr=("6500", "Main")).pk for _ in range(10)]
-    other = record("change.outcome", customer=customer, pbx=named, ivr=("6501", "Other"), actor=Actor(7, "Mara")).pk
+    made = [
+        record(EventAction.CHANGE_OUTCOME, customer=customer, pbx=named, ivr=("6500", "Main")).pk for _ in range(10)
+    ]
+    other = record(
+        EventAction.CHANGE_OUTCOME, customer=customer, pbx=named, ivr=("6501", "Other"), actor=Actor(7, "Mara")
+    ).pk
 
     assert listed(auditor, f"pbx={pbx.pk}&ivr=6500") == made[:1:-1]
     assert listed(auditor, f"pbx={pbx.pk}") == [other, *made[:2:-1]]
@@ -45,8 +50,8 @@ def test_it_is_the_newest_of_the_same_filter_as_the_log(auditor, acme, pbx):
 
 def test_nobody_learns_of_another_customers_events(auditor, acme):
     theirs = make_customer("Bellweather Clinics")
-    record("pbx.edited", customer=(theirs.pk, theirs.name), pbx=(9, "BELL-HQ"), actor=Actor(7, "Mara"))
-    record("session.signed-in", actor=Actor(7, "Mara"))
+    record(EventAction.PBX_EDITED, customer=(theirs.pk, theirs.name), pbx=(9, "BELL-HQ"), actor=Actor(7, "Mara"))
+    record(EventAction.SESSION_SIGNED_IN, actor=Actor(7, "Mara"))
 
     for query in (f"customer={theirs.pk}", "pbx=9", "actor=7"):
         assert listed(auditor, query) == []

@@ -9,6 +9,7 @@ from django.db import connection
 from django.utils import timezone
 
 from pbxadmin.access.models import Customer
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.check import is_as_recorded
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
@@ -61,7 +62,7 @@ def event():
     pbx = make_pbx(make_customer("Acme Logistics"), name="ACME-HQ")
     facts = {"customer": (pbx.customer_id, pbx.customer.name), "pbx": (pbx.pk, pbx.name), "ivr": ("6500", "Main_Menu")}
     fields = {"prompt_repeat": {"before": "1", "found": "5"}}
-    events = [record("ivr.changed-outside", fields=fields, **facts) for _ in range(3)]
+    events = [record(EventAction.IVR_CHANGED_OUTSIDE, fields=fields, **facts) for _ in range(3)]
     return events[1]
 
 
@@ -120,7 +121,7 @@ def test_events_are_recorded_whatever_stands_in_the_last_one(event, column, odd)
     tamper(last, column, WRITTEN[odd])
     facts = {"customer": (event.customer_id, "Acme Logistics")}
 
-    events = [record("pbx.edited", **facts), record("pbx.edited", **facts)]
+    events = [record(EventAction.PBX_EDITED, **facts), record(EventAction.PBX_EDITED, **facts)]
 
     assert events[1].sequence == events[0].sequence + 1
     assert events[1].previous_hash == events[0].hash

@@ -9,6 +9,7 @@ import pytest
 import time_machine
 from django.db import connection, connections
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.audit.seals import seal, seals_path
@@ -47,7 +48,7 @@ def march(acme):
     return period_add(customer=acme, starts_on=date(2026, 3, 1), ends_on=date(2026, 3, 31), by="Ada Raman")
 
 
-def outcome(customer, word, action="change.outcome", change_id=1):
+def outcome(customer, word, action=EventAction.CHANGE_OUTCOME, change_id=1):
     named = (customer.pk, customer.name)
     return record(action, customer=named, pbx=(5, "ACME-HQ"), ivr=("6500", "Menu"), outcome=word, change_id=change_id)
 
@@ -152,7 +153,7 @@ def test_a_reviewed_period_is_signed_by_name_with_its_figures(auditor, acme, mar
 
 
 def test_what_was_being_sent_is_no_outcome_among_the_figures(auditor, acme, march):
-    outcome(acme, "sending", action="change.sending")
+    outcome(acme, "sending", action=EventAction.CHANGE_SENDING)
     outcome(acme, "verified")
 
     context = auditor.get(f"/audit/periods/{march.pk}/").context
@@ -218,7 +219,7 @@ def test_an_altered_chain_is_not_signed(auditor, acme, march):
 
 
 def test_a_chain_that_was_cut_is_not_signed(auditor, acme, march):
-    record("pbx.tested", customer=(acme.pk, acme.name))
+    record(EventAction.PBX_TESTED, customer=(acme.pk, acme.name))
     seal("daily")
     triggers_remove(connection)
     with connection.cursor() as cursor:
@@ -258,7 +259,7 @@ def test_what_comes_late_reopens_it_and_says_why(auditor, acme, march):
 
 
 def test_an_outcome_after_the_period_reopens_it_when_the_change_was_sent_in_it(auditor, acme, march, clock):
-    outcome(acme, "sending", action="change.sending", change_id=44)
+    outcome(acme, "sending", action=EventAction.CHANGE_SENDING, change_id=44)
     sign(auditor, march)
     clock.move_to(datetime(2026, 4, 2, tzinfo=UTC))
     outcome(acme, "verified", change_id=45)
@@ -266,7 +267,7 @@ def test_an_outcome_after_the_period_reopens_it_when_the_change_was_sent_in_it(a
     march.refresh_from_db()
     assert march.state == "signed"
 
-    outcome(acme, "verified", action="change.settled", change_id=44)
+    outcome(acme, "verified", action=EventAction.CHANGE_SETTLED, change_id=44)
     desk_read()
 
     march.refresh_from_db()

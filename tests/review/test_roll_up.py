@@ -8,6 +8,7 @@ import pytest
 import time_machine
 from django.db import connection
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.ops.tick import JOBS
@@ -53,7 +54,7 @@ def test_an_event_is_left_until_it_has_settled():
     made = []
     for minutes in (20, 15, 14):
         with time_machine.travel(now - timedelta(minutes=minutes), tick=False):
-            made.append(record("session.failed").pk)
+            made.append(record(EventAction.SESSION_FAILED).pk)
 
     with time_machine.travel(now, tick=False):
         assert roll_up() == 2
@@ -67,7 +68,7 @@ def test_an_event_is_left_until_it_has_settled():
 def test_a_clock_that_ran_ahead_makes_it_wait_and_one_that_ran_behind_is_counted_on_its_day():
     for day in (1, 9, 2):
         with time_machine.travel(datetime(2026, 3, day, 12, tzinfo=UTC), tick=False):
-            record("session.failed")
+            record(EventAction.SESSION_FAILED)
 
     with time_machine.travel(datetime(2026, 3, 3, tzinfo=UTC), tick=False):
         assert roll_up() == 1
@@ -81,7 +82,7 @@ def test_a_clock_that_ran_ahead_makes_it_wait_and_one_that_ran_behind_is_counted
 def test_a_time_far_ahead_which_no_clock_says_holds_nothing_up():
     for year in (2026, 2060, 2026):
         with time_machine.travel(datetime(year, 3, 1, 12, tzinfo=UTC), tick=False):
-            record("session.failed")
+            record(EventAction.SESSION_FAILED)
 
     with time_machine.travel(datetime(2026, 3, 2, tzinfo=UTC), tick=False):
         assert roll_up() == 3

@@ -2,6 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.chain import verify
 from pbxadmin.audit.log import record
 from pbxadmin.audit.seals import heads_by_chain, read_seals, seal, unproven_shown
@@ -33,7 +34,7 @@ class Command(BaseCommand):
         if not sealed:
             hint = " That a key of seals was lost is accepted with --lost-key=PUBLIC_KEY." if kept.strange else ""
             raise CommandError(f"There is nothing to accept: the log fits its seals.{hint}")
-        record("log.accepted", detail={"lost": [str(fault) for fault in sealed]}, reason=reason)
+        record(EventAction.LOG_ACCEPTED, detail={"lost": [str(fault) for fault in sealed]}, reason=reason)
         done = seal("accepted", reason=reason)
         for fault in sealed:
             self.stdout.write(f"ACCEPTED {fault}")
@@ -45,7 +46,7 @@ class Command(BaseCommand):
             raise CommandError("There is nothing to accept: no seal that is not ours is signed with this key.")
         lost = unproven_shown(key, unproven)
         last = unproven[-1]
-        record("log.accepted", detail={"lost": [lost], "last_line": last.digest}, reason=reason)
+        record(EventAction.LOG_ACCEPTED, detail={"lost": [lost], "last_line": last.digest}, reason=reason)
         done = seal("key-lost", reason=reason, unproven=unproven)
         self.stdout.write(f"ACCEPTED {lost}")
         self.stdout.write(f"SHA-256 of the line of seal {last.number}: {last.digest}")
