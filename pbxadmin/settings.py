@@ -274,6 +274,7 @@ INSTALLED_APPS = [
     "pbxadmin.review",
     "ivr",
     "pbxadmin.fleet",
+    "pbxadmin.accounts",
     "pbxadmin.access",
     "pbxadmin.audit",
     "pbxadmin.web",
@@ -311,9 +312,9 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "pbxadmin.web.middleware.fragment_answers",
-    "pbxadmin.access.middleware.audit_context",
-    "pbxadmin.access.middleware.session_in_use",
-    "pbxadmin.access.middleware.second_factor_first",
+    "pbxadmin.accounts.middleware.audit_context",
+    "pbxadmin.accounts.middleware.session_in_use",
+    "pbxadmin.accounts.middleware.second_factor_first",
     "allauth.account.middleware.AccountMiddleware",
 ]
 
@@ -361,7 +362,7 @@ SEAL_MAIL_TO = addresses("SEAL_MAIL_TO")
 AUTH_USER_MODEL = "access.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 PASSWORD_HASHERS = [
-    "pbxadmin.access.hashers.Argon2",
+    "pbxadmin.accounts.hashers.Argon2",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",  # opens what was set before; rewritten at the next sign-in
 ]
 PASSWORD_RESET_TIMEOUT = 3600  # seconds that the link in an e-mail works
@@ -373,7 +374,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
-ACCOUNT_ADAPTER = "pbxadmin.access.adapter.AccountAdapter"
+ACCOUNT_ADAPTER = "pbxadmin.accounts.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_SESSION_REMEMBER = False
@@ -389,15 +390,15 @@ ACCOUNT_RATE_LIMITS = {
 }
 
 SECOND_FACTOR_FOR = roles("SECOND_FACTOR_FOR")
-MFA_ADAPTER = "pbxadmin.access.second_factor.MfaAdapter"
+MFA_ADAPTER = "pbxadmin.accounts.second_factor.MfaAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_FORMS = {
-    "authenticate": "pbxadmin.access.account_forms.CodeForm",
-    "reauthenticate": "pbxadmin.access.account_forms.CodeAgainForm",
-    "activate_totp": "pbxadmin.access.account_forms.AppForm",
-    "add_webauthn": "pbxadmin.access.account_forms.KeyForm",
-    "authenticate_webauthn": "pbxadmin.access.account_forms.KeyProofForm",
-    "reauthenticate_webauthn": "pbxadmin.access.account_forms.KeyProofAgainForm",
+    "authenticate": "pbxadmin.accounts.forms.CodeForm",
+    "reauthenticate": "pbxadmin.accounts.forms.CodeAgainForm",
+    "activate_totp": "pbxadmin.accounts.forms.AppForm",
+    "add_webauthn": "pbxadmin.accounts.forms.KeyForm",
+    "authenticate_webauthn": "pbxadmin.accounts.forms.KeyProofForm",
+    "reauthenticate_webauthn": "pbxadmin.accounts.forms.KeyProofAgainForm",
 }
 MFA_TOTP_TOLERANCE = 1  # steps of 30 s that a telephone's clock may be off
 MFA_RECOVERY_CODES_SHOW_ONCE = True
@@ -411,7 +412,7 @@ OIDC_NAME = text("OIDC_NAME", "single sign-on")
 OIDC_TRUST_EMAIL = flag("OIDC_TRUST_EMAIL", False)
 if len({bool(value) for value in (OIDC_SERVER_URL, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET)}) > 1:
     raise BadSetting("OIDC_SERVER_URL", "goes with OIDC_CLIENT_ID and OIDC_CLIENT_SECRET: set all three or none.")
-SOCIALACCOUNT_ADAPTER = "pbxadmin.access.sso.SsoAdapter"
+SOCIALACCOUNT_ADAPTER = "pbxadmin.accounts.sso.SsoAdapter"
 SOCIALACCOUNT_PROVIDERS = {
     "openid_connect": {
         "APPS": [
@@ -465,7 +466,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 SESSION_COOKIE_NAME = "__Host-session" if IS_HTTPS else "session"
 CSRF_COOKIE_NAME = "__Host-csrf" if IS_HTTPS else "csrf"
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
-SESSION_ENGINE = "pbxadmin.access.session_store"
+SESSION_ENGINE = "pbxadmin.accounts.session_store"
 SESSION_IDLE_MINUTES = number("SESSION_IDLE_MINUTES", 120, 5, 10_080)
 SESSION_HOURS = number("SESSION_HOURS", 12, 1, 168)
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True

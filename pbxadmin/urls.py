@@ -1,9 +1,9 @@
 from django.urls import include, path
 
 urlpatterns = [
-    path("accounts/", include("pbxadmin.access.sign_in")),
     path("", include("pbxadmin.ops.urls")),
     path("", include("pbxadmin.home.urls")),
+    path("", include("pbxadmin.accounts.urls")),
     path("", include("pbxadmin.access.urls")),
     path("", include("pbxadmin.fleet.urls")),
     path("", include("ivr.urls")),

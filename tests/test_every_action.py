@@ -21,7 +21,7 @@ from ivr.forms import opened_now
 from ivr.models import Change, Ivr
 from ivr.refresh import pbx_refresh
 from pbxadmin.access.models import Customer, User
-from pbxadmin.access.tasks import mail_reset_link
+from pbxadmin.accounts.tasks import mail_reset_link
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import SYSTEM
 from pbxadmin.audit.models import Event
@@ -33,8 +33,8 @@ from pbxadmin.ops.sealing import seal_when_due
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.models import DeskItem, Period
 from pbxadmin.yeastar.errors import PbxError
-from tests.access.provider import OpenIdProvider, provider
-from tests.access.test_sso import sign_in as sign_in_at_provider
+from tests.accounts.provider import OpenIdProvider, provider
+from tests.accounts.test_sso import sign_in as sign_in_at_provider
 from tests.factories import PASSWORD, make_pbx, make_user
 from tests.pbx_http import PbxDouble, breaks, cannot_be_reached
 

@@ -1,30 +1,27 @@
-"""Forms of customers, people and roles. What a role may do is asked of permissions.py, as everywhere."""
+"""Forms of customers and roles. What a role may do is asked of permissions.py, as everywhere."""
 
 from collections.abc import Callable, Mapping
 from datetime import date
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from django import forms
-from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.db.models import Q
 from django.utils import timezone
 
-from pbxadmin.web.filters import FilterForm
-
-from .account_forms import CHOOSING
-from .models import Customer, Membership, PeopleQuerySet, User
-from .names import refuse_unseen, tidy
+from .models import Customer, User
+from .names import tidy
 from .permissions import customers_of, last_day_to_give, roles_to_give, too_late
 from .roles import Action, Role
-
-if TYPE_CHECKING:
-    from .grants import AnyUser
+from .rules import TIME_ZONES, Rule, check_link, check_pattern
 
 Data = Mapping[str, Any] | None
-Saved = TypeVar("Saved")
 ALL = "all"  # instead of a customer's id
 OWN_LAST_DAY = "Your own role there ends on {}. What you give ends by then."
+DAYS = [(str(number), name) for number, name in enumerate(("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"), 1)]
+SECTIONS = {
+    "What changes need": ("reason_rule", "ticket_rule", "ticket_pattern", "ticket_link"),
+    "Working hours": ("time_zone", "hours_from", "hours_to", "working_days"),
+}
 
 
 class CustomerForm(forms.Form):
@@ -56,25 +53,6 @@ class ArchiveForm(forms.Form):
         return self.customer.name
 
 
-class PersonNameField(forms.CharField):
-    """The whole name of a person, in the order in which they write it."""
-
-    default_validators = [refuse_unseen]
-    widget = forms.TextInput({"class": "name", "autocomplete": "off"})
-
-    def to_python(self, value: Any) -> str:
-        return tidy(super().to_python(value) or "")
-
-
-class EmailField(forms.EmailField):
-    """An e-mail address, in lower case: no mail server in use tells addresses apart by it, and people type both."""
-
-    widget = forms.EmailInput({"class": "name", "autocomplete": "off"})
-
-    def to_python(self, value: Any) -> str:
-        return (super().to_python(value) or "").lower()
-
-
 class LastDayField(forms.DateField):
     widget = forms.DateInput({"type": "date", "class": "day"}, format="%Y-%m-%d")
     input_formats = ["%Y-%m-%d"]
@@ -84,34 +62,6 @@ class LastDayField(forms.DateField):
         if day and day < timezone.localdate():
             raise ValidationError("This day is over. To take a role away, end it.")
         return day
-
-
-class PeopleFilter(FilterForm):
-    """The filters of the list of people, from the query of its address."""
-
-    q = forms.CharField(max_length=200, required=False)
-    customer = forms.ModelChoiceField(Customer.objects.none(), required=False, empty_label="All customers")
-    role = forms.ChoiceField(choices=[("", "Any role"), *Role.choices], required=False)
-
-    def __init__(self, data: Mapping[str, Any], *, user: "AnyUser") -> None:
-        super().__init__(data)
-        self.user = user
-        self.fields["customer"].queryset = customers_of(user, Action.MANAGE_PEOPLE)  # type: ignore[attr-defined]
-
-    def found(self, people: PeopleQuerySet) -> PeopleQuerySet:
-        """Those that pass. Roles that the user may not see let nobody pass."""
-        if not self.is_valid():
-            return people.none()
-        people = people.matching(self.cleaned_data["q"].split())
-        customer, role = self.cleaned_data["customer"], self.cleaned_data["role"]
-        if not customer and not role:
-            return people
-        memberships = Membership.objects.shown_to(self.user)
-        if customer:
-            memberships = memberships.filter(Q(customer=customer) | Q(customer=None))
-        if role:
-            memberships = memberships.filter(role=role)
-        return people.having(memberships)
 
 
 class RoleForm(forms.Form):
@@ -173,88 +123,59 @@ class LastDayForm(forms.Form):
         return day
 
 
-class PersonForm(forms.Form):
-    """Name and address of somebody. The address is for site admins: whoever sets it can reset the password by it."""
-
-    name = PersonNameField(max_length=150)
-    email = EmailField(max_length=254, required=False, label="E-mail")
-
-    def __init__(self, data: Data, *, user: User, person: User) -> None:
-        super().__init__(data, initial={"name": person.get_full_name(), "email": person.email})
-        self.person = person
-        if not user.is_superuser:
-            del self.fields["email"]
-
-    def clean_email(self) -> str:
-        email: str = self.cleaned_data["email"]
-        if email and User.objects.filter(email__iexact=email).exclude(pk=self.person.pk).exists():
-            raise ValidationError("Somebody else has this address already.")
-        return email
-
-    def entered(self) -> dict[str, str]:
-        return {"email": self.person.email} | self.cleaned_data
-
-
-class InvitationForm(RoleForm):
-    """A role for somebody who has no account yet, or one that the user cannot see."""
-
-    email = EmailField(max_length=254, label="E-mail")
-    name = PersonNameField(max_length=150, help_text="As they write it. The e-mail greets them by it.")
-    field_order = ["email", "name", "customer", "role", "ends_on"]
-
-    def sections(self) -> list[tuple[str, list[forms.BoundField]]]:
-        return [
-            ("Who", [self[name] for name in ("email", "name")]),
-            ("May do what", [self[name] for name in ("customer", "role", "ends_on")]),
-        ]
-
-    def clean_email(self) -> str:
-        email: str = self.cleaned_data["email"]
-        if known := User.objects.visible_to(self.user).filter(email__iexact=email).first():
-            raise ValidationError(f"This is {known.display_name}, who has an account. Give the role on their page.")
-        return email
-
-
-class AcceptForm(forms.Form):
-    """What somebody chooses for their new account."""
-
-    username = forms.CharField(
-        max_length=150, label="User name", widget=forms.TextInput({"autocomplete": "username", "autofocus": True})
-    )
-    password = forms.CharField(
-        max_length=128, strip=False, help_text=CHOOSING, widget=forms.PasswordInput({"autocomplete": "new-password"})
-    )
-    again = forms.CharField(
-        max_length=128,
-        strip=False,
-        label="Password once more",
-        widget=forms.PasswordInput({"autocomplete": "new-password"}),
+def clock_field(label: str) -> forms.TimeField:
+    return forms.TimeField(
+        required=False, label=label, widget=forms.TimeInput({"type": "time", "class": "num"}, format="%H:%M")
     )
 
-    def __init__(self, data: Data, *, name: str, email: str) -> None:
-        super().__init__(data)
-        self.name, self.email = name, email
+
+class RulesForm(forms.Form):
+    """What a customer asks of changes, and its working hours."""
+
+    reason_rule = forms.ChoiceField(choices=Rule.choices, label="Reason")
+    ticket_rule = forms.ChoiceField(choices=Rule.choices, label="Ticket")
+    ticket_pattern = forms.CharField(
+        required=False,
+        max_length=40,
+        label="Tickets look like",
+        validators=[check_pattern],
+        widget=forms.TextInput({"class": "id", "autocomplete": "off"}),
+        help_text="# stands for digits: INC-# takes INC-4711. Empty takes any text.",
+    )
+    ticket_link = forms.CharField(
+        required=False,
+        max_length=300,
+        label="Tickets are shown at",
+        validators=[check_link],
+        widget=forms.TextInput({"class": "name", "autocomplete": "off"}),
+        help_text="Such as https://tickets.example.com/{ticket}. Empty makes no links.",
+    )
+    time_zone = forms.ChoiceField(choices=[(zone, zone) for zone in sorted(TIME_ZONES)], label="Time zone")
+    hours_from = clock_field("From")
+    hours_to = clock_field("To")
+    working_days = forms.MultipleChoiceField(
+        choices=DAYS,
+        required=False,
+        widget=forms.SelectMultiple({"size": 7}),
+        help_text="Changes outside these hours are shown to the auditor. Without hours, none is.",
+    )
+
+    def __init__(self, data: Data, *, customer: Customer) -> None:
+        names = [name for section in SECTIONS.values() for name in section]
+        kept = {name: getattr(customer, name) for name in names}
+        super().__init__(data, initial=kept | {"working_days": list(customer.working_days)})
+
+    def clean_working_days(self) -> str:
+        return "".join(sorted(self.cleaned_data["working_days"]))
 
     def clean(self) -> dict[str, Any]:
         values = self.cleaned_data
-        if password := values.get("password"):
-            user = User(username=values.get("username", ""), first_name=self.name, email=self.email)
-            try:
-                validate_password(password, user)
-            except ValidationError as error:
-                self.add_error("password", error)
-            if values.get("again", password) != password:
-                self.add_error("again", "This is not the same password.")
+        start, end = values.get("hours_from"), values.get("hours_to")
+        if (start is None) != (end is None) or (start is not None and start == end):
+            self.add_error("hours_to", ValidationError("Enter both times, not the same, or none."))
+        if start is not None and not values.get("working_days"):
+            self.add_error("working_days", ValidationError("Choose a day at least, or leave the times empty."))
         return values
 
-    def saved(self, use_case: Callable[..., User]) -> User | None:
-        """Hand what was chosen to a use case; None when something stands against it, which the form then shows."""
-        if not self.is_valid():
-            return None
-        try:
-            return use_case(username=self.cleaned_data["username"], password=self.cleaned_data["password"])
-        except ValidationError as error:
-            by_field = error.message_dict
-            name = by_field.get("folded") or by_field.get("username")
-            self.add_error("username" if name else None, (name or error.messages)[0])
-            return None
+    def sections(self) -> list[tuple[str, list[forms.BoundField]]]:
+        return [(title, [self[name] for name in names]) for title, names in SECTIONS.items()]

@@ -3,9 +3,12 @@
 from calendar import day_abbr
 from collections.abc import Sequence
 from datetime import date
+from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractUser, UserManager
+from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
@@ -19,7 +22,6 @@ from .rules import Rule, check_link, check_pattern, example
 
 if TYPE_CHECKING:
     from .grants import AnyUser
-    from .session_store import SessionStore
 
 
 class PeopleQuerySet(models.QuerySet["User"]):
@@ -191,61 +193,6 @@ class Membership(models.Model):
         return self.ends_on is not None and self.ends_on < timezone.localdate()
 
 
-class InvitationQuerySet(models.QuerySet["Invitation"]):
-    def visible_to(self, user: "AnyUser") -> Self:
-        """Those for customers whose people this user manages; all of them where that is everything."""
-        ids = customer_ids(user, Action.MANAGE_PEOPLE)
-        return self if ids is None else self.filter(customer_id__in=ids)
-
-    def waiting(self) -> Self:
-        """Those that nobody used or withdrew; they may have expired."""
-        return self.filter(accepted_at=None, withdrawn_at=None)
-
-    def open(self) -> Self:
-        """Those that can be accepted now."""
-        still_counts = Q(ends_on=None) | Q(ends_on__gte=timezone.localdate())
-        return self.waiting().filter(still_counts, expires_at__gt=timezone.now())
-
-
-class Invitation(models.Model):
-    """A role that waits for somebody who holds the link sent to them. Of the link only a digest is kept."""
-
-    email = models.EmailField(max_length=254)
-    name = models.CharField(max_length=150)
-    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, null=True, related_name="+")
-    role = models.CharField(max_length=10, choices=Role.choices)
-    ends_on = models.DateField(null=True)
-    invited_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
-    token_digest = models.CharField(max_length=64, unique=True)
-    created_at = models.DateTimeField(default=timezone.now)
-    renewed_at = models.DateTimeField(default=timezone.now)
-    expires_at = models.DateTimeField()
-    mails = models.PositiveIntegerField(default=0, help_text="how many the mail server took")
-    accepted_at = models.DateTimeField(null=True)
-    accepted_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
-    withdrawn_at = models.DateTimeField(null=True)
-
-    objects = InvitationQuerySet.as_manager()
-
-    class Meta:
-        indexes = [models.Index(fields=["invited_by", "-created_at"], name="invitation_by_inviter")]
-
-    def __str__(self) -> str:
-        return f"{self.email}: {self.role_words}"
-
-    @property
-    def role_words(self) -> str:
-        return f"{self.get_role_display()} of {self.customer or 'all customers'}"
-
-    @property
-    def is_waiting(self) -> bool:
-        return self.accepted_at is None and self.withdrawn_at is None
-
-    @property
-    def is_expired(self) -> bool:
-        return self.expires_at <= timezone.now()
-
-
 class Session(AbstractBaseSession):
     """A browser's session; `user` is who has signed in with it. What else is known of it stands in its data."""
 
@@ -253,7 +200,6 @@ class Session(AbstractBaseSession):
     seen_at = models.DateTimeField()
 
     @classmethod
-    def get_session_store_class(cls) -> "type[SessionStore]":
-        from .session_store import SessionStore
-
-        return SessionStore
+    def get_session_store_class(cls) -> type[SessionBase]:
+        store: type[SessionBase] = import_module(settings.SESSION_ENGINE).SessionStore
+        return store

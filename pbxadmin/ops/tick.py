@@ -11,7 +11,7 @@ from django_tasks_db.models import DBTaskResult
 
 from ivr.changes import reconcile, replay_spool
 from ivr.refresh import refresh_due, refresh_rekick
-from pbxadmin.access.services import sessions_expire
+from pbxadmin.accounts.services import sessions_expire
 from pbxadmin.fleet.imports import imports_forget
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.rollup import roll_up

@@ -7,8 +7,8 @@ from axe_playwright_python.sync_playwright import Axe
 from django.core import mail
 from playwright.sync_api import expect
 
-from pbxadmin.access.invitations import invitation_create
 from pbxadmin.access.roles import Role
+from pbxadmin.accounts.invitations import invitation_create
 from tests.factories import make_user
 
 

@@ -10,10 +10,11 @@ from ivr.changes import change_plan
 from ivr.forms import opened_now
 from ivr.models import Change
 from ivr.refresh import refresh_start
-from pbxadmin.access.invitations import invitation_create
-from pbxadmin.access.models import Customer, Invitation, User
+from pbxadmin.access.models import Customer, User
 from pbxadmin.access.roles import Role
 from pbxadmin.access.services import membership_grant
+from pbxadmin.accounts.invitations import invitation_create
+from pbxadmin.accounts.models import Invitation
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import SYSTEM, Actor
 from pbxadmin.audit.log import record

@@ -10,10 +10,12 @@ from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.test import Client
 
-from pbxadmin.access.invitations import InvitationGone, invitation_accept, invitation_create
-from pbxadmin.access.models import Customer, Invitation, User
+from pbxadmin.access.models import Customer, User
 from pbxadmin.access.roles import Role
-from pbxadmin.access.services import customer_create, customer_rename, person_disable, site_admin_take
+from pbxadmin.access.services import customer_create, customer_rename
+from pbxadmin.accounts.invitations import InvitationGone, invitation_accept, invitation_create
+from pbxadmin.accounts.models import Invitation
+from pbxadmin.accounts.services import person_disable, site_admin_take
 from pbxadmin.audit.chain import verify
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.imports import import_apply, import_keep, import_plan

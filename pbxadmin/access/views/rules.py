@@ -6,10 +6,10 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 
 from pbxadmin.access import services
+from pbxadmin.access.forms import RulesForm
 from pbxadmin.access.models import Customer
 from pbxadmin.access.permissions import require
 from pbxadmin.access.roles import Action
-from pbxadmin.access.rule_forms import RulesForm
 from pbxadmin.web.htmx import go
 
 

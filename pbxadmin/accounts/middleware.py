@@ -8,8 +8,11 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 
+from pbxadmin.access.models import User
 from pbxadmin.audit.context import Actor, Who, acting
 from pbxadmin.web.htmx import lead_away
+
+from .second_factor import lacks_second_factor
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 NOBODY = Actor(None, "not signed in")
@@ -37,8 +40,6 @@ def session_in_use(get_response: GetResponse) -> GetResponse:
 
 def second_factor_first(get_response: GetResponse) -> GetResponse:
     """Whose role asks for a second factor sees nothing but the pages of their own account until they have one."""
-    from .models import User
-    from .second_factor import lacks_second_factor
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         user = request.user

@@ -7,11 +7,11 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core import context
 from django.http import HttpRequest
 
+from pbxadmin.access.fresh import is_fresh
+from pbxadmin.access.names import fold
 from pbxadmin.web.htmx import is_own_path
 
-from .fresh import is_fresh
 from .middleware import client_address, parsed
-from .names import fold
 
 
 class AccountAdapter(DefaultAccountAdapter):

@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from pbxadmin.access.models import Customer, Membership, User
 from pbxadmin.access.roles import Role
-from pbxadmin.access.services import membership_grant, person_disable, site_admin_take
+from pbxadmin.access.services import membership_grant
+from pbxadmin.accounts.services import person_disable, site_admin_take
 from pbxadmin.audit.models import Event
 from tests.factories import PASSWORD, make_user
 

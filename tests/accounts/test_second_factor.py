@@ -17,7 +17,7 @@ from django.test import Client
 
 from pbxadmin.access.models import Session, User
 from pbxadmin.access.roles import Role
-from pbxadmin.access.services import second_factor_reset
+from pbxadmin.accounts.services import second_factor_reset
 from pbxadmin.audit.models import Event
 from pbxadmin.ops.rotation import keys_rotate
 from pbxadmin.sealed import SealBroken, kept_secrets

@@ -13,8 +13,7 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
-from pbxadmin.access import services
-from pbxadmin.access.forms import LastDayForm, PeopleFilter, PersonForm, RoleForm
+from pbxadmin.access.forms import LastDayForm, RoleForm
 from pbxadmin.access.fresh import fresh_sign_in
 from pbxadmin.access.models import Membership, User
 from pbxadmin.access.permissions import (
@@ -27,6 +26,9 @@ from pbxadmin.access.permissions import (
 )
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
+from pbxadmin.access.services import membership_end, membership_grant, membership_set_end
+from pbxadmin.accounts import services
+from pbxadmin.accounts.forms import PeopleFilter, PersonForm
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import keyset
 
@@ -45,7 +47,7 @@ def person_list(request: HttpRequest) -> HttpResponse:
         "wanted": wanted,
         "page": keyset(people, ("folded", "id"), request.GET.get("cursor", ""), PAGE_SIZE),
     }
-    return render_either(request, "access/person_list.html", "access/_person_table.html", context)
+    return render_either(request, "accounts/person_list.html", "accounts/_person_table.html", context)
 
 
 @login_required
@@ -63,7 +65,7 @@ def role_give(request: HttpRequest, pk: int) -> HttpResponse:
     if not form.is_valid():
         return show_person(request, person, role_form=form)
     values = form.cleaned_data
-    if services.membership_grant(user=person, **values):
+    if membership_grant(user=person, **values):
         until = f" until {values['ends_on']}" if values["ends_on"] else ""
         role = f"{values['role'].label.lower()} of {values['customer'] or 'all customers'}"
         messages.success(request, f"{person.display_name} is now {role}{until}.")
@@ -81,7 +83,7 @@ def role_set_end(request: HttpRequest, pk: int, membership_pk: int) -> HttpRespo
     if not form.is_valid():
         return show_person(request, membership.user, day_form=(membership.pk, form))
     day = form.cleaned_data["ends_on"]
-    if services.membership_set_end(membership=membership, ends_on=day):
+    if membership_set_end(membership=membership, ends_on=day):
         messages.success(request, f"{membership.words}: {f'the last day is {day}' if day else 'no end'}.")
     return to_page(request, membership.user)
 
@@ -91,12 +93,12 @@ def role_set_end(request: HttpRequest, pk: int, membership_pk: int) -> HttpRespo
 @fresh_sign_in
 def role_end(request: HttpRequest, pk: int, membership_pk: int) -> HttpResponse:
     membership = changeable_membership(request, pk, membership_pk)
-    services.membership_end(membership=membership)
+    membership_end(membership=membership)
     messages.success(
         request, f"{membership.user.display_name} is no longer {membership.words[0].lower()}{membership.words[1:]}."
     )
     still_visible = User.objects.visible_to(request.user).filter(pk=pk).exists()
-    return to_page(request, membership.user) if still_visible else go(request, reverse("access:person-list"))
+    return to_page(request, membership.user) if still_visible else go(request, reverse("accounts:person-list"))
 
 
 @login_required
@@ -172,7 +174,7 @@ def changeable_membership(request: HttpRequest, pk: int, membership_pk: int) -> 
 
 
 def to_page(request: HttpRequest, person: User) -> HttpResponse:
-    return go(request, reverse("access:person-page", args=[person.pk]))
+    return go(request, reverse("accounts:person-page", args=[person.pk]))
 
 
 def show_person(
@@ -197,7 +199,7 @@ def show_person(
         else None,
     }
     failed = any(form is not None for form in (role_form, person_form, day_form))
-    return render(request, "access/person_page.html", context, status=422 if failed else 200)
+    return render(request, "accounts/person_page.html", context, status=422 if failed else 200)
 
 
 def role_row(

@@ -14,13 +14,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
+from pbxadmin.access.models import Session, User
+from pbxadmin.access.person import user_of
+from pbxadmin.access.services import sessions_end
+from pbxadmin.accounts.second_factor import lacks_second_factor
+from pbxadmin.accounts.session_store import SIGNED_IN_AT
 from pbxadmin.web.htmx import go
-
-from .models import Session, User
-from .person import user_of
-from .second_factor import lacks_second_factor
-from .services import sessions_end
-from .session_store import SIGNED_IN_AT
 
 BROWSERS = {"Edg": "Edge", "OPR": "Opera", "Firefox": "Firefox", "Chrome": "Chrome", "Safari": "Safari", "curl": "curl"}
 SYSTEMS = {
@@ -54,7 +53,7 @@ def security(request: HttpRequest) -> HttpResponse:
         "is_demanded": lacks_second_factor(user),
         "sessions": own_sessions(user, request.session.session_key),
     }
-    return render(request, "account/security.html", context)
+    return render(request, "accounts/security.html", context)
 
 
 @login_required

@@ -11,9 +11,13 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
-from pbxadmin.access.forms import AcceptForm, InvitationForm
 from pbxadmin.access.fresh import fresh_sign_in
-from pbxadmin.access.invitations import (
+from pbxadmin.access.models import User
+from pbxadmin.access.permissions import require_anywhere, require_role, roles_to_give
+from pbxadmin.access.person import user_of
+from pbxadmin.access.roles import Action
+from pbxadmin.accounts.forms import AcceptForm, InvitationForm
+from pbxadmin.accounts.invitations import (
     InvitationGone,
     digest,
     invitation_accept,
@@ -24,10 +28,7 @@ from pbxadmin.access.invitations import (
     invitation_with,
     invitation_withdraw,
 )
-from pbxadmin.access.models import Invitation, User
-from pbxadmin.access.permissions import require_anywhere, require_role, roles_to_give
-from pbxadmin.access.person import user_of
-from pbxadmin.access.roles import Action
+from pbxadmin.accounts.models import Invitation
 from pbxadmin.web.htmx import go
 from pbxadmin.web.pages import keyset
 
@@ -49,7 +50,7 @@ def invite(request: HttpRequest) -> HttpResponse:
             form.add_error(None, error)
         else:
             return mailed(request, invitation, token)
-    return render(request, "access/invite.html", {"form": form}, status=422 if form.errors else 200)
+    return render(request, "accounts/invite.html", {"form": form}, status=422 if form.errors else 200)
 
 
 @login_required
@@ -60,7 +61,7 @@ def invitation_list(request: HttpRequest) -> HttpResponse:
     found = Invitation.objects.visible_to(user).select_related("customer", "invited_by", "accepted_by")
     page = keyset(found, ["-id"], request.GET.get("cursor", ""), PAGE_SIZE)
     rows = [(one, one.is_waiting and one.role in roles_to_give(user, one.customer_id)) for one in page.rows]
-    return render(request, "access/invitation_list.html", {"page": page, "rows": rows})
+    return render(request, "accounts/invitation_list.html", {"page": page, "rows": rows})
 
 
 @login_required
@@ -76,7 +77,7 @@ def invitation_send_again(request: HttpRequest, pk: int) -> HttpResponse:
         messages.error(request, error.messages[0])
     else:
         return mailed(request, invitation, token)
-    return go(request, reverse("access:invitation-list"))
+    return go(request, reverse("accounts:invitation-list"))
 
 
 @login_required
@@ -85,7 +86,7 @@ def invitation_send_again(request: HttpRequest, pk: int) -> HttpResponse:
 def invitation_withdraw_page(request: HttpRequest, pk: int) -> HttpResponse:
     invitation = changeable_invitation(request, pk)
     invitation_withdraw(invitation=invitation)
-    return go(request, reverse("access:invitation-list"))
+    return go(request, reverse("accounts:invitation-list"))
 
 
 def changeable_invitation(request: HttpRequest, pk: int) -> Invitation:
@@ -97,13 +98,13 @@ def changeable_invitation(request: HttpRequest, pk: int) -> Invitation:
 
 def mailed(request: HttpRequest, invitation: Invitation, token: str) -> HttpResponse:
     site = settings.SITE_URL or f"{request.scheme}://{request.get_host()}"
-    if not invitation_mail(invitation=invitation, link=f"{site}{reverse('access:invitation-open', args=[token])}"):
+    if not invitation_mail(invitation=invitation, link=f"{site}{reverse('accounts:invitation-open', args=[token])}"):
         messages.error(request, "The mail server did not take the invitation. Send it again in five minutes.")
     elif settings.EMAIL_BACKENDS["console"] == settings.EMAIL_BACKEND:
         messages.warning(request, "No mail server is set (EMAIL_URL), so the e-mail was printed where PBX Admin runs.")
     else:
         messages.success(request, f"The invitation is on its way to {invitation.email}. It can be used for 7 days.")
-    return go(request, reverse("access:invitation-list"))
+    return go(request, reverse("accounts:invitation-list"))
 
 
 @require_GET
@@ -118,7 +119,7 @@ def invitation_open(request: HttpRequest, token: str) -> HttpResponse:
         answer = closed(request)
     else:
         request.session[HELD] = held
-        answer = HttpResponseRedirect(reverse("access:invitation-accept"))
+        answer = HttpResponseRedirect(reverse("accounts:invitation-accept"))
     answer.headers["Referrer-Policy"] = "no-referrer"
     return answer
 
@@ -137,7 +138,7 @@ def invitation_accept_page(request: HttpRequest) -> HttpResponse:
 
 def accept_as_known(request: HttpRequest, invitation: Invitation) -> HttpResponse:
     if request.method != "POST":
-        return render(request, "access/invitation_accept.html", {"invitation": invitation})
+        return render(request, "accounts/invitation_accept.html", {"invitation": invitation})
     invitation_accept(invitation=invitation, user=user_of(request))
     request.session.pop(HELD)
     role = f"{invitation.get_role_display().lower()} of {invitation.customer or 'all customers'}"
@@ -150,17 +151,17 @@ def accept_as_new(request: HttpRequest, invitation: Invitation) -> HttpResponse:
     form = AcceptForm(data, name=invitation.name, email=invitation.email)
     if form.saved(partial(invitation_accept_new, invitation=invitation)):
         request.session.pop(HELD)
-        return HttpResponseRedirect(reverse("access:invitation-accepted"))
+        return HttpResponseRedirect(reverse("accounts:invitation-accepted"))
     has_account = User.objects.filter(email__iexact=invitation.email).exists()
     context = {"invitation": invitation, "form": form, "has_account": has_account}
-    return render(request, "access/invitation_accept.html", context, status=422 if form.errors else 200)
+    return render(request, "accounts/invitation_accept.html", context, status=422 if form.errors else 200)
 
 
 @require_GET
 def invitation_accepted(request: HttpRequest) -> HttpResponse:
-    return render(request, "access/invitation_accepted.html")
+    return render(request, "accounts/invitation_accepted.html")
 
 
 def closed(request: HttpRequest) -> HttpResponse:
     """One answer for a link that was used, has expired, was withdrawn, or never was."""
-    return render(request, "access/invitation_closed.html", status=404)
+    return render(request, "accounts/invitation_closed.html", status=404)

@@ -21,11 +21,10 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 from requests import RequestException
 
+from pbxadmin.access.models import User
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
-
-from .models import User
 
 PROVIDER = "sso"
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -73,7 +72,7 @@ def refused(request: HttpRequest, why: str, email: str = "") -> HttpResponse:
     """Nobody was signed in; says why in words, and records it."""
     text = why.format(name=settings.OIDC_NAME, email=email)
     record(EventAction.SESSION_FAILED, detail={"user": email, "by": PROVIDER, "reason": text})
-    return render(request, "account/sso_refused.html", {"text": text}, status=403)
+    return render(request, "accounts/sso_refused.html", {"text": text}, status=403)
 
 
 class Provider(OpenIDConnectOAuth2Adapter):

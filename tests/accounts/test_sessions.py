@@ -10,8 +10,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from pbxadmin.access.models import Session, User
-from pbxadmin.access.security import browser_name
-from pbxadmin.access.services import membership_end, sessions_end, sessions_expire, site_admin_give, site_admin_take
+from pbxadmin.access.services import membership_end, sessions_end
+from pbxadmin.accounts.services import sessions_expire, site_admin_give, site_admin_take
+from pbxadmin.accounts.views.security import browser_name
 from pbxadmin.audit.models import Event
 from tests.factories import PASSWORD, make_user
 

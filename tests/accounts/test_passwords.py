@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django_tasks_db.models import DBTaskResult
 
 from pbxadmin.access.models import User
-from pbxadmin.access.tasks import mail_reset_link
+from pbxadmin.accounts.tasks import mail_reset_link
 from pbxadmin.audit.models import Event
 from tests.factories import PASSWORD, make_user
 
@@ -52,7 +52,7 @@ def set_by_link(client: Client, link: str, password: str = NEW) -> Any:
 
 
 def test_a_password_is_kept_with_argon2(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["pbxadmin.access.hashers.Argon2", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+    settings.PASSWORD_HASHERS = ["pbxadmin.accounts.hashers.Argon2", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]
 
     user = make_user()
 
@@ -61,7 +61,7 @@ def test_a_password_is_kept_with_argon2(settings: Any) -> None:
 
 
 def test_a_password_of_an_older_kind_still_opens_and_is_kept_with_argon2_from_then_on(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["pbxadmin.access.hashers.Argon2", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+    settings.PASSWORD_HASHERS = ["pbxadmin.accounts.hashers.Argon2", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]
     make_user(username="mara")
     User.objects.update(password=hashers.PBKDF2PasswordHasher().encode(PASSWORD, "salt", 1000))
 

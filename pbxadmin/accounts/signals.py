@@ -1,7 +1,7 @@
 """What happens at sign-in and sign-out, and to passwords, into the installation's chain of the audit log."""
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from allauth.account.authentication import get_authentication_records
 from allauth.account.signals import authentication_step_completed, password_changed, password_reset, user_logged_in
@@ -11,17 +11,15 @@ from django.contrib.auth import signals as django_signals
 from django.dispatch import receiver
 from django.http import HttpRequest
 
+from pbxadmin.access.fresh import note_proof
+from pbxadmin.access.models import User
+from pbxadmin.access.services import sessions_end
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
 
-from .fresh import note_proof
 from .middleware import client_address
-from .services import sessions_end
 from .session_store import SIGNED_IN_AT
-
-if TYPE_CHECKING:
-    from .models import User
 
 TYPED_LENGTH = 150
 BROWSER_LENGTH = 300
@@ -36,7 +34,7 @@ def session_begun(request: HttpRequest, **_: Any) -> None:
 
 
 @receiver(user_logged_in)
-def signed_in(request: HttpRequest, user: "User", **_: Any) -> None:
+def signed_in(request: HttpRequest, user: User, **_: Any) -> None:
     proofs = [proof.get("type") or proof["method"] for proof in get_authentication_records(request, user)]
     proofs = ["sso" if proof == "socialaccount" else proof for proof in proofs]
     record(EventAction.SESSION_SIGNED_IN, actor=Actor(user.pk, user.display_name), detail={"by": proofs})
@@ -56,19 +54,19 @@ def failed(credentials: dict[str, Any], **_: Any) -> None:
 
 
 @receiver(django_signals.user_logged_out)
-def signed_out(user: "User | None", **_: Any) -> None:
+def signed_out(user: User | None, **_: Any) -> None:
     if user is not None:
         record(EventAction.SESSION_SIGNED_OUT, actor=Actor(user.pk, user.display_name))
 
 
 @receiver(password_changed)
-def password_was_changed(request: HttpRequest, user: "User", **_: Any) -> None:
+def password_was_changed(request: HttpRequest, user: User, **_: Any) -> None:
     record(EventAction.PASSWORD_CHANGED)
     sessions_end(user=user, but=request.session.session_key)
 
 
 @receiver(password_reset)
-def password_was_reset(user: "User", **_: Any) -> None:
+def password_was_reset(user: User, **_: Any) -> None:
     record(EventAction.PASSWORD_RESET, actor=Actor(user.pk, user.display_name))
     sessions_end(user=user)
 
@@ -87,7 +85,7 @@ def factor_removed(authenticator: Authenticator, **_: Any) -> None:
 
 
 @receiver(mfa_signals.authentication_failed)
-def factor_failed(user: "User", **_: Any) -> None:
+def factor_failed(user: User, **_: Any) -> None:
     record(EventAction.SECOND_FACTOR_FAILED, detail={"user_id": user.pk, "user": user.username})
 
 

@@ -14,7 +14,10 @@ from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
-from pbxadmin.access.invitations import (
+from pbxadmin.access.models import Customer, User
+from pbxadmin.access.roles import Role
+from pbxadmin.access.services import membership_grant, membership_set_end
+from pbxadmin.accounts.invitations import (
     MOST_AN_HOUR,
     InvitationGone,
     digest,
@@ -23,9 +26,8 @@ from pbxadmin.access.invitations import (
     invitation_renew,
     invitation_withdraw,
 )
-from pbxadmin.access.models import Customer, Invitation, User
-from pbxadmin.access.roles import Role
-from pbxadmin.access.services import membership_grant, membership_set_end, person_disable
+from pbxadmin.accounts.models import Invitation
+from pbxadmin.accounts.services import person_disable
 from pbxadmin.audit.models import Event
 from pbxadmin.web.logs import hide_links
 from tests.factories import PASSWORD, make_user

@@ -6,7 +6,7 @@ from django.contrib.auth.hashers import MD5PasswordHasher
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
-from pbxadmin.access.middleware import client_address
+from pbxadmin.accounts.middleware import client_address
 from pbxadmin.audit.models import Event
 from tests.factories import PASSWORD, make_user
 
@@ -223,7 +223,7 @@ def test_the_address_is_believed_from_our_own_proxies_only(
 
 def test_an_unknown_name_costs_as_much_hashing_as_a_wrong_password(client: Client, settings: Any) -> None:
     make_user(username="mara")
-    settings.PASSWORD_HASHERS = ["tests.access.test_sign_in.CountingHasher"]
+    settings.PASSWORD_HASHERS = ["tests.accounts.test_sign_in.CountingHasher"]
     CountingHasher.hashed = 0
 
     sign_in(client, "mara", "wrong")

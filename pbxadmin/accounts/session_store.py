@@ -5,15 +5,14 @@ a slow request never writes back what a quick one has changed meanwhile.
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.utils import timezone
 
-if TYPE_CHECKING:
-    from .models import Session
+from pbxadmin.access.models import Session
 
 SIGNED_IN_AT = "signed_in_at"  # seconds since 1970
 TOUCH_EVERY = timedelta(minutes=1)
@@ -23,12 +22,10 @@ class SessionStore(DatabaseStore):
     seen_at: datetime | None = None  # as the database has it
 
     @classmethod
-    def get_model_class(cls) -> type["Session"]:
-        from .models import Session
-
+    def get_model_class(cls) -> type[Session]:
         return Session
 
-    def create_model_instance(self, data: dict[str, Any]) -> "Session":
+    def create_model_instance(self, data: dict[str, Any]) -> Session:
         session: Session = super().create_model_instance(data)  # type: ignore[assignment]
         session.user_id = data.get(SESSION_KEY)
         session.seen_at = timezone.now()

@@ -18,14 +18,16 @@ from django.core.mail import send_mail
 from django.db import transaction
 from django.utils import timezone
 
+from pbxadmin.access.models import Customer, Membership, User, as_named
+from pbxadmin.access.permissions import last_day_to_give, roles_to_give, too_late
+from pbxadmin.access.roles import Role
+from pbxadmin.access.services import membership_grant
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Actor, acting, current
 from pbxadmin.audit.log import record
 
-from .models import Customer, Invitation, Membership, User, as_named
-from .permissions import last_day_to_give, roles_to_give, too_late
-from .roles import Role
-from .services import membership_grant, person_create
+from .models import Invitation
+from .services import person_create
 
 LIFETIME = timedelta(days=7)
 MOST_AN_HOUR = 30  # by one person

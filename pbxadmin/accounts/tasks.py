@@ -8,7 +8,7 @@ from django.core.mail import send_mail
 from django.urls import reverse
 from django_tasks import task
 
-from .models import User
+from pbxadmin.access.models import User
 
 PAUSE_S = 300  # a stranger who asks for it again and again fills nobody's mailbox
 RESET = """\

@@ -16,10 +16,9 @@ from django.db import transaction
 from django.db.models.signals import post_init
 from django.dispatch import receiver
 
+from pbxadmin.access.grants import grants
+from pbxadmin.access.models import User
 from pbxadmin.sealed import Kept, SealBroken, keeps_secrets, opened_text, sealed_text
-
-from .grants import grants
-from .models import User
 
 SECRETS = ("secret", "seed")  # of a TOTP app, and of recovery codes
 STEP = 200

@@ -1,0 +1,70 @@
+"""Invitations: a role that waits for somebody. People and their sessions are models of `access`."""
+
+from typing import TYPE_CHECKING, Self
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from pbxadmin.access.grants import customer_ids
+from pbxadmin.access.models import Customer, User
+from pbxadmin.access.roles import Action, Role
+
+if TYPE_CHECKING:
+    from pbxadmin.access.grants import AnyUser
+
+
+class InvitationQuerySet(models.QuerySet["Invitation"]):
+    def visible_to(self, user: "AnyUser") -> Self:
+        """Those for customers whose people this user manages; all of them where that is everything."""
+        ids = customer_ids(user, Action.MANAGE_PEOPLE)
+        return self if ids is None else self.filter(customer_id__in=ids)
+
+    def waiting(self) -> Self:
+        """Those that nobody used or withdrew; they may have expired."""
+        return self.filter(accepted_at=None, withdrawn_at=None)
+
+    def open(self) -> Self:
+        """Those that can be accepted now."""
+        still_counts = Q(ends_on=None) | Q(ends_on__gte=timezone.localdate())
+        return self.waiting().filter(still_counts, expires_at__gt=timezone.now())
+
+
+class Invitation(models.Model):
+    """A role that waits for somebody who holds the link sent to them. Of the link only a digest is kept."""
+
+    email = models.EmailField(max_length=254)
+    name = models.CharField(max_length=150)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, null=True, related_name="+")
+    role = models.CharField(max_length=10, choices=Role.choices)
+    ends_on = models.DateField(null=True)
+    invited_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    token_digest = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    renewed_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    mails = models.PositiveIntegerField(default=0, help_text="how many the mail server took")
+    accepted_at = models.DateTimeField(null=True)
+    accepted_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    withdrawn_at = models.DateTimeField(null=True)
+
+    objects = InvitationQuerySet.as_manager()
+
+    class Meta:
+        db_table = "access_invitation"  # which it has had since it was a model of access
+        indexes = [models.Index(fields=["invited_by", "-created_at"], name="invitation_by_inviter")]
+
+    def __str__(self) -> str:
+        return f"{self.email}: {self.role_words}"
+
+    @property
+    def role_words(self) -> str:
+        return f"{self.get_role_display()} of {self.customer or 'all customers'}"
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.accepted_at is None and self.withdrawn_at is None
+
+    @property
+    def is_expired(self) -> bool:
+        return self.expires_at <= timezone.now()

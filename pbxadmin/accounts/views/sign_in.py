@@ -1,0 +1,85 @@
+"""Pages of signing in, of passwords, and of proving again who one is, on the views of django-allauth."""
+
+from typing import Any
+
+from allauth.account import views
+from allauth.account.adapter import get_adapter
+from allauth.account.forms import LoginForm
+from allauth.core import ratelimit
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse, reverse_lazy
+from django.utils.http import urlencode
+from django.views.generic.edit import FormView
+
+from pbxadmin.accounts.adapter import source
+from pbxadmin.accounts.forms import NewPasswordForm, PasswordChangeForm, ProveForm, ResetForm, SignInForm
+from pbxadmin.accounts.middleware import client_address
+from pbxadmin.accounts.sso import PROVIDER
+
+
+class Refusing(FormView):  # type: ignore[type-arg]
+    """A form with errors is a 422 on every page."""
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        return self.render_to_response(self.get_context_data(form=form), status=422)
+
+
+class SignIn(Refusing, views.LoginView):
+    form_class = SignInForm
+
+    def get_form(self, form_class: type[LoginForm] | None = None) -> LoginForm:
+        """The focus goes where typing goes on: to the name, and after a failure to the password."""
+        form: LoginForm = super().get_form(form_class)  # type: ignore[no-untyped-call]
+        form.fields["password" if form.is_bound else "login"].widget.attrs["autofocus"] = True
+        return form
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        sso_name = settings.OIDC_NAME if settings.OIDC_SERVER_URL else ""
+        return super().get_context_data(**kwargs) | {"sso_name": sso_name}
+
+
+class PasswordChange(Refusing, views.PasswordChangeView):
+    """For those who have a password; single sign-on does without."""
+
+    form_class = PasswordChangeForm
+    success_url = reverse_lazy("account_security")
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.user.is_authenticated and not request.user.has_usable_password():
+            raise Http404
+        answer: HttpResponseBase = super().dispatch(request, *args, **kwargs)
+        return answer
+
+
+class PasswordReset(Refusing, views.PasswordResetView):
+    form_class = ResetForm  # type: ignore[assignment]
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        """Counted by address and source together: a stranger elsewhere does not use up a colleague's tries."""
+        key = f"{source(client_address(self.request))} {form.cleaned_data['email'].lower()}"
+        if refused := ratelimit.consume_or_429(self.request, action="reset_password", key=key):
+            return refused
+        form.save(self.request)
+        return redirect("account_reset_password_done")
+
+
+class PasswordFromLink(Refusing, views.PasswordResetFromKeyView):
+    form_class = NewPasswordForm
+
+
+class Prove(Refusing, views.ReauthenticateView):
+    """By password; who has none here proves it by a second factor, or where they signed in."""
+
+    form_class = ProveForm
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if settings.OIDC_SERVER_URL and not self.has_proofs(request):
+            query = urlencode({"next": self.get_next_url() or "/"})  # type: ignore[no-untyped-call]
+            return redirect(f"{reverse('openid_connect_login', kwargs={'provider_id': PROVIDER})}?{query}")
+        answer: HttpResponseBase = super().dispatch(request, *args, **kwargs)
+        return answer
+
+    def has_proofs(self, request: HttpRequest) -> bool:
+        return request.user.is_anonymous or bool(get_adapter().get_reauthentication_methods(request.user))
