@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Any
 
 from pbxadmin.audit.actions import EventAction
-from pbxadmin.audit.context import SYSTEM, Who, acting
+from pbxadmin.audit.context import SYSTEM, AuditContext, acting
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.fields import BY_NAME
@@ -153,7 +153,7 @@ def tell(each: Difference, fields: Mapping[str, Mapping[str, Any]], late: Change
     }
     if late is not None:
         detail["note"] = f"These are the values that change {late.pk} asked for. It may have taken effect late."
-    with acting(Who()):  # not the person whose page made us look, nor their address
+    with acting(AuditContext()):  # not the person whose page made us look, nor their address
         record(
             each.action,
             customer=(each.pbx.customer_id, each.pbx.customer.name),

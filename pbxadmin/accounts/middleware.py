@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 
 from pbxadmin.access.models import User
-from pbxadmin.audit.context import Actor, Who, acting
+from pbxadmin.audit.context import Actor, AuditContext, acting
 from pbxadmin.web.htmx import lead_away
 
 from .second_factor import lacks_second_factor
@@ -23,7 +23,7 @@ def audit_context(get_response: GetResponse) -> GetResponse:
         user = request.user
         actor = Actor(user.pk, user.display_name) if user.is_authenticated else NOBODY
         request_id = structlog.contextvars.get_contextvars().get("request_id", "")
-        with acting(Who(actor, client_address(request), request_id)):
+        with acting(AuditContext(actor, client_address(request), request_id)):
             return get_response(request)
 
     return middleware

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Actor:
-    """Somebody as they were called then; id is None for PBX Admin itself."""
+    """A person under the name they had then, or PBX Admin itself, whose id is None."""
 
     id: int | None
     name: str
@@ -18,24 +18,26 @@ SYSTEM = Actor(None, "PBX Admin")
 
 
 @dataclass(frozen=True)
-class Who:
+class AuditContext:
+    """What every event says about the request that caused it. By default PBX Admin acts by itself, in no request."""
+
     actor: Actor = SYSTEM
     address: str = ""
     request_id: str = ""
 
 
-_who: ContextVar[Who] = ContextVar("audit_who", default=Who())  # noqa: B039  (frozen)
+_context: ContextVar[AuditContext] = ContextVar("audit_context", default=AuditContext())  # noqa: B039  (frozen)
 
 
-def current() -> Who:
-    return _who.get()
+def current() -> AuditContext:
+    return _context.get()
 
 
 @contextmanager
-def acting(who: Who) -> Iterator[None]:
-    """Events recorded in this block are by this one."""
-    token = _who.set(who)
+def acting(context: AuditContext) -> Iterator[None]:
+    """Record every event of this block with this context."""
+    token = _context.set(context)
     try:
         yield
     finally:
-        _who.reset(token)
+        _context.reset(token)

@@ -48,13 +48,13 @@ def record(
     """
     if not isinstance(action, EventAction):
         raise ValueError(f"the log knows no action {action!r}: see EventAction")
-    who = current()
-    actor = actor or who.actor
+    context = current()
+    actor = actor or context.actor
     facts = {
         "actor_id": actor.id,
         "actor_name": actor.name,
-        "address": who.address,
-        "request_id": who.request_id,
+        "address": context.address,
+        "request_id": context.request_id,
         "customer_id": customer[0] if customer else None,
         "customer_name": customer[1] if customer else "",
         "pbx_id": pbx[0] if pbx else None,

@@ -16,7 +16,7 @@ from django.utils import timezone
 from pbxadmin.access.models import Customer, as_named
 from pbxadmin.access.rules import Rule, is_at_work
 from pbxadmin.audit.actions import EventAction
-from pbxadmin.audit.context import Who, acting
+from pbxadmin.audit.context import AuditContext, acting
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import MOST, Event, is_text
 
@@ -58,7 +58,7 @@ def desk_read(seconds: float = READ_S) -> int:
     return count
 
 
-@acting(Who())  # not the person whose page made us look, nor their address
+@acting(AuditContext())  # not the person whose page made us look, nor their address
 def chain_read(chain: str) -> int:
     """One batch of a chain; how many events. 0 when there is nothing new, or when somebody else takes it now."""
     reading, _ = DeskReading.objects.get_or_create(chain=chain)

@@ -14,7 +14,7 @@ from pbxadmin.access.models import as_named
 from pbxadmin.access.permissions import customer_ids, only_customer
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import EventAction
-from pbxadmin.audit.context import Who, acting, current
+from pbxadmin.audit.context import AuditContext, acting, current
 from pbxadmin.audit.log import Named, record
 from pbxadmin.audit.models import Event, EventQuerySet
 from pbxadmin.audit.seals import seal
@@ -95,7 +95,9 @@ def rows_of(events: EventQuerySet) -> list[Row]:
     return found
 
 
-def counted(parts: Iterator[tuple[int, str]], began: Event, customer: Named | None, who: Who) -> Iterator[bytes]:
+def counted(
+    parts: Iterator[tuple[int, str]], began: Event, customer: Named | None, context: AuditContext
+) -> Iterator[bytes]:
     """The parts as bytes. How many events went out, and the hash of all bytes, are an event when there is no more."""
     digest, events, is_whole = hashlib.sha256(), 0, False
     try:
@@ -107,7 +109,7 @@ def counted(parts: Iterator[tuple[int, str]], began: Event, customer: Named | No
         is_whole = True
     finally:
         detail = {"export": began.pk, "events": events, "whole": is_whole, "sha256": digest.hexdigest()}
-        with acting(who):  # the request is over for everything else
+        with acting(context):  # the request is over for everything else
             record(EventAction.LOG_EXPORT_ENDED, customer=customer, detail=detail)
 
 

@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection, transaction
 
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.chain import verify
-from pbxadmin.audit.context import SYSTEM, Actor, Who, acting, current
+from pbxadmin.audit.context import SYSTEM, Actor, AuditContext, acting, current
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 def test_an_event_says_who_from_where_and_in_which_request():
-    with acting(Who(Actor(7, "Mara"), "192.0.2.1", "abc")):
+    with acting(AuditContext(Actor(7, "Mara"), "192.0.2.1", "abc")):
         event = record(EventAction.PBX_EDITED, customer=ACME, fields={"host": {"before": "a", "asked": "b"}})
 
     assert event.data["actor_name"] == "Mara"
@@ -29,14 +29,14 @@ def test_an_event_says_who_from_where_and_in_which_request():
 
 
 def test_an_actor_that_is_given_goes_before_the_one_of_the_request():
-    with acting(Who(Actor(7, "Mara"), "192.0.2.1", "abc")):
+    with acting(AuditContext(Actor(7, "Mara"), "192.0.2.1", "abc")):
         event = record(EventAction.SESSION_SIGNED_OUT, actor=Actor(8, "Tom"))
 
     assert (event.actor_id, event.actor_name, event.data["address"]) == (8, "Tom", "192.0.2.1")
 
 
 def test_nobody_acts_after_the_block_even_when_it_fails():
-    with pytest.raises(DatabaseError), acting(Who(Actor(7, "Mara"))):
+    with pytest.raises(DatabaseError), acting(AuditContext(Actor(7, "Mara"))):
         raise DatabaseError
 
     assert current().actor == SYSTEM
@@ -143,7 +143,7 @@ def test_the_fields_of_an_event_can_be_found_by_their_names():
 
 
 def test_what_a_person_may_look_for_is_folded_and_in_one_column():
-    with acting(Who(Actor(70, "Mara LINDQVIST"), "192.0.2.1", "request-abc")):
+    with acting(AuditContext(Actor(70, "Mara LINDQVIST"), "192.0.2.1", "request-abc")):
         event = record(
             EventAction.CHANGE_OUTCOME,
             customer=(1, "ＡＣＭＥ Straße"),

@@ -8,7 +8,7 @@ import pytest
 
 from pbxadmin.access.models import Customer
 from pbxadmin.audit.actions import EventAction
-from pbxadmin.audit.context import Actor, Who, acting
+from pbxadmin.audit.context import Actor, AuditContext, acting
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.services import pbx_delete, pbx_edit
 from pbxadmin.yeastar.errors import meaning
@@ -80,7 +80,7 @@ def test_before_asked_and_found_are_said_in_words(auditor, acme):
 
 
 def test_who_when_why_and_from_where_are_shown(auditor, acme):
-    with acting(Who(Actor(70, "Mara Lindqvist"), "192.0.2.1", "request-abc")):
+    with acting(AuditContext(Actor(70, "Mara Lindqvist"), "192.0.2.1", "request-abc")):
         event = record(
             EventAction.PBX_EDITED,
             customer=of(acme),
