@@ -1,8 +1,11 @@
 from django.db import models
 
 
-class Turn(models.Model):
-    """When the next tick is due, and when the last one ended. One row for all processes, claimed by an update."""
+class PeriodicJob(models.Model):
+    """Work that one process at a time does every so often: when it is due next, and when it was last done.
+
+    The row is claimed by a conditional update of `due_at`. name: "tick", or "seal" for the daily checkpoint of the log.
+    """
 
     name = models.CharField(max_length=20, primary_key=True)
     due_at = models.DateTimeField()

@@ -12,7 +12,7 @@ from pbxadmin.audit.models import Event
 from pbxadmin.audit.seals import Kept, Seal, heads_by_chain, read_seals, seal, sealed_mail
 from pbxadmin.web.words import number_of
 
-from .models import Turn
+from .models import PeriodicJob
 
 log = logging.getLogger(__name__)
 
@@ -24,15 +24,15 @@ WHOLE = ("daily", "command", "accepted")  # seals of all chains
 def seal_when_due() -> int:
     """Seal all chains when a day has gone since the last time; what fails is tried again ten minutes later."""
     now = timezone.now()
-    Turn.objects.get_or_create(name="seal", defaults={"due_at": now})
-    if not Turn.objects.filter(name="seal", due_at__lte=now).update(due_at=now + AGAIN):
+    PeriodicJob.objects.get_or_create(name="seal", defaults={"due_at": now})
+    if not PeriodicJob.objects.filter(name="seal", due_at__lte=now).update(due_at=now + AGAIN):
         return 0
     kept = read_seals()
     if lost := [*lost_since_sealed(kept.seals), *wrong_with(kept)]:
         log.error("the audit log does not hold what was sealed: %s", "; ".join(lost))
         record(EventAction.LOG_REGRESSED, detail={"lost": lost})
     done = seal("daily")
-    Turn.objects.filter(name="seal").update(due_at=now + EVERY, done_at=timezone.now())
+    PeriodicJob.objects.filter(name="seal").update(due_at=now + EVERY, done_at=timezone.now())
     try:
         sealed_mail(done)
     except Exception:
@@ -49,7 +49,7 @@ def wrong_with(kept: Kept) -> Iterator[str]:
 
 def missing(kept: Kept) -> Iterator[str]:
     """That there is not one seal of a log that was sealed."""
-    if not kept.seals and not kept.faults and Turn.objects.filter(name="seal", done_at__isnull=False).exists():
+    if not kept.seals and not kept.faults and PeriodicJob.objects.filter(name="seal", done_at__isnull=False).exists():
         yield "the log was sealed, but there is no seal on this machine"
 
 

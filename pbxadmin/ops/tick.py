@@ -16,7 +16,7 @@ from pbxadmin.fleet.imports import imports_forget
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.rollup import roll_up
 
-from .models import Turn
+from .models import PeriodicJob
 from .sealing import seal_when_due
 
 log = logging.getLogger(__name__)
@@ -48,17 +48,17 @@ JOBS: tuple[Callable[[], int], ...] = (
 
 
 def tick() -> bool:
-    """Do what is due, if it is our turn. A job that fails is logged and does not keep the others from running."""
+    """Run every job when a tick is due; return whether it was. A job that fails is logged, and the others still run."""
     now = timezone.now()
-    Turn.objects.get_or_create(name="tick", defaults={"due_at": now})
-    if not Turn.objects.filter(name="tick", due_at__lte=now).update(due_at=now + timedelta(seconds=EVERY_S)):
+    PeriodicJob.objects.get_or_create(name="tick", defaults={"due_at": now})
+    if not PeriodicJob.objects.filter(name="tick", due_at__lte=now).update(due_at=now + timedelta(seconds=EVERY_S)):
         return False
     for job in JOBS:
         try:
             job()
         except Exception:
             log.exception("tick: %s failed", job.__name__)
-    Turn.objects.filter(name="tick").update(done_at=timezone.now())
+    PeriodicJob.objects.filter(name="tick").update(done_at=timezone.now())
     return True
 
 
@@ -77,4 +77,4 @@ def ticks(stopping: Event) -> None:
 
 
 def last_tick() -> datetime | None:
-    return Turn.objects.filter(name="tick").values_list("done_at", flat=True).first()
+    return PeriodicJob.objects.filter(name="tick").values_list("done_at", flat=True).first()

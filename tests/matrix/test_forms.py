@@ -13,7 +13,7 @@ from .world import World
 
 pytestmark = pytest.mark.django_db
 # Not made by a person: sessions, counts, what is learned by looking, and where the desk has read to.
-MAY_MOVE = {"access.Session", "audit.Event", "fleet.Lease", "review.DeskReading", "review.DeskItem", "ops.Turn"}
+MAY_MOVE = {"access.Session", "audit.Event", "fleet.Lease", "review.DeskReading", "review.DeskItem", "ops.PeriodicJob"}
 LEARNED = {"state", "state_reason", "state_at", "failures", "paused_until", "token", "token_at", "last_contact_at"}
 EXTRA: dict[str, Any] = {
     "is_superuser": "on",

@@ -12,7 +12,7 @@ from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.audit.seals import read_seals, seals_path
 from pbxadmin.audit.triggers import triggers_install, triggers_remove
-from pbxadmin.ops.models import Turn
+from pbxadmin.ops.models import PeriodicJob
 from pbxadmin.ops.sealing import seal_when_due
 from pbxadmin.ops.tick import JOBS
 
@@ -22,7 +22,7 @@ ACME = (1, "Acme Logistics")
 
 
 def let_pass(**time):
-    Turn.objects.filter(name="seal").update(due_at=timezone.now() - timedelta(**time))
+    PeriodicJob.objects.filter(name="seal").update(due_at=timezone.now() - timedelta(**time))
 
 
 def cut_all():
@@ -44,7 +44,7 @@ def test_the_log_is_sealed_once_a_day():
     let_pass(seconds=1)
     assert seal_when_due() == 1
     assert [seal.why for seal in read_seals().seals] == ["daily", "daily"]
-    assert timedelta(hours=23) < Turn.objects.get(name="seal").due_at - timezone.now() < timedelta(hours=25)
+    assert timedelta(hours=23) < PeriodicJob.objects.get(name="seal").due_at - timezone.now() < timedelta(hours=25)
 
 
 def test_what_fails_is_tried_again_soon(settings, tmp_path):
@@ -54,7 +54,7 @@ def test_what_fails_is_tried_again_soon(settings, tmp_path):
     with pytest.raises(OSError, match=r"exists|directory"):
         seal_when_due()
 
-    assert Turn.objects.get(name="seal").due_at - timezone.now() < timedelta(minutes=11)
+    assert PeriodicJob.objects.get(name="seal").due_at - timezone.now() < timedelta(minutes=11)
 
 
 def test_a_seal_is_told_to_the_log_of_the_service(caplog):
@@ -92,7 +92,7 @@ def test_a_restored_older_database_is_recorded_once(caplog):
     seal_when_due()
     cut_all()
 
-    Turn.objects.all().delete()
+    PeriodicJob.objects.all().delete()
     seal_when_due()
     let_pass(seconds=1)
     seal_when_due()

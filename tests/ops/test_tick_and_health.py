@@ -15,7 +15,7 @@ from pbxadmin.audit.triggers import triggers_install, triggers_remove
 from pbxadmin.ops import health
 from pbxadmin.ops import tick as ticking
 from pbxadmin.ops import workers as working
-from pbxadmin.ops.models import Turn
+from pbxadmin.ops.models import PeriodicJob
 from pbxadmin.ops.tick import kicks_forget, last_tick, tick
 from pbxadmin.ops.workers import Workers
 
@@ -48,20 +48,20 @@ def test_the_next_turn_comes_when_it_is_due(done):
     assert tick()
     assert not tick()
 
-    Turn.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+    PeriodicJob.objects.update(due_at=timezone.now() - timedelta(seconds=1))
 
     assert tick()
     assert done == ["ran", "ran"]
 
 
-def test_a_turn_is_due_ten_seconds_after_the_last(done):
+def test_a_tick_is_due_ten_seconds_after_the_last(done):
     before = timezone.now()
 
     tick()
 
-    turn = Turn.objects.get()
-    assert timedelta(seconds=9) < turn.due_at - before < timedelta(seconds=11)
-    assert turn.done_at >= before
+    row = PeriodicJob.objects.get()
+    assert timedelta(seconds=9) < row.due_at - before < timedelta(seconds=11)
+    assert row.done_at >= before
 
 
 def test_a_job_that_fails_does_not_stop_the_others(monkeypatch, caplog):
@@ -150,7 +150,7 @@ def test_a_tick_without_database_is_tried_again(workers, monkeypatch, done, capl
 
 @pytest.fixture
 def ticked():
-    Turn.objects.create(name="tick", due_at=timezone.now(), done_at=timezone.now())
+    PeriodicJob.objects.create(name="tick", due_at=timezone.now(), done_at=timezone.now())
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def test_not_ready_before_the_first_tick(client, reasons):
 def test_the_log_says_a_reason_once_and_when_it_is_gone(client, reasons):
     assert [readiness(client) for _ in range(3)] == [NOT_READY] * 3
 
-    Turn.objects.create(name="tick", due_at=timezone.now(), done_at=timezone.now())
+    PeriodicJob.objects.create(name="tick", due_at=timezone.now(), done_at=timezone.now())
 
     assert [readiness(client) for _ in range(3)] == [OK] * 3
     assert [line.partition(":")[0] for line in reasons()] == ["not ready", "ready again"]
@@ -206,7 +206,7 @@ def test_asking_again_and_again_reads_no_migration_from_the_disk(client, ticked,
 
 @pytest.mark.parametrize(("seconds", "status"), [(55, 200), (65, 503)])
 def test_not_ready_when_the_last_tick_is_older_than_a_minute(client, ticked, seconds, status):
-    Turn.objects.update(done_at=timezone.now() - timedelta(seconds=seconds))
+    PeriodicJob.objects.update(done_at=timezone.now() - timedelta(seconds=seconds))
 
     assert readiness(client)[0] == status
 
