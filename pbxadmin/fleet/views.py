@@ -24,10 +24,10 @@ from pbxadmin.web.words import number_of
 
 from . import filters, imports, services
 from .concurrency import waits_for_pbx
+from .connection_test import connection_test
 from .forms import DeleteForm, ImportForm, PbxFilter, PbxForm, PinForm, ReplacementForm
 from .imports import ImportPlan
 from .models import Pbx, PbxImport, PbxQuerySet, SavedFilter
-from .probe import connection_test
 from .sheet import COLUMNS, EXPORTED, exported
 
 PAGE_SIZE = 50

@@ -17,7 +17,7 @@ EXCHANGE_S = 0.9  # a dripped answer takes longer than that, and a busy machine 
 def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
     """An exchange may last 0.9 s, not 8: the same product, and a table that can be run."""
     monkeypatch.setattr("pbxadmin.fleet.pbx_sessions.Transport", partial(Transport, exchange_s=EXCHANGE_S))
-    monkeypatch.setattr("pbxadmin.fleet.probe.HANDSHAKE_S", EXCHANGE_S)
+    monkeypatch.setattr("pbxadmin.fleet.connection_test.HANDSHAKE_S", EXCHANGE_S)
 
 
 @pytest.fixture
