@@ -29,7 +29,8 @@ from pbxadmin.access.permissions import can, require
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.models import Event
-from pbxadmin.fleet.concurrency import TooManyWaiting, waits_for_pbx
+from pbxadmin.fleet.concurrency import TooManyWaiting
+from pbxadmin.fleet.decorators import waits_for_pbx
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.web.filters import typed, whole
 from pbxadmin.web.htmx import go, render_either

@@ -20,7 +20,8 @@ from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
-from pbxadmin.fleet.concurrency import TooManyWaiting, waits_for_pbx
+from pbxadmin.fleet.concurrency import TooManyWaiting
+from pbxadmin.fleet.decorators import waits_for_pbx
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.pbx_sessions import open_pbx_session
 from pbxadmin.web.htmx import go, render_either

@@ -22,7 +22,8 @@ from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
-from pbxadmin.fleet.concurrency import TooManyWaiting, waits_for_pbx
+from pbxadmin.fleet.concurrency import TooManyWaiting
+from pbxadmin.fleet.decorators import waits_for_pbx
 from pbxadmin.fleet.filters import saved_for, shareable
 from pbxadmin.fleet.models import Pbx, SavedFilter, why_stale
 from pbxadmin.web.csv import csv_response

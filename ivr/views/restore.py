@@ -16,7 +16,7 @@ from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.audit.models import Event
-from pbxadmin.fleet.concurrency import waits_for_pbx
+from pbxadmin.fleet.decorators import waits_for_pbx
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.yeastar.errors import PbxError

@@ -4,24 +4,16 @@ A slot is held while a PBX is talked to, not while the page is served: a page th
 database takes none.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import wraps
 from threading import BoundedSemaphore
-from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase
 
-from pbxadmin.web.views import problem
-
-RETRY_S = 5
 TOO_MANY_WAITING = "Too many people wait for PBXs at this moment. Nothing was sent. Try again in a few seconds."
 _waiting_slots = BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
-
-View = Callable[..., HttpResponseBase]
 
 
 class TooManyWaiting(Exception):
@@ -32,14 +24,25 @@ class TooManyWaiting(Exception):
 
 
 @dataclass
-class Page:
-    """A page that is being served by this thread."""
+class ServedPage:
+    """A page that this thread serves and that may wait for a PBX."""
 
     has_slot: bool = False
     was_refused: bool = False
 
 
-_page: ContextVar[Page | None] = ContextVar("page_that_waits_for_pbx", default=None)
+_served_page: ContextVar[ServedPage | None] = ContextVar("served_page", default=None)
+
+
+@contextmanager
+def serving_page() -> Iterator[ServedPage]:
+    """Limit the waiting for PBXs during the block, in which this thread serves a page."""
+    page = ServedPage()
+    token = _served_page.set(page)
+    try:
+        yield page
+    finally:
+        _served_page.reset(token)
 
 
 @contextmanager
@@ -48,7 +51,7 @@ def waiting_slot() -> Iterator[None]:
 
     Raises TooManyWaiting.
     """
-    page = _page.get()
+    page = _served_page.get()
     if page is None or page.has_slot:
         yield
         return
@@ -61,23 +64,3 @@ def waiting_slot() -> Iterator[None]:
     finally:
         page.has_slot = False
         _waiting_slots.release()
-
-
-def waits_for_pbx(view: View) -> View:
-    """Decorate a view that may talk to a PBX. Answer 503 with Retry-After when too many pages wait."""
-
-    @wraps(view)
-    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        page = Page()
-        token = _page.set(page)
-        try:
-            answer = view(request, *args, **kwargs)
-        except TooManyWaiting as error:
-            answer = problem(request, 503, "Busy", str(error))
-        finally:
-            _page.reset(token)
-        if page.was_refused:
-            answer.headers["Retry-After"] = str(RETRY_S)
-        return answer
-
-    return guarded

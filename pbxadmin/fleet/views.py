@@ -23,8 +23,8 @@ from pbxadmin.web.pages import keyset
 from pbxadmin.web.words import number_of
 
 from . import filters, imports, services
-from .concurrency import waits_for_pbx
 from .connection_test import connection_test
+from .decorators import waits_for_pbx
 from .forms import DeleteForm, ImportForm, PbxFilter, PbxForm, PinForm, ReplacementForm
 from .imports import ImportPlan
 from .models import Pbx, PbxImport, PbxQuerySet, SavedFilter
