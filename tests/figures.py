@@ -138,7 +138,7 @@ def docstrings_in(tree: ast.Module) -> set[int]:
 
 
 def addresses_by_hand(code: Code) -> list[str]:
-    """Return where an address of ours is written out: in an attribute of a template, or as a text that begins with /."""
+    """Return where an address of ours is written out: in an attribute of a template, or as a text that opens with /."""
     lines = ((path, *line) for path, text in code.templates.items() for line in enumerate(text.splitlines(), 1))
     found = [f"{path}:{number}" for path, number, line in lines for _ in HAND.findall(line)]
     for module in code.modules:

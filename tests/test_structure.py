@@ -30,7 +30,6 @@ STILL_DOUBLE = {
     "OUTCOMES",
     "OUTSIDE",
     "PAGE_SIZE",
-    "Page",
     "ROLES",
     "Row",
     "SECTIONS",
