@@ -253,7 +253,7 @@ if len(SECRET_KEY) < 32:
     raise BadSetting("SECRET_KEY", "must be at least 32 characters long.")
 SECRET_KEY_FALLBACKS = words("SECRET_KEY_FALLBACKS")
 PBX_KEYS = key_ring("PBX_KEYS", secret("PBX_KEYS", "the key ring that seals PBX passwords"))
-# Sign the heads of the audit log. None: seals.py makes one in DATA_DIR when it is first needed.
+# Sign the heads of the audit log. None: checkpoints.py makes one in DATA_DIR when it is first needed.
 SEAL_KEYS = key_ring("SEAL_KEY", given_or_kept("SEAL_KEY")) if given_or_kept("SEAL_KEY") else []
 
 DEBUG = flag("DEBUG", False)
@@ -519,7 +519,7 @@ LOGGING = {
         # A page that is not there or not allowed is no fault of the service.
         "django.request": {"level": "ERROR"},
         # One line a day, which has to leave this machine whatever else is logged.
-        "pbxadmin.audit.seals": {"level": "INFO"},
+        "pbxadmin.audit.checkpoints": {"level": "INFO"},
         "django_structlog": {"level": "INFO" if LOG_LEVEL in ("DEBUG", "INFO") else "ERROR"},
     },
 }

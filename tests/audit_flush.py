@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.test import TransactionTestCase
 
-from pbxadmin.audit.seals import seals_path
+from pbxadmin.audit.checkpoints import checkpoints_path
 from pbxadmin.audit.triggers import triggers_install, triggers_remove
 
 
@@ -31,6 +31,6 @@ def flush_takes_the_triggers_away() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def seals_are_of_one_test() -> Iterator[None]:
+def checkpoints_are_of_one_test() -> Iterator[None]:
     yield
-    seals_path().unlink(missing_ok=True)
+    checkpoints_path().unlink(missing_ok=True)

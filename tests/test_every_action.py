@@ -23,13 +23,13 @@ from ivr.refresh import pbx_refresh
 from pbxadmin.access.models import Customer, User
 from pbxadmin.accounts.tasks import mail_reset_link
 from pbxadmin.audit.actions import EventAction
+from pbxadmin.audit.checkpoints import checkpoint_make
 from pbxadmin.audit.context import SYSTEM
 from pbxadmin.audit.models import Event
-from pbxadmin.audit.seals import seal
 from pbxadmin.audit.triggers import triggers_install, triggers_remove
 from pbxadmin.fleet.models import Pbx
+from pbxadmin.ops.checkpointing import checkpoint_when_due
 from pbxadmin.ops.rotation import keys_rotate
-from pbxadmin.ops.sealing import seal_when_due
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.models import DeskItem, Period
 from pbxadmin.yeastar.errors import PbxError
@@ -345,12 +345,12 @@ def and_something_comes_late(day: Day) -> None:
 
 @leaves("log.regressed")
 def an_older_database_is_restored(day: Day) -> None:
-    seal("daily")
+    checkpoint_make("daily")
     triggers_remove(connection)
     Event.objects.filter(pk=Event.objects.latest("id").pk).delete()
     triggers_install(connection)
     with time_machine.travel(timezone.now() + timedelta(days=2)):
-        seal_when_due()
+        checkpoint_when_due()
 
 
 @leaves("log.accepted")

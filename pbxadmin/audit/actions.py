@@ -115,7 +115,7 @@ class EventAction(StrEnum):
     PERIOD_ADDED = "period.added", "Period added", EventGroup.REVIEW
     PERIOD_SIGNED = "period.signed", "Period signed off", EventGroup.REVIEW
     PERIOD_REOPENED = "period.reopened", "Period reopened", EventGroup.REVIEW
-    LOG_REGRESSED = "log.regressed", "Log is not what was sealed", EventGroup.LOG_INTEGRITY
+    LOG_REGRESSED = "log.regressed", "Log differs from a checkpoint", EventGroup.LOG_INTEGRITY
     LOG_ACCEPTED = "log.accepted", "Log accepted as it is", EventGroup.LOG_INTEGRITY
     EVIDENCE_MADE = "evidence.made", "Evidence pack made", EventGroup.EXPORT
 

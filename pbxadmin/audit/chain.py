@@ -1,4 +1,4 @@
-"""Walking the chains: does every event still say what was recorded, in its place, up to what was sealed?
+"""Walking the chains: does every event still say what was recorded, in its place, up to the last checkpoint?
 
 The rows are read as tuples and their stored text is hashed as it is. Words are only looked for when something differs.
 """
@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
+from .checkpoints import CheckpointHead
 from .log import DERIVED, INDEX, digest_of, index_of, link
 from .models import is_text
-from .seals import SealedHead
 
 BATCH = 2_000
 PLACED = ("chain", "sequence", "previous_hash")
@@ -35,12 +35,16 @@ CHAIN_PLACE, SEQUENCE_PLACE, PREVIOUS_PLACE = range(AT_PLACE + 1, AT_PLACE + 4)
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong at one place of a chain. event_id: None when nothing is there."""
+    """What is wrong at one place of a chain. event_id: None when nothing is there.
+
+    is_against_checkpoint: the chain by itself is good, but not the one that a checkpoint was made of.
+    """
 
     chain: str
     sequence: int
     event_id: int | None
     problem: str
+    is_against_checkpoint: bool = False
 
     def __str__(self) -> str:
         where = f"event {self.event_id}" if self.event_id else "no event"
@@ -51,7 +55,7 @@ class Fault:
 class Report:
     """What a walk found. `chains` holds the length of each chain as far as it is there.
 
-    accepted: where the log is not what was sealed, and somebody accepted that with a reason.
+    accepted: where the log differs from a checkpoint, and somebody accepted that with a reason.
     """
 
     chains: dict[str, int] = field(default_factory=dict)
@@ -89,24 +93,24 @@ class Row(NamedTuple):
         return self.columns[3]
 
 
-Places = Mapping[int, Sequence[SealedHead]]
-Sealed = Mapping[str, Places]
+HeadsByNumber = Mapping[int, Sequence[CheckpointHead]]
+HeadsByChain = Mapping[str, HeadsByNumber]
 
 
-def verify(chain: str = "", sealed: Sealed | None = None) -> Report:
+def verify(chain: str = "", known: HeadsByChain | None = None) -> Report:
     """Walk every chain, or this one, from its first event by the stored text and hashes, and go on after a fault.
 
-    sealed: heads that were sealed outside the database, by chain and sequence (seals.heads_by_chain).
+    known: heads in checkpoints, which are kept outside the database (checkpoints.heads_by_chain).
     """
-    sealed = sealed or {}
+    known = known or {}
     report = Report()
     for name, rows in groupby(stored_rows(chain), itemgetter(CHAIN_PLACE)):
-        walk = Walk(report, name, sealed.get(name, {}))
+        walk = Walk(report, name, known.get(name, {}))
         walk.along(rows)
         walk.end()
-    for name in sorted(sealed.keys() - report.chains.keys()):
+    for name in sorted(known.keys() - report.chains.keys()):
         if chain in ("", name):
-            Walk(report, name, sealed[name]).end()
+            Walk(report, name, known[name]).end()
     return report
 
 
@@ -125,20 +129,20 @@ def stored_rows(chain: str) -> Iterator[Stored]:
 class Walk:
     """Along one chain. `id`, `hash` and `sequence` are those of the event before the one that is looked at."""
 
-    def __init__(self, report: Report, chain: str, sealed: Places) -> None:
+    def __init__(self, report: Report, chain: str, known: HeadsByNumber) -> None:
         self.report = report
         self.chain = chain
-        self.sealed = sealed
+        self.known = known
         self.count = self.id = self.sequence = 0
         self.hash = ""
-        self.unlike: list[tuple[SealedHead, int]] = []
+        self.unlike: list[tuple[CheckpointHead, int]] = []
 
     def along(self, rows: Iterable[Stored]) -> None:
         """Nearly all rows are good, so that is found out in one go; whatever raises is not good.
 
         Names of this loop alone, and no calls that can be spared: it is what a walk of millions of events consists of.
         """
-        before_id, before_hash, number, sealed = 0, "", 0, self.sealed
+        before_id, before_hash, number, known = 0, "", 0, self.known
         for row in rows:
             event_id, digest, text = row[:3]
             number += 1
@@ -159,8 +163,8 @@ class Walk:
                 self.id, self.hash, self.sequence = before_id, before_hash, number - 1
                 self.report.faults.extend(self.faults_of(Row.of(row)))
                 number = row[SEQUENCE_PLACE] if isinstance(row[SEQUENCE_PLACE], int) else number
-            if number in sealed:
-                self.unlike += [(head, event_id) for head in sealed[number] if head.hash != digest]
+            if number in known:
+                self.unlike += [(head, event_id) for head in known[number] if head.hash != digest]
             before_id, before_hash = event_id, digest
             self.count += 1
         self.sequence = number
@@ -187,27 +191,27 @@ class Walk:
         yield from index_problems(row)
 
     def end(self) -> None:
-        """The chain is over: is what was sealed of it all there?"""
+        """Report the length of the chain, and every checkpoint that its events do not fit."""
         if self.count:
             self.report.chains[self.chain] = self.count
-        heads = [head for sealed in self.sealed.values() for head in sealed]
+        heads = [head for heads in self.known.values() for head in heads]
         self.compare(heads, self.report.faults, is_accepted=False)
         self.compare(heads, self.report.accepted, is_accepted=True)
 
-    def compare(self, heads: Iterable[SealedHead], found: list[Fault], *, is_accepted: bool) -> None:
-        """One fault for all events that are others than was sealed, and one for all that are gone."""
+    def compare(self, heads: Iterable[CheckpointHead], found: list[Fault], *, is_accepted: bool) -> None:
+        """Add one fault for all events that checkpoints know otherwise, and one for all that are gone."""
         unlike = [(head, event_id) for head, event_id in self.unlike if head.is_accepted is is_accepted]
         if unlike:
             head, event_id = unlike[0]
-            more = f", nor are {len(unlike) - 1} that were sealed later" if len(unlike) > 1 else ""
-            problem = f"not the event that was sealed here ({head.where}){more}"
-            found.append(Fault(self.chain, head.sequence, event_id, problem))
+            more = f", nor are {len(unlike) - 1} that later checkpoints hold" if len(unlike) > 1 else ""
+            problem = f"not the event that {head.where} holds{more}"
+            found.append(Fault(self.chain, head.sequence, event_id, problem, is_against_checkpoint=True))
         gone = [head for head in heads if head.is_accepted is is_accepted and head.sequence > self.sequence]
         if gone:
             last = max(gone, key=lambda head: head.sequence)
             others = f", as are all up to {last.sequence}" if last.sequence > self.sequence + 1 else ""
-            problem = f"missing{others}: cut off after it was sealed ({last.where})"
-            found.append(Fault(self.chain, self.sequence + 1, None, problem))
+            problem = f"missing{others}: cut off since {last.where}"
+            found.append(Fault(self.chain, self.sequence + 1, None, problem, is_against_checkpoint=True))
 
 
 def index_problems(row: Row) -> Iterator[str]:

@@ -9,9 +9,9 @@ from typing import IO, Any
 
 from django.utils import timezone
 
+from .checkpoints import Checkpoint, checkpoint_make, public_key, sign
 from .log import canonical
 from .models import EventQuerySet, is_text
-from .seals import Seal, public_key, seal, sign
 
 FORMAT = "pbxadmin evidence 1"
 VERIFIER = Path(__file__).with_name("verify_pack.py")
@@ -41,7 +41,7 @@ What is in it
 What it proves
   - Each event is as it was recorded: SHA-256 of the previous hash, a line feed and the text gives its hash.
   - Events with consecutive numbers in one chain follow each other, with nothing between them.
-  - Of a chain whose events are all here, that none is missing up to its sealed end. verify.py says "all events" then.
+  - Of a chain whose events are all here, that none is missing up to its checkpoint. verify.py says "all events" then.
   - That nothing in the pack was changed since it was signed.
 
 What it does not prove
@@ -59,24 +59,24 @@ class Pack:
 
     count: int = 0
     chains: dict[str, dict[str, Any]] = field(default_factory=dict)
-    seal: Seal | None = None
+    checkpoint: Checkpoint | None = None
 
 
 def pack_write(file: IO[bytes], events: EventQuerySet, *, made_by: str, wanted: str, site: str = "") -> Pack:
-    """Seal the chains of these events and write them, up to what was sealed, as a zip file.
+    """Make a checkpoint of the chains of these events and write them, as far as it goes, as a zip file.
 
     made_by: a name. wanted: the filter, as it stands in the address of the log page.
     """
     chains = set(filter(is_text, events.order_by().values_list("chain", flat=True).distinct()))
-    pack = Pack(seal=seal("evidence", sorted(chains)))
+    pack = Pack(checkpoint=checkpoint_make("evidence", sorted(chains)))
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as whole:
         digests = {"events.jsonl": write_events(whole, events, pack)}
         facts = {"made_at": timezone.now().isoformat(timespec="seconds"), "made_by": made_by, "filter": wanted}
         verifier = VERIFIER.read_text(encoding="utf-8")
         words = {"filter": wanted or "none", "count": pack.count, "site": f", {site}" if site else ""}
-        assert pack.seal is not None  # noqa: S101  (made just above)
+        assert pack.checkpoint is not None  # noqa: S101  (made just above)
         texts = {
-            "seal.json": pack.seal.line,
+            "seal.json": pack.checkpoint.line,
             "verify.py": verifier,
             "README.txt": README.format(**facts | words, verifier=digest_of(verifier)),
         }
@@ -102,12 +102,12 @@ def write_events(whole: zipfile.ZipFile, events: EventQuerySet, pack: Pack) -> s
 
 
 def event_lines(events: EventQuerySet, pack: Pack) -> Iterator[str]:
-    assert pack.seal is not None  # noqa: S101
-    ends: Mapping[str, int] = {head.chain: head.sequence for head in pack.seal.heads}
+    assert pack.checkpoint is not None  # noqa: S101
+    ends: Mapping[str, int] = {head.chain: head.sequence for head in pack.checkpoint.heads}
     names = ("chain", "sequence", "previous_hash", "hash", "text")
     for event in events.order_by("chain", "sequence").only(*names).iterator(2000):
         if event.sequence > ends.get(event.chain, 0):
-            continue  # recorded after the chain was sealed
+            continue  # recorded after the checkpoint was made
         pack.count += 1
         found = pack.chains.setdefault(event.chain, {"count": 0, "whole": False})
         found["count"] += 1

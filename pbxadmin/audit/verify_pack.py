@@ -200,12 +200,15 @@ def check_events(data: bytes, chains: dict[str, Chain]) -> Iterator[str]:
 
 
 def check_heads(files: dict[str, bytes], pack: dict[str, Any], chains: dict[str, Chain]) -> Iterator[str]:
-    """Every fault of the seal, and of what the pack says of its chains."""
+    """Every fault of the checkpoint, and of what the pack says of its chains."""
     try:
-        seal = json.loads(files["seal.json"])
-        signature = seal.pop("signature")
-        heads = {chain: (sequence, digest) for chain, sequence, digest, _ in seal["heads"]}
-        if not is_signed(canonical(seal).encode(), signature, seal["key"]) or seal["key"] != pack["key"]:
+        checkpoint = json.loads(files["seal.json"])
+        signature = checkpoint.pop("signature")
+        heads = {chain: (sequence, digest) for chain, sequence, digest, _ in checkpoint["heads"]}
+        if (
+            not is_signed(canonical(checkpoint).encode(), signature, checkpoint["key"])
+            or checkpoint["key"] != pack["key"]
+        ):
             raise ValueError
     except (ValueError, KeyError, TypeError):
         yield "seal.json: the signature over the ends of the chains is not good"
@@ -213,13 +216,13 @@ def check_heads(files: dict[str, bytes], pack: dict[str, Any], chains: dict[str,
     for name, chain in sorted(chains.items()):
         last, digest = heads.get(name, (0, ""))
         if chain.last["sequence"] > last:
-            yield f"{name}: holds events after its sealed end, {last}"
+            yield f"{name}: holds events after its checkpoint, {last}"
         elif chain.last["sequence"] == last and chain.last["hash"] != digest:
-            yield f"{name} {last}: is not the event that was sealed as the end of its chain"
+            yield f"{name} {last}: is not the event that the checkpoint has as the end of its chain"
         is_whole = chain.count == last and chain.links == last - 1
         if pack["chains"].get(name) != {"count": chain.count, "whole": is_whole}:
             yield f"{name}: pack.json says otherwise of how many of its events are here"
-        which = f"all {last} events, to its sealed end" if is_whole else f"{chain.count} of {last} events"
+        which = f"all {last} events, to its checkpoint" if is_whole else f"{chain.count} of {last} events"
         print(f"{name}: {which}; {chain.links} links between neighbours")
     for name in sorted(set(pack["chains"]) - set(chains)):
         yield f"{name}: pack.json names it, and no event of it is here"

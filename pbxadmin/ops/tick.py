@@ -16,8 +16,8 @@ from pbxadmin.fleet.imports import imports_forget
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.rollup import roll_up
 
+from .checkpointing import checkpoint_when_due
 from .models import PeriodicJob
-from .sealing import seal_when_due
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ JOBS: tuple[Callable[[], int], ...] = (
     sessions_expire,
     imports_forget,
     roll_up,
-    seal_when_due,
+    checkpoint_when_due,
 )
 
 

@@ -17,10 +17,10 @@ from pbxadmin.access.permissions import customers_of, require_anywhere
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import EventAction
+from pbxadmin.audit.checkpoints import shown_key
 from pbxadmin.audit.evidence import Pack, pack_write, verifier_digest
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event, EventQuerySet
-from pbxadmin.audit.seals import shown_key
 
 from .desk import customer_of
 from .selectors import EventFilter, events_for, names_of

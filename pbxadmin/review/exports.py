@@ -14,10 +14,10 @@ from pbxadmin.access.models import as_named
 from pbxadmin.access.permissions import customer_ids, only_customer
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import EventAction
+from pbxadmin.audit.checkpoints import checkpoint_make
 from pbxadmin.audit.context import AuditContext, acting, current
 from pbxadmin.audit.log import Named, record
 from pbxadmin.audit.models import Event, EventQuerySet
-from pbxadmin.audit.seals import seal
 from pbxadmin.audit.stored import as_text
 from pbxadmin.web.csv import neutral
 
@@ -41,12 +41,12 @@ Row = tuple[Any, ...]
 def events_export(*, user: "User", wanted: EventFilter, form: str) -> Iterator[bytes]:
     """What the person may see of a filter, oldest first, up to now. form: of FORMATS.
 
-    That it begins is recorded and sealed here, before the first byte; its end recorded when the last one was taken, or
-    was not.
+    Before the first byte an event says that the export begins, and a checkpoint of its chains is made. Another event
+    says how it ended, also when nobody took the last byte.
     """
     customer = customer_of(user, wanted)
     began = record(EventAction.LOG_EXPORTED, customer=customer, detail={"filter": wanted.query, "format": form})
-    seal("export", chains_of(user, wanted))
+    checkpoint_make("export", chains_of(user, wanted))
     unmap()
     events = on_days(wanted.matching(events_for(user)), wanted.first_day, wanted.until)
     found = (rows_of(events.filter(pk__gte=ids.start, pk__lt=ids.stop)) for ids in windows(wanted, began.pk))

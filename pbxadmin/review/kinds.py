@@ -81,7 +81,7 @@ class Kind(NamedTuple):
 # In the order in which they matter to an auditor.
 KINDS: dict[str, Kind] = {
     "log": Kind(
-        Look("Log not as sealed", "bad", "shield-exclamation"),
+        Look("Log not as recorded", "bad", "shield-exclamation"),
         lambda facts: facts.action in EventGroup.LOG_INTEGRITY.actions or "is_altered" in facts.said,
     ),
     "not-as-asked": Kind(

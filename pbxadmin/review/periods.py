@@ -12,9 +12,9 @@ from pbxadmin.access.models import Customer
 from pbxadmin.access.names import saving_a_name
 from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.audit.chain import verify
+from pbxadmin.audit.checkpoints import Checkpoint, Head, heads_by_chain, newest_head, read_checkpoints
 from pbxadmin.audit.log import hold, record
 from pbxadmin.audit.models import MOST, Event, is_text
-from pbxadmin.audit.seals import Head, Seal, heads_by_chain, newest_head, read_seals
 from pbxadmin.web.words import number_of
 
 from .desk import chain_read, reading_hold
@@ -49,15 +49,15 @@ def period_add(*, customer: Customer, starts_on: date, ends_on: date, by: str) -
 
 @dataclass(frozen=True)
 class ChainState:
-    """How far the chain of a period's customer goes, and whether it holds what its newest seal says.
+    """How far the chain of a period's customer goes, and whether it holds what its newest checkpoint says.
 
-    last: its last number, 0 for none. What lies before the sealed end is looked at when the period is signed.
+    last: its last number, 0 for none. Everything before the checkpoint is checked when the period is signed.
     """
 
     last: int
-    seal: Seal | None = None
+    checkpoint: Checkpoint | None = None
     head: Head | None = None
-    is_as_sealed: bool = False
+    holds_checkpoint: bool = False
 
 
 def chain_state(period: Period) -> ChainState:
@@ -84,16 +84,16 @@ def items_in(period: Period) -> DeskItemQuerySet:
 
 
 def period_sign(*, period: Period, by: str) -> None:
-    """Sign a period off: its customer's chain is whole and fits its seals, every exception in the period was reviewed.
+    """Sign a period off when its customer's chain is whole and fits its checkpoints and every exception was reviewed.
 
     by: the name of the auditor, who is the actor of the event. Raises NotReady. From the first count on nobody else can
     append to this chain: no exception slips in between. What is locked is locked in the order in which the desk does so
     when it reads, so that neither waits for the other.
     """
-    kept = read_seals()
-    if kept.faults:
-        raise NotReady(f"The seals of the log are not whole. First: {kept.faults[0]}")
-    faults = verify(chain_of(period), heads_by_chain(kept.seals)).faults
+    file = read_checkpoints()
+    if file.faults:
+        raise NotReady(f"The checkpoints of the log are not whole. First: {file.faults[0]}")
+    faults = verify(chain_of(period), heads_by_chain(file.entries)).faults
     if faults:
         raise NotReady(f"The chain of {period.customer} has {number_of(len(faults), 'fault')}. First: {faults[0]}")
     with transaction.atomic():

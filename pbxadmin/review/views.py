@@ -14,8 +14,8 @@ from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import ACTION_LABELS
 from pbxadmin.audit.check import is_as_recorded
+from pbxadmin.audit.checkpoints import shown_key
 from pbxadmin.audit.models import Event, EventQuerySet
-from pbxadmin.audit.seals import shown_key
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.web.htmx import render_either, wants_fragment
 from pbxadmin.web.pages import Column, Page, cursor_of, keyset, place_of

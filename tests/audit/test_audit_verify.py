@@ -7,11 +7,11 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from pbxadmin.audit.actions import EventAction
+from pbxadmin.audit.checkpoints import checkpoints_path
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
-from pbxadmin.audit.seals import seals_path
 from pbxadmin.audit.triggers import triggers_install
-from pbxadmin.ops.sealing import seal_when_due
+from pbxadmin.ops.checkpointing import checkpoint_when_due
 
 from .conftest import ACME, BELL
 
@@ -38,7 +38,7 @@ def test_it_says_what_it_walked():
         "customer:1: 2 events",
         "customer:2: 1 event",
         "installation: 1 event",
-        "Compared with no seal: events that were cut off at the end of a chain would not show.",
+        "Compared with no checkpoint: events that were cut off at the end of a chain would not show.",
         "All 4 events are as they were recorded.",
     ]
 
@@ -62,11 +62,11 @@ def test_it_says_what_is_missing(three_events, without_triggers):
     assert "BAD customer:1 2 (no event): missing" in refused()[0]
 
 
-def test_a_log_that_was_sealed_and_has_no_seal_is_a_fault(three_events):
-    seal_when_due()
-    seals_path().unlink()
+def test_a_log_that_had_checkpoints_and_has_none_is_a_fault(three_events):
+    checkpoint_when_due()
+    checkpoints_path().unlink()
 
-    assert "BAD the log was sealed, but there is no seal on this machine" in refused()[0]
+    assert "BAD checkpoints of the log were made, but there is none on this machine" in refused()[0]
 
 
 def test_a_missing_trigger_is_a_fault_although_every_event_is_good(three_events, without_triggers):

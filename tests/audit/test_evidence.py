@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pbxadmin.audit import verify_pack
 from pbxadmin.audit.actions import EventAction
+from pbxadmin.audit.checkpoints import public_key, read_checkpoints
 from pbxadmin.audit.evidence import pack_write
 from pbxadmin.audit.log import link, record
 from pbxadmin.audit.models import Event
-from pbxadmin.audit.seals import public_key, read_seals
 
 from .conftest import ACME, BELL
 
@@ -53,7 +53,7 @@ def test_a_clean_pack_passes_and_says_which_chains_are_whole(log, capsys):
 
     assert faults(files, public_key()) == []
     assert pack.chains == {"customer:1": {"count": 4, "whole": True}, "customer:2": {"count": 2, "whole": True}}
-    assert "customer:1: all 4 events, to its sealed end; 3 links between neighbours" in capsys.readouterr().out
+    assert "customer:1: all 4 events, to its checkpoint; 3 links between neighbours" in capsys.readouterr().out
 
 
 def test_a_part_of_a_chain_passes_and_says_of_how_many(log, capsys):
@@ -70,24 +70,24 @@ def test_a_pack_of_one_customer_tells_nothing_of_another(log):
     assert b"Acme" not in b"".join(files.values())
 
 
-def test_its_seal_is_the_one_kept_outside_the_database(log):
+def test_its_checkpoint_is_the_one_kept_outside_the_database(log):
     files, pack = packed()
 
-    (kept,) = read_seals().seals
-    assert files["seal.json"].decode() == kept.line == pack.seal.line
-    assert kept.why == "evidence"
+    (file,) = read_checkpoints().entries
+    assert files["seal.json"].decode() == file.line == pack.checkpoint.line
+    assert file.why == "evidence"
 
 
-def test_what_was_recorded_after_the_seal_is_left_out(log, monkeypatch):
+def test_what_was_recorded_after_the_checkpoint_is_left_out(log, monkeypatch):
     from pbxadmin.audit import evidence
 
-    def seal(why, chains):
+    def make(why, chains):
         done = original(why, chains)
         record(EventAction.PBX_EDITED, customer=ACME)
         return done
 
-    original = evidence.seal
-    monkeypatch.setattr(evidence, "seal", seal)
+    original = evidence.checkpoint_make
+    monkeypatch.setattr(evidence, "checkpoint_make", make)
 
     files, pack = packed()
     assert pack.chains["customer:1"] == {"count": 4, "whole": True}

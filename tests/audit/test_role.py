@@ -13,10 +13,10 @@ from django.utils import timezone
 from pbxadmin.access.models import Customer
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.chain import verify
+from pbxadmin.audit.checkpoints import checkpoint_make
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.audit.role import grants_apply, why_not
-from pbxadmin.audit.seals import seal
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.ops.owner import connect_as
 from pbxadmin.ops.tick import tick
@@ -128,7 +128,7 @@ def test_the_product_works_with_it(as_role, client):
     assert client.get("/readyz").status_code == 200
     assert client.post("/accounts/logout/").status_code == 302
 
-    assert seal("daily").heads
+    assert checkpoint_make("daily").heads
     assert (Customer.objects.count(), Pbx.objects.count()) == (1, 0)
     assert verify().faults == []
     assert Event.objects.aggregate(last=Max("at"))["last"] <= timezone.now()

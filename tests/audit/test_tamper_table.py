@@ -1,4 +1,4 @@
-"""What may be done to a sealed log, by whoever owns the database and by the product's own connection.
+"""What may be done to a log with a checkpoint, by whoever owns the database and by the product's own connection.
 
 Every way of the owner is found, with the number of the event. The product's are refused, all but an event that it makes
 up, which is found. What the working role of PostgreSQL is refused besides is in test_role.py.
@@ -12,9 +12,9 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 
 from pbxadmin.audit.actions import EventAction
+from pbxadmin.audit.checkpoints import checkpoint_make
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
-from pbxadmin.audit.seals import seal
 from pbxadmin.audit.triggers import triggers_install, triggers_remove
 
 from .conftest import ACME, BELL
@@ -66,11 +66,11 @@ MADE_UP = ([copied(id="900", sequence="6")], [6])
 
 @pytest.fixture
 def log():
-    """Five events of ACME and one of BELL, sealed."""
+    """Five events of ACME and one of BELL, and a checkpoint."""
     for _ in range(5):
         record(EventAction.PBX_EDITED, customer=ACME, pbx=(5, "ACME-HQ"))
     record(EventAction.PBX_EDITED, customer=BELL)
-    seal("daily")
+    checkpoint_make("daily")
 
 
 def do(statements):

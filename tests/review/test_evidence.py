@@ -9,9 +9,9 @@ from django.core.management import CommandError, call_command
 
 from pbxadmin.audit import verify_pack
 from pbxadmin.audit.actions import EventAction
+from pbxadmin.audit.checkpoints import checkpoint_make, public_key
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
-from pbxadmin.audit.seals import public_key, seal
 from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
@@ -60,7 +60,7 @@ def test_a_pack_holds_only_events_of_customers_that_the_person_may_review(client
 
 
 def test_the_page_says_what_will_be_packed_and_shows_the_public_key(client, events, acme):
-    public_key()  # makes it, as the first seal does
+    public_key()  # makes it, as the first checkpoint does
     page = signed_in(client, make_user("auditor")).get(f"/audit/evidence/?customer={acme.pk}").content.decode()
 
     assert f'action="/audit/evidence/?customer={acme.pk}"' in page
@@ -69,8 +69,8 @@ def test_the_page_says_what_will_be_packed_and_shows_the_public_key(client, even
     assert not Event.objects.filter(action="evidence.made").exists()
 
 
-def test_the_page_of_an_event_shows_the_key_its_chain_is_sealed_with(client, events):
-    seal("daily")
+def test_the_page_of_an_event_shows_the_key_of_its_checkpoints(client, events):
+    checkpoint_make("daily")
 
     page = signed_in(client, make_user("auditor")).get(f"/audit/{Event.objects.first().pk}/").content.decode()
 

@@ -15,10 +15,10 @@ from django.http import QueryDict
 
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.chain import verify
+from pbxadmin.audit.checkpoints import read_checkpoints
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import link, record
 from pbxadmin.audit.models import Event
-from pbxadmin.audit.seals import read_seals
 from pbxadmin.review.exports import HEADER, events_export
 from pbxadmin.review.rollup import roll_up
 from pbxadmin.review.selectors import EventFilter
@@ -168,14 +168,14 @@ def test_it_is_an_event_before_it_begins_and_when_it_ended(auditor, acme):
     assert not verify().faults
 
 
-def test_the_chains_of_an_export_are_sealed_and_no_others(client, auditor, acme, bellweather):
+def test_an_export_makes_a_checkpoint_of_its_chains_and_no_others(client, auditor, acme, bellweather):
     record(EventAction.PBX_EDITED, customer=(bellweather.pk, bellweather.name))
     client.force_login(make_user("auditor", acme))
 
     for query in ("format=csv", f"format=csv&customer={bellweather.pk}"):
         b"".join(client.get(f"/audit/export/?{query}").streaming_content)
 
-    assert [(one.why, [head.chain for head in one.heads]) for one in read_seals().seals] == [
+    assert [(one.why, [head.chain for head in one.heads]) for one in read_checkpoints().entries] == [
         ("export", [f"customer:{acme.pk}"])
     ] * 2
 

@@ -10,9 +10,9 @@ import time_machine
 from django.db import connection, connections
 
 from pbxadmin.audit.actions import EventAction
+from pbxadmin.audit.checkpoints import checkpoint_make, checkpoints_path
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
-from pbxadmin.audit.seals import seal, seals_path
 from pbxadmin.audit.triggers import triggers_install, triggers_remove
 from pbxadmin.review import desk
 from pbxadmin.review.desk import chain_read, desk_read
@@ -174,33 +174,33 @@ def test_what_auditors_do_about_a_period_is_not_counted_in_it(auditor, acme, mar
     assert sum(Event.objects.get(action="period.signed").data["detail"]["events"].values()) == before
 
 
-def test_its_page_says_how_far_the_chain_goes_and_up_to_where_it_is_sealed(auditor, acme, march):
+def test_its_page_says_how_far_the_chain_goes_and_where_its_checkpoint_is(auditor, acme, march):
     assert "no event yet" not in (page := page_of(auditor, march))
     assert "not yet" in page
-    seal("daily")
-    sealed = outcome(acme, "verified").sequence - 1
-    seal("export", ["customer:77"])
+    checkpoint_make("daily")
+    number = outcome(acme, "verified").sequence - 1
+    checkpoint_make("export", ["customer:77"])
 
     page = page_of(auditor, march)
 
-    assert f"{sealed + 1} events so far" in page
-    assert f"up to number {sealed}, seal 1 of 2026-03-20 12:00 UTC" in page
-    assert "As sealed" in page
+    assert f"{number + 1} events so far" in page
+    assert f"up to number {number}, checkpoint 1 of 2026-03-20 12:00 UTC" in page
+    assert "As in the checkpoint" in page
 
 
 @pytest.mark.parametrize("alter", [cut_tail, alter_last])
-def test_its_page_says_when_the_chain_is_not_what_was_sealed(auditor, acme, march, alter):
-    seal("daily")
+def test_its_page_says_when_the_chain_differs_from_its_checkpoint(auditor, acme, march, alter):
+    checkpoint_make("daily")
     triggers_remove(connection)
     alter(f"customer:{acme.pk}")
     triggers_install(connection)
 
-    assert "Not as sealed" in page_of(auditor, march)
+    assert "Not as in the checkpoint" in page_of(auditor, march)
 
 
-def test_an_altered_seal_says_nothing_of_a_chain(auditor, acme, march):
-    seal("daily")
-    seals_path().write_text(seals_path().read_text().replace('"daily"', '"daily "'))
+def test_an_altered_checkpoint_says_nothing_of_a_chain(auditor, acme, march):
+    checkpoint_make("daily")
+    checkpoints_path().write_text(checkpoints_path().read_text().replace('"daily"', '"daily "'))
 
     assert "not yet" in page_of(auditor, march)
 
@@ -220,7 +220,7 @@ def test_an_altered_chain_is_not_signed(auditor, acme, march):
 
 def test_a_chain_that_was_cut_is_not_signed(auditor, acme, march):
     record(EventAction.PBX_TESTED, customer=(acme.pk, acme.name))
-    seal("daily")
+    checkpoint_make("daily")
     triggers_remove(connection)
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM audit_event WHERE action = 'pbx.tested'")
@@ -229,17 +229,17 @@ def test_a_chain_that_was_cut_is_not_signed(auditor, acme, march):
     answer = sign(auditor, march)
 
     assert march.state != "signed"
-    assert "cut off after it was sealed" in answer.content.decode()
+    assert "cut off since checkpoint 1 of" in answer.content.decode()
 
 
-def test_nothing_is_signed_by_seals_that_were_altered(auditor, acme, march):
-    seal("daily")
-    seals_path().write_text(seals_path().read_text().replace('"daily"', '"dayly"'))
+def test_nothing_is_signed_by_checkpoints_that_were_altered(auditor, acme, march):
+    checkpoint_make("daily")
+    checkpoints_path().write_text(checkpoints_path().read_text().replace('"daily"', '"dayly"'))
 
     answer = sign(auditor, march)
 
     assert answer.status_code == 409
-    assert "The seals of the log are not whole. First: heads.jsonl line 1: altered" in answer.content.decode()
+    assert "The checkpoints of the log are not whole. First: heads.jsonl line 1: altered" in answer.content.decode()
     assert march.state == "open"
 
 

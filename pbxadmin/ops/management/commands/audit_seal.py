@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from pbxadmin.audit.seals import seal, seals_path
+from pbxadmin.audit.checkpoints import checkpoint_make, checkpoints_path
 
 
 class Command(BaseCommand):
@@ -10,9 +10,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            done = seal("command")
+            done = checkpoint_make("command")
         except OSError as error:
-            raise CommandError(f"{seals_path()} cannot be written: {error.strerror}. Nothing was sealed.") from None
+            raise CommandError(
+                f"{checkpoints_path()} cannot be written: {error.strerror}. No checkpoint was made."
+            ) from None
         count = sum(head.count for head in done.heads)
-        self.stdout.write(f"Seal {done.number}: {count} events in {len(done.heads)} chains.")
+        self.stdout.write(f"Checkpoint {done.number}: {count} events in {len(done.heads)} chains.")
         self.stdout.write(f"SHA-256 of its line: {done.digest}")

@@ -14,9 +14,17 @@ from django.utils import timezone
 
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.chain import verify
+from pbxadmin.audit.checkpoints import (
+    checkpoint_make,
+    checkpoints_path,
+    heads,
+    heads_by_chain,
+    is_signed,
+    public_key,
+    read_checkpoints,
+)
 from pbxadmin.audit.log import record, written
 from pbxadmin.audit.models import Event
-from pbxadmin.audit.seals import heads, heads_by_chain, is_signed, public_key, read_seals, seal, seals_path
 from pbxadmin.audit.triggers import triggers_install, triggers_remove
 
 from .conftest import ACME, BELL
@@ -25,9 +33,9 @@ pytestmark = pytest.mark.django_db
 
 
 def compared():
-    """Faults of the log against all seals, and those of the seals."""
-    kept = read_seals()
-    return [str(fault) for fault in verify(sealed=heads_by_chain(kept.seals)).faults] + kept.faults
+    """Faults of the log against all checkpoints, and those of the checkpoints."""
+    file = read_checkpoints()
+    return [str(fault) for fault in verify(known=heads_by_chain(file.entries)).faults] + file.faults
 
 
 def delete(where="1 = 1"):
@@ -36,23 +44,23 @@ def delete(where="1 = 1"):
 
 
 @pytest.fixture
-def sealed(three_events, without_triggers):
-    """Three events of ACME, two of BELL, one seal."""
+def checkpoint(three_events, without_triggers):
+    """Three events of ACME, two of BELL, one checkpoint."""
     for _ in range(2):
         record(EventAction.PBX_EDITED, customer=BELL)
-    return seal("daily")
+    return checkpoint_make("daily")
 
 
-def test_a_seal_says_where_each_chain_ends(sealed, three_events):
-    acme, bell = sealed.heads
+def test_a_checkpoint_says_where_each_chain_ends(checkpoint, three_events):
+    acme, bell = checkpoint.heads
 
     assert (acme.chain, acme.sequence, acme.hash, acme.count) == ("customer:1", 3, three_events[2].hash, 3)
     assert (bell.chain, bell.sequence, bell.count) == ("customer:2", 2, 2)
 
 
-def test_a_log_that_grew_fits_its_seals(sealed):
+def test_a_log_that_grew_fits_its_seals(checkpoint):
     record(EventAction.PBX_EDITED, customer=ACME)
-    seal("daily")
+    checkpoint_make("daily")
     record(EventAction.PBX_EDITED, customer=(3, "New"))
 
     assert compared() == []
@@ -61,36 +69,36 @@ def test_a_log_that_grew_fits_its_seals(sealed):
 @pytest.mark.parametrize(
     ("where", "fault"),
     [
-        ("chain = 'customer:1' AND sequence = 3", "customer:1 3 (no event): missing: cut off after it was sealed"),
+        ("chain = 'customer:1' AND sequence = 3", "customer:1 3 (no event): missing: cut off since checkpoint 1 of"),
         ("chain = 'customer:1' AND sequence > 1", "customer:1 2 (no event): missing, as are all up to 3: cut off"),
-        ("chain = 'customer:1'", "customer:1 1 (no event): missing, as are all up to 3: cut off after it was sealed"),
+        ("chain = 'customer:1'", "customer:1 1 (no event): missing, as are all up to 3: cut off since checkpoint 1 of"),
     ],
 )
-def test_a_tail_that_was_cut_shows_where(sealed, where, fault):
+def test_a_tail_that_was_cut_shows_where(checkpoint, where, fault):
     delete(where)
 
     assert len(compared()) == 1
     assert compared()[0].startswith(fault)
-    assert f"(seal 1 of {sealed.at[:10]}" in compared()[0]
+    assert f"checkpoint 1 of {checkpoint.at[:10]}" in compared()[0]
 
 
-def test_a_log_that_was_emptied_shows_all_its_chains(sealed):
+def test_a_log_that_was_emptied_shows_all_its_chains(checkpoint):
     delete()
 
     assert [fault.split(":", 2)[1] for fault in compared()] == ["1 1 (no event)", "2 1 (no event)"]
 
 
-def test_yesterdays_database_shows_even_when_work_went_on_with_it(sealed):
+def test_yesterdays_database_shows_even_when_work_went_on_with_it(checkpoint):
     delete("chain = 'customer:1' AND sequence > 1")
     for _ in range(4):
         record(EventAction.PBX_EDITED, customer=ACME)
 
     (fault,) = compared()
     event = Event.objects.get(chain="customer:1", sequence=3)
-    assert fault.startswith(f"customer:1 3 (event {event.pk}): not the event that was sealed here (seal 1 of ")
+    assert fault.startswith(f"customer:1 3 (event {event.pk}): not the event that checkpoint 1 of ")
 
 
-def test_a_chain_written_anew_with_good_hashes_shows(sealed, three_events):
+def test_a_chain_written_anew_with_good_hashes_shows(checkpoint, three_events):
     texts = [event.data | {"actor_name": "Somebody else"} for event in three_events]
     delete("chain = 'customer:1'")
     previous = ""
@@ -103,131 +111,134 @@ def test_a_chain_written_anew_with_good_hashes_shows(sealed, three_events):
     assert compared()[0].startswith("customer:1 3 (event ")
 
 
-def test_only_the_first_of_many_seals_that_do_not_fit_is_told_and_the_others_counted(sealed):
+def test_only_the_first_of_many_checkpoints_that_do_not_fit_is_told_and_the_others_counted(checkpoint):
     for _ in range(3):
         record(EventAction.PBX_EDITED, customer=ACME)
-        seal("daily")
+        checkpoint_make("daily")
     delete("chain = 'customer:1' AND sequence > 1")
     for _ in range(9):
         record(EventAction.PBX_EDITED, customer=ACME)
 
     (fault,) = compared()
-    assert fault.endswith(", nor are 3 that were sealed later")
+    assert fault.endswith(", nor are 3 that later checkpoints hold")
 
 
 # --- the file ---
 
 
 def lines():
-    return seals_path().read_text().splitlines()
+    return checkpoints_path().read_text().splitlines()
 
 
 def rewrite(found):
-    seals_path().write_text("".join(f"{line}\n" for line in found))
+    checkpoints_path().write_text("".join(f"{line}\n" for line in found))
 
 
-def test_the_file_is_its_owners_and_only_grows(sealed):
-    first = seals_path().read_text()
+def test_the_file_is_its_owners_and_only_grows(checkpoint):
+    first = checkpoints_path().read_text()
 
-    seal("export")
+    checkpoint_make("export")
 
-    assert seals_path().read_text().startswith(first)
-    assert stat.S_IMODE(seals_path().stat().st_mode) == 0o600
-    assert stat.S_IMODE(seals_path().parent.stat().st_mode) == 0o700
+    assert checkpoints_path().read_text().startswith(first)
+    assert stat.S_IMODE(checkpoints_path().stat().st_mode) == 0o600
+    assert stat.S_IMODE(checkpoints_path().parent.stat().st_mode) == 0o700
     assert [json.loads(line)["number"] for line in lines()] == [1, 2]
 
 
 @pytest.mark.parametrize("place", range(0, 700, 13))
-def test_a_seal_with_one_other_byte_is_named(sealed, place):
-    raw = bytearray(seals_path().read_bytes())
+def test_a_checkpoint_with_one_other_byte_is_named(checkpoint, place):
+    raw = bytearray(checkpoints_path().read_bytes())
     raw[place % (len(raw) - 1)] ^= 1
-    seals_path().write_bytes(raw)
+    checkpoints_path().write_bytes(raw)
 
-    assert read_seals().seals == []
-    assert read_seals().faults[0].startswith("heads.jsonl line 1: ")
+    assert read_checkpoints().entries == []
+    assert read_checkpoints().faults[0].startswith("heads.jsonl line 1: ")
 
 
-def test_a_seal_that_was_taken_out_is_named(sealed):
-    seal("daily")
-    seal("daily")
+def test_a_checkpoint_that_was_taken_out_is_named(checkpoint):
+    checkpoint_make("daily")
+    checkpoint_make("daily")
     rewrite([lines()[0], lines()[2]])
 
-    (fault,) = read_seals().faults
-    assert fault == "heads.jsonl line 2: seal 3 comes after seal 1: what was between them is missing, or was moved"
+    (fault,) = read_checkpoints().faults
+    assert (
+        fault
+        == "heads.jsonl line 2: checkpoint 3 comes after checkpoint 1: what was between them is missing, or was moved"
+    )
 
 
-def test_a_file_that_starts_later_has_lost_its_beginning(sealed):
-    seal("daily")
+def test_a_file_that_starts_later_has_lost_its_beginning(checkpoint):
+    checkpoint_make("daily")
     rewrite(lines()[1:])
 
-    assert "seal 2 comes after seal 0" in read_seals().faults[0]
+    assert "checkpoint 2 comes after checkpoint 0" in read_checkpoints().faults[0]
 
 
-def test_a_seal_of_somebody_elses_key_is_named_and_not_believed(sealed, settings, tmp_path):
+def test_a_checkpoint_of_somebody_elses_key_is_named_and_not_believed(checkpoint, settings, tmp_path):
     settings.SEAL_KEYS = [b"x" * 32]
-    seal("daily")
+    checkpoint_make("daily")
     theirs = public_key()
     settings.SEAL_KEYS = []
 
-    kept = read_seals()
-    assert len(kept.seals) == 1
-    assert kept.faults == [f"heads.jsonl line 2: altered: seal 2 is signed with a key that is not ours, {theirs}"]
+    file = read_checkpoints()
+    assert len(file.entries) == 1
+    assert file.faults == [f"heads.jsonl line 2: altered: checkpoint 2 is signed with a key that is not ours, {theirs}"]
 
 
-def test_seals_of_an_earlier_key_stay_good(sealed, settings):
+def test_checkpoints_of_an_earlier_key_stay_good(checkpoint, settings):
     settings.SEAL_KEYS = [b"a" * 32]
     rewrite([])
-    seal("daily")
+    checkpoint_make("daily")
     settings.SEAL_KEYS = [b"b" * 32, b"a" * 32]
-    seal("daily")
+    checkpoint_make("daily")
 
     assert compared() == []
     assert len({json.loads(line)["key"] for line in lines()}) == 2
 
 
-def test_what_a_power_cut_left_of_a_line_is_taken_away(sealed):
-    seals_path().write_text(lines()[0] + "\n" + '{"at":"2026-')
+def test_what_a_power_cut_left_of_a_line_is_taken_away(checkpoint):
+    checkpoints_path().write_text(lines()[0] + "\n" + '{"at":"2026-')
 
-    seal("daily")
+    checkpoint_make("daily")
 
     assert [json.loads(line)["number"] for line in lines()] == [1, 2]
     assert compared() == []
 
 
-def test_a_last_line_that_was_altered_does_not_keep_the_log_from_being_sealed(sealed):
-    rewrite(["not a seal"])
+def test_a_last_line_that_was_altered_does_not_keep_a_checkpoint_from_being_made(checkpoint):
+    rewrite(["not a checkpoint"])
 
-    seal("daily")
+    checkpoint_make("daily")
 
-    assert read_seals().faults == ["heads.jsonl line 1: it is not a seal"]
-    assert len(read_seals().seals) == 1
+    assert read_checkpoints().faults == ["heads.jsonl line 1: it is not a checkpoint"]
+    assert len(read_checkpoints().entries) == 1
 
 
-def test_the_last_of_long_lines_is_found(sealed, monkeypatch):
-    monkeypatch.setattr("pbxadmin.audit.seals.BLOCK", 100)
+def test_the_last_of_long_lines_is_found(checkpoint, monkeypatch):
+    monkeypatch.setattr("pbxadmin.audit.checkpoints.BLOCK", 100)
 
-    assert [seal("daily").number for _ in range(3)] == [2, 3, 4]
+    assert [checkpoint_make("daily").number for _ in range(3)] == [2, 3, 4]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_who_seal_at_once_leave_one_row_of_good_seals():
+def test_many_at_once_leave_one_row_of_good_checkpoints():
     record(EventAction.PBX_EDITED, customer=ACME)
 
     def one(_):
         try:
-            seal("export", ["customer:1"])
+            checkpoint_make("export", ["customer:1"])
         finally:
             connection.close()
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(one, range(24)))
 
-    assert [one.number for one in read_seals().seals] == list(range(1, 25))
-    assert read_seals().faults == []
+    assert [one.number for one in read_checkpoints().entries] == list(range(1, 25))
+    assert read_checkpoints().faults == []
 
 
-def test_a_seal_of_some_chains_tells_nothing_of_the_others(sealed):
-    assert [head.chain for head in seal("evidence", ["customer:2"]).heads] == ["customer:2"]
+def test_a_checkpoint_of_some_chains_tells_nothing_of_the_others(checkpoint):
+    assert [head.chain for head in checkpoint_make("evidence", ["customer:2"]).heads] == ["customer:2"]
     assert heads([]) == []
 
 
@@ -257,8 +268,8 @@ def test_the_public_key_is_shown_and_earlier_ones_too(settings):
     assert earlier.endswith(" (earlier)")
 
 
-def test_anybody_can_check_a_seal_with_the_public_key(sealed):
-    facts = json.loads(sealed.line)
+def test_anybody_can_check_a_checkpoint_with_the_public_key(checkpoint):
+    facts = json.loads(checkpoint.line)
     signature = facts.pop("signature")
     text = json.dumps(facts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
@@ -280,26 +291,26 @@ def test_audit_verify_says_what_it_compared_with(three_events):
     out = StringIO()
     call_command("audit_seal", stdout=out)
 
-    assert out.getvalue().startswith("Seal 1: 3 events in 1 chains.\nSHA-256 of its line: ")
-    assert verified()[1].startswith("Compared with 1 seal, the last one seal 1 of ")
+    assert out.getvalue().startswith("Checkpoint 1: 3 events in 1 chains.\nSHA-256 of its line: ")
+    assert verified()[1].startswith("Compared with 1 checkpoint, the last one checkpoint 1 of ")
 
 
-def test_a_copy_from_elsewhere_shows_what_the_file_here_does_not(sealed, tmp_path):
+def test_a_copy_from_elsewhere_shows_what_the_file_here_does_not(checkpoint, tmp_path):
     copy = tmp_path / "mailed.jsonl"
-    copy.write_text(sealed.line + "\n")
-    seals_path().unlink()
+    copy.write_text(checkpoint.line + "\n")
+    checkpoints_path().unlink()
     delete("chain = 'customer:1'")
 
     with pytest.raises(CommandError, match=r"customer:1 1 \(no event\): missing, as are all up to 3"):
         verified("--seals", str(copy))
 
 
-def test_a_copy_may_start_anywhere(sealed, tmp_path):
+def test_a_copy_may_start_anywhere(checkpoint, tmp_path):
     copy = tmp_path / "mailed.jsonl"
-    copy.write_text(seal("daily").line + "\n")
+    copy.write_text(checkpoint_make("daily").line + "\n")
 
-    assert read_seals(copy).faults == []
-    assert [one.number for one in read_seals(copy).seals] == [2]
+    assert read_checkpoints(copy).faults == []
+    assert [one.number for one in read_checkpoints(copy).entries] == [2]
 
 
 def test_a_copy_that_is_not_there_is_named(three_events, tmp_path):
@@ -307,18 +318,18 @@ def test_a_copy_that_is_not_there_is_named(three_events, tmp_path):
         verified("--seals", str(tmp_path / "nothing"))
 
 
-def test_a_seal_that_was_altered_makes_the_command_fail(sealed):
+def test_a_checkpoint_that_was_altered_makes_the_command_fail(checkpoint):
     rewrite([lines()[0].replace('"count"', '"Count"').replace('"daily"', '"Daily"')])
 
     with pytest.raises(CommandError, match=r"heads\.jsonl line 1: altered"):
         verified()
 
 
-def test_sealing_where_nothing_can_be_written_says_so(three_events, settings, tmp_path):
+def test_a_checkpoint_that_cannot_be_written_says_so(three_events, settings, tmp_path):
     (tmp_path / "seals").write_text("in the way")
     settings.DATA_DIR = tmp_path
 
-    with pytest.raises(CommandError, match="Nothing was sealed"):
+    with pytest.raises(CommandError, match="No checkpoint was made"):
         call_command("audit_seal")
 
 
@@ -332,7 +343,7 @@ def accepted(reason="Restored the backup of Monday."):
 
 
 @pytest.fixture
-def restored(sealed):
+def restored(checkpoint):
     """Two events of ACME are gone and one came after; all of BELL is gone."""
     delete("(chain = 'customer:1' AND sequence > 1) OR chain = 'customer:2'")
     for _ in range(2):
@@ -350,7 +361,7 @@ def test_a_restored_log_is_accepted_with_a_reason_that_is_recorded_and_signed(wh
     assert "ACCEPTED customer:1 3 (event " in whole_again
     assert "ACCEPTED customer:2 1 (no event): missing, as are all up to 2" in whole_again
     assert Event.objects.get(action="log.accepted").data["reason"] == "Restored the backup of Monday."
-    assert read_seals().seals[-1].reason == "Restored the backup of Monday."
+    assert read_checkpoints().entries[-1].reason == "Restored the backup of Monday."
 
 
 def test_what_was_accepted_is_still_said_and_is_no_fault(whole_again):
@@ -363,18 +374,18 @@ def test_what_is_lost_after_that_is_a_fault_again(whole_again):
     delete("chain = 'customer:1' AND sequence = 3")
 
     (fault,) = compared()
-    assert fault.startswith("customer:1 3 (no event): missing: cut off after it was sealed (seal 2 of ")
+    assert fault.startswith("customer:1 3 (no event): missing: cut off since checkpoint 2 of ")
 
 
 def test_an_altered_event_cannot_be_accepted(three_events, without_triggers):
-    seal("daily")
+    checkpoint_make("daily")
     Event.objects.filter(sequence=2).update(actor_name="evil")
 
     with pytest.raises(CommandError, match="nothing to accept"):
         accepted()
 
 
-def test_a_log_that_fits_its_seals_needs_nothing_accepted(sealed):
+def test_a_log_that_fits_its_checkpoints_needs_nothing_accepted(checkpoint):
     with pytest.raises(CommandError, match="nothing to accept"):
         accepted()
 
