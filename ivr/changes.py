@@ -20,7 +20,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from pbxadmin.access.rules import check_record
+from pbxadmin.access.customer_rules import check_record
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record

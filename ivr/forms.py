@@ -11,8 +11,9 @@ from django import forms
 from django.core import signing
 from django.core.exceptions import ValidationError
 
+from pbxadmin.access.customer_rules import check_record
 from pbxadmin.access.models import Customer
-from pbxadmin.access.rules import Rule, check_record
+from pbxadmin.access.rules import Rule
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.fields import BY_NAME, FieldError, IvrField, Kind
 from pbxadmin.yeastar.wire import IvrSettings

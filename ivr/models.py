@@ -3,12 +3,13 @@
 import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from pbxadmin.access.models import AnyUser
 from pbxadmin.access.permissions import customer_ids
 from pbxadmin.access.roles import Action
 from pbxadmin.fleet.models import Pbx
@@ -17,9 +18,6 @@ from pbxadmin.yeastar.wire import IvrSettings
 
 from .risks import risks
 
-if TYPE_CHECKING:
-    from pbxadmin.access.grants import AnyUser
-
 PLAN_LIFE = timedelta(hours=24)
 LEFT_BEHIND = (
     "It was being sent, and what came of it is not recorded yet. It is checked by itself; nothing is ever sent twice."
@@ -27,7 +25,7 @@ LEFT_BEHIND = (
 
 
 class IvrQuerySet(models.QuerySet["Ivr"]):
-    def visible_to(self, user: "AnyUser") -> Self:
+    def visible_to(self, user: AnyUser) -> Self:
         ids = customer_ids(user, Action.SEE)
         return self if ids is None else self.filter(pbx__customer_id__in=ids)
 
@@ -69,7 +67,7 @@ class Ivr(models.Model):
 
 
 class ChangeQuerySet(models.QuerySet["Change"]):
-    def visible_to(self, user: "AnyUser") -> Self:
+    def visible_to(self, user: AnyUser) -> Self:
         ids = customer_ids(user, Action.SEE)
         return self if ids is None else self.filter(customer_id__in=ids)
 

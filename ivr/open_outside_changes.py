@@ -1,8 +1,8 @@
 """Open outside changes: nobody has accepted them, and the IVR still is what they left."""
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
 
+from pbxadmin.access.models import AnyUser
 from pbxadmin.access.permissions import customer_ids
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import EventAction, EventGroup
@@ -11,19 +11,16 @@ from pbxadmin.fleet.models import Pbx
 
 from .models import Ivr
 
-if TYPE_CHECKING:
-    from pbxadmin.access.grants import AnyUser
-
 MOST = 200  # events that are looked at, so that a page of them costs the same however many there are
 
 
-def may_act_on(user: "AnyUser") -> Collection[int] | None:
+def may_act_on(user: AnyUser) -> Collection[int] | None:
     """Return ids of customers whose outside changes this person may restore or accept; None means all."""
     edits, reviews = customer_ids(user, Action.EDIT_IVR), customer_ids(user, Action.REVIEW_LOG)
     return None if edits is None or reviews is None else edits | reviews
 
 
-def open_outside_changes(user: "AnyUser", since_id: int) -> list[Event]:
+def open_outside_changes(user: AnyUser, since_id: int) -> list[Event]:
     """Those that this person may act on, of PBXs in use, the newest first. since_id: the first event to look at."""
     recent = Event.objects.for_customers(may_act_on(user)).filter(pk__gte=since_id)
     events = list(recent.filter(action__in=EventGroup.OUTSIDE.actions, pbx_id__gt=0).order_by("-id")[:MOST])

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from datetime import datetime
 
+from pbxadmin.access.customer_rules import ticket_url
 from pbxadmin.access.models import Customer
-from pbxadmin.access.rules import ticket_url
 from pbxadmin.audit.models import Event
 
 from .models import Change

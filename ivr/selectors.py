@@ -2,19 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from django.db.models import Q
 
+from pbxadmin.access.models import AnyUser
 from pbxadmin.access.names import fold
 from pbxadmin.fleet.models import Pbx, has_tag
 from pbxadmin.web.filters import typed, whole
 
 from .models import Ivr, IvrQuerySet
-
-if TYPE_CHECKING:
-    from pbxadmin.access.grants import AnyUser
 
 SORTS: dict[str, tuple[str, ...]] = {
     "number": ("number", "pbx__name", "id"),
@@ -100,7 +97,7 @@ class IvrFilter:
         return self.query(sort=f"-{sort}" if sort == self.sort and not self.descending else sort)
 
 
-def ivrs_found(user: "AnyUser", wanted: IvrFilter) -> IvrQuerySet:
+def ivrs_found(user: AnyUser, wanted: IvrFilter) -> IvrQuerySet:
     """The IVRs that the person may see and the filter lets through, unordered.
 
     Words are looked for in the IVR's number and name and, by one subquery, in what describes its PBX.
@@ -124,7 +121,7 @@ def ivrs_found(user: "AnyUser", wanted: IvrFilter) -> IvrQuerySet:
     return found
 
 
-def pbxs_in_view(user: "AnyUser", wanted: IvrFilter) -> list[Pbx]:
+def pbxs_in_view(user: AnyUser, wanted: IvrFilter) -> list[Pbx]:
     """The PBXs in use behind a list: those of the IVRs found, and with no filter on IVRs also those never read."""
     pbxs = Pbx.objects.visible_to(user).in_use()
     if wanted.narrows_ivrs:

@@ -4,10 +4,10 @@ from calendar import day_abbr
 from collections.abc import Sequence
 from datetime import date
 from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Self, TypeAlias
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractUser, UserManager
+from django.contrib.auth.models import AbstractUser, AnonymousUser, UserManager
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
@@ -15,13 +15,11 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from .grants import Grant, customer_ids
 from .names import FoldedField, NameField, fold
-from .roles import WITH_ARCHIVED, Action, Role
+from .roles import ROLES, WITH_ARCHIVED, Action, Role
 from .rules import Rule, check_link, check_pattern, example
 
-if TYPE_CHECKING:
-    from .grants import AnyUser
+Grant: TypeAlias = tuple[int | None, str]  # customer (None: all of them) and role
 
 
 class PeopleQuerySet(models.QuerySet["User"]):
@@ -73,18 +71,42 @@ class User(AbstractUser):
             )
         ]
 
-    grants: list[Grant] | None = None  # filled by grants.py, which alone reads it
+    grants: list[Grant] | None = None  # filled by grants_of(), which alone reads it
 
     @property
     def display_name(self) -> str:
         return self.get_full_name() or self.username
 
 
+AnyUser: TypeAlias = User | AnonymousUser
+
+
+def customer_ids(user: AnyUser, action: Action = Action.SEE) -> frozenset[int] | None:
+    """Return the customers for which the user was granted this; None means all, and the installation itself."""
+    if user.is_active and user.is_superuser:
+        return None
+    found = {customer_id for customer_id, role in grants_of(user) if action in ROLES[role]}
+    return None if None in found else frozenset(pk for pk in found if pk is not None)
+
+
+def grants_of(user: AnyUser) -> list[Grant]:
+    """Return what a user was granted, read once for each user object, which lives as long as a request."""
+    if isinstance(user, AnonymousUser) or not user.is_active:
+        return []
+    if user.grants is None:
+        user.grants = list(user.memberships.current().values_list("customer_id", "role"))
+    return user.grants
+
+
+def forget_grants(user: User) -> None:
+    user.grants = None
+
+
 class CustomerQuerySet(models.QuerySet["Customer"]):
-    def visible_to(self, user: "AnyUser") -> Self:
+    def visible_to(self, user: AnyUser) -> Self:
         return self.allowing(user, Action.SEE)
 
-    def allowing(self, user: "AnyUser", action: Action) -> Self:
+    def allowing(self, user: AnyUser, action: Action) -> Self:
         """Those for which the user may do this; archived ones only where the action reads."""
         found = self if action in WITH_ARCHIVED else self.active()
         ids = customer_ids(user, action)
@@ -146,7 +168,7 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
         lasts = Q(ends_on=None)
         return self.filter(lasts | Q(ends_on__gte=day) if day else lasts)
 
-    def shown_to(self, user: "AnyUser") -> Self:
+    def shown_to(self, user: AnyUser) -> Self:
         """Those that a manager of people sees of a person: for customers of theirs, and those for all customers."""
         ids = customer_ids(user, Action.MANAGE_PEOPLE)
         return self if ids is None else self.filter(Q(customer_id__in=ids) | Q(customer=None))

@@ -1,7 +1,7 @@
 """May this user do this? The only place that answers, for pages, fragments, exports, jobs and templates."""
 
 from datetime import date
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
@@ -9,12 +9,8 @@ from django.db.models import Q
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 
-from .grants import customer_ids
-from .models import Customer, CustomerQuerySet, User, as_named
+from .models import AnyUser, Customer, CustomerQuerySet, User, as_named, customer_ids
 from .roles import ROLES, WITH_ARCHIVED, Action, Role
-
-if TYPE_CHECKING:
-    from .grants import AnyUser
 
 __all__ = [
     "can",
@@ -33,7 +29,7 @@ __all__ = [
 ]
 
 
-def can(user: "AnyUser", action: Action, customer: Customer | int | None) -> bool:
+def can(user: AnyUser, action: Action, customer: Customer | int | None) -> bool:
     """May this user do this for this customer? None asks for the installation as a whole.
 
     A customer given by its id costs a query when the action writes; a Customer costs none.
@@ -45,7 +41,7 @@ def can(user: "AnyUser", action: Action, customer: Customer | int | None) -> boo
     return action in WITH_ARCHIVED or not is_archived(customer)
 
 
-def require(user: "AnyUser", action: Action, customer: Customer | int | None) -> None:
+def require(user: AnyUser, action: Action, customer: Customer | int | None) -> None:
     """Raises PermissionDenied (403) when the user may not, and records that they tried.
 
     What they may not even see is a 404: ask visible_to() first.
@@ -54,13 +50,13 @@ def require(user: "AnyUser", action: Action, customer: Customer | int | None) ->
         deny(action, Customer.objects.filter(pk=customer).first() if isinstance(customer, int) else customer)
 
 
-def require_anywhere(user: "AnyUser", action: Action) -> None:
+def require_anywhere(user: AnyUser, action: Action) -> None:
     """The same for what needs the right for some customer, such as the empty form of a new PBX."""
     if not can_anywhere(user, action):
         deny(action, None)
 
 
-def roles_to_give(user: "AnyUser", customer_id: int | None) -> list[Role]:
+def roles_to_give(user: AnyUser, customer_id: int | None) -> list[Role]:
     """Roles that this user may give and take for a customer: none with a right that is not theirs there.
 
     None asks for roles for all customers, which site admins alone give.
@@ -90,13 +86,13 @@ def too_late(day: date | None, latest: date | None) -> bool:
     return latest is not None and (day is None or day > latest)
 
 
-def require_role(user: "AnyUser", role: str, customer: Customer | None) -> None:
+def require_role(user: AnyUser, role: str, customer: Customer | None) -> None:
     """Raises PermissionDenied when the user may not give or take this role, and records that they tried."""
     if role not in roles_to_give(user, customer.pk if customer else None):
         deny(Action.MANAGE_PEOPLE, customer)
 
 
-def rules_over(user: "AnyUser", person: User) -> bool:
+def rules_over(user: AnyUser, person: User) -> bool:
     """May this user change the person as such: their name, whether they may sign in?
 
     A manager, when each role of the person is one that the manager could take away; a site admin, always.
@@ -107,7 +103,7 @@ def rules_over(user: "AnyUser", person: User) -> bool:
     return not person.is_superuser and all(role in roles_to_give(user, customer_id) for customer_id, role in theirs)
 
 
-def require_rule_over(user: "AnyUser", person: User) -> None:
+def require_rule_over(user: AnyUser, person: User) -> None:
     if not rules_over(user, person):
         deny(Action.MANAGE_PEOPLE, None)
 
@@ -117,17 +113,17 @@ def deny(action: Action, customer: Customer | None) -> NoReturn:
     raise PermissionDenied
 
 
-def can_anywhere(user: "AnyUser", action: Action) -> bool:
+def can_anywhere(user: AnyUser, action: Action) -> bool:
     """May this user do this for some customer, or for the installation?"""
     return customer_ids(user, action) != frozenset()
 
 
-def customers_of(user: "AnyUser", action: Action = Action.SEE) -> CustomerQuerySet:
+def customers_of(user: AnyUser, action: Action = Action.SEE) -> CustomerQuerySet:
     """Customers for which the user may do this, as a query; archived ones only where the action reads."""
     return Customer.objects.allowing(user, action)
 
 
-def only_customer(user: "AnyUser", action: Action, chosen: int | None) -> Customer | None:
+def only_customer(user: AnyUser, action: Action, chosen: int | None) -> Customer | None:
     """Whose it is alone what this person takes along: the chosen customer's, or that of the only one they have."""
     ids = customer_ids(user, action)
     only = {chosen} if chosen else ids

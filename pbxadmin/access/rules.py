@@ -1,19 +1,11 @@
-"""What a customer asks of every change: a reason, a ticket of a certain form; and when its people are at work.
-
-The one place that answers. The change service asks it for every way to write; forms ask it to show the same sooner.
-"""
+"""Kinds of rules, and the patterns and links of tickets that a rule may hold. No customer is needed here."""
 
 import re
-from datetime import datetime
-from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
-from zoneinfo import ZoneInfo, available_timezones
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 from django.core.exceptions import ValidationError
 from django.db.models import TextChoices
-
-if TYPE_CHECKING:
-    from .models import Customer
 
 TICKET = "{ticket}"
 MOST_DIGITS = 20
@@ -26,26 +18,6 @@ class Rule(TextChoices):
     OFF = "off", "Not asked for"
     OPTIONAL = "optional", "Optional"
     REQUIRED = "required", "Required"
-
-
-def check_record(customer: "Customer", reason: str, ticket: str) -> tuple[str, str]:
-    """Reason and ticket as they are to be kept. Raises ValidationError by field when they break its rules."""
-    reason = " ".join(reason.split()) if customer.reason_rule != Rule.OFF else ""
-    ticket = ticket.strip() if customer.ticket_rule != Rule.OFF else ""
-    problems: dict[str, str] = {}
-    if customer.reason_rule == Rule.REQUIRED and not reason:
-        problems["reason"] = f"{customer.name} wants a reason for each change."
-    if customer.ticket_rule == Rule.REQUIRED and not ticket:
-        problems["ticket"] = f"{customer.name} wants a ticket for each change{like(customer)}."
-    elif ticket and customer.ticket_pattern and not matches(customer.ticket_pattern, ticket):
-        problems["ticket"] = f"This is no ticket of {customer.name}{like(customer)}."
-    if problems:
-        raise ValidationError(problems)
-    return reason, ticket
-
-
-def like(customer: "Customer") -> str:
-    return f", such as {example(customer.ticket_pattern)}" if customer.ticket_pattern else ""
 
 
 def example(pattern: str) -> str:
@@ -89,18 +61,3 @@ def check_link(link: str) -> None:
         raise ValidationError(
             f"Enter an address with {TICKET} in it once, such as https://tickets.example.com/{TICKET}"
         )
-
-
-def ticket_url(customer: "Customer", ticket: str) -> str:
-    """Where a ticket of this customer is shown, "" when the customer has no such place."""
-    return customer.ticket_link.replace(TICKET, quote(ticket, safe="")) if ticket and customer.ticket_link else ""
-
-
-def is_at_work(customer: "Customer", at: datetime) -> bool:
-    """Whether this is within the customer's hours, in its own time zone; always, when it has none."""
-    start, end = customer.hours_from, customer.hours_to
-    if start is None or end is None:
-        return True
-    local = at.astimezone(ZoneInfo(customer.time_zone))
-    is_hour = start <= local.time() < end if start < end else local.time() >= start or local.time() < end
-    return is_hour and str(local.isoweekday()) in customer.working_days

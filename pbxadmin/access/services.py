@@ -10,8 +10,7 @@ from django.utils import timezone
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 
-from .grants import forget_grants
-from .models import Customer, Membership, User, as_named
+from .models import Customer, Membership, User, as_named, forget_grants
 from .names import saving_a_name
 from .roles import Role
 

@@ -1,7 +1,7 @@
 """Forms of signing in, which are those of django-allauth in our words, of people and of invitations."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from allauth.account import forms as allauth
 from allauth.core import context
@@ -20,7 +20,7 @@ from django.db.models import Q
 from django.http import HttpRequest
 
 from pbxadmin.access.forms import Data, RoleForm
-from pbxadmin.access.models import Customer, Membership, PeopleQuerySet, User
+from pbxadmin.access.models import AnyUser, Customer, Membership, PeopleQuerySet, User
 from pbxadmin.access.names import refuse_unseen, tidy
 from pbxadmin.access.permissions import customers_of
 from pbxadmin.access.roles import Action, Role
@@ -30,9 +30,6 @@ from pbxadmin.sealed import opened_text, sealed_text
 from pbxadmin.web.filters import FilterForm
 
 from .tasks import mail_reset_link
-
-if TYPE_CHECKING:
-    from pbxadmin.access.grants import AnyUser
 
 CHOOSING = "At least 10 characters; not a common password, not like your name, not only digits."
 
@@ -187,7 +184,7 @@ class PeopleFilter(FilterForm):
     customer = forms.ModelChoiceField(Customer.objects.none(), required=False, empty_label="All customers")
     role = forms.ChoiceField(choices=[("", "Any role"), *Role.choices], required=False)
 
-    def __init__(self, data: Mapping[str, Any], *, user: "AnyUser") -> None:
+    def __init__(self, data: Mapping[str, Any], *, user: AnyUser) -> None:
         super().__init__(data)
         self.user = user
         self.fields["customer"].queryset = customers_of(user, Action.MANAGE_PEOPLE)  # type: ignore[attr-defined]

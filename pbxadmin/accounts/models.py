@@ -1,21 +1,17 @@
 """Invitations: a role that waits for somebody. People and their sessions are models of `access`."""
 
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from pbxadmin.access.grants import customer_ids
-from pbxadmin.access.models import Customer, User
+from pbxadmin.access.models import AnyUser, Customer, User, customer_ids
 from pbxadmin.access.roles import Action, Role
-
-if TYPE_CHECKING:
-    from pbxadmin.access.grants import AnyUser
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
-    def visible_to(self, user: "AnyUser") -> Self:
+    def visible_to(self, user: AnyUser) -> Self:
         """Those for customers whose people this user manages; all of them where that is everything."""
         ids = customer_ids(user, Action.MANAGE_PEOPLE)
         return self if ids is None else self.filter(customer_id__in=ids)

@@ -1,12 +1,11 @@
 """Filters that people keep: for themselves, or shared with everybody who sees a customer."""
 
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from pbxadmin.access.models import Customer, User, as_named
+from pbxadmin.access.models import AnyUser, Customer, User, as_named
 from pbxadmin.access.names import saving_a_name
 from pbxadmin.access.permissions import can, customer_ids, customers_of
 from pbxadmin.access.roles import Action
@@ -14,9 +13,6 @@ from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 
 from .models import SavedFilter
-
-if TYPE_CHECKING:
-    from pbxadmin.access.grants import AnyUser
 
 # What may stand in the address of a list. Nothing else is kept, so that a kept filter leads to a list of ours only.
 KEPT = {
@@ -36,7 +32,7 @@ def query_kept(list_: str, query: str) -> str:
     return urlencode({name: given[name][:LONGEST_VALUE] for name in names if given.get(name)})
 
 
-def shareable(user: "AnyUser", customer_id: int | None) -> Customer | None:
+def shareable(user: AnyUser, customer_id: int | None) -> Customer | None:
     """The customer with whom this person may share a filter: the one in view, or their only one."""
     ids = customer_ids(user, Action.EDIT_IVR)
     if customer_id is None:
@@ -46,13 +42,13 @@ def shareable(user: "AnyUser", customer_id: int | None) -> Customer | None:
     return customers_of(user, Action.EDIT_IVR).filter(pk=customer_id).first()
 
 
-def saved_for(user: "AnyUser", list_: str) -> list[tuple[SavedFilter, bool]]:
+def saved_for(user: AnyUser, list_: str) -> list[tuple[SavedFilter, bool]]:
     """The filters of a list that this person sees, and whether they may delete each."""
     found = SavedFilter.objects.visible_to(user).filter(list=list_).select_related("customer")
     return [(kept, may_delete(user, kept)) for kept in found.order_by("folded", "id")]
 
 
-def may_delete(user: "AnyUser", kept: SavedFilter) -> bool:
+def may_delete(user: AnyUser, kept: SavedFilter) -> bool:
     """Whoever saved it; a shared one also whoever manages the PBXs of its customer."""
     return kept.owner_id == user.pk or (kept.customer is not None and can(user, Action.MANAGE_PBXS, kept.customer))
 

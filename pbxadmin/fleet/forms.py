@@ -1,13 +1,13 @@
 """The form of a PBX record."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.boundfield import BoundField
 
-from pbxadmin.access.models import Customer, CustomerQuerySet
+from pbxadmin.access.models import AnyUser, Customer, CustomerQuerySet
 from pbxadmin.access.names import fold, refuse_unseen, tidy
 from pbxadmin.access.permissions import customers_of
 from pbxadmin.access.roles import Action
@@ -18,9 +18,6 @@ from pbxadmin.yeastar.transport import TlsProfile, TrustMode
 
 from .inputs import clean_allowed_host, clean_ca, clean_fingerprint, clean_minutes, clean_port, clean_tags
 from .models import Pbx, PbxQuerySet, PbxState, SavedFilter
-
-if TYPE_CHECKING:
-    from pbxadmin.access.grants import AnyUser
 
 Saved = TypeVar("Saved")
 SCHEMES = [("https", "HTTPS"), ("http", "HTTP, not encrypted")]
@@ -125,7 +122,7 @@ class PbxForm(forms.Form):
     )
 
     def __init__(
-        self, data: Mapping[str, Any] | None, *, user: "AnyUser", pbx: Pbx | None = None, customer: str = ""
+        self, data: Mapping[str, Any] | None, *, user: AnyUser, pbx: Pbx | None = None, customer: str = ""
     ) -> None:
         shown = [name for name in self.base_fields if name != "password"]
         initial = {name: getattr(pbx, name) for name in shown} if pbx else {"customer": customer}
@@ -179,7 +176,7 @@ class RowForm(PbxForm):
     """The same for one row of a file, whose customer is known. An empty cell leaves what is there, or the default."""
 
     def __init__(
-        self, cells: Mapping[str, str], *, user: "AnyUser", pbx: Pbx | None, check_host: Callable[[str], str]
+        self, cells: Mapping[str, str], *, user: AnyUser, pbx: Pbx | None, check_host: Callable[[str], str]
     ) -> None:
         there = {
             name: getattr(pbx, name) if pbx else field.initial
@@ -238,7 +235,7 @@ class PbxFilter(FilterForm):
     state = forms.ChoiceField(choices=[("", "Any state"), *((s, PBX_STATES[s][0]) for s in PbxState)], required=False)
     tag = forms.CharField(max_length=200, required=False)
 
-    def __init__(self, data: Mapping[str, Any], *, user: "AnyUser") -> None:
+    def __init__(self, data: Mapping[str, Any], *, user: AnyUser) -> None:
         super().__init__(data)
         self.fields["customer"].queryset = Customer.objects.visible_to(user)  # type: ignore[attr-defined]
 

@@ -12,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from pbxadmin.access.models import Customer, User
+from pbxadmin.access.models import AnyUser, Customer, User
 from pbxadmin.access.names import fold, tidy
 from pbxadmin.access.permissions import can, customers_of
 from pbxadmin.access.roles import Action
@@ -32,9 +32,6 @@ from .inputs import clean_allowed_host
 from .models import Pbx, PbxImport
 from .services import pbx_create, pbx_edit, was_rejected
 from .sheet import MOST_FAULTS, BadSheet, Fault, Row, sheet_read
-
-if TYPE_CHECKING:
-    from pbxadmin.access.grants import AnyUser
 
 LIFE = timedelta(minutes=30)
 LOOK_UPS = 8
@@ -122,7 +119,7 @@ class ImportPlan:
         return self.customers[0].name if len(self.customers) == 1 else f"{len(self.customers)} customers"
 
 
-def import_plan(data: bytes, user: "AnyUser") -> ImportPlan:
+def import_plan(data: bytes, user: AnyUser) -> ImportPlan:
     """Read a CSV file and check each row for this person. It writes nothing, and looks names up for 5 s at most."""
     try:
         rows, faults = sheet_read(data)
@@ -139,7 +136,7 @@ def import_plan(data: bytes, user: "AnyUser") -> ImportPlan:
 class RowCheck:
     """Checks the rows of one file; what all of them need is read once."""
 
-    def __init__(self, rows: Collection[Row], user: "AnyUser") -> None:
+    def __init__(self, rows: Collection[Row], user: AnyUser) -> None:
         self.user = user
         self.hosts = hosts_checked({row.cells.get("host", "").strip() for row in rows} - {""})
         names = {fold(row.cells["customer"]) for row in rows}

@@ -2,22 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from pbxadmin.access.models import Customer, User
+from pbxadmin.access.models import AnyUser, Customer, User
 from pbxadmin.access.names import FoldedField, NameField
 from pbxadmin.access.permissions import customer_ids
 from pbxadmin.access.roles import Action
 from pbxadmin.sealed import SealedField
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.transport import Endpoint, TlsProfile, Trust, TrustMode
-
-if TYPE_CHECKING:
-    from pbxadmin.access.grants import AnyUser
 
 
 class PbxState(models.TextChoices):
@@ -36,7 +33,7 @@ HELD_BACK = (PbxState.CREDENTIALS_REJECTED, PbxState.UNTRUSTED)  # not read by i
 
 
 class PbxQuerySet(models.QuerySet["Pbx"]):
-    def visible_to(self, user: "AnyUser") -> Self:
+    def visible_to(self, user: AnyUser) -> Self:
         ids = customer_ids(user, Action.SEE)
         return self if ids is None else self.filter(customer_id__in=ids)
 
@@ -270,7 +267,7 @@ class PbxImport(models.Model):
 
 
 class SavedFilterQuerySet(models.QuerySet["SavedFilter"]):
-    def visible_to(self, user: "AnyUser") -> Self:
+    def visible_to(self, user: AnyUser) -> Self:
         """One's own, and those shared within a customer that one sees."""
         ids = customer_ids(user, Action.SEE)
         shared = Q(customer__isnull=False) if ids is None else Q(customer_id__in=ids)

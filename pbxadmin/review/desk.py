@@ -13,8 +13,9 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
+from pbxadmin.access.customer_rules import is_at_work
 from pbxadmin.access.models import Customer, as_named
-from pbxadmin.access.rules import Rule, is_at_work
+from pbxadmin.access.rules import Rule
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import AuditContext, acting
 from pbxadmin.audit.log import record

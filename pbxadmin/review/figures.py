@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
 
 from django.db.models import Min
 
+from pbxadmin.access.models import AnyUser
 from pbxadmin.access.permissions import customer_ids
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import EventGroup
@@ -16,9 +16,6 @@ from pbxadmin.web.words import OUTCOMES, Look
 from .models import DayCount, DayCountQuerySet
 from .rollup import not_rolled_up, rolled_up_to
 from .selectors import EventFilter, events_for
-
-if TYPE_CHECKING:
-    from pbxadmin.access.grants import AnyUser
 
 EARLIEST = 500  # events among which the first by its clock is, though another has a lower id
 MOST_LIVE = 10_000  # events that are counted one by one while somebody waits
@@ -63,12 +60,12 @@ class Figures:
         return (min(days), max(days)) if days else None
 
 
-def figures(user: "AnyUser", wanted: EventFilter) -> Figures:
+def figures(user: AnyUser, wanted: EventFilter) -> Figures:
     """What the person may see of it. From the roll-up where that can say it, else by reading, up to a limit."""
     return rolled_up(user, wanted) if wanted.is_rolled_up else read(user, wanted)
 
 
-def rolled_up(user: "AnyUser", wanted: EventFilter) -> Figures:
+def rolled_up(user: AnyUser, wanted: EventFilter) -> Figures:
     """Counts of days, and of the events that came in after them."""
     for _ in range(3):
         mark = rolled_up_to()
@@ -79,7 +76,7 @@ def rolled_up(user: "AnyUser", wanted: EventFilter) -> Figures:
     return Figures(counts + later.counts, later.at_least)
 
 
-def day_counts(user: "AnyUser", wanted: EventFilter) -> DayCountQuerySet:
+def day_counts(user: AnyUser, wanted: EventFilter) -> DayCountQuerySet:
     ids = customer_ids(user, Action.REVIEW_LOG)
     if wanted.customer:
         only = frozenset({wanted.customer})
@@ -94,7 +91,7 @@ def day_counts(user: "AnyUser", wanted: EventFilter) -> DayCountQuerySet:
     return found.filter(day__lte=wanted.until) if wanted.until else found
 
 
-def read(user: "AnyUser", wanted: EventFilter, *, above: int = 0) -> Figures:
+def read(user: AnyUser, wanted: EventFilter, *, above: int = 0) -> Figures:
     """Count the newest events one by one, those above an id. One whose time is none is of no day."""
     events = wanted.narrow(events_for(user), above=above)
     rows = list(events.order_by("-pk").values_list("at", "action", "outcome")[: MOST_LIVE + 1])
@@ -116,7 +113,7 @@ def group_of(action: str, outcome: str) -> str:
     return outcome if outcome in SHOWN else OTHERS
 
 
-def kept_since(user: "AnyUser") -> date | None:
+def kept_since(user: AnyUser) -> date | None:
     """The day of the first event that the person may see; None when there is none."""
     counted = DayCount.objects.for_customers(customer_ids(user, Action.REVIEW_LOG))
     first = counted.aggregate(first=Min("day"))["first"]

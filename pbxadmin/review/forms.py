@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from pbxadmin.access.models import Customer
+from pbxadmin.access.models import AnyUser, Customer
 from pbxadmin.access.permissions import customers_of
 from pbxadmin.access.roles import Action
 from pbxadmin.web.filters import FilterForm
@@ -17,9 +17,6 @@ from pbxadmin.web.filters import FilterForm
 from .kinds import KINDS
 from .models import DeskItem, DeskItemQuerySet
 from .periods import month, quarter
-
-if TYPE_CHECKING:
-    from pbxadmin.access.grants import AnyUser
 
 OWN = "own"
 MONTHS, QUARTERS = 13, 6
@@ -63,7 +60,7 @@ class DeskFilter(FilterForm):
     )
     state = forms.ChoiceField(choices=[("", "Open"), ("reviewed", "Reviewed"), ("all", "All")], required=False)
 
-    def __init__(self, data: Mapping[str, Any], *, user: "AnyUser") -> None:
+    def __init__(self, data: Mapping[str, Any], *, user: AnyUser) -> None:
         super().__init__(data)
         self.fields["customer"].queryset = customers_of(user, Action.REVIEW_LOG)  # type: ignore[attr-defined]
 

@@ -2,24 +2,21 @@
 
 from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime, time
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from django.db import models
 from django.db.models import Max, Min, Q, Sum
 from django.utils import timezone
 
-from pbxadmin.access.models import Customer
+from pbxadmin.access.models import AnyUser, Customer
 from pbxadmin.access.permissions import customer_ids
 from pbxadmin.access.roles import Action
-
-if TYPE_CHECKING:
-    from pbxadmin.access.grants import AnyUser
 
 INSTALLATION, EVERYBODY = 0, -1  # in the counts of days: of no customer, and of all of them and the installation
 
 
 class DeskItemQuerySet(models.QuerySet["DeskItem"]):
-    def visible_to(self, user: "AnyUser") -> Self:
+    def visible_to(self, user: AnyUser) -> Self:
         """Items of customers whose log this person reviews; those of the installation only with the right for all."""
         ids = customer_ids(user, Action.REVIEW_LOG)
         return self if ids is None else self.filter(customer_id__in=ids)
@@ -81,7 +78,7 @@ class DeskReading(models.Model):
 
 
 class PeriodQuerySet(models.QuerySet["Period"]):
-    def visible_to(self, user: "AnyUser") -> Self:
+    def visible_to(self, user: AnyUser) -> Self:
         ids = customer_ids(user, Action.REVIEW_LOG)
         return self if ids is None else self.filter(customer_id__in=ids)
 

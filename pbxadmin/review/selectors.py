@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from django.db.models import Max, Min
 from django.http import QueryDict
 from django.utils import timezone
 
+from pbxadmin.access.models import AnyUser
 from pbxadmin.access.permissions import customer_ids
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import ACTION_LABELS, EventAction
@@ -25,16 +26,13 @@ from .models import Day
 from .rollup import not_rolled_up
 from .words import label_of
 
-if TYPE_CHECKING:
-    from pbxadmin.access.grants import AnyUser
-
 MOST_WORDS = 8
 SEARCH_DAYS = 90  # how far back is looked for what only reading finds, unless the period says otherwise
 FIELD_LABELS = {name: label_of(name) for name in (*BY_NAME, *ENTERED, "password", "serial")}
 OUTCOME_LABELS = {name: look.label for name, look in OUTCOMES.items() if name != "planned"}
 
 
-def events_for(user: "AnyUser") -> EventQuerySet:
+def events_for(user: AnyUser) -> EventQuerySet:
     """Events that this person may review; those of the installation only with the right for all customers."""
     return Event.objects.for_customers(customer_ids(user, Action.REVIEW_LOG))
 

@@ -9,9 +9,10 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.test import Client
 
+from pbxadmin.access.customer_rules import check_record, is_at_work, ticket_url
 from pbxadmin.access.models import Customer
 from pbxadmin.access.roles import Role
-from pbxadmin.access.rules import check_link, check_pattern, check_record, example, is_at_work, matches, ticket_url
+from pbxadmin.access.rules import check_link, check_pattern, example, matches
 from pbxadmin.audit.models import Event
 from tests.factories import make_customer, make_user
 
