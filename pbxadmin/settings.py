@@ -16,10 +16,11 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 
+from pbxadmin.access.roles import SITE_ADMIN, Role
 from pbxadmin.web.logs import hide_links
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-ROLES = ("viewer", "helpdesk", "auditor", "manager", "site-admin")
+ROLES = (*Role.values, SITE_ADMIN)
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 EMAIL_BACKENDS = {
     "console": "django.core.mail.backends.console.EmailBackend",

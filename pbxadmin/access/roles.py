@@ -1,4 +1,7 @@
-"""Which role may do what: the one table that pages, fragments, exports, jobs and templates ask."""
+"""Which role may do what: the one table that pages, fragments, exports, jobs and templates ask.
+
+Imports nothing that needs a configured Django, because settings.py reads the roles too.
+"""
 
 from enum import StrEnum
 
@@ -37,6 +40,9 @@ class Role(TextChoices):
     HELPDESK = "helpdesk"
     AUDITOR = "auditor"
     MANAGER = "manager"
+
+
+SITE_ADMIN = "site-admin"  # no role of a membership: User.is_superuser
 
 
 ROLES: dict[str, frozenset[Action]] = {

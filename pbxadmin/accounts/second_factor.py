@@ -17,6 +17,7 @@ from django.db.models.signals import post_init
 from django.dispatch import receiver
 
 from pbxadmin.access.models import User, grants_of
+from pbxadmin.access.roles import SITE_ADMIN
 from pbxadmin.sealed import Kept, SealBroken, keeps_secrets, opened_text, sealed_text
 
 SECRETS = ("secret", "seed")  # of a TOTP app, and of recovery codes
@@ -104,4 +105,4 @@ def lacks_second_factor(user: User) -> bool:
 
 
 def roles_of(user: User) -> set[str]:
-    return {role for _, role in grants_of(user)} | ({"site-admin"} if user.is_superuser else set())
+    return {role for _, role in grants_of(user)} | ({SITE_ADMIN} if user.is_superuser else set())

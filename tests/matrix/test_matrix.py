@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from pbxadmin.access.fresh import PROVEN_AT
+from pbxadmin.access.roles import Role
 
 from .table import LOGIN, NO_METHOD, NOT_THERE, OK, ROWS, Row
 from .world import OF_THEM, OF_US, ROLES, World
@@ -104,7 +105,7 @@ def test_what_is_not_yours_answers_like_what_does_not_exist(world, name, method)
     theirs = world.them.path(row.path)
     absent = row.path.format(**dict.fromkeys(world.them.ids, 987654321))
 
-    for role in ("no role", "viewer", "helpdesk", "auditor", "manager"):
+    for role in ("no role", *Role.values):
         answers = [getattr(client_of(world, role), method)(path, row.data(world.them)) for path in (theirs, absent)]
 
         assert {answer.status_code for answer in answers} <= {NOT_THERE, NO_METHOD, 403}, role

@@ -29,7 +29,7 @@ from pbxadmin.yeastar.wire import IvrSettings
 from tests.factories import make_customer, make_pbx, make_snapshots, make_user
 
 # In the order of what they may: nobody's right is used up by somebody before.
-ROLES = ("anonymous", "no role", "wrong customer", "viewer", "helpdesk", "auditor", "manager", "site admin")
+ROLES = ("anonymous", "no role", "wrong customer", *Role.values, "site admin")
 OF_THEM = (
     "Bellweather",
     "BELL-SECRET",
@@ -133,10 +133,10 @@ def make_world() -> World:
     us, them = make_side(OF_US), make_side(OF_THEM)
     people: dict[str, User | None] = {"anonymous": None, "no role": make_user()}
     foreign = make_user("manager", them.customer)
-    for role in ("auditor", "helpdesk"):
-        membership_grant(user=foreign, role=Role(role), customer=them.customer)
+    for role in Role:
+        membership_grant(user=foreign, role=role, customer=them.customer)
     people["wrong customer"] = foreign
-    for role in ("viewer", "helpdesk", "auditor", "manager"):
+    for role in Role.values:
         people[role] = make_user(role, us.customer)
     people["site admin"] = make_user(is_superuser=True)
     return World(us, them, people)
