@@ -75,6 +75,13 @@ def refused(request: HttpRequest, why: str, email: str = "") -> HttpResponse:
     return render(request, "accounts/sso_refused.html", {"text": text}, status=403)
 
 
+class ProviderKeys(jwt.PyJWKClient):
+    def fetch_data(self) -> Any:
+        """Fetch the key set as allauth fetches all else of the provider: by the same trust store, proxy and timeout."""
+        with get_adapter().get_requests_session() as session:  # type: ignore[no-untyped-call]
+            return session.get(self.uri).json()
+
+
 class Provider(OpenIDConnectOAuth2Adapter):
     def complete_login(self, request: HttpRequest, app: SocialApp, token: SocialToken, **kwargs: Any) -> SocialLogin:
         """Who it was, by the signed token, and for what it does not say by the provider's page on the same person."""
@@ -92,12 +99,7 @@ class Provider(OpenIDConnectOAuth2Adapter):
     def verified(self, id_token: str) -> dict[str, Any]:
         """What the token says. allauth would not look at the signature of a token that it fetched itself."""
         config = self.openid_config
-        with get_adapter().get_requests_session() as session:  # type: ignore[no-untyped-call]
-            keys = jwt.PyJWKSet.from_dict(session.get(config["jwks_uri"]).json()).keys
-        key_id = jwt.get_unverified_header(id_token).get("kid")
-        key = next(key for key in (*keys, None) if key is None or len(keys) == 1 or key.key_id == key_id)
-        if key is None:
-            raise OAuth2Error("the token is signed with a key that is not the provider's")
+        key = ProviderKeys(config["jwks_uri"], cache_jwk_set=False).get_signing_key_from_jwt(id_token)
         required = {"require": ["exp", "iat", "sub"]}
         claims: dict[str, Any] = jwt.decode(
             id_token,
