@@ -395,11 +395,11 @@ MFA_ADAPTER = "pbxadmin.accounts.second_factor.MfaAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_FORMS = {
     "authenticate": "pbxadmin.accounts.forms.CodeForm",
-    "reauthenticate": "pbxadmin.accounts.forms.CodeAgainForm",
+    "reauthenticate": "pbxadmin.accounts.forms.CodeReauthenticateForm",
     "activate_totp": "pbxadmin.accounts.forms.AppForm",
     "add_webauthn": "pbxadmin.accounts.forms.KeyForm",
-    "authenticate_webauthn": "pbxadmin.accounts.forms.KeyProofForm",
-    "reauthenticate_webauthn": "pbxadmin.accounts.forms.KeyProofAgainForm",
+    "authenticate_webauthn": "pbxadmin.accounts.forms.KeyAuthenticateForm",
+    "reauthenticate_webauthn": "pbxadmin.accounts.forms.KeyReauthenticateForm",
 }
 MFA_TOTP_TOLERANCE = 1  # steps of 30 s that a telephone's clock may be off
 MFA_RECOVERY_CODES_SHOW_ONCE = True

@@ -7,8 +7,8 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core import context
 from django.http import HttpRequest
 
-from pbxadmin.access.fresh import is_fresh
 from pbxadmin.access.names import fold
+from pbxadmin.access.reauthentication import is_recently_authenticated
 from pbxadmin.web.htmx import is_own_path
 
 from .middleware import client_address, parsed
@@ -26,7 +26,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def is_reauthentication_required(self, **_: Any) -> bool:
         """Signing in counts too, which allauth alone would not say."""
-        return not is_fresh(context.request)
+        return not is_recently_authenticated(context.request)
 
     def is_safe_url(self, url: str | None) -> bool:
         """Where sign-in, sign-out and the like may lead."""

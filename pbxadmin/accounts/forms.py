@@ -63,7 +63,7 @@ class NewPasswordForm(Worded, allauth.ResetPasswordKeyForm):
     hints = {"password1": CHOOSING}
 
 
-class ProveForm(Worded, allauth.ReauthenticateForm):
+class PasswordReauthenticateForm(Worded, allauth.ReauthenticateForm):
     pass
 
 
@@ -104,7 +104,7 @@ class CodeForm(UsedOnce, mfa.AuthenticateForm):
     pass
 
 
-class CodeAgainForm(UsedOnce, mfa.ReauthenticateForm):
+class CodeReauthenticateForm(UsedOnce, mfa.ReauthenticateForm):
     pass
 
 
@@ -146,7 +146,7 @@ class KeyForm(Worded, webauthn.AddWebAuthnForm):
             raise ValidationError("The key gave no usable answer. Try once more.") from None
 
 
-class KeyProofForm(webauthn.AuthenticateWebAuthnForm):
+class KeyAuthenticateForm(webauthn.AuthenticateWebAuthnForm):
     def clean_credential(self) -> Any:
         try:
             return super().clean_credential()
@@ -154,7 +154,7 @@ class KeyProofForm(webauthn.AuthenticateWebAuthnForm):
             raise ValidationError("The key gave no usable answer. Try once more.") from None
 
 
-class KeyProofAgainForm(KeyProofForm):
+class KeyReauthenticateForm(KeyAuthenticateForm):
     reauthenticated = True
 
 

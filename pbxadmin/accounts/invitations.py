@@ -90,9 +90,9 @@ def invitation_renew(*, invitation: Invitation, by: User) -> str:
         raise ValidationError("It was sent just now. Wait five minutes before you send it again.")
     if not could_be_sent(invitation, by):
         raise ValidationError("It offers a role for longer than you have yours. Send one of your own.")
-    fresh = {"token_digest": digest(token), "renewed_at": now, "expires_at": now + LIFETIME, "invited_by": by}
+    values = {"token_digest": digest(token), "renewed_at": now, "expires_at": now + LIFETIME, "invited_by": by}
     with transaction.atomic():
-        if not Invitation.objects.waiting().filter(pk=invitation.pk, renewed_at=invitation.renewed_at).update(**fresh):
+        if not Invitation.objects.waiting().filter(pk=invitation.pk, renewed_at=invitation.renewed_at).update(**values):
             raise InvitationGone
         invitation.refresh_from_db()
         invitation_event(EventAction.INVITATION_SENT, invitation)

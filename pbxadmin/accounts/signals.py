@@ -11,8 +11,8 @@ from django.contrib.auth import signals as django_signals
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from pbxadmin.access.fresh import note_proof
 from pbxadmin.access.models import User
+from pbxadmin.access.reauthentication import note_authentication
 from pbxadmin.access.services import sessions_end
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Actor
@@ -30,7 +30,7 @@ def session_begun(request: HttpRequest, **_: Any) -> None:
     """A session keeps what its owner needs to know it again in the list of their own."""
     browser = request.headers.get("User-Agent", "")[:BROWSER_LENGTH]
     request.session.update({SIGNED_IN_AT: time.time(), "address": client_address(request), "browser": browser})
-    note_proof(request)
+    note_authentication(request)
 
 
 @receiver(user_logged_in)
@@ -43,7 +43,7 @@ def signed_in(request: HttpRequest, user: User, **_: Any) -> None:
 @receiver(authentication_step_completed)
 def confirmed(request: HttpRequest, method: str, reauthenticated: bool = False, **_: Any) -> None:
     if reauthenticated:
-        note_proof(request)
+        note_authentication(request)
         record(EventAction.SESSION_CONFIRMED, detail={"by": method})
 
 

@@ -9,22 +9,22 @@ from allauth.mfa.totp import views as totp
 from django.contrib.auth.decorators import login_required
 from django.urls import include, path, re_path
 
-from pbxadmin.access.fresh import View, fresh_sign_in
+from pbxadmin.access.reauthentication import View, requires_reauthentication
 
 from . import sso
-from .views import invitations, people, second_factor, security, sign_in
+from .views import invitations, people, reauthentication, second_factor, security, sign_in
 
 
 def own(view: View) -> View:
     """A page of one's own second factors."""
-    return login_required(fresh_sign_in(view))
+    return login_required(requires_reauthentication(view))
 
 
 own_account = [
     path("login/", sign_in.SignIn.as_view(), name="account_login"),
     path("logout/", allauth.logout, name="account_logout"),
     path("inactive/", allauth.account_inactive, name="account_inactive"),
-    path("reauthenticate/", sign_in.Prove.as_view(), name="account_reauthenticate"),
+    path("reauthenticate/", reauthentication.ByPassword.as_view(), name="account_reauthenticate"),
     path("password/change/", sign_in.PasswordChange.as_view(), name="account_change_password"),
     path("password/reset/", sign_in.PasswordReset.as_view(), name="account_reset_password"),
     path("password/reset/done/", allauth.password_reset_done, name="account_reset_password_done"),
@@ -40,8 +40,12 @@ own_account = [
     path("sso/login/callback/", sso.answered, {"provider_id": sso.PROVIDER}, name="openid_connect_callback"),
     path("2fa/", security.to_security, name="mfa_index"),
     path("2fa/authenticate/", second_factor.SecondStep.as_view(), name="mfa_authenticate"),
-    path("2fa/reauthenticate/", second_factor.ProveByCode.as_view(), name="mfa_reauthenticate"),
-    path("2fa/webauthn/reauthenticate/", second_factor.ProveByKey.as_view(), name="mfa_reauthenticate_webauthn"),
+    path("2fa/reauthenticate/", reauthentication.ByCode.as_view(), name="mfa_reauthenticate"),
+    path(
+        "2fa/webauthn/reauthenticate/",
+        reauthentication.ByKey.as_view(),
+        name="mfa_reauthenticate_webauthn",
+    ),
     path("2fa/totp/activate/", own(second_factor.AddApp.as_view()), name="mfa_activate_totp"),
     path("2fa/totp/deactivate/", own(totp.deactivate_totp), name="mfa_deactivate_totp"),
     path("2fa/recovery-codes/", own(codes.view_recovery_codes), name="mfa_view_recovery_codes"),

@@ -12,10 +12,10 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
-from pbxadmin.access.fresh import fresh_sign_in
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.permissions import can_anywhere, only_customer, require, require_anywhere
 from pbxadmin.access.person import user_of
+from pbxadmin.access.reauthentication import requires_reauthentication
 from pbxadmin.access.roles import Action
 from pbxadmin.web.csv import csv_response
 from pbxadmin.web.htmx import go, render_either
@@ -96,7 +96,7 @@ def pbx_add(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@fresh_sign_in
+@requires_reauthentication
 def pbx_import(request: HttpRequest) -> HttpResponse:
     """Bring a file with many PBX records. What is wrong with it is shown; else it is kept for its preview."""
     require_anywhere(request.user, Action.MANAGE_PBXS)
@@ -113,7 +113,7 @@ def pbx_import(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@fresh_sign_in
+@requires_reauthentication
 def pbx_import_preview(request: HttpRequest, pk: int) -> HttpResponse:
     """What a file would add and change, and then the import of exactly that."""
     found = imports.import_kept(user_of(request), pk)
@@ -150,7 +150,7 @@ def imported(request: HttpRequest, plan: ImportPlan, data: bytes, kept: PbxImpor
 
 
 @login_required
-@fresh_sign_in
+@requires_reauthentication
 def pbx_edit(request: HttpRequest, pk: int) -> HttpResponse:
     pbx = managed_pbx(request, pk)
     form = PbxForm(request.POST if request.method == "POST" else None, user=request.user, pbx=pbx)
@@ -192,7 +192,7 @@ def tests_too_often(request: HttpRequest) -> bool:
 
 @login_required
 @require_POST
-@fresh_sign_in
+@requires_reauthentication
 def pbx_use_version(request: HttpRequest, pk: int) -> HttpResponse:
     """Talk to the PBX by the API version that answered when it was looked for."""
     pbx = managed_pbx(request, pk)
@@ -206,7 +206,7 @@ def pbx_use_version(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 @require_POST
-@fresh_sign_in
+@requires_reauthentication
 def pbx_pin(request: HttpRequest, pk: int) -> HttpResponse:
     """Trust the certificate that the test showed, from now on and no other."""
     pbx = managed_pbx(request, pk)
@@ -223,7 +223,7 @@ def pbx_pin(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 @require_POST
-@fresh_sign_in
+@requires_reauthentication
 def pbx_accept(request: HttpRequest, pk: int) -> HttpResponse:
     """Accept the device that answers now in place of the one that was known."""
     pbx = managed_pbx(request, pk)
@@ -245,7 +245,7 @@ def pbx_switch(request: HttpRequest, pk: int, enabled: bool) -> HttpResponse:
 
 
 @login_required
-@fresh_sign_in
+@requires_reauthentication
 def pbx_delete(request: HttpRequest, pk: int) -> HttpResponse:
     pbx = managed_pbx(request, pk)
     form = DeleteForm(request.POST if request.method == "POST" else None, pbx=pbx)

@@ -10,10 +10,10 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from ivr.models import Change
-from pbxadmin.access.fresh import fresh_sign_in
 from pbxadmin.access.models import User
 from pbxadmin.access.permissions import customers_of, require_anywhere
 from pbxadmin.access.person import user_of
+from pbxadmin.access.reauthentication import requires_reauthentication
 from pbxadmin.access.roles import Action
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import keyset
@@ -156,7 +156,7 @@ def show_period(request: HttpRequest, period: Period, problem: str = "") -> Http
 
 @login_required
 @require_POST
-@fresh_sign_in
+@requires_reauthentication
 def period_sign_view(request: HttpRequest, pk: int) -> HttpResponse:
     period = visible_period(request, pk)
     try:

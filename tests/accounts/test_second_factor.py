@@ -230,7 +230,7 @@ def test_what_happens_to_factors_is_recorded_without_their_secrets(client: Clien
 
 
 @pytest.mark.parametrize("url", [ADD, REMOVE, CODES, NEW_CODES, "/accounts/2fa/webauthn/add/"])
-def test_factors_are_changed_after_a_fresh_sign_in_only(client: Client, mara: User, clock: Any, url: str) -> None:
+def test_factors_are_changed_after_reauthentication_only(client: Client, mara: User, clock: Any, url: str) -> None:
     set_up(client)
     before = list(Authenticator.objects.values())
     clock.shift(16 * 60)
@@ -241,7 +241,7 @@ def test_factors_are_changed_after_a_fresh_sign_in_only(client: Client, mara: Us
     assert list(Authenticator.objects.values()) == before
 
 
-def test_a_code_is_a_proof_too(client: Client, mara: User, clock: Any) -> None:
+def test_a_code_reauthenticates_too(client: Client, mara: User, clock: Any) -> None:
     secret = set_up(client)
     clock.shift(16 * 60)
 

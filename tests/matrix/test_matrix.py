@@ -10,7 +10,7 @@ from django.http import HttpResponseBase
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from pbxadmin.access.fresh import PROVEN_AT
+from pbxadmin.access.reauthentication import AUTHENTICATED_AT
 from pbxadmin.access.roles import Role
 
 from .table import LOGIN, NO_METHOD, NOT_THERE, OK, ROWS, Row
@@ -40,8 +40,8 @@ def client_of(world: World, role: str, **options: object) -> Client:
     person = world.people[role]
     if person is not None:
         client.force_login(person)
-        session = client.session  # as fresh from sign-in
-        session[PROVEN_AT] = time.time()
+        session = client.session  # as right after signing in
+        session[AUTHENTICATED_AT] = time.time()
         session.save()
     return client
 

@@ -295,7 +295,7 @@ def test_a_reopened_period_can_be_signed_again(auditor, acme, march):
     assert Event.objects.filter(action="period.signed").count() == 2
 
 
-def test_a_signature_needs_a_fresh_sign_in(auditor, march, clock):
+def test_a_signature_needs_reauthentication(auditor, march, clock):
     clock.shift(timedelta(minutes=16))
 
     answer = sign(auditor, march)

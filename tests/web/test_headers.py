@@ -194,8 +194,10 @@ WAYS = {
     "sign-in page of who is in": lambda target: inside().get("/accounts/login/", {"next": target}),
     "sign-out": lambda target: inside().post("/accounts/logout/", {"next": target}),
     "sign-out by query": lambda target: inside().post(f"/accounts/logout/?{query(target)}"),
-    "fresh sign-in": lambda target: inside().post("/accounts/reauthenticate/", {"password": PASSWORD, "next": target}),
-    "fresh sign-in by query": lambda target: inside().post(
+    "re-authentication": lambda target: inside().post(
+        "/accounts/reauthenticate/", {"password": PASSWORD, "next": target}
+    ),
+    "re-authentication by query": lambda target: inside().post(
         f"/accounts/reauthenticate/?{query(target)}", {"password": PASSWORD}
     ),
 }

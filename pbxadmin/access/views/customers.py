@@ -12,9 +12,9 @@ from django.views.decorators.http import require_GET, require_POST
 
 from pbxadmin.access import services
 from pbxadmin.access.forms import ArchiveForm, CustomerForm
-from pbxadmin.access.fresh import fresh_sign_in
 from pbxadmin.access.models import Customer, Membership
 from pbxadmin.access.permissions import can, require
+from pbxadmin.access.reauthentication import requires_reauthentication
 from pbxadmin.access.roles import Action
 from pbxadmin.web.filters import typed
 from pbxadmin.web.htmx import go
@@ -62,7 +62,7 @@ def customer_rename(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-@fresh_sign_in
+@requires_reauthentication
 def customer_archive(request: HttpRequest, pk: int) -> HttpResponse:
     customer = get_object_or_404(Customer.objects.visible_to(request.user), pk=pk)
     require(request.user, Action.MANAGE_CUSTOMERS, customer)
@@ -77,7 +77,7 @@ def customer_archive(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 @require_POST
-@fresh_sign_in
+@requires_reauthentication
 def customer_unarchive(request: HttpRequest, pk: int) -> HttpResponse:
     customer = get_object_or_404(Customer.objects.visible_to(request.user), pk=pk)
     require(request.user, Action.MANAGE_CUSTOMERS, customer)

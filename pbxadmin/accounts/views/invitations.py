@@ -11,10 +11,10 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
-from pbxadmin.access.fresh import fresh_sign_in
 from pbxadmin.access.models import User
 from pbxadmin.access.permissions import require_anywhere, require_role, roles_to_give
 from pbxadmin.access.person import user_of
+from pbxadmin.access.reauthentication import requires_reauthentication
 from pbxadmin.access.roles import Action
 from pbxadmin.accounts.forms import AcceptForm, InvitationForm
 from pbxadmin.accounts.invitations import (
@@ -37,7 +37,7 @@ HELD = "invitation"  # in the session: the digest of the link that was opened
 
 
 @login_required
-@fresh_sign_in
+@requires_reauthentication
 def invite(request: HttpRequest) -> HttpResponse:
     user = user_of(request)
     require_anywhere(user, Action.MANAGE_PEOPLE)
@@ -66,7 +66,7 @@ def invitation_list(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_POST
-@fresh_sign_in
+@requires_reauthentication
 def invitation_send_again(request: HttpRequest, pk: int) -> HttpResponse:
     invitation = changeable_invitation(request, pk)
     try:
@@ -82,7 +82,7 @@ def invitation_send_again(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 @require_POST
-@fresh_sign_in
+@requires_reauthentication
 def invitation_withdraw_page(request: HttpRequest, pk: int) -> HttpResponse:
     invitation = changeable_invitation(request, pk)
     invitation_withdraw(invitation=invitation)

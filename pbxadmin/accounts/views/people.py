@@ -14,7 +14,6 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from pbxadmin.access.forms import LastDayForm, RoleForm
-from pbxadmin.access.fresh import fresh_sign_in
 from pbxadmin.access.models import Membership, User
 from pbxadmin.access.permissions import (
     deny,
@@ -25,6 +24,7 @@ from pbxadmin.access.permissions import (
     rules_over,
 )
 from pbxadmin.access.person import user_of
+from pbxadmin.access.reauthentication import requires_reauthentication
 from pbxadmin.access.roles import Action
 from pbxadmin.access.services import membership_end, membership_grant, membership_set_end
 from pbxadmin.accounts import services
@@ -58,7 +58,7 @@ def person_page(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 @require_POST
-@fresh_sign_in
+@requires_reauthentication
 def role_give(request: HttpRequest, pk: int) -> HttpResponse:
     user, person = user_of(request), other_person(request, pk)
     form = RoleForm(request.POST, user=user)
@@ -76,7 +76,7 @@ def role_give(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 @require_POST
-@fresh_sign_in
+@requires_reauthentication
 def role_set_end(request: HttpRequest, pk: int, membership_pk: int) -> HttpResponse:
     membership = changeable_membership(request, pk, membership_pk)
     form = LastDayForm(request.POST, user=user_of(request), customer_id=membership.customer_id)
@@ -90,7 +90,7 @@ def role_set_end(request: HttpRequest, pk: int, membership_pk: int) -> HttpRespo
 
 @login_required
 @require_POST
-@fresh_sign_in
+@requires_reauthentication
 def role_end(request: HttpRequest, pk: int, membership_pk: int) -> HttpResponse:
     membership = changeable_membership(request, pk, membership_pk)
     membership_end(membership=membership)
@@ -103,7 +103,7 @@ def role_end(request: HttpRequest, pk: int, membership_pk: int) -> HttpResponse:
 
 @login_required
 @require_POST
-@fresh_sign_in
+@requires_reauthentication
 def person_edit(request: HttpRequest, pk: int) -> HttpResponse:
     user, person = user_of(request), visible_person(request, pk)
     require_rule_over(user, person)
@@ -117,7 +117,7 @@ def person_edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 @require_POST
-@fresh_sign_in
+@requires_reauthentication
 def person_switch(request: HttpRequest, pk: int, enabled: bool) -> HttpResponse:
     person = other_person(request, pk)
     require_rule_over(request.user, person)
@@ -126,7 +126,7 @@ def person_switch(request: HttpRequest, pk: int, enabled: bool) -> HttpResponse:
 
 @login_required
 @require_POST
-@fresh_sign_in
+@requires_reauthentication
 def second_factor_reset(request: HttpRequest, pk: int) -> HttpResponse:
     person = other_person(request, pk)
     require_rule_over(request.user, person)
@@ -137,7 +137,7 @@ def second_factor_reset(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 @require_POST
-@fresh_sign_in
+@requires_reauthentication
 def site_admin_switch(request: HttpRequest, pk: int, admin: bool) -> HttpResponse:
     person = other_person(request, pk)
     if not request.user.is_superuser:

@@ -19,14 +19,6 @@ class SecondStep(mfa.AuthenticateView):
         return self.render_to_response(self.get_context_data(), status=422)
 
 
-class ProveByCode(Refusing, mfa.ReauthenticateView):
-    pass
-
-
-class ProveByKey(Refusing, webauthn.ReauthenticateWebAuthnView):
-    pass
-
-
 class AddApp(Refusing, totp.ActivateTOTPView):
     pass
 

@@ -1,22 +1,24 @@
-"""Pages of signing in, of passwords, and of proving again who one is, on the views of django-allauth."""
+"""Pages of signing in and of passwords, on the views of django-allauth."""
 
 from typing import Any
 
 from allauth.account import views
-from allauth.account.adapter import get_adapter
 from allauth.account.forms import LoginForm
 from allauth.core import ratelimit
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
-from django.urls import reverse, reverse_lazy
-from django.utils.http import urlencode
+from django.urls import reverse_lazy
 from django.views.generic.edit import FormView
 
 from pbxadmin.accounts.adapter import source
-from pbxadmin.accounts.forms import NewPasswordForm, PasswordChangeForm, ProveForm, ResetForm, SignInForm
+from pbxadmin.accounts.forms import (
+    NewPasswordForm,
+    PasswordChangeForm,
+    ResetForm,
+    SignInForm,
+)
 from pbxadmin.accounts.middleware import client_address
-from pbxadmin.accounts.sso import PROVIDER
 
 
 class Refusing(FormView):  # type: ignore[type-arg]
@@ -67,19 +69,3 @@ class PasswordReset(Refusing, views.PasswordResetView):
 
 class PasswordFromLink(Refusing, views.PasswordResetFromKeyView):
     form_class = NewPasswordForm
-
-
-class Prove(Refusing, views.ReauthenticateView):
-    """By password; who has none here proves it by a second factor, or where they signed in."""
-
-    form_class = ProveForm
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if settings.OIDC_SERVER_URL and not self.has_proofs(request):
-            query = urlencode({"next": self.get_next_url() or "/"})  # type: ignore[no-untyped-call]
-            return redirect(f"{reverse('openid_connect_login', kwargs={'provider_id': PROVIDER})}?{query}")
-        answer: HttpResponseBase = super().dispatch(request, *args, **kwargs)
-        return answer
-
-    def has_proofs(self, request: HttpRequest) -> bool:
-        return request.user.is_anonymous or bool(get_adapter().get_reauthentication_methods(request.user))

@@ -1,4 +1,4 @@
-"""Credentials, certificates, the API version and deleting ask for a fresh sign-in; looking and testing do not."""
+"""Credentials, certificates, the API version and deleting ask for re-authentication; looking and testing do not."""
 
 from datetime import UTC, datetime
 

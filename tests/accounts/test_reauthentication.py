@@ -1,4 +1,4 @@
-"""A fresh sign-in is demanded before dangerous things, and nothing is sent twice for it."""
+"""Re-authentication is demanded before dangerous things, and nothing is sent twice for it."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import include, path
 
-from pbxadmin.access.fresh import fresh_sign_in
 from pbxadmin.access.models import User
+from pbxadmin.access.reauthentication import requires_reauthentication
 from pbxadmin.audit.models import Event
 from tests.factories import PASSWORD, make_user
 
@@ -20,7 +20,7 @@ done: list[str] = []
 
 
 @login_required
-@fresh_sign_in
+@requires_reauthentication
 def dangerous(request: HttpRequest) -> HttpResponse:
     done.append(str(request.method))
     return HttpResponse("done")
@@ -37,7 +37,7 @@ def mara(client: Client) -> User:
     return user
 
 
-def prove(client: Client, back: str, password: str = PASSWORD) -> Any:
+def confirm(client: Client, back: str, password: str = PASSWORD) -> Any:
     return client.post(PROVE, {"password": password, "next": back})
 
 
@@ -58,7 +58,7 @@ def test_who_signed_in_a_while_ago_proves_it_and_comes_to_the_page(client: Clien
     clock.shift(16 * MINUTE)
 
     asked = client.get("/dangerous/?x=1")
-    answer = prove(client, "/dangerous/?x=1")
+    answer = confirm(client, "/dangerous/?x=1")
 
     assert asked["Location"] == f"{PROVE}?next=%2Fdangerous%2F%3Fx%3D1"
     assert answer["Location"] == "/dangerous/?x=1"
@@ -70,7 +70,7 @@ def test_what_was_sent_too_late_is_not_done_and_the_person_is_told(client: Clien
     clock.shift(16 * MINUTE)
 
     asked = client.post("/dangerous/", headers={"Referer": "http://testserver/customers/"})
-    prove(client, "/customers/")
+    confirm(client, "/customers/")
     back = client.get("/customers/")
 
     assert asked["Location"] == f"{PROVE}?next=%2Fcustomers%2F"
@@ -92,7 +92,7 @@ def test_inside_htmx_the_whole_page_is_led_there(client: Client, mara: User, clo
 def test_a_wrong_password_proves_nothing(client: Client, mara: User, clock: Any) -> None:
     clock.shift(16 * MINUTE)
 
-    answer = prove(client, "/dangerous/", "not this one")
+    answer = confirm(client, "/dangerous/", "not this one")
 
     assert answer.status_code == 422
     assert client.get("/dangerous/").status_code == 302
@@ -103,13 +103,13 @@ def test_somebody_elses_password_proves_nothing(client: Client, mara: User, cloc
     make_user(username="nora", password="another good one")
     clock.shift(16 * MINUTE)
 
-    assert prove(client, "/dangerous/", "another good one").status_code == 422
+    assert confirm(client, "/dangerous/", "another good one").status_code == 422
 
 
 def test_guessing_at_an_open_browser_is_slowed(client: Client, mara: User, clock: Any) -> None:
     clock.shift(16 * MINUTE)
 
-    answers = [prove(client, "/", f"guess {n}").status_code for n in range(11)]
+    answers = [confirm(client, "/", f"guess {n}").status_code for n in range(11)]
 
     assert answers[-1] == 429
 
@@ -117,8 +117,8 @@ def test_guessing_at_an_open_browser_is_slowed(client: Client, mara: User, clock
 @pytest.mark.parametrize(
     "target", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"]
 )
-def test_the_proof_leads_to_our_own_pages_only(client: Client, mara: User, target: str) -> None:
-    assert prove(client, target)["Location"] == "/"
+def test_the_confirmation_leads_to_our_own_pages_only(client: Client, mara: User, target: str) -> None:
+    assert confirm(client, target)["Location"] == "/"
 
 
 def test_nobody_is_asked_who_is_not_signed_in(client: Client) -> None:
