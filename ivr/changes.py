@@ -40,7 +40,7 @@ from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.wire import IvrSettings
 
 from .compare import NO_ANSWER, SUCCESS, Answer, Status, Verdict, compare, judge
-from .models import Change, Ivr, as_json
+from .models import CALL_WORDS, Change, Ivr, as_json
 from .outside import outside_since
 from .snapshots import snapshot_save, snapshots_save
 from .spool import spool_put, spooled
@@ -53,7 +53,6 @@ CLAIM_S = 30
 SEND_BUDGET_S = 10.0  # with less than this left, a send could not be read back within the page's time
 CHECK_AFTER_S = (10, 30, 120, 600)
 LOOK_AGAIN_S = 30
-CALLS = {"login": "Signed in", "deviceinfo/query": "Asked who it is", "ivr/query": "Read", "ivr/update": "Sent once"}
 RECONCILE_S = 25.0  # the tick has other work
 
 
@@ -332,12 +331,9 @@ def send(client: PbxClient, live: IvrSettings, wanted: Mapping[str, str]) -> tup
     except PbxNotSent as error:
         return NO_ANSWER, str(error)
     except PbxRefused as error:
-        if client.calls[-1].name != "ivr/update":  # the token was refused, then the new login
-            return NO_ANSWER, str(error)
         return Answer(refused=True, code=error.code, words=f"{error}."), ""
     except PbxOutcomeUnknown as error:
-        nothing = str(error) if client.calls[-1].name != "ivr/update" else ""
-        return Answer(words=str(error)), nothing
+        return Answer(words=str(error)), ""
     return SUCCESS, ""
 
 
@@ -476,7 +472,7 @@ def replay_outcome(kept: dict[str, Any]) -> None:
 
 
 def call_words(call: Call) -> dict[str, Any]:
-    words = CALLS.get(call.name, call.name)
+    words = CALL_WORDS[call.kind]
     return {"call": call.name, "words": words, "seconds": round(call.seconds, 3), "error": str(call.error or "")}
 
 

@@ -13,11 +13,21 @@ from pbxadmin.access.models import AnyUser
 from pbxadmin.access.permissions import customer_ids
 from pbxadmin.access.roles import Action
 from pbxadmin.fleet.models import Pbx
+from pbxadmin.yeastar.client import CallKind
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS, ApiVersion
 from pbxadmin.yeastar.wire import IvrSettings
 
 from .risks import risks
 
+# Stored with each change beside the vendor's own name of the call, and what a person reads.
+CALL_WORDS = {
+    CallKind.LOGIN: "Signed in",
+    CallKind.IDENTITY: "Asked who it is",
+    CallKind.READ: "Read",
+    CallKind.UPDATE: "Sent once",
+    CallKind.APPLY: "Applied",
+    CallKind.LOGOUT: "Signed out",
+}
 PLAN_LIFE = timedelta(hours=24)
 LEFT_BEHIND = (
     "It was being sent, and what came of it is not recorded yet. It is checked by itself; nothing is ever sent twice."
@@ -229,9 +239,9 @@ class Change(models.Model):
         """The calls in their order; what reads after the sending reads back."""
         was_sent = False
         for call in self.calls:
-            reads_back = was_sent and call["call"] == "ivr/query"
+            reads_back = was_sent and call["words"] == CALL_WORDS[CallKind.READ]
             yield call | {"words": "Read back"} if reads_back else call
-            was_sent = was_sent or call["call"] == "ivr/update"
+            was_sent = was_sent or call["words"] == CALL_WORDS[CallKind.UPDATE]
 
     def lines(self) -> list["ChangeLine"]:
         before, found = self.live or self.base, self.found or {}

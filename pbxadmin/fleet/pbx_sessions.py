@@ -18,7 +18,7 @@ from django.utils import timezone
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.sealed import SealBroken, seal
-from pbxadmin.yeastar.client import PAGE_S, PbxClient
+from pbxadmin.yeastar.client import PAGE_S, CallKind, PbxClient
 from pbxadmin.yeastar.errors import (
     PbxError,
     PbxHeldBack,
@@ -151,7 +151,7 @@ def pbx_states_record(contacts: Iterable[tuple[Pbx, PbxClient]]) -> None:
     for pbx, client in contacts:
         if client.calls:
             columns = columns_of(pbx, client, now)
-            has_own = any(call.name == "login" for call in client.calls)  # a token, a serial number
+            has_own = any(call.kind is CallKind.LOGIN for call in client.calls)  # a token, a serial number
             key = (pbx.revision, pbx.pk) if has_own else (pbx.revision, *columns.items())
             alike.setdefault(key, (columns, []))[1].append(pbx)
     for columns, pbxs in alike.values():
@@ -194,7 +194,7 @@ def new_token(pbx: Pbx, client: PbxClient) -> dict[str, Any]:
     """The columns that keep a token which is not the kept one."""
     if client.token is None:
         return {"token": "", "token_at": None}
-    if any(call.name == "login" for call in client.calls):
+    if any(call.kind is CallKind.LOGIN for call in client.calls):
         seal(pbx, "token", client.token.reveal())
         return {"token": pbx.token, "token_at": timezone.now()}
     return {}

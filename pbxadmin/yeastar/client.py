@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from .errors import (
@@ -13,6 +14,7 @@ from .errors import (
     PbxHeldBack,
     PbxLoginRefused,
     PbxNotFound,
+    PbxNotSent,
     PbxRefused,
     PbxTokenRefused,
     login_refusal,
@@ -33,10 +35,33 @@ def password_digest(password: str) -> str:
     return hashlib.md5(password.encode(), usedforsecurity=False).hexdigest()
 
 
+class CallKind(StrEnum):
+    """What an exchange is for, whatever the vendor calls it."""
+
+    LOGIN = "login"
+    IDENTITY = "identity"
+    READ = "read"
+    UPDATE = "update"
+    APPLY = "apply"
+    LOGOUT = "logout"
+
+
+# The vendor's names. They are stored with each change, so they never change either.
+WIRE_NAMES = {
+    CallKind.LOGIN: "login",
+    CallKind.IDENTITY: "deviceinfo/query",
+    CallKind.READ: "ivr/query",
+    CallKind.UPDATE: "ivr/update",
+    CallKind.APPLY: "apply",
+    CallKind.LOGOUT: "logout",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One exchange that took place: which, how long, and what it ended in."""
+    """One exchange that took place. name: the vendor's own. error: what it ended in, None for success."""
 
+    kind: CallKind
     name: str
     seconds: float
     error: PbxError | None = None
@@ -70,7 +95,7 @@ class PbxClient:
     @property
     def was_refused(self) -> bool:
         """Whether the PBX refused a login of this client: another one would only bring the lockout nearer."""
-        return any(call.name == "login" and isinstance(call.error, PbxLoginRefused) for call in self.calls)
+        return any(call.kind is CallKind.LOGIN and isinstance(call.error, PbxLoginRefused) for call in self.calls)
 
     def login(self) -> None:
         """Get a token: one attempt, never repeated, since five wrong ones lock our address out.
@@ -83,7 +108,7 @@ class PbxClient:
         body: dict[str, str | Secret] = {"username": self.username, "password": self.digest, "port": REPORT_PORT}
         if self.version is ApiVersion.V2_0:
             body["version"] = "2.0.0"
-        self.token = read_token(self.exchange("login", body, None))
+        self.token = read_token(self.exchange(CallKind.LOGIN, body, None))
         if self.token is None:
             raise PbxBadAnswer("The PBX accepted the login and gave no token.")
         if self.known_serial is not None:
@@ -92,7 +117,7 @@ class PbxClient:
     def meet(self) -> None:
         """Ask the device who it is. One that does not say is taken for who it was."""
         try:
-            self.device = read_device(self.exchange("deviceinfo/query", None, self.token))
+            self.device = read_device(self.exchange(CallKind.IDENTITY, None, self.token))
         except PbxError:
             return
         self.is_stranger = bool(self.known_serial and self.device.serial not in ("", self.known_serial))
@@ -103,7 +128,7 @@ class PbxClient:
         Raises PbxNotFound (10012), otherwise any PbxError. Which answer a list gets of which only some exist is not
         documented.
         """
-        answer = self.call("ivr/query", write_query(numbers, self.version) or None)
+        answer = self.call(CallKind.READ, write_query(numbers, self.version) or None)
         return read_ivrs(answer, self.version)
 
     def query_ivr(self, number: str) -> IvrSettings:
@@ -120,38 +145,52 @@ class PbxClient:
 
         live: the IVR as just read. wanted: canonical text by own field name, only what is to change.
         Sent once; sent again only if the token was refused on this very call, which proves that nothing was done.
+        Raises PbxNotSent also when a login that had to come first failed; otherwise any PbxError of the update itself.
         """
-        self.call("ivr/update", write_update(live, wanted, self.version))
+        self.call(CallKind.UPDATE, write_update(live, wanted, self.version))
 
     def device_info(self) -> DeviceInfo:
-        return read_device(self.call("deviceinfo/query", None))
+        return read_device(self.call(CallKind.IDENTITY, None))
 
     def apply(self) -> None:
         """Make earlier updates take effect. Each update applies itself; this exists for after a batch."""
-        self.call("apply", None)
+        self.call(CallKind.APPLY, None)
 
     def logout(self) -> None:
         """Give the token back, if there is one."""
         if self.token is not None:
-            self.exchange("logout", None, self.token)
+            self.exchange(CallKind.LOGOUT, None, self.token)
             self.token = None
 
-    def call(self, name: str, body: Body | None) -> dict[str, Any]:
+    def call(self, kind: CallKind, body: Body | None) -> dict[str, Any]:
         """An exchange with a token; a refused token gets one new login and the same request once more."""
         if self.token is not None:
             try:
-                return self.exchange(name, body, self.token)
+                return self.exchange(kind, body, self.token)
             except PbxTokenRefused:
                 self.token = None
-        self.login()
-        return self.exchange(name, body, self.token)
+        self.login_for(kind)
+        return self.exchange(kind, body, self.token)
 
-    def exchange(self, name: str, body: Body | None, token: Secret | None) -> dict[str, Any]:
+    def login_for(self, kind: CallKind) -> None:
+        """Log in before a call. An update that waits for a login which fails was not sent: raise PbxNotSent then."""
+        failure: PbxError | None = None
+        try:
+            self.login()
+        except PbxError as error:
+            failure = error.with_traceback(None)
+        if failure is None:
+            return
+        is_update = kind is CallKind.UPDATE and not isinstance(failure, PbxNotSent)
+        raise PbxNotSent(str(failure)) if is_update else failure
+
+    def exchange(self, kind: CallKind, body: Body | None, token: Secret | None) -> dict[str, Any]:
         """One request and its answer. Raises PbxHeldBack, without counting as a call, when it may not be made."""
-        if name == "ivr/update" and self.is_stranger:
+        if kind is CallKind.UPDATE and self.is_stranger:
             raise PbxHeldBack("Another device answers at this address. An admin has to accept it first.")
         if self.seconds_left <= 0:
             raise PbxHeldBack("The time for this work with the PBX is used up.")
+        name = WIRE_NAMES[kind]
         started = time.monotonic()
         payload: dict[str, Any] = {}
         failure: PbxError | None = None
@@ -159,9 +198,9 @@ class PbxClient:
             payload = read_answer(self.transport.post(f"/api/{self.version}/{name}", body, token, self.until))
         except PbxError as error:
             failure = error.with_traceback(None)  # its frames hold the answer, and a token may be in that
-        if name == "login" and isinstance(failure, PbxRefused):
+        if kind is CallKind.LOGIN and isinstance(failure, PbxRefused):
             failure = login_refusal(failure)
-        self.calls.append(Call(name, time.monotonic() - started, failure))
+        self.calls.append(Call(kind, name, time.monotonic() - started, failure))
         if failure is not None:
             raise failure
         return payload
