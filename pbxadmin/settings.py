@@ -383,11 +383,13 @@ ACCOUNT_SESSION_REMEMBER = False
 ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "django.contrib.auth.tokens.PasswordResetTokenGenerator"  # noqa: S105
 FRESH_SIGN_IN_MINUTES = number("FRESH_SIGN_IN_MINUTES", 15, 2, 720)
 ACCOUNT_REAUTHENTICATION_TIMEOUT = FRESH_SIGN_IN_MINUTES * 60
-# "key" is source and user name together (see the adapter), for a reset source and e-mail address; "ip" source alone.
+# "key" is source and user name together (see the adapter), for a reset source and e-mail address, for a connection
+# test the session; "ip" is the source alone.
 ACCOUNT_RATE_LIMITS = {
     "login": "120/m/ip",
     "login_failed": "30/m/ip,10/5m/key",
     "reset_password": "10/m/ip,10/h/key",
+    "connection_test": "60/m/key",
 }
 
 SECOND_FACTOR_FOR = roles("SECOND_FACTOR_FOR")

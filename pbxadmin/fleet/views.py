@@ -1,11 +1,11 @@
 """Pages of PBX records: list, one, add and edit, test and pin, disable and delete."""
 
-import time
 from functools import partial
 
+from allauth.core import ratelimit
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
@@ -31,7 +31,6 @@ from .models import Pbx, PbxImport, PbxQuerySet, SavedFilter
 from .sheet import COLUMNS, EXPORTED, exported
 
 PAGE_SIZE = 50
-TESTS_A_MINUTE = 60
 
 
 def visible_pbx(request: HttpRequest, pk: int) -> Pbx:
@@ -174,20 +173,18 @@ def show_form(request: HttpRequest, form: PbxForm) -> HttpResponse:
 def pbx_test(request: HttpRequest, pk: int) -> HttpResponse:
     """Test the connection now and show what each step found; the page is the answer to the POST."""
     pbx = managed_pbx(request, pk)
-    if tests_too_often(request):
-        messages.error(request, f"Not tested: {TESTS_A_MINUTE} tests a minute are enough. Wait a minute.")
+    if not may_test_again(request):
+        most = settings.ACCOUNT_RATE_LIMITS["connection_test"].split("/")[0]
+        messages.error(request, f"Not tested: {most} tests a minute are enough. Wait a minute.")
         return to_page(request, pbx)
     detects = "detect" in request.POST
     test = connection_test(pbx, f"{request.user} is testing the connection", detects=detects)
     return render(request, "fleet/pbx_test.html", {"pbx": pbx, "test": test})
 
 
-def tests_too_often(request: HttpRequest) -> bool:
-    """Counts this test. A person never reaches the limit; who looks for open ports does."""
-    key = f"connection-tests:{request.session.session_key}:{int(time.time() // 60)}"
-    count = cache.get(key, 0) + 1
-    cache.set(key, count, timeout=120)
-    return bool(count > TESTS_A_MINUTE)
+def may_test_again(request: HttpRequest) -> bool:
+    """Count this test, and return whether the limit allows it. No person reaches it; a search for open ports does."""
+    return ratelimit.consume(request, action="connection_test", key=request.session.session_key)
 
 
 @login_required

@@ -2,16 +2,19 @@
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import time_machine
-from django.test import Client
+from django.db import connection
+from django.test import Client, RequestFactory
 
 from pbxadmin.access.models import Customer
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
+from pbxadmin.fleet.views import may_test_again
 from pbxadmin.yeastar.simulator import V1_0, V1_1, V2_0, Fault, SimulatedPbx
 from tests.factories import make_pbx, make_user
 
@@ -199,9 +202,9 @@ def test_a_name_with_an_address_that_is_not_the_pbx_passes_by_the_other(
 
 
 def test_who_tests_without_end_has_to_wait(
-    manager: Client, recorded: Callable[..., Pbx], simulated_pbx: SimulatedPbx, monkeypatch: pytest.MonkeyPatch
+    manager: Client, recorded: Callable[..., Pbx], simulated_pbx: SimulatedPbx, settings: Any
 ) -> None:
-    monkeypatch.setattr("pbxadmin.fleet.views.TESTS_A_MINUTE", 2)
+    settings.ACCOUNT_RATE_LIMITS = settings.ACCOUNT_RATE_LIMITS | {"connection_test": "2/m/key"}
     pbx = recorded()
     with time_machine.travel(datetime(2026, 11, 24, 9, tzinfo=UTC), tick=False):
         steps_of(manager, pbx)
@@ -215,6 +218,23 @@ def test_who_tests_without_end_has_to_wait(
     assert Event.objects.filter(action="pbx.tested").count() == 2
     with time_machine.travel(datetime(2026, 11, 24, 9, 1, tzinfo=UTC), tick=False):
         assert steps_of(manager, pbx)[1]["address"] == "ok"
+
+
+def test_tests_at_the_same_moment_are_all_counted(manager: Client, rf: RequestFactory, settings: Any) -> None:
+    settings.ACCOUNT_RATE_LIMITS = settings.ACCOUNT_RATE_LIMITS | {"connection_test": "2/m/key"}
+    request = rf.post("/")
+    request.session = manager.session
+
+    def asked(_: int) -> bool:
+        try:
+            return may_test_again(request)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        allowed = list(pool.map(asked, range(8)))
+
+    assert 1 <= sum(allowed) <= 2
 
 
 def test_a_disabled_pbx_is_not_contacted(
