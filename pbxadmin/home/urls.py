@@ -1,9 +1,9 @@
 from django.urls import path
 
-from . import sees, views
+from . import views
 
 app_name = "home"
 urlpatterns = [
     path("", views.home, name="home"),
-    path("people/<int:pk>/sees/", sees.person_sees, name="person-sees"),
+    path("people/<int:pk>/effective-access/", views.person_effective_access, name="effective-access"),
 ]

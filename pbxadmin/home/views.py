@@ -1,11 +1,11 @@
-"""The control room: what needs a person now, how the fleet is, what was changed last."""
+"""The control room (what needs attention, how the fleet is, what was changed last) and a person's effective access."""
 
 from datetime import datetime, timedelta
 
 from django.contrib.auth.decorators import login_required
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
@@ -20,16 +20,19 @@ from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import NEEDS_A_PERSON, Pbx, PbxState
 from pbxadmin.review.models import DeskItem, Period
 from pbxadmin.review.selectors import ids_within
+from pbxadmin.web.pages import keyset
 from pbxadmin.web.words import PBX_STATES
 from pbxadmin.yeastar.wire import ADDRESSABLE
 
+from .effective_access import effective_access
 from .plots import fleet_squares
 
 RECENT_DAYS = 7
 RECENT_CHANGES = 8
 MOST_TODO = 8
 OUTSIDE_DAYS = 30
-FRESH = timedelta(minutes=15)
+READ_LATELY = timedelta(minutes=15)
+PAGE_SIZE = 50
 NOT_VERIFIED = (Change.Status.UNKNOWN, Change.Status.NOT_AS_ASKED)
 
 
@@ -66,7 +69,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "needs": needs,
         "unsettled_count": unsettled_count,
         "total": total,
-        "fresh": pbxs.filter(read_at__gte=now - FRESH).count(),
+        "read_lately": pbxs.filter(read_at__gte=now - READ_LATELY).count(),
         "ivrs": Ivr.objects.visible_to(user).aggregate(all=Count("pk"), out=Count("pk", filter=Q(dial_outbound="on"))),
         "customers": Customer.objects.visible_to(user).count(),
         "recent": list(changes[:RECENT_CHANGES]),
@@ -77,6 +80,23 @@ def home(request: HttpRequest) -> HttpResponse:
         "now": now,
     }
     return render(request, "home/home.html" if total else "home/first_run.html", context)
+
+
+@login_required
+@require_GET
+def person_effective_access(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show what a person can see and do, for the customers whose people the user manages."""
+    person = get_object_or_404(User.objects.visible_to(request.user), pk=pk)
+    customers = Customer.objects.visible_to(person).allowing(request.user, Action.MANAGE_PEOPLE)
+    page = keyset(customers, ("folded", "id"), request.GET.get("cursor", ""), PAGE_SIZE)
+    memberships = list(person.memberships.current()) if person.is_active else []
+    context = {
+        "person": person,
+        "page": page,
+        "rows": effective_access(person, memberships, list(page.rows)),
+        "of_all": [one.get_role_display() for one in memberships if one.customer_id is None],
+    }
+    return render(request, "home/effective_access.html", context)
 
 
 def outside_since(user: User, at: datetime) -> list[Event]:

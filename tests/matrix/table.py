@@ -178,7 +178,7 @@ ROWS: dict[str, Row] = {
     "accounts:invitation-accept": Row("/invitations/", get=closed, post=closed),
     "accounts:invitation-accepted": Row("/invitations/accepted/", get=public, post=never),
     "accounts:person-page": Row("/people/{person}/", get=on_person),
-    "home:person-sees": Row("/people/{person}/sees/", get=on_person),
+    "home:effective-access": Row("/people/{person}/effective-access/", get=on_person),
     "accounts:person-edit": Row("/people/{person}/edit/", post=on_person, data=lambda side: {"name": "New"}),
     "accounts:role-give": Row(
         "/people/{person}/roles/", post=on_person, data=lambda side: {"role": "viewer", "customer": side.customer.pk}

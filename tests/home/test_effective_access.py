@@ -1,4 +1,4 @@
-"""What a person can see: as far as whoever asks may know it."""
+"""Effective access of a person: what their roles add up to, shown to those who manage them."""
 
 import re
 from datetime import date, timedelta
@@ -41,7 +41,7 @@ def fill(customer, *, pbxs):
 
 def rows_of(client, person):
     """Cells of each customer: name, roles, what they may, PBXs, IVRs."""
-    answer = client.get(f"/people/{person.pk}/sees/")
+    answer = client.get(f"/people/{person.pk}/effective-access/")
     assert answer.status_code == 200
     rows = re.findall(r"<tr data-customer.*?</tr>", answer.content.decode(), re.S)
     return [[re.sub("<[^>]+>", "", cell).strip() for cell in re.findall(r"<td.*?</td>", row, re.S)] for row in rows]
@@ -72,7 +72,7 @@ def test_roles_for_one_customer_and_for_all_add_up(client, admin, acme, bellweat
     assert [row[1] for row in found] in (["Auditor, Helpdesk", "Auditor"], ["Helpdesk, Auditor", "Auditor"])
     assert "edit IVRs" in found[0][2]
     assert "edit IVRs" not in found[1][2]
-    assert "Auditor of all customers" in client.get(f"/people/{ada.pk}/sees/").content.decode()
+    assert "Auditor of all customers" in client.get(f"/people/{ada.pk}/effective-access/").content.decode()
 
 
 def test_a_manager_is_told_nothing_of_customers_whose_people_they_do_not_manage(client, acme, bellweather):
@@ -83,14 +83,14 @@ def test_a_manager_is_told_nothing_of_customers_whose_people_they_do_not_manage(
     client.force_login(sue)
 
     assert [row[0] for row in rows_of(client, mara)] == ["Acme Logistics"]
-    assert "Bellweather" not in client.get(f"/people/{mara.pk}/sees/").content.decode()
+    assert "Bellweather" not in client.get(f"/people/{mara.pk}/effective-access/").content.decode()
 
 
 def test_somebody_not_visible_is_answered_like_nobody(client, acme, bellweather):
     client.force_login(make_user("manager", acme))
     bea = make_user("helpdesk", bellweather)
 
-    theirs, none = client.get(f"/people/{bea.pk}/sees/"), client.get("/people/4711/sees/")
+    theirs, none = client.get(f"/people/{bea.pk}/effective-access/"), client.get("/people/4711/effective-access/")
 
     assert theirs.status_code == none.status_code == 404
     assert theirs.content == none.content
@@ -101,7 +101,7 @@ def test_who_manages_nobody_asks_about_nobody(client, acme, role):
     user = make_user(role, acme)
     client.force_login(user)
 
-    assert client.get(f"/people/{user.pk}/sees/").status_code == 404
+    assert client.get(f"/people/{user.pk}/effective-access/").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_who_manages_nobody_asks_about_nobody(client, acme, role):
 def test_what_stands_above_all_roles_is_said(client, admin, acme, fields, words):
     person = make_user(**fields)
 
-    page = client.get(f"/people/{person.pk}/sees/").content.decode()
+    page = client.get(f"/people/{person.pk}/effective-access/").content.decode()
 
     assert words in page
     assert len(rows_of(client, person)) == (1 if "is_superuser" in fields else 0)
