@@ -1,7 +1,7 @@
 """The form of a PBX record."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -13,34 +13,25 @@ from pbxadmin.access.permissions import customers_of
 from pbxadmin.access.roles import Action
 from pbxadmin.web.filters import FilterForm
 from pbxadmin.web.words import PBX_STATES
-from pbxadmin.yeastar.fields import ApiVersion
-from pbxadmin.yeastar.transport import TlsProfile, TrustMode
+from pbxadmin.yeastar.transport import TrustMode
 
-from .inputs import clean_allowed_host, clean_ca, clean_fingerprint, clean_minutes, clean_port, clean_tags
+from .inputs import clean_fingerprint
 from .models import Pbx, PbxQuerySet, PbxState, SavedFilter
+from .record_fields import (
+    EXPORT_COLUMNS,
+    RECORD_FIELD_BY_NAME,
+    RECORD_FIELDS,
+    FormPart,
+    InputKind,
+    RecordField,
+)
 
 Saved = TypeVar("Saved")
-SCHEMES = [("https", "HTTPS"), ("http", "HTTP, not encrypted")]
-TRUST = [
-    (TrustMode.PIN.value, "One pinned certificate"),
-    (TrustMode.SYSTEM.value, "The certificate authorities of this server"),
-    (TrustMode.CA.value, "A certificate authority of its own"),
-    (TrustMode.NONE.value, "Nothing: do not verify"),
-]
-PROFILES = [
-    (TlsProfile.MODERN.value, "Modern"),
-    (TlsProfile.LEGACY.value, "Legacy: TLS 1.2 with RSA key exchange"),
-    (TlsProfile.ANCIENT.value, "Ancient: TLS 1.0 and weak keys"),
-]
-SECTIONS = {
-    "Which PBX": ("customer", "name"),
-    "Where it answers": ("scheme", "host", "port", "api_version", "refresh_minutes"),
-    "API login": ("username", "password"),
-    "How it proves who it is": ("trust", "tls_profile"),
-    "Its certificate": ("fingerprint", "ca_certificate"),
-    "To find it by": ("site", "main_numbers", "tags", "notes"),
+WIDGETS: Mapping[InputKind, type[forms.Widget]] = {
+    InputKind.TEXT: forms.TextInput,
+    InputKind.LONG_TEXT: forms.Textarea,
+    InputKind.SECRET: forms.PasswordInput,
 }
-CHOICES = ("scheme", "api_version", "trust", "tls_profile", "refresh_minutes")
 
 
 class InputField(forms.CharField):
@@ -55,77 +46,38 @@ class InputField(forms.CharField):
         return self.cleaned_by(text) if text else text
 
 
-class PbxForm(forms.Form):
-    """What people enter about a PBX. The customer is fixed once the PBX has answered under it."""
+def form_field(field: RecordField) -> forms.Field:
+    """Return the form field by which a field of the record is entered."""
+    common: dict[str, Any] = {"label": field.label or None, "help_text": field.hint, "required": field.is_required}
+    if field.kind is InputKind.CUSTOMER:
+        return forms.ModelChoiceField(Customer.objects.none(), empty_label="Choose a customer", **common)
+    if field.kind is InputKind.CHOICE:
+        return forms.ChoiceField(choices=field.choices, initial=field.default, **common)
+    common |= {"max_length": field.max_length, "widget": WIDGETS[field.kind](attrs=dict(field.attrs))}
+    if field.kind is InputKind.SECRET:
+        return forms.CharField(strip=False, **common)
+    initial = None if field.default == "" else field.default
+    return InputField(cleaned_by=field.clean, validators=field.validators, initial=initial, **common)
 
-    customer = forms.ModelChoiceField(
-        Customer.objects.none(),
-        empty_label="Choose a customer",
-        help_text="Stays as it is once the PBX has answered.",
+
+if TYPE_CHECKING:
+    RecordFieldsForm = forms.Form
+else:
+    RecordFieldsForm = type(forms.Form)(
+        "RecordFieldsForm", (forms.Form,), {field.name: form_field(field) for field in RECORD_FIELDS}
     )
-    name = InputField(cleaned_by=tidy, max_length=60, validators=[refuse_unseen], help_text="Such as ACME-HQ.")
-    scheme = forms.ChoiceField(choices=SCHEMES, required=False, initial="https", label="Protocol")
-    host = InputField(cleaned_by=clean_allowed_host, max_length=260, help_text="Host name or IP address.")
-    port = InputField(
-        cleaned_by=clean_port, initial="8088", widget=forms.TextInput({"class": "num"}), help_text="1 to 65535."
-    )
-    api_version = forms.ChoiceField(
-        choices=[(version.value, version.value) for version in ApiVersion],
-        required=False,
-        initial=ApiVersion.V1_0.value,
-        label="API version",
-    )
-    username = forms.CharField(max_length=100, validators=[refuse_unseen], label="API user")
-    password = forms.CharField(
-        max_length=200,
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        label="API password",
-        help_text="Only what the API needs of it is kept, encrypted. It is never shown again.",
-    )
-    trust = forms.ChoiceField(choices=TRUST, required=False, initial=TrustMode.PIN.value, label="Trusted by")
-    fingerprint = InputField(
-        cleaned_by=clean_fingerprint,
-        max_length=200,
-        required=False,
-        label="Pinned fingerprint (SHA-256)",
-        help_text="May stay empty: the connection test shows it and offers to pin it.",
-    )
-    ca_certificate = InputField(
-        cleaned_by=clean_ca,
-        max_length=60_000,
-        required=False,
-        widget=forms.Textarea(attrs={"rows": 4}),
-        label="CA certificate (PEM)",
-        help_text="For a certificate authority of its own.",
-    )
-    tls_profile = forms.ChoiceField(
-        choices=PROFILES,
-        required=False,
-        initial=TlsProfile.MODERN.value,
-        label="TLS profile",
-        help_text="Legacy and ancient are for old firmware that agrees on nothing better.",
-    )
-    refresh_minutes = InputField(
-        cleaned_by=clean_minutes,
-        initial=15,
-        required=False,
-        label="Read every",
-        widget=forms.TextInput({"class": "num", "inputmode": "numeric"}),
-        help_text="Minutes, 5 to 1440. 0 reads it only when somebody asks.",
-    )
-    site = forms.CharField(max_length=200, required=False, help_text="Where it stands.")
-    main_numbers = forms.CharField(max_length=200, required=False, help_text="The numbers that callers dial.")
-    notes = forms.CharField(max_length=2000, required=False, widget=forms.Textarea(attrs={"rows": 3}))
-    tags = InputField(
-        cleaned_by=clean_tags, max_length=500, required=False, help_text="Words of your own, with commas between them."
-    )
+
+
+class PbxForm(RecordFieldsForm):
+    """The form of a PBX record, with the fields of RECORD_FIELDS.
+
+    The customer is fixed once the PBX has answered under it.
+    """
 
     def __init__(
         self, data: Mapping[str, Any] | None, *, user: AnyUser, pbx: Pbx | None = None, customer: str = ""
     ) -> None:
-        shown = [name for name in self.base_fields if name != "password"]
-        initial = {name: getattr(pbx, name) for name in shown} if pbx else {"customer": customer}
+        initial = {name: getattr(pbx, name) for name in EXPORT_COLUMNS} if pbx else {"customer": customer}
         super().__init__(data, initial=initial)
         self.pbx = pbx
         for field in self.fields.values():
@@ -139,9 +91,9 @@ class PbxForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         values = self.cleaned_data
-        for name in CHOICES:
-            if values.get(name) == "":  # not sent: it stays what it is
-                values[name] = self.get_initial_for_field(self.fields[name], name)
+        for field in RECORD_FIELDS:
+            if field.default and values.get(field.name) == "":  # not sent: it stays what it is
+                values[field.name] = self.get_initial_for_field(self.fields[field.name], field.name)
         if values.get("trust") == TrustMode.CA and values.get("ca_certificate") == "":
             self.add_error("ca_certificate", "Paste the certificate of the authority that this PBX is trusted by.")
         customer = values.get("customer", self.pbx.customer if self.pbx else None)
@@ -154,7 +106,9 @@ class PbxForm(forms.Form):
         return others.filter(customer=customer, name__iexact=name).exists()
 
     def sections(self) -> list[tuple[str, list[BoundField]]]:
-        return [(title, [self[name] for name in names if name in self.fields]) for title, names in SECTIONS.items()]
+        """Return the headings of the form, each with its fields."""
+        shown = [field for field in RECORD_FIELDS if field.name in self.fields]
+        return [(part.value, [self[field.name] for field in shown if field.part is part]) for part in FormPart]
 
     def saved(self, use_case: Callable[..., Saved]) -> Saved | None:
         """Hand what was entered to a use case; None when something stands against it, which the form then shows."""
@@ -179,9 +133,9 @@ class RowForm(PbxForm):
         self, cells: Mapping[str, str], *, user: AnyUser, pbx: Pbx | None, check_host: Callable[[str], str]
     ) -> None:
         there = {
-            name: getattr(pbx, name) if pbx else field.initial
-            for name, field in self.base_fields.items()
-            if name not in ("customer", "password")
+            name: getattr(pbx, name) if pbx else RECORD_FIELD_BY_NAME[name].default
+            for name in EXPORT_COLUMNS
+            if name != "customer"
         }
         data = {name: value for name, value in there.items() if value} | {n: cell for n, cell in cells.items() if cell}
         super().__init__(data, user=user, pbx=pbx)

@@ -15,8 +15,6 @@ from pbxadmin.yeastar.errors import PbxForbidden, PbxUnreachable
 from pbxadmin.yeastar.guard import allowed, check_port
 from pbxadmin.yeastar.transport import exchanging, is_address, resolve
 
-from .models import TAG_COMMA
-
 HOST_HELP = "Enter a host name such as pbx.example.com, or an IP address: without https://, port or path."
 LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 NAME = re.compile(rf"{LABEL}(?:\.{LABEL})*")
@@ -25,6 +23,7 @@ MINUTES_HELP = "Enter a whole number from 5 to 1440, or 0 to read it only when s
 LOOK_UP_S = 1.0
 ANY_PORT = 443
 MOST_TAGS, LONGEST_TAG = 12, 30
+TAG_COMMA = ", "  # between tags, where they stand in one line
 PORT_HELP = "Enter a whole number from 1 to 65535."
 
 

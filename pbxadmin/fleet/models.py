@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Self
 
 from django.db import models
@@ -16,6 +18,9 @@ from pbxadmin.sealed import SealedField
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.transport import Endpoint, TlsProfile, Trust, TrustMode
 
+from .inputs import TAG_COMMA
+from .record_fields import SEARCH_LOOKUPS
+
 
 class PbxState(models.TextChoices):
     REACHABLE = "reachable"
@@ -27,7 +32,6 @@ class PbxState(models.TextChoices):
 
 
 NAME_TAKEN = "There is a saved filter with this name already."
-TAG_COMMA = ", "
 NEEDS_A_PERSON = (PbxState.UNREACHABLE, PbxState.CREDENTIALS_REJECTED, PbxState.LOCKED, PbxState.UNTRUSTED)
 HELD_BACK = (PbxState.CREDENTIALS_REJECTED, PbxState.UNTRUSTED)  # not read by itself until a person has looked at it
 
@@ -55,14 +59,7 @@ class PbxQuerySet(models.QuerySet["Pbx"]):
         """PBXs in which each word stands somewhere: name, site, main numbers, notes, tags or customer."""
         found = self
         for word in words:
-            found = found.filter(
-                Q(name__icontains=word)
-                | Q(site__icontains=word)
-                | Q(main_numbers__icontains=word)
-                | Q(notes__icontains=word)
-                | Q(tags__icontains=word)
-                | Q(customer__name__icontains=word)
-            )
+            found = found.filter(reduce(or_, (Q(**{lookup: word}) for lookup in SEARCH_LOOKUPS)))
         return found
 
     def tagged(self, tag: str) -> Self:

@@ -1,6 +1,6 @@
 """What people do to PBX records. Each use case writes its audit event in the same transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -18,34 +18,14 @@ from pbxadmin.yeastar.transport import TrustMode
 
 from .lease import LONG_AGO
 from .models import Lease, Pbx, PbxState
-
-# What people enter; the password apart, which is never kept as it was typed.
-ENTERED = (
-    *("customer", "name", "scheme", "host", "port", "api_version", "username", "trust", "fingerprint"),
-    *("ca_certificate", "tls_profile", "site", "main_numbers", "notes", "tags", "refresh_minutes"),
-)
-LEARNED = [field.name for field in Pbx._meta.fields if field.name not in ENTERED]
-# What decides where we connect and as whom: a change of these makes what we learned worthless.
-CONNECTION = (
-    "scheme",
-    "host",
-    "port",
-    "api_version",
-    "username",
-    "trust",
-    "fingerprint",
-    "ca_certificate",
-    "tls_profile",
-)
-# After a refused login, only a change of these makes another attempt worth its risk.
-LOGIN = ("scheme", "host", "port", "username")
+from .record_fields import CONNECTION_FIELDS, LOGIN_FIELDS, UNCHECKED_COLUMNS
 
 
 def pbx_create(*, customer: Customer, values: Mapping[str, Any], password: str) -> Pbx:
     """Keep a new PBX record. values: columns by name. The password is typed once; only its sealed digest is kept."""
     pbx = Pbx(customer=customer, **values)
     with saving_a_name(partial(check_entered, pbx)):
-        pbx.clean_fields(exclude=LEARNED)
+        pbx.clean_fields(exclude=UNCHECKED_COLUMNS)
         pbx.save()
         Lease.objects.create(pbx=pbx, until=LONG_AGO)
         password_keep(pbx, password)
@@ -67,7 +47,7 @@ def pbx_edit(*, pbx: Pbx, values: Mapping[str, Any], password: str = "") -> bool
         return False
     for name, value in changed.items():
         setattr(pbx, name, value)
-    learned = columns_to_forget(before, changed, password)
+    learned = columns_to_forget(before, {*changed, "password"} if password else changed.keys())
     for name, value in learned.items():
         setattr(pbx, name, value)
     fields = {name: {"before": str(getattr(before, name)), "asked": str(value)} for name, value in changed.items()}
@@ -75,7 +55,7 @@ def pbx_edit(*, pbx: Pbx, values: Mapping[str, Any], password: str = "") -> bool
         if password:
             password_keep(pbx, password)
             fields["password"] = {"asked": "changed"}
-        pbx.clean_fields(exclude=LEARNED)
+        pbx.clean_fields(exclude=UNCHECKED_COLUMNS)
         kept = ["password_digest", "password_set_at"] if password else []
         pbx.save(update_fields=[*changed, *learned, *kept])
         if learned:
@@ -84,22 +64,22 @@ def pbx_edit(*, pbx: Pbx, values: Mapping[str, Any], password: str = "") -> bool
     return True
 
 
-def columns_to_forget(before: Pbx, changed: Mapping[str, Any], password: str) -> dict[str, Any]:
-    """What an edit makes worthless, as columns with their empty values."""
-    if not password and not any(name in changed for name in CONNECTION):
+def columns_to_forget(before: Pbx, edited: Collection[str]) -> dict[str, Any]:
+    """Return the columns that an edit makes worthless, with their empty values. edited: names of record fields."""
+    if CONNECTION_FIELDS.isdisjoint(edited):
         return {}
     forgotten: dict[str, Any] = {"token": "", "token_at": None}
-    if before.state != PbxState.CREDENTIALS_REJECTED or password or any(name in changed for name in LOGIN):
+    if before.state != PbxState.CREDENTIALS_REJECTED or not LOGIN_FIELDS.isdisjoint(edited):
         forgotten |= {"state": PbxState.NEVER_CHECKED, "state_reason": "", "state_at": None}
         forgotten |= {"failures": 0, "paused_until": None}
-    if "host" in changed or "port" in changed:
+    if "host" in edited or "port" in edited:
         forgotten["locked_until"] = None
     return forgotten
 
 
 def check_entered(pbx: Pbx) -> None:
     """Raises ValidationError for what people entered. Asked only when the database refused it: it says why."""
-    pbx.full_clean(exclude=LEARNED)
+    pbx.full_clean(exclude=UNCHECKED_COLUMNS)
 
 
 def password_keep(pbx: Pbx, password: str) -> None:

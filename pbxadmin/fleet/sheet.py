@@ -10,13 +10,8 @@ from pbxadmin.web.csv import restored
 from pbxadmin.web.uploads import MOST_BYTES
 
 from .models import Pbx
+from .record_fields import EXPORT_COLUMNS, IMPORT_COLUMNS, ROW_KEY
 
-EXPORTED = (
-    *("customer", "name", "scheme", "host", "port", "api_version", "username", "trust", "fingerprint"),
-    *("ca_certificate", "tls_profile", "site", "main_numbers", "tags", "notes", "refresh_minutes"),
-)
-COLUMNS = (*EXPORTED, "password")
-NEEDED = ("customer", "name")
 SEPARATORS = ",;\t"
 MOST_ROWS = 5000
 MOST_FAULTS = 200
@@ -54,8 +49,8 @@ class Row:
 
 
 def exported(pbx: Pbx) -> list[str]:
-    """One row, in the order of EXPORTED. Never a secret."""
-    return [str(getattr(pbx, column)) for column in EXPORTED]
+    """One row, in the order of EXPORT_COLUMNS. Never a secret."""
+    return [str(getattr(pbx, column)) for column in EXPORT_COLUMNS]
 
 
 def sheet_read(data: bytes) -> tuple[list[Row], list[Fault]]:
@@ -100,7 +95,7 @@ def separator_of(text: str) -> str:
     first = next(line for line in text.splitlines() if line.strip())
 
     def known(separator: str) -> int:
-        return len(set(COLUMNS) & {name.strip(' "').lower() for name in first.split(separator)})
+        return len(set(IMPORT_COLUMNS) & {name.strip(' "').lower() for name in first.split(separator)})
 
     return max(SEPARATORS, key=known)
 
@@ -132,12 +127,12 @@ def header_of(record: tuple[int, list[str]]) -> list[str]:
     line, cells = record
     header = [restored(cell).strip().lower() for cell in cells]
     for name in header:
-        if name not in COLUMNS:
-            known = ", ".join(COLUMNS)
+        if name not in IMPORT_COLUMNS:
+            known = ", ".join(IMPORT_COLUMNS)
             raise BadSheet(f"There is no such column. The columns are {known}.", line, name[:60] or "(no name)")
         if header.count(name) > 1:
             raise BadSheet("This column stands there twice.", line, name)
-    for name in NEEDED:
+    for name in ROW_KEY:
         if name not in header:
             raise BadSheet("This column is missing.", line, name)
     return header

@@ -28,7 +28,8 @@ from .decorators import waits_for_pbx
 from .forms import DeleteForm, ImportForm, PbxFilter, PbxForm, PinForm, ReplacementForm
 from .imports import ImportPlan
 from .models import Pbx, PbxImport, PbxQuerySet, SavedFilter
-from .sheet import COLUMNS, EXPORTED, exported
+from .record_fields import EXPORT_COLUMNS, IMPORT_COLUMNS
+from .sheet import exported
 
 PAGE_SIZE = 50
 
@@ -75,7 +76,9 @@ def pbxs_csv(user: User, found: PbxQuerySet, wanted: PbxFilter) -> HttpResponseB
     chosen = wanted.chosen_customer
     customer = only_customer(user, Action.SEE, chosen.pk if chosen else None)
     services.export_record(found.count(), wanted.query, customer)
-    return csv_response("pbxs.csv", EXPORTED, map(exported, found.order_by("customer__name", "name", "id").iterator()))
+    return csv_response(
+        "pbxs.csv", EXPORT_COLUMNS, map(exported, found.order_by("customer__name", "name", "id").iterator())
+    )
 
 
 @login_required
@@ -107,7 +110,7 @@ def pbx_import(request: HttpRequest) -> HttpResponse:
         if not plan.faults:
             kept = imports.import_keep(user_of(request), data)
             return go(request, reverse("fleet:pbx-import-preview", args=[kept.pk]))
-    context = {"form": form, "plan": plan, "columns": COLUMNS}
+    context = {"form": form, "plan": plan, "columns": IMPORT_COLUMNS}
     return render(request, "fleet/pbx_import.html", context, status=422 if form.errors or plan else 200)
 
 

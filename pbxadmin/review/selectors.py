@@ -17,7 +17,7 @@ from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import ACTION_LABELS, EventAction
 from pbxadmin.audit.log import folded
 from pbxadmin.audit.models import MOST, Event, EventQuerySet
-from pbxadmin.fleet.services import ENTERED
+from pbxadmin.fleet.record_fields import IMPORT_COLUMNS
 from pbxadmin.web.filters import typed, whole
 from pbxadmin.web.words import OUTCOMES
 from pbxadmin.yeastar.fields import BY_NAME
@@ -28,7 +28,7 @@ from .words import label_of
 
 MOST_WORDS = 8
 SEARCH_DAYS = 90  # how far back is looked for what only reading finds, unless the period says otherwise
-FIELD_LABELS = {name: label_of(name) for name in (*BY_NAME, *ENTERED, "password", "serial")}
+FIELD_LABELS = {name: label_of(name) for name in (*BY_NAME, *IMPORT_COLUMNS, "serial")}
 OUTCOME_LABELS = {name: look.label for name, look in OUTCOMES.items() if name != "planned"}
 
 

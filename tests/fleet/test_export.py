@@ -10,7 +10,7 @@ from pbxadmin.access.models import Customer
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.forms import PbxForm
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.fleet.sheet import COLUMNS, EXPORTED
+from pbxadmin.fleet.record_fields import EXPORT_COLUMNS, IMPORT_COLUMNS
 from pbxadmin.sealed import seal
 from pbxadmin.yeastar.client import password_digest
 from tests.factories import make_customer, make_pbx, make_user
@@ -30,8 +30,8 @@ def rows(text: str) -> list[dict[str, str]]:
 
 
 def test_the_columns_are_the_fields_of_the_form() -> None:
-    assert set(COLUMNS) == set(PbxForm.base_fields)
-    assert set(COLUMNS) - set(EXPORTED) == {"password"}
+    assert set(IMPORT_COLUMNS) == set(PbxForm.base_fields)
+    assert set(IMPORT_COLUMNS) - set(EXPORT_COLUMNS) == {"password"}
 
 
 def test_every_field_that_a_person_entered_is_in_it_and_no_secret(client: Client, acme: Customer) -> None:

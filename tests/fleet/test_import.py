@@ -23,8 +23,8 @@ from pbxadmin.audit.models import Event
 from pbxadmin.fleet import imports
 from pbxadmin.fleet.imports import import_apply, import_plan, imports_forget
 from pbxadmin.fleet.models import Lease, Pbx, PbxImport
+from pbxadmin.fleet.record_fields import EXPORT_COLUMNS
 from pbxadmin.fleet.services import pbx_edit
-from pbxadmin.fleet.sheet import EXPORTED
 from pbxadmin.yeastar.client import password_digest
 from tests.factories import make_customer, make_pbx, make_user
 
@@ -104,7 +104,7 @@ def test_a_row_of_a_pbx_that_is_there_shows_what_would_differ(client: Client, ma
 
 def test_an_empty_cell_leaves_what_is_there(manager: User, acme: Customer) -> None:
     make_pbx(acme, site="Dock 3", trust="pin", fingerprint="ab" * 32)
-    row = dict.fromkeys(EXPORTED, "") | {"customer": "Acme Logistics", "name": "ACME-HQ"}
+    row = dict.fromkeys(EXPORT_COLUMNS, "") | {"customer": "Acme Logistics", "name": "ACME-HQ"}
 
     plan = import_plan(sheet(row).encode(), manager)
 

@@ -2,20 +2,20 @@
 
 from django import template
 
-from pbxadmin.fleet.forms import PROFILES, TRUST
 from pbxadmin.fleet.models import Pbx
+from pbxadmin.fleet.record_fields import RECORD_FIELD_BY_NAME
 
 register = template.Library()
 
 
 @register.filter
 def trusted_by(pbx: Pbx) -> str:
-    return dict(TRUST)[pbx.trust]
+    return dict(RECORD_FIELD_BY_NAME["trust"].choices)[pbx.trust]
 
 
 @register.filter
 def tls_profile(pbx: Pbx) -> str:
-    return dict(PROFILES)[pbx.tls_profile]
+    return dict(RECORD_FIELD_BY_NAME["tls_profile"].choices)[pbx.tls_profile]
 
 
 @register.filter
