@@ -17,6 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.apps import apps
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
 VERSION = "v1"
@@ -59,9 +60,16 @@ class Sealed:
         return opened_text(self.text, self._bound_to)
 
 
+def newest_key() -> bytes:
+    """Return the key that seals from now on."""
+    if not settings.PBX_KEYS:
+        raise ImproperlyConfigured("PBX_KEYS is not set.")
+    return settings.PBX_KEYS[0]
+
+
 def sealed_text(secret: str, place: str) -> str:
     """The secret sealed with the newest key, so that it opens for this place only."""
-    key, nonce = settings.PBX_KEYS[0], os.urandom(NONCE_BYTES)
+    key, nonce = newest_key(), os.urandom(NONCE_BYTES)
     sealed = nonce + AESGCM(key).encrypt(nonce, secret.encode(), place.encode())
     return f"{VERSION}.{key_id_of(key)}.{base64.urlsafe_b64encode(sealed).decode()}"
 

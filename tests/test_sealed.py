@@ -2,6 +2,7 @@ import base64
 import pickle
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.sealed import SealBroken, seal
@@ -58,6 +59,13 @@ def test_without_its_key_it_says_so(pbx, settings):
 
     with pytest.raises(SealBroken, match="not in PBX_KEYS"):
         pbx.token.open()
+
+
+def test_nothing_is_sealed_without_keys(pbx, settings):
+    settings.PBX_KEYS = []
+
+    with pytest.raises(ImproperlyConfigured, match="PBX_KEYS is not set"):
+        seal(pbx, "token", SECRET)
 
 
 def test_an_altered_value_does_not_open(pbx):

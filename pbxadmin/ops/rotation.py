@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from django.conf import settings
 from django.core.checks import CheckMessage, Tags, register
 from django.core.checks import Warning as CheckWarning
 from django.core.management.base import CommandError
@@ -14,7 +13,7 @@ from django.db import DatabaseError, transaction
 
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
-from pbxadmin.sealed import Kept, SealBroken, kept_secrets, key_id_of, sealed_text
+from pbxadmin.sealed import Kept, SealBroken, kept_secrets, key_id_of, newest_key, sealed_text
 
 STEP = 100
 SAMPLE = 20
@@ -53,7 +52,7 @@ def keys_rotate() -> Rotation:
     finally:
         failed = [place for place, _ in done.failed[:NAMED]]
         counts = {"sealed": done.sealed, "current": done.current, "changed": done.changed, "failed": len(done.failed)}
-        record(EventAction.KEYS_ROTATED, detail=counts | {"key": key_id_of(settings.PBX_KEYS[0]), "failed_at": failed})
+        record(EventAction.KEYS_ROTATED, detail=counts | {"key": key_id_of(newest_key()), "failed_at": failed})
     return done
 
 
@@ -63,7 +62,7 @@ def in_steps(secrets: Iterator[Kept]) -> Iterator[list[Kept]]:
 
 
 def rotate_step(step: list[Kept], done: Rotation) -> None:
-    newest = key_id_of(settings.PBX_KEYS[0])
+    newest = key_id_of(newest_key())
     fresh: list[tuple[Kept, str]] = []
     for kept in step:
         if kept.key_id == newest:

@@ -1,12 +1,7 @@
-"""A database that lacks migrations, or does not let us: one sentence instead of a traceback for any command that trips.
+"""A database that lacks migrations, or does not let us: which it lacks, and the sentence that says so."""
 
-Also which migrations it lacks.
-"""
-
-import sys
 from functools import cache
 
-from django.core.management import execute_from_command_line
 from django.db import DatabaseError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
@@ -16,20 +11,6 @@ from pbxadmin.web.words import number_of
 NOT_THERE = ("no such table", "no such column", "has no column named")  # SQLite
 UNDEFINED = frozenset({"42P01", "42703"})  # PostgreSQL: table, column
 NOT_ALLOWED = "42501"
-
-
-def command_line(words: list[str]) -> None:
-    """Django's command line for these words, the program first. Exit code 1 when migrations are missing.
-
-    Here and not in a base class, so that it holds for Django's own commands too, such as createsuperuser.
-    """
-    try:
-        execute_from_command_line(words)
-    except DatabaseError as error:
-        why = why_not_there(error) or why_not_allowed(error)
-        if not why or "--traceback" in words:
-            raise
-        sys.exit(f"CommandError: {why}")
 
 
 def why_not_there(error: DatabaseError) -> str:

@@ -29,6 +29,7 @@ from pbxadmin.accounts.invitations import (
 from pbxadmin.accounts.models import Invitation
 from pbxadmin.accounts.services import person_disable
 from pbxadmin.audit.models import Event
+from pbxadmin.env import EMAIL_BACKENDS
 from pbxadmin.web.logs import hide_links
 from tests.factories import PASSWORD, make_user
 
@@ -230,7 +231,7 @@ def test_nobody_floods_the_world_with_invitations(client: Client, manager: User,
 def test_an_invitation_that_was_only_printed_is_not_called_on_its_way(
     client: Client, manager: User, offer: dict[str, Any], settings: Any, capsys: Any
 ) -> None:
-    settings.EMAIL_BACKEND = settings.EMAIL_BACKENDS["console"]
+    settings.EMAIL_BACKEND = EMAIL_BACKENDS["console"]
 
     client.post("/people/invite/", offer)
 

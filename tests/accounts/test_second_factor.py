@@ -21,7 +21,7 @@ from pbxadmin.accounts.services import second_factor_reset
 from pbxadmin.audit.models import Event
 from pbxadmin.ops.rotation import keys_rotate
 from pbxadmin.sealed import SealBroken, kept_secrets
-from pbxadmin.settings import ROLES
+from pbxadmin.settings import ROLE_NAMES
 from tests.factories import PASSWORD, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -418,4 +418,4 @@ def test_a_role_that_has_ended_asks_for_nothing(demanded: None) -> None:
 
 
 def test_every_role_can_be_asked_for_a_second_factor() -> None:
-    assert set(ROLES) == {*Role.values, "site-admin"}
+    assert set(ROLE_NAMES) == {*Role.values, "site-admin"}

@@ -19,8 +19,8 @@ from pbxadmin.audit.models import Event
 from pbxadmin.audit.role import grants_apply, why_not
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.ops.owner import connect_as
+from pbxadmin.ops.start_up import command_line
 from pbxadmin.ops.tick import tick
-from pbxadmin.ops.unmigrated import command_line
 from tests.factories import PASSWORD, make_customer, make_pbx, make_user
 
 from .conftest import ACME

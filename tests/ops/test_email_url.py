@@ -2,7 +2,7 @@
 
 import pytest
 
-from pbxadmin.settings import EMAIL_BACKENDS, BadSetting, email, sender
+from pbxadmin.env import EMAIL_BACKENDS, BadSetting, email, sender
 
 
 @pytest.mark.parametrize(

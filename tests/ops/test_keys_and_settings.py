@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.core.management import get_commands
 
+from pbxadmin.env import ports
 from pbxadmin.ops.keys import make_data_folder
-from pbxadmin.settings import ports
 
 KEY = base64.urlsafe_b64encode(b"k" * 32).decode()
 GOOD = {"SECRET_KEY": "s" * 40, "PBX_KEYS": KEY}
@@ -71,10 +72,10 @@ def test_a_key_that_the_environment_gives_is_not_made(folder, monkeypatch, given
     assert [path.name for path in folder.iterdir()] == ["pbx_keys"]
 
 
-def check(folder, *, data="", **environment):
-    """`manage.py check` with this environment and no other."""
+def check(folder, *words, data="", **environment):
+    """Run `manage.py check`, or these words, with this environment and no other."""
     return subprocess.run(
-        [sys.executable, str(settings.BASE_DIR / "manage.py"), "check"],
+        [sys.executable, str(settings.BASE_DIR / "manage.py"), *(words or ["check"])],
         env={"PATH": os.environ["PATH"], "DATA_DIR": str(folder / data), **environment},
         cwd=folder,
         capture_output=True,
@@ -95,10 +96,7 @@ def test_good_values_start(tmp_path):
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
-        ("SECRET_KEY", None, "is not set"),
-        ("SECRET_KEY", "", "is not set"),
         ("SECRET_KEY", "short", "at least 32 characters"),
-        ("PBX_KEYS", None, "is not set"),
         ("PBX_KEYS", "AAAA", "key 1 is not 32 bytes"),
         ("PBX_KEYS", f"{KEY},no base64!", "key 2 is not 32 bytes"),
         ("PBX_KEYS", f"{KEY},", "key 2 is not 32 bytes"),
@@ -152,18 +150,97 @@ def test_good_values_start(tmp_path):
     ],
 )
 def test_a_wrong_value_stops_start_up_with_one_sentence_that_names_it(tmp_path, name, value, problem):
-    environment = {**GOOD, "ALLOWED_HOSTS": "pbx.example.com"} if name == "INSECURE_HTTP" else dict(GOOD)
-    environment.pop(name, None)
-    if value is not None:
-        environment[name] = value
+    hosts = {"ALLOWED_HOSTS": "pbx.example.com"} if name == "INSECURE_HTTP" else {}
 
-    ran = check(tmp_path, **environment)
+    ran = check(tmp_path, **{**GOOD, **hosts, name: value})
 
+    assert_stopped(ran, name, problem)
+
+
+def assert_stopped(ran, name, problem):
     assert ran.returncode == 1
     assert ran.stderr.startswith(f"{name} ")
     assert problem in ran.stderr
     assert ran.stderr.count("\n") == 1
     assert ran.stdout == ""
+
+
+@pytest.mark.parametrize("value", [None, ""])
+@pytest.mark.parametrize("name", ["SECRET_KEY", "PBX_KEYS"])
+def test_a_secret_that_is_not_set_stops_what_may_need_it(tmp_path, name, value):
+    environment = {key: text for key, text in {**GOOD, name: value}.items() if text is not None}
+
+    ran = check(tmp_path, "reconcile", data="new", **environment)
+
+    assert_stopped(ran, name, "is not set")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["serve"], ["work"], ["migrate"], ["rotate_keys"], ["import_pbxs", "pbxs.csv"], ["createsuperuser"]]
+)
+def test_what_serves_or_touches_secrets_asks_for_them(tmp_path, words):
+    ran = check(tmp_path, *words, data="new")
+
+    assert_stopped(ran, "SECRET_KEY", "is not set")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_server_of_somebody_else_asks_for_the_secrets_too(tmp_path):
+    ran = run_python("import pbxadmin.wsgi", DATA_DIR=str(tmp_path / "new"), SECRET_KEY="s" * 40)
+
+    assert_stopped(ran, "PBX_KEYS", "is not set")
+
+
+@pytest.mark.parametrize(
+    "words", [["check"], ["makemigrations", "--check", "--dry-run"], ["serve", "--help"], ["help"]]
+)
+def test_what_needs_no_secret_runs_in_a_fresh_clone_and_makes_no_folder(tmp_path, words):
+    ran = check(tmp_path, *words, data="new")
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_simulated_fleet_needs_no_secret_and_makes_no_folder(tmp_path):
+    ran = check(tmp_path, "simulate", "--pbxs", "1", "--until-eof", data="new")
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "https://127.0.0.1:" in ran.stdout
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_help_of_every_command_needs_no_secret_and_makes_no_folder(tmp_path):
+    ran = run_python(SHOW_EVERY_HELP, DATA_DIR=str(tmp_path / "new"))
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert set(ran.stdout.split()) == set(get_commands())
+    assert not (tmp_path / "new").exists()
+
+
+SHOW_EVERY_HELP = """
+import contextlib, io, os, django
+os.environ["DJANGO_SETTINGS_MODULE"] = "pbxadmin.settings"
+django.setup()
+from django.core.management import get_commands
+from pbxadmin.ops.start_up import command_line
+for name in get_commands():
+    with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):
+        command_line(["manage.py", name, "--help"])
+    print(name if "usage: manage.py" in shown.getvalue() else "nothing", flush=True)
+"""
+
+
+def run_python(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PATH": os.environ["PATH"], **environment},
+        cwd=settings.BASE_DIR,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -184,7 +261,7 @@ def test_the_owner_of_the_database_is_another_user_of_the_same_one(tmp_path, own
 
 
 def test_the_private_folder_is_made_for_its_owner_only(tmp_path):
-    assert check(tmp_path, data="new", **GOOD).returncode == 0
+    assert check(tmp_path, "audit_key", data="new", **GOOD).returncode == 0
 
     assert mode(tmp_path / "new") == 0o700
 
@@ -192,7 +269,7 @@ def test_the_private_folder_is_made_for_its_owner_only(tmp_path):
 def test_a_private_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
 
-    ran = check(tmp_path, data="file/data", **GOOD)
+    ran = check(tmp_path, "audit_key", data="file/data", **GOOD)
 
     assert ran.returncode == 1
     assert ran.stderr.startswith("DATA_DIR names a folder that cannot be made")
@@ -246,7 +323,7 @@ def test_keys_in_the_data_folder_are_the_last_resort(tmp_path):
     written(tmp_path / "secret_key", "s" * 40)
     written(tmp_path / "pbx_keys", KEY)
 
-    assert check(tmp_path).returncode == 0
+    assert check(tmp_path, "audit_key").returncode == 0
 
 
 def test_no_secret_stands_in_the_sentence(tmp_path):

@@ -11,7 +11,8 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.utils import DatabaseError
 
-from pbxadmin.ops.unmigrated import command_line, why_not_there
+from pbxadmin.ops.start_up import command_line
+from pbxadmin.ops.unmigrated import why_not_there
 from tests.ops.test_keys_and_settings import GOOD
 
 READ_TABLES = {

@@ -29,6 +29,7 @@ from pbxadmin.accounts.invitations import (
     invitation_withdraw,
 )
 from pbxadmin.accounts.models import Invitation
+from pbxadmin.env import EMAIL_BACKENDS
 from pbxadmin.web.htmx import go
 from pbxadmin.web.pages import keyset
 
@@ -100,7 +101,7 @@ def mailed(request: HttpRequest, invitation: Invitation, token: str) -> HttpResp
     site = settings.SITE_URL or f"{request.scheme}://{request.get_host()}"
     if not invitation_mail(invitation=invitation, link=f"{site}{reverse('accounts:invitation-open', args=[token])}"):
         messages.error(request, "The mail server did not take the invitation. Send it again in five minutes.")
-    elif settings.EMAIL_BACKENDS["console"] == settings.EMAIL_BACKEND:
+    elif EMAIL_BACKENDS["console"] == settings.EMAIL_BACKEND:
         messages.warning(request, "No mail server is set (EMAIL_URL), so the e-mail was printed where PBX Admin runs.")
     else:
         messages.success(request, f"The invitation is on its way to {invitation.email}. It can be used for 7 days.")

@@ -1,0 +1,273 @@
+"""Readers of the environment, which settings.py is made of. A wrong value stops start-up with one sentence.
+
+Every name can also come from a file: NAME_FILE holds the path. Secrets are looked for in DATA_DIR as a last resort,
+which is where `manage.py demo` puts them.
+"""
+
+import base64
+import binascii
+import ipaddress
+import os
+import re
+from collections.abc import Collection
+from email.utils import parseaddr
+from pathlib import Path
+from urllib.parse import SplitResult, unquote, urlsplit
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+EMAIL_BACKENDS = {
+    "console": "django.core.mail.backends.console.EmailBackend",
+    "memory": "django.core.mail.backends.locmem.EmailBackend",
+    "file": "django.core.mail.backends.filebased.EmailBackend",
+    "smtp": "django.core.mail.backends.smtp.EmailBackend",
+}
+# Without these nothing is served and no secret is opened. What each of them is, for the sentence that asks for it.
+REQUIRED_SECRETS = {
+    "SECRET_KEY": "a long random text that signs sessions and forms",
+    "PBX_KEYS": "the key ring that seals PBX passwords",
+}
+
+
+class BadSetting(SystemExit):
+    """A wrong or missing value. Stops start-up with one sentence on standard error and exit code 1."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name} {problem}")
+
+
+# --- plain values ---
+
+
+def text(name: str, default: str = "") -> str:
+    """Read a text, without blanks around it. Raises BadSetting when it is given twice or its file cannot be read."""
+    path = os.environ.get(f"{name}_FILE")
+    if path is None:
+        return os.environ.get(name, default).strip()
+    if name in os.environ:
+        raise BadSetting(name, f"is given twice: as {name} and as {name}_FILE. Keep one.")
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSetting(f"{name}_FILE", f"names a file that cannot be read: {error}.") from None
+
+
+def flag(name: str, default: bool) -> bool:
+    """Read true or false. Raises BadSetting for anything else."""
+    value = text(name, "true" if default else "false")
+    if value not in ("true", "false"):
+        raise BadSetting(name, f"must be true or false, not {value!r}.")
+    return value == "true"
+
+
+def number(name: str, default: int, low: int, high: int) -> int:
+    """Read a whole number from low to high. Raises BadSetting for anything else."""
+    value = text(name, str(default))
+    if not re.fullmatch(r"[0-9]{1,9}", value) or not low <= int(value) <= high:
+        raise BadSetting(name, f"must be a whole number from {low} to {high}, not {value!r}.")
+    return int(value)
+
+
+def words(name: str, default: str = "") -> list[str]:
+    """Read texts that commas separate; empty ones are left out."""
+    return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def choices(name: str, what: str, allowed: Collection[str]) -> list[str]:
+    """Read words out of those that are allowed. Raises BadSetting for any other. what: what they are, in the plural."""
+    for value in words(name):
+        if value not in allowed:
+            raise BadSetting(name, f"must be {what} out of {', '.join(allowed)}; not {value!r}.")
+    return words(name)
+
+
+# --- addresses ---
+
+
+def networks(name: str) -> list[str]:
+    """Read networks such as 10.0.0.0/8. Raises BadSetting for anything else."""
+    for value in words(name):
+        try:
+            ipaddress.ip_network(value)
+        except ValueError:
+            raise BadSetting(name, f"must be networks such as 10.0.0.0/8, not {value!r}.") from None
+    return words(name)
+
+
+def ports(name: str) -> list[range]:
+    """Read ports and ranges of ports such as 443,8000-8999. Raises BadSetting for anything else."""
+    found = [re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", value) for value in words(name)]
+    ends = [(int(part[1]), int(part[2] or part[1])) if part else (0, 0) for part in found]
+    if not all(1 <= first <= last <= 65535 for first, last in ends):
+        raise BadSetting(name, f"must be ports and ranges such as 443,8000-8999, not {text(name)!r}.")
+    return [range(first, last + 1) for first, last in ends]
+
+
+def site_url(name: str, allowed_hosts: Collection[str]) -> tuple[str, bool]:
+    """Read the address of this site and tell whether it is https.
+
+    Raises BadSetting for http, unless only loopback is allowed or INSECURE_HTTP=true accepts it.
+    """
+    url = text(name).rstrip("/")
+    if url and not re.fullmatch(r"https?://[^/\s@?#]+", url):
+        raise BadSetting(name, f"must look like https://pbx.example.com, not {url!r}.")
+    if url.startswith("https://"):
+        return url, True
+    only_loopback = all(host in LOOPBACK_NAMES for host in allowed_hosts)
+    if not only_loopback and not flag("INSECURE_HTTP", False):
+        raise BadSetting(name, "must start with https:// when ALLOWED_HOSTS reaches beyond this machine.")
+    return url, False
+
+
+def single_sign_on(name: str) -> str:
+    """Read the address of an OpenID provider. http is for this machine only: its answers say who signs in."""
+    url = text(name).rstrip("/")
+    is_good = re.fullmatch(r"https://[^\s@?#]+|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/[^\s@?#]*)?", url)
+    if url and not is_good:
+        raise BadSetting(name, f"must look like https://login.example.com/realm, not {url!r}.")
+    return url
+
+
+def sender(name: str, default: str) -> str:
+    """Read the address that e-mail comes from, such as PBX Admin <pbx@example.com>."""
+    value = text(name, default)
+    _, address = parseaddr(value)
+    if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", address) or not value.isprintable():
+        raise BadSetting(name, f"must look like PBX Admin <pbx@example.com>, not {value!r}.")
+    return value
+
+
+def addresses(name: str) -> list[str]:
+    """Read e-mail addresses without names. Raises BadSetting for anything else."""
+    for value in words(name):
+        if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", value) or not value.isprintable():
+            raise BadSetting(name, f"must be addresses such as audit@example.com, not {value!r}.")
+    return words(name)
+
+
+# --- secrets and the private folder ---
+
+
+def private_folder(name: str, path: Path) -> Path:
+    """Make a folder for its owner alone, unless it is there. Raises BadSetting when it cannot be made."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadSetting(name, f"names a folder that cannot be made: {error.strerror}.") from None
+    return path
+
+
+def secret(name: str, folder: Path) -> str:
+    """Read a secret from the environment, its file, or <folder>/<name in lower case>; "" when it is nowhere."""
+    stored = folder / name.lower()
+    return text(name) or (stored.read_text(encoding="utf-8").strip() if stored.is_file() else "")
+
+
+def key_ring(name: str, folder: Path) -> list[bytes]:
+    """Read a secret of keys, 32 bytes each in URL-safe base64, comma-separated, newest first; [] when it is nowhere."""
+    ring = secret(name, folder)
+    keys = []
+    for position, value in enumerate(ring.split(",") if ring else (), 1):
+        try:
+            key = base64.b64decode(value.strip().encode(), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            key = b""
+        if len(key) != 32:
+            raise BadSetting(name, f"key {position} is not 32 bytes in URL-safe base64.")
+        keys.append(key)
+    return keys
+
+
+def missing_secret(name: str) -> BadSetting:
+    """Return the sentence that asks for a secret."""
+    return BadSetting(name, f"is not set. It is {REQUIRED_SECRETS[name]}; `manage.py demo` makes one for you.")
+
+
+# --- database and e-mail ---
+
+
+def database(name: str, url: str) -> dict[str, object]:
+    """Return Django's settings for sqlite:///path or postgres://user:password@host:port/name."""
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1:
+        return {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": unquote(parts.path[1:]),
+            "OPTIONS": {
+                # IMMEDIATE ends "database is locked"; FULL because an intent must survive a power cut.
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 20,
+                "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA mmap_size=134217728;"
+                "PRAGMA journal_size_limit=27103364;PRAGMA cache_size=2000;",
+            },
+        }
+    if parts.scheme in ("postgres", "postgresql") and len(parts.path) > 1:
+        try:
+            port = parts.port or 5432
+        except ValueError:
+            raise BadSetting(name, "has a port that is not a number.") from None
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": unquote(parts.path[1:]),
+            "USER": unquote(parts.username or ""),
+            "PASSWORD": unquote(parts.password or ""),
+            "HOST": unquote(parts.hostname or ""),
+            "PORT": str(port),
+            "CONN_MAX_AGE": 60,
+            "CONN_HEALTH_CHECKS": True,
+        }
+    raise BadSetting(name, "must look like sqlite:///path/file.sqlite3 or postgres://user:password@host/name.")
+
+
+def owner(name: str, used: dict[str, object]) -> dict[str, object] | None:
+    """Return the same database for its owner, as whom `migrate` runs; None when DATABASE_URL is the owner's own."""
+    if not text(name):
+        return None
+    its = database(name, text(name))
+    if any(its.get(part) != used.get(part) for part in ("ENGINE", "HOST", "PORT", "NAME")) or "HOST" not in its:
+        raise BadSetting(name, "must name the same PostgreSQL database as DATABASE_URL, and its owner.")
+    if its["USER"] == used["USER"]:
+        raise BadSetting(name, "must name another user than DATABASE_URL: the owner of the tables.")
+    return its
+
+
+def email(url: str) -> dict[str, object]:
+    """Return Django's settings for where e-mail goes. Raises BadSetting for a password that would travel in the clear.
+
+    console: (printed), file:///folder (a file each), memory: (tests), smtp://user:password@host:port (?tls=true for
+    STARTTLS) or smtps://user:password@host:port
+    """
+    parts = urlsplit(url)
+    if parts.scheme in ("console", "memory") and url == f"{parts.scheme}:":
+        return {"EMAIL_BACKEND": EMAIL_BACKENDS[parts.scheme]}
+    if parts.scheme == "file" and not parts.netloc and len(parts.path) > 1 and not parts.query:
+        return {"EMAIL_BACKEND": EMAIL_BACKENDS["file"], "EMAIL_FILE_PATH": unquote(parts.path)}
+    return smtp_server(parts)
+
+
+def smtp_server(parts: SplitResult) -> dict[str, object]:
+    """Return Django's settings for a mail server. Raises BadSetting for one that is not whole, or not safe."""
+    is_tls = parts.scheme == "smtps" or parts.query == "tls=true"
+    is_smtp = parts.scheme in ("smtp", "smtps") and parts.path in ("", "/") and not parts.fragment
+    if not is_smtp or not parts.hostname or parts.query not in ("", "tls=true", "tls=false"):
+        raise BadSetting("EMAIL_URL", "must look like smtps://user:password@host:port, smtp://host:port or console:.")
+    if parts.scheme == "smtps" and parts.query:
+        raise BadSetting("EMAIL_URL", "says smtps and ?tls= at once. Keep one: smtps, or smtp with ?tls=true.")
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise BadSetting("EMAIL_URL", "has a port that is not a number from 1 to 65535.")
+    if bool(parts.username) != bool(parts.password):
+        raise BadSetting("EMAIL_URL", "needs a user and a password, or neither.")
+    if parts.password and not is_tls and parts.hostname not in (*LOOPBACK_NAMES, "::1"):
+        raise BadSetting("EMAIL_URL", "would send its password in the clear. Use smtps://, or smtp:// with ?tls=true.")
+    return {
+        "EMAIL_BACKEND": EMAIL_BACKENDS["smtp"],
+        "EMAIL_HOST": parts.hostname,
+        "EMAIL_PORT": port or (465 if parts.scheme == "smtps" else 587 if is_tls else 25),
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_SSL": parts.scheme == "smtps",
+        "EMAIL_USE_TLS": is_tls and parts.scheme == "smtp",
+    }
