@@ -1,0 +1,12 @@
+# The commands of a working day. `.ci/run` runs all that must hold before a change lands.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+.PHONY: demo test lint types browser postgres bench shots
+
+demo: ; python manage.py demo
+test: ; pytest -n 4
+lint: ; .ci/lint
+types: ; mypy
+browser: ; pytest -m browser
+postgres: ; .ci/with-postgres pytest -n 4
+bench: ; python -m tests.bench
+shots: ; python -m tests.shots
