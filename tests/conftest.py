@@ -3,7 +3,7 @@ import pytest
 from pbxadmin.access.models import Customer
 from tests.factories import make_customer
 
-pytest_plugins = ["tests.audit_flush", "tests.pbx_http", "tests.simulated"]
+pytest_plugins = ["tests.audit_flush", "tests.deadlines", "tests.pbx_http", "tests.simulated"]
 
 
 @pytest.fixture
