@@ -28,6 +28,7 @@ from pbxadmin.yeastar.client import PAGE_S, PbxClient
 from pbxadmin.yeastar.errors import PbxError, PbxHeldBack
 from pbxadmin.yeastar.wire import IvrSettings
 
+from .claims import claim_many, release_claims, release_expired
 from .models import Refresh, RefreshItem
 from .snapshots import Listing, listings_save, next_refresh, snapshots_save
 
@@ -218,13 +219,9 @@ def check_by_itself(pbx: Pbx) -> None:
 
 
 def items_claim(item_ids: Iterable[int]) -> frozenset[int]:
-    """Those of these items that are still to be read, from now on by us."""
-    until = timezone.now() + timedelta(seconds=LEASE_S)
+    """Claim these items as far as they are still to be read. Return the ids of those that are ours now."""
     waiting = RefreshItem.objects.filter(pk__in=list(item_ids), state=State.WAITING)
-    with transaction.atomic():
-        mine = frozenset(waiting.select_for_update().order_by("pk").values_list("pk", flat=True))
-        RefreshItem.objects.filter(pk__in=mine).update(state=State.READING, claimed_until=until)
-    return mine
+    return claim_many(waiting, LEASE_S, state=State.READING)
 
 
 def ended(result: Result, kept: Collection[int]) -> Ended:
@@ -241,7 +238,7 @@ def items_end(ends: Mapping[int, Ended]) -> None:
     for item_id, end in ends.items():
         alike.setdefault(end, []).append(item_id)
     for (state, sentence), ids in alike.items():
-        RefreshItem.objects.filter(pk__in=ids).update(state=state, sentence=sentence[:300], claimed_until=None)
+        release_claims(RefreshItem.objects.filter(pk__in=ids), state=state, sentence=sentence[:300])
 
 
 def release_leases(all_held: Iterable[LeaseHandle]) -> None:
@@ -283,11 +280,8 @@ def refresh_finish(run_id: int) -> None:
 
 def refresh_rekick() -> int:
     """Free what a dead worker had claimed, and kick every run that has work left. Return how many were kicked."""
-    now = timezone.now()
-    RefreshItem.objects.filter(state=State.READING, claimed_until__lte=now).update(
-        state=State.WAITING, claimed_until=None
-    )
-    unfinished = Refresh.objects.filter(finished_at=None, asked_at__lte=now - timedelta(seconds=15))
+    release_expired(RefreshItem.objects.filter(state=State.READING), state=State.WAITING)
+    unfinished = Refresh.objects.filter(finished_at=None, asked_at__lte=timezone.now() - timedelta(seconds=15))
     idle = unfinished.exclude(Q(items__state=State.READING))
     for run in idle:
         refresh_work.enqueue(run.pk)
