@@ -17,7 +17,7 @@ from statistics import median, quantiles
 ROOT = Path(__file__).resolve().parent.parent
 LONG_FUNCTION = 40  # lines
 LONG_LINE = 120  # columns
-SETTLED_COLUMN = "finished_at"  # written by the one function that records how a change ended
+SETTLED_COLUMN = "event_id"  # of the outcome: written by the one function that records how a change ended
 START = "change_apply"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
