@@ -18,7 +18,7 @@ from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.fields import BY_NAME, FieldError, IvrField, Kind
 from pbxadmin.yeastar.wire import IvrSettings
 
-from .changes import Opened
+from .changes.plan import Opened
 from .models import Ivr
 
 SALT = "ivr.opened.2"

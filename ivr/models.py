@@ -154,7 +154,7 @@ class Change(models.Model):
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.PLANNED)
     sentence = models.TextField(blank=True, help_text="what happened, for the person")
     confirmed = models.JSONField(default=list, help_text="the risks that the person who applied it confirmed")
-    answer = models.JSONField(default=dict, help_text="what the PBX said, as compare.Answer; empty before it said it")
+    answer = models.JSONField(default=dict, help_text="what the PBX said, as PbxAnswer; empty before that")
     calls = models.JSONField(default=list, help_text="what was exchanged: call, seconds, error")
     event_id = models.BigIntegerField(null=True, help_text="the event of the outcome")
     planned_by_id = models.BigIntegerField()
@@ -302,5 +302,5 @@ class RefreshItem(models.Model):
         return f"{self.pbx_id}: {self.state}"
 
 
-def as_json(settings: IvrSettings | None) -> dict[str, Any] | None:
+def as_values(settings: IvrSettings | None) -> dict[str, Any] | None:
     return settings.values() if settings else None

@@ -61,7 +61,7 @@ def outside_record(differences: Sequence[Difference]) -> None:
             tell(each, fields, asked_late(each, fields, changes))
 
 
-def outside_since(change: Change, found_at: datetime) -> None:
+def record_moves_since(change: Change, found_at: datetime) -> None:
     """An outcome that is recorded late may be older than the snapshot: what moved in between was put down to it."""
     row = Ivr.objects.filter(pbx_id=change.pbx_id, number=change.number_now).select_related("pbx__customer").first()
     if row is not None and change.found and row.read_at > found_at:

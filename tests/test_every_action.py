@@ -16,7 +16,8 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from ivr.changes import change_check, change_conflict, change_plan
+from ivr.changes.plan import change_conflict, change_plan
+from ivr.changes.reconcile import change_check
 from ivr.forms import opened_now
 from ivr.models import Change, Ivr
 from ivr.refresh import pbx_refresh

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import template
 
-from ivr.restore import acceptance_of, restoration_of
+from ivr.changes.restore import acceptance_of, restoration_of
 from pbxadmin.access.permissions import can
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import EventGroup

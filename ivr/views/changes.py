@@ -16,13 +16,15 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET, require_POST
 
-from ivr.changes import NotConfirmed, change_apply, change_check, change_resolve
-from ivr.compare import compare
+from ivr.changes.apply import NotConfirmed, change_apply
+from ivr.changes.compare import compare
+from ivr.changes.plan import change_resolve
+from ivr.changes.receipts import place_in_log, receipt, receipt_for_customer, ticket_link
+from ivr.changes.reconcile import change_check
+from ivr.changes.restore import restoration_of
+from ivr.changes.spool import waits
 from ivr.models import Change, ChangeQuerySet
-from ivr.receipts import place_in_log, receipt, receipt_for_customer, ticket_link
-from ivr.restore import restoration_of
 from ivr.selectors import MOST_WORDS
-from ivr.spool import waits
 from ivr.words import caller_hears, small, what_callers_notice
 from pbxadmin.access.models import Customer
 from pbxadmin.access.permissions import can, require

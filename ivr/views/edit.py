@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from ivr.changes import Opened, change_conflict, change_plan, newer_values
+from ivr.changes.plan import Opened, change_conflict, change_plan, newer_values
 from ivr.forms import IvrForm, opened_from, opened_now
 from ivr.models import Change, Ivr
 from ivr.snapshots import snapshot_save

@@ -9,8 +9,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_http_methods, require_POST
 
+from ivr.changes.restore import Restoration, moved_since_event, outside_accept, restoration_of, restore_plan
 from ivr.forms import RecordForm
-from ivr.restore import Restoration, moved_since, outside_accept, restoration_of, restore_plan
 from pbxadmin.access.permissions import can, customer_ids, require
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
@@ -55,7 +55,7 @@ def restore(request: HttpRequest, event_id: int) -> HttpResponse:
     if live is None:
         gone = f"IVR {back.number} is not on {pbx.name} any more."
         return page(request, pbx, event, back, problem=gone, status=409)
-    moved = moved_since(back, live)
+    moved = moved_since_event(back, live)
     if moved:
         since = "Something else changed it since, so it is not offered. Edit the IVR instead."
         return page(request, pbx, event, back, problem=since, moved=moved, status=409)

@@ -9,7 +9,7 @@ from django.db import DatabaseError, close_old_connections, connections
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
-from ivr.changes import reconcile, replay_spool
+from ivr.changes.reconcile import reconcile, replay_spool
 from ivr.refresh import refresh_due, refresh_rekick
 from pbxadmin.accounts.services import sessions_expire
 from pbxadmin.fleet.imports import imports_forget

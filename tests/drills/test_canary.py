@@ -21,7 +21,7 @@ from django.db import connection
 from django.test import Client
 from django.utils.log import AdminEmailHandler
 
-from ivr.changes import replay_spool
+from ivr.changes.reconcile import replay_spool
 from ivr.models import Change
 from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.settings import LOGGING
@@ -201,7 +201,7 @@ def test_no_misbehaviour_lets_a_secret_out(
 
 # Where a defect of ours may strike while a secret is at hand.
 DEFECTS = {
-    "deciding the outcome": "ivr.changes.judge",
+    "deciding the outcome": "ivr.changes.readings.judge",
     "reading a list": "pbxadmin.yeastar.client.read_ivrs",
     "writing an update": "pbxadmin.yeastar.client.write_update",
     "keeping the token": "pbxadmin.fleet.pbx_sessions.new_token",

@@ -8,7 +8,7 @@ import time_machine
 from django.test import Client
 from django.utils import timezone
 
-from ivr.changes import reconcile
+from ivr.changes.reconcile import reconcile
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.simulator import NOTHING, Fault, SimulatedPbx
 from tests.drills.edits import planned, text_of

@@ -15,7 +15,7 @@ import time_machine
 from django.test import Client
 from django.utils import timezone
 
-from ivr.changes import reconcile
+from ivr.changes.reconcile import reconcile
 from ivr.models import Change
 from pbxadmin.audit.chain import verify
 from pbxadmin.audit.models import Event

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from ivr.changes.restore import outside_accept
 from ivr.models import Ivr
-from ivr.restore import outside_accept
 from pbxadmin.access.services import customer_archive, membership_grant
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record

@@ -8,7 +8,9 @@ import time_machine
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from ivr.changes import change_apply, change_plan, reconcile, replay_spool
+from ivr.changes.apply import change_apply
+from ivr.changes.plan import change_plan
+from ivr.changes.reconcile import reconcile, replay_spool
 from ivr.forms import opened_now
 from ivr.models import Change
 from pbxadmin.access.roles import Role

@@ -11,17 +11,10 @@ import time_machine
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from ivr.changes import (
-    NotConfirmed,
-    apply_claimed,
-    change_apply,
-    change_check,
-    change_plan,
-    change_resolve,
-    reconcile,
-    replay_spool,
-)
-from ivr.compare import Status
+from ivr.changes.apply import NotConfirmed, apply_claimed, change_apply
+from ivr.changes.compare import Status
+from ivr.changes.plan import change_plan, change_resolve
+from ivr.changes.reconcile import change_check, reconcile, replay_spool
 from ivr.forms import opened_now
 from ivr.models import Change, Ivr
 from pbxadmin.audit.context import Actor

@@ -1,11 +1,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ivr.compare import NO_ANSWER, SUCCESS, Answer, Status, compare, judge
+from ivr.changes.compare import SUCCESS, PbxAnswer, Status, compare, judge
 from pbxadmin.yeastar.fields import BY_NAME
 
 BASE = dict.fromkeys(BY_NAME) | {"number": "6500", "name": "Main", "response_timeout": "3", "prompt_repeat": "2"}
-REFUSED = Answer(refused=True, code="10018", words="No (10018).")
+NO_ANSWER = PbxAnswer()
+REFUSED = PbxAnswer(refused=True, code="10018", words="No (10018).")
 
 
 def test_an_untouched_field_may_be_sent():

@@ -12,7 +12,9 @@ from django.db import DatabaseError, connection
 from django.test import Client
 from django.utils import timezone
 
-from ivr.changes import change_apply, change_plan, reconcile, replay_spool
+from ivr.changes.apply import change_apply
+from ivr.changes.plan import change_plan
+from ivr.changes.reconcile import reconcile, replay_spool
 from ivr.forms import opened_now
 from ivr.models import Change, Ivr
 from ivr.refresh import pbx_refresh
@@ -337,7 +339,7 @@ def test_our_change_stays_ours_when_its_reading_could_not_be_kept(
     pbx: Pbx, pbx_http: PbxDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("ivr.changes.snapshot_save", away)
+        patch.setattr("ivr.changes.readings.snapshot_save", away)
         change = apply(plan(pbx, pbx_http))
 
     read(pbx)

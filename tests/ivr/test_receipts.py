@@ -6,7 +6,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from ivr.changes import change_apply, change_plan
+from ivr.changes.apply import change_apply
+from ivr.changes.plan import change_plan
 from ivr.forms import opened_now
 from ivr.models import Change
 from pbxadmin.access.models import Customer

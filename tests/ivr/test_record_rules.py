@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 from django.utils import timezone
 
-from ivr.changes import change_plan
+from ivr.changes.plan import change_plan
 from ivr.forms import opened_now
 from ivr.models import Change
 from pbxadmin.access.models import Customer

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ivr.compare import compare
+from ivr.changes.compare import compare
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS, ApiVersion, IvrField, Kind, writable_fields
 from pbxadmin.yeastar.wire import IvrSettings, identity_key, write_update
 

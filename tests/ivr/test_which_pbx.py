@@ -7,10 +7,12 @@ import time_machine
 from django.test import Client
 from django.utils import timezone
 
-from ivr.changes import change_apply, change_check, change_plan, change_resolve, reconcile
+from ivr.changes.apply import change_apply
+from ivr.changes.plan import change_plan, change_resolve
+from ivr.changes.reconcile import change_check, reconcile
+from ivr.changes.restore import restoration_of, restore_plan
 from ivr.forms import opened_now
 from ivr.models import Change
-from ivr.restore import restoration_of, restore_plan
 from pbxadmin.access.roles import Role
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.models import Event

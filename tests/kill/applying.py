@@ -31,7 +31,7 @@ def name_server(questions: int) -> None:
 def main(change_id: str, questions: str = "1000") -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "pbxadmin.settings"
     django.setup()
-    from ivr.changes import change_apply
+    from ivr.changes.apply import change_apply
     from ivr.models import Change
     from pbxadmin.audit.context import Actor
 

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import F
 
-from ivr.changes import CLAIM_S
+from ivr.changes.settle import CLAIM_S
 from ivr.models import Change
 from pbxadmin.fleet.models import Lease
 

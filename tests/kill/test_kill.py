@@ -12,7 +12,9 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from ivr.changes import change_apply, change_plan, reconcile
+from ivr.changes.apply import change_apply
+from ivr.changes.plan import change_plan
+from ivr.changes.reconcile import reconcile
 from ivr.forms import opened_now
 from ivr.models import Change
 from pbxadmin.access.roles import Role

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from ivr.changes import change_plan
+from ivr.changes.plan import change_plan
 from ivr.forms import opened_now
 from ivr.models import Change
 from ivr.refresh import refresh_start

@@ -27,7 +27,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ivr.changes import change_apply, change_check, change_plan, change_resolve, reconcile, replay_spool
+from ivr.changes.apply import change_apply
+from ivr.changes.plan import change_plan, change_resolve
+from ivr.changes.reconcile import change_check, reconcile, replay_spool
 from ivr.forms import opened_now
 from ivr.models import PLAN_LIFE, Change
 from ivr.refresh import pbx_refresh

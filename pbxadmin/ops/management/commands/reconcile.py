@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from ivr.changes import reconcile, replay_spool
+from ivr.changes.reconcile import reconcile, replay_spool
 from pbxadmin.web.words import number_of
 
 

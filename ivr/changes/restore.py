@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from django.db import transaction
 from django.utils import timezone
 
+from ivr.forms import opened_now
+from ivr.models import Change
 from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.audit.check import is_as_recorded
 from pbxadmin.audit.context import Actor
@@ -18,9 +20,7 @@ from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.fields import BY_NAME, ApiVersion
 from pbxadmin.yeastar.wire import IvrSettings
 
-from .changes import change_plan
-from .forms import opened_now
-from .models import Change
+from .plan import change_plan
 
 LEFT_SOMETHING = (Change.Status.VERIFIED, Change.Status.NOT_AS_ASKED)
 
@@ -52,7 +52,7 @@ def restoration_of(event: Event, version: ApiVersion) -> Restoration | None:
         return None
     moved = [name for name in said if said[name]["before"] != said[name]["found"]]
     left, before = ({name: str(said[name][kind]) for name in moved} for kind in ("found", "before"))
-    kept_out = {name: why for name in moved if (why := why_not(name, before[name], version))}
+    kept_out = {name: why for name in moved if (why := why_not_restored(name, before[name], version))}
     wanted = {name: text for name, text in before.items() if name not in kept_out}
     if not wanted:
         return None
@@ -63,14 +63,14 @@ def all_known(said: Mapping[str, Mapping[str, str | None]]) -> bool:
     return all(each.get("before") is not None and each.get("found") is not None for each in said.values())
 
 
-def why_not(name: str, text: str, version: ApiVersion) -> str:
+def why_not_restored(name: str, text: str, version: ApiVersion) -> str:
     field = BY_NAME[name]
     if version not in field.writable:
         return f"API {version} cannot change it."
     return "" if field.fits(text) else "The PBX would not take this value from us."
 
 
-def moved_since(back: Restoration, live: IvrSettings) -> dict[str, str | None]:
+def moved_since_event(back: Restoration, live: IvrSettings) -> dict[str, str | None]:
     """Fields that do not hold any more what the event left, and what they hold."""
     return {name: live.values()[name] for name, text in back.left.items() if live.values()[name] != text}
 

@@ -1,16 +1,15 @@
 """The two decisions of the change path, as pure functions: what to send, and what the outcome is.
 
-Values are canonical text by own field name; None is "not reported".
+IvrValues are canonical text by own field name; None is "not reported".
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ivr.models import Change
 from pbxadmin.yeastar.fields import BY_NAME
 
-from .models import Change
-
-Values = Mapping[str, str | None]
+IvrValues = Mapping[str, str | None]
 Status = Change.Status
 
 
@@ -28,7 +27,8 @@ class Comparison:
     kept: tuple[str, ...]
 
 
-def compare(base: Values, live: Values, wanted: Mapping[str, str]) -> Comparison:
+def compare(base: IvrValues, live: IvrValues, wanted: Mapping[str, str]) -> Comparison:
+    """Compare what the form was opened with, what the PBX holds now, and what is wanted, field by field."""
     already = tuple(name for name in wanted if live.get(name) == wanted[name])
     moved = [name for name in base if live.get(name) != base[name]]
     return Comparison(
@@ -40,8 +40,8 @@ def compare(base: Values, live: Values, wanted: Mapping[str, str]) -> Comparison
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the PBX said to ivr/update. `code` and `words` are empty when no usable answer came."""
+class PbxAnswer:
+    """What the PBX said to an update. `code` and `words` are empty when no usable answer came."""
 
     success: bool = False
     refused: bool = False
@@ -49,8 +49,7 @@ class Answer:
     words: str = ""
 
 
-SUCCESS = Answer(success=True, words="Success")
-NO_ANSWER = Answer()
+SUCCESS = PbxAnswer(success=True, words="Success")
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,8 @@ class Verdict:
     look_again: bool = False
 
 
-def judge(pbx: str, before: Values, asked: Mapping[str, str], found: Values | None, answer: Answer) -> Verdict:
-    """The outcome is what was read, not what was answered (design, section 3).
+def judge(pbx: str, before: IvrValues, asked: Mapping[str, str], found: IvrValues | None, answer: PbxAnswer) -> Verdict:
+    """Decide the outcome, by what was read and not by what was answered: the table in docs/changes.md.
 
     asked: the fields that were sent. found: the IVR as read back, None when the PBX has no such IVR any more.
     """
@@ -74,7 +73,7 @@ def judge(pbx: str, before: Values, asked: Mapping[str, str], found: Values | No
         return Verdict(Status.VERIFIED, verified_words(pbx, asked, answer) + others(pbx, before, asked, found))
     if any(found.get(name) != before.get(name) for name in asked):
         return Verdict(
-            Status.NOT_AS_ASKED, f"Not as asked. {differences(asked, found)}" + others(pbx, before, asked, found)
+            Status.NOT_AS_ASKED, f"Not as asked. {asked_and_found(asked, found)}" + others(pbx, before, asked, found)
         )
     silent, meanwhile = unreported(asked, found), others(pbx, before, asked, found)
     if answer.refused:
@@ -84,7 +83,8 @@ def judge(pbx: str, before: Values, asked: Mapping[str, str], found: Values | No
     return Verdict(Status.NOT_AS_ASKED, f"Not as asked. {what}{meanwhile}", look_again=True)
 
 
-def verified_words(pbx: str, asked: Mapping[str, str], answer: Answer) -> str:
+def verified_words(pbx: str, asked: Mapping[str, str], answer: PbxAnswer) -> str:
+    """Say what the PBX holds now, and that it answered otherwise if it did."""
     now = ", ".join(f"{BY_NAME[name].label.lower()} {BY_NAME[name].in_words(asked[name])}" for name in asked)
     if answer.refused:
         return f"Verified, although {pbx} refused it ({answer.code or 'no code'}). It was read back: {now}."
@@ -93,7 +93,8 @@ def verified_words(pbx: str, asked: Mapping[str, str], answer: Answer) -> str:
     return f"{pbx} now answers {now}."
 
 
-def differences(asked: Mapping[str, str], found: Values) -> str:
+def asked_and_found(asked: Mapping[str, str], found: IvrValues) -> str:
+    """Say of each field that is not as asked what was asked and what was found."""
     return " ".join(
         f"{field.label}: asked {field.in_words(asked[name])}, found {field.in_words(found.get(name))}."
         for name, field in ((name, BY_NAME[name]) for name in asked)
@@ -101,15 +102,16 @@ def differences(asked: Mapping[str, str], found: Values) -> str:
     )
 
 
-def unreported(asked: Mapping[str, str], found: Values) -> str:
+def unreported(asked: Mapping[str, str], found: IvrValues) -> str:
+    """Name the fields that the PBX does not report, "" when it reports all that were asked for."""
     labels = [BY_NAME[name].label for name in asked if found.get(name) is None]
     return f"It does not report {', '.join(labels)}, so that it cannot be proven." if labels else ""
 
 
-def others(pbx: str, before: Values, asked: Mapping[str, str], found: Values) -> str:
-    """Fields that moved between our re-read and our read-back although we did not ask: somebody else's edit.
+def others(pbx: str, before: IvrValues, asked: Mapping[str, str], found: IvrValues) -> str:
+    """Name the fields that somebody else changed between our re-read and our read-back, "" when nobody did.
 
-    One that was reported at one time only is no edit: what firmware reports differs.
+    A field that was reported at one time only is no edit: what firmware reports differs.
     """
     untouched = [name for name in before if name not in asked and None not in (before[name], found.get(name))]
     moved: Sequence[str] = [name for name in untouched if found.get(name) != before[name]]

@@ -3,15 +3,14 @@
 from collections.abc import Iterable
 from datetime import datetime
 
+from ivr.models import Change
 from pbxadmin.access.customer_rules import ticket_url
 from pbxadmin.access.models import Customer
 from pbxadmin.audit.models import Event
 
-from .models import Change
-
 Fact = tuple[str, str]
 WIDTH = 11
-OUTCOMES = {
+RECEIPT_OUTCOMES = {
     "verified": "VERIFIED: read back, all as asked",
     "not-as-asked": "NOT AS ASKED: read back, differs",
     "refused": "REFUSED: read back, nothing changed",
@@ -29,13 +28,13 @@ def moment(at: datetime | None) -> str:
 
 def receipt(change: Change, link: str) -> str:
     """For colleagues: everything that is recorded of it."""
-    return written(
+    return receipt_lines(
         [
             ("Customer", change.customer_name),
             ("PBX", change.pbx_name),
             ("IVR", f"{change.number} {change.name}"),
             *changed(change),
-            ("Outcome", OUTCOMES[change.outcome]),
+            ("Outcome", RECEIPT_OUTCOMES[change.outcome]),
             ("", change.account),
             ("Planned", f"{moment(change.planned_at)}, {change.planned_by_name}"),
             *applied(change),
@@ -51,13 +50,13 @@ def receipt(change: Change, link: str) -> str:
 
 def receipt_for_customer(change: Change) -> str:
     """To be handed on: no names of our people, no addresses, and no free text, in which either may stand."""
-    return written(
+    return receipt_lines(
         [
             ("Customer", change.customer_name),
             ("PBX", change.pbx_name),
             ("IVR", f"{change.number} {change.name}"),
             *changed(change),
-            ("Outcome", OUTCOMES[change.outcome]),
+            ("Outcome", RECEIPT_OUTCOMES[change.outcome]),
             ("Planned", moment(change.planned_at)),
             ("Applied", moment(change.sent_at)),
             ("Settled", moment(change.finished_at)),
@@ -96,6 +95,6 @@ def place_in_log(change: Change) -> str:
     return f"event {change.event_id}" + (f", number {event[1]} in chain {event[0]}" if event else "")
 
 
-def written(facts: Iterable[Fact]) -> str:
+def receipt_lines(facts: Iterable[Fact]) -> str:
     """One fact a line. Line breaks inside a value become blanks: no name on a PBX may pose as our fact."""
     return "".join(f"{label:<{WIDTH}}{' '.join(text.split())}\n" for label, text in facts if text.strip())
