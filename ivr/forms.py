@@ -16,7 +16,7 @@ from pbxadmin.access.models import Customer
 from pbxadmin.access.rules import Rule
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.fields import BY_NAME, FieldError, IvrField, Kind
-from pbxadmin.yeastar.wire import IvrSettings
+from pbxadmin.yeastar.readings import IvrSettings
 
 from .changes.plan import Opened
 from .models import Ivr

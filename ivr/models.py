@@ -13,9 +13,9 @@ from pbxadmin.access.models import AnyUser
 from pbxadmin.access.permissions import customer_ids
 from pbxadmin.access.roles import Action
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.yeastar.client import CallKind
-from pbxadmin.yeastar.fields import BY_NAME, FIELDS, ApiVersion
-from pbxadmin.yeastar.wire import IvrSettings
+from pbxadmin.yeastar.driver import CallKind
+from pbxadmin.yeastar.fields import BY_NAME, FIELDS
+from pbxadmin.yeastar.readings import IvrSettings
 
 from .risks import risks
 
@@ -186,8 +186,8 @@ class Change(models.Model):
         return f"/changes/{self.pk}/"
 
     @property
-    def version(self) -> ApiVersion:
-        return ApiVersion(self.api_version)
+    def version(self) -> str:
+        return self.api_version
 
     @property
     def expires_at(self) -> datetime:

@@ -26,7 +26,7 @@ from pbxadmin.fleet.pbx_sessions import check_allowed, client_for, open_pbx_sess
 from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.client import PAGE_S, PbxClient
 from pbxadmin.yeastar.errors import PbxError, PbxHeldBack
-from pbxadmin.yeastar.wire import IvrSettings
+from pbxadmin.yeastar.readings import IvrSettings
 
 from .claims import claim_many, release_claims, release_expired
 from .models import Refresh, RefreshItem

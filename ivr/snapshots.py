@@ -16,7 +16,7 @@ from pbxadmin.fleet.lease import LeaseHandle
 from pbxadmin.fleet.models import Lease, Pbx
 from pbxadmin.fleet.pbx_sessions import PbxSession
 from pbxadmin.yeastar.fields import FIELDS
-from pbxadmin.yeastar.wire import IvrSettings
+from pbxadmin.yeastar.readings import IvrSettings
 
 from .models import Ivr
 from .outside import Difference, outside_record

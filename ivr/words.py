@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from pbxadmin.yeastar.fields import BY_NAME, FIELDS, ApiVersion, IvrField
-from pbxadmin.yeastar.wire import IvrSettings
+from pbxadmin.yeastar.drivers import driver_of
+from pbxadmin.yeastar.fields import BY_NAME, IvrField
+from pbxadmin.yeastar.readings import IvrSettings
 
 ODD = "The PBX holds a value that it would not take from us. It can stay as it is."
 
@@ -20,11 +21,13 @@ class Row:
     is_odd: bool
 
 
-def rows(settings: IvrSettings, version: ApiVersion) -> dict[str, list[Row]]:
+def rows(settings: IvrSettings, version: str) -> dict[str, list[Row]]:
     """All fields under the headings of the page."""
     found: dict[str, list[Row]] = {}
-    for field in FIELDS:
-        value = settings.values()[field.name]
+    driver = driver_of(version)
+    values = settings.values() | driver.further_values(settings.raw)
+    for field in driver.fields:
+        value = values[field.name]
         is_locked, is_odd = version not in field.writable, not field.fits(value)
         remark = ODD if is_odd else f"API {version} cannot change it" if is_locked else field.hint
         row = Row(field, value or "", field.in_words(value), remark, is_locked, is_odd)

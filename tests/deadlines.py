@@ -13,9 +13,10 @@ from weakref import WeakKeyDictionary
 import pytest
 
 from pbxadmin.yeastar import transport
+from pbxadmin.yeastar.driver import Request
 from pbxadmin.yeastar.simulator import Fault, Fleet, faults
 from pbxadmin.yeastar.simulator.faults import ON_ACCEPT, Misbehaviour
-from pbxadmin.yeastar.transport import Body, DeadlineSocket, DeadlineSSLSocket, Exchange, Secret, Transport
+from pbxadmin.yeastar.transport import DeadlineSocket, DeadlineSSLSocket, Exchange, Transport
 
 SHORT_S = 0.5  # from the moment when the PBX falls silent or begins to drip
 DRIP_S = 0.2  # so a few bytes come within SHORT_S, and a whole answer takes 4 s at least
@@ -82,9 +83,9 @@ def short_deadlines(fleets: list[Fleet], monkeypatch: pytest.MonkeyPatch) -> Non
     send, connect = Transport.send, DeadlineSocket.connect
     do_handshake, recv_into = DeadlineSSLSocket.do_handshake, DeadlineSocket.recv_into
 
-    def foresee_and_send(self: Transport, path: str, body: Body | None, token: Secret | None) -> Any:
-        deadlines.foresee(self.endpoint.port, path.split("/", 3)[3])
-        return send(self, path, body, token)
+    def foresee_and_send(self: Transport, request: Request) -> Any:
+        deadlines.foresee(self.endpoint.port, request.name)
+        return send(self, request)
 
     def foresee_and_connect(self: DeadlineSocket, address: tuple[str, int]) -> None:
         deadlines.foresee(address[1], None)

@@ -10,7 +10,7 @@ from pbxadmin.access.services import customer_create, membership_grant
 from pbxadmin.fleet.lease import leased
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.services import pbx_create
-from pbxadmin.yeastar.wire import IvrSettings
+from pbxadmin.yeastar.readings import IvrSettings
 
 PASSWORD = "correct horse battery"
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from pbxadmin.yeastar.client import PbxClient, password_digest
+from pbxadmin.yeastar.client import PbxClient
+from pbxadmin.yeastar.drivers import driver_of
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.guard import allowed
+from pbxadmin.yeastar.s_series.driver import password_digest
 from pbxadmin.yeastar.simulator import Fleet, SimulatedPbx
 from pbxadmin.yeastar.transport import Endpoint, Secret, Transport, Trust, TrustMode
 
@@ -36,7 +38,7 @@ def client_for(
             networks=LOOPBACK,
             exchange_s=exchange_s,
         ),
-        version=version,
+        driver=driver_of(version),
         username=pbx.username,
         digest=Secret(password_digest(pbx.password if password is None else password)),
         token=token,

@@ -23,7 +23,7 @@ from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.pbx_sessions import PbxSession, open_pbx_session
 from pbxadmin.yeastar.client import PbxClient
 from pbxadmin.yeastar.errors import PbxError, PbxNotSent, PbxOutcomeUnknown, PbxRefused
-from pbxadmin.yeastar.wire import IvrSettings
+from pbxadmin.yeastar.readings import IvrSettings
 
 from .compare import SUCCESS, PbxAnswer, Status, compare
 from .preconditions import SEND_BUDGET_S, another_change, another_pbx, not_sent, too_slow, why_not_send

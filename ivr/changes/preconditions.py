@@ -3,6 +3,7 @@
 from ivr.models import Change
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.pbx_sessions import PbxSession
+from pbxadmin.yeastar.drivers import is_writable
 from pbxadmin.yeastar.fields import BY_NAME
 
 from .compare import Comparison, Status, Verdict
@@ -52,7 +53,7 @@ def why_not_send(
         return Verdict(Status.CONFLICT, "Changed since you opened it. Nothing was sent.")
     if not comparison.send:
         return not_sent(f"{name} already holds these values.")
-    locked = [BY_NAME[each].label for each in comparison.send if version not in BY_NAME[each].writable]
+    locked = [BY_NAME[each].label for each in comparison.send if not is_writable(each, version)]
     if locked:  # planned for another version of the API
         return not_sent(f"API {version} cannot change: {', '.join(locked)}.")
     if pbx_session.client.is_stranger:

@@ -10,7 +10,7 @@ from ivr.models import Change, as_values
 from ivr.snapshots import snapshot_save, snapshots_save
 from pbxadmin.fleet.pbx_sessions import PbxSession
 from pbxadmin.yeastar.errors import PbxError, PbxHeldBack, PbxNotFound
-from pbxadmin.yeastar.wire import IvrSettings
+from pbxadmin.yeastar.readings import IvrSettings
 
 from .compare import PbxAnswer, Status, Verdict, judge
 from .preconditions import another_pbx

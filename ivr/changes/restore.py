@@ -17,8 +17,9 @@ from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.yeastar.fields import BY_NAME, ApiVersion
-from pbxadmin.yeastar.wire import IvrSettings
+from pbxadmin.yeastar.drivers import is_writable
+from pbxadmin.yeastar.fields import BY_NAME
+from pbxadmin.yeastar.readings import IvrSettings
 
 from .plan import change_plan
 
@@ -40,7 +41,7 @@ class Restoration:
     kept_out: dict[str, str]
 
 
-def restoration_of(event: Event, version: ApiVersion) -> Restoration | None:
+def restoration_of(event: Event, version: str) -> Restoration | None:
     """None when the event left nothing, or not all of its values are known."""
     is_outcome = event.action in EventGroup.CHANGE_OUTCOME.actions and event.outcome in LEFT_SOMETHING
     said = event.data["fields"]
@@ -63,9 +64,9 @@ def all_known(said: Mapping[str, Mapping[str, str | None]]) -> bool:
     return all(each.get("before") is not None and each.get("found") is not None for each in said.values())
 
 
-def why_not_restored(name: str, text: str, version: ApiVersion) -> str:
+def why_not_restored(name: str, text: str, version: str) -> str:
     field = BY_NAME[name]
-    if version not in field.writable:
+    if not is_writable(name, version):
         return f"API {version} cannot change it."
     return "" if field.fits(text) else "The PBX would not take this value from us."
 

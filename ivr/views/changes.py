@@ -39,7 +39,7 @@ from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import keyset
 from pbxadmin.web.words import OUTCOMES
 from pbxadmin.yeastar.fields import BY_NAME
-from pbxadmin.yeastar.wire import IvrSettings
+from pbxadmin.yeastar.readings import IvrSettings
 
 from .common import actor, ivr_address
 

@@ -10,7 +10,7 @@ from pbxadmin.audit.context import Actor, current
 from pbxadmin.fleet.concurrency import TooManyWaiting
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.errors import PbxBadAnswer, PbxBusy, PbxError, PbxHeldBack, PbxUnreachable
-from pbxadmin.yeastar.wire import ADDRESSABLE
+from pbxadmin.yeastar.readings import ADDRESSABLE
 
 
 def actor() -> Actor:

@@ -25,9 +25,10 @@ from pbxadmin.fleet.decorators import waits_for_pbx
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.pbx_sessions import open_pbx_session
 from pbxadmin.web.htmx import go, render_either
+from pbxadmin.yeastar.drivers import writable_fields
 from pbxadmin.yeastar.errors import PbxError, PbxNotFound
-from pbxadmin.yeastar.fields import BY_NAME, IvrField, writable_fields
-from pbxadmin.yeastar.wire import IvrSettings
+from pbxadmin.yeastar.fields import BY_NAME, IvrField
+from pbxadmin.yeastar.readings import IvrSettings
 
 from .changes import RIGHTS, show
 from .common import actor, addressable, ivr_address, status_of, visible_pbx

@@ -32,7 +32,7 @@ from pbxadmin.web.pages import Page, keyset
 from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS
-from pbxadmin.yeastar.wire import ADDRESSABLE
+from pbxadmin.yeastar.readings import ADDRESSABLE
 
 from .common import actor, ivr_address, status_of, visible_pbx
 from .edit import read_live

@@ -21,7 +21,7 @@ from pbxadmin.fleet.models import Pbx
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME
-from pbxadmin.yeastar.wire import ADDRESSABLE, IvrSettings
+from pbxadmin.yeastar.readings import ADDRESSABLE, IvrSettings
 
 from .changes import RIGHTS
 from .common import actor, status_of, visible_pbx

@@ -36,7 +36,7 @@ def problems_of_record_fields(
 
 
 def problems_of_column(field: RecordField, column: "Field[Any, Any]") -> Iterator[str]:
-    chosen, stored = (sorted(value for value, _ in choices or ()) for choices in (field.choices, column.choices))
+    chosen, stored = (sorted(value for value, _ in choices or ()) for choices in (field.options, column.choices))
     if chosen != stored:
         yield f"{field.name}: the form offers {chosen}, the column takes {stored}."
     default = column.get_default() if column.has_default() else ""

@@ -15,6 +15,7 @@ from django.utils import timezone
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.client import PAGE_S, PbxClient
+from pbxadmin.yeastar.drivers import driver_of
 from pbxadmin.yeastar.errors import (
     PbxBadAnswer,
     PbxError,
@@ -25,7 +26,6 @@ from pbxadmin.yeastar.errors import (
     PbxRefused,
     PbxUntrusted,
 )
-from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.guard import allowed, check_port
 from pbxadmin.yeastar.transport import (
     Certificate,
@@ -52,7 +52,6 @@ STEPS = {
     "ivrs": "IVR list",
 }
 DETECT = ("version", "Newest API version")
-NEWEST_FIRST = (ApiVersion.V2_0, ApiVersion.V1_1, ApiVersion.V1_0)
 HANDSHAKE_S = 8.0
 
 
@@ -212,25 +211,25 @@ class ConnectionTest:
     def version(self) -> str:
         """Stops at the first version that answers, and at whatever is not the answer of a wrong version."""
         said = self.signed_in.calls[0].error
-        if said and not is_other_version(said):
+        if said and not self.is_other_version(said):
             raise PbxHeldBack("Not tried: the login did not get through.")
-        for version in NEWEST_FIRST:
+        for version in self.pbx.driver.newest_first:
             if self.answers(version, is_in_use=said is None):
-                self.found_version = version.value
-                learn(self.pbx, {"capability": version.value, "capability_at": timezone.now()})
+                self.found_version = version
+                learn(self.pbx, {"capability": version, "capability_at": timezone.now()})
                 return f"{version} answers. {self.pbx.api_version} is in use."
         raise PbxBadAnswer("No version of the API answers here. Is it switched on, are address and port right?")
 
-    def answers(self, version: ApiVersion, *, is_in_use: bool) -> bool:
+    def answers(self, version: str, *, is_in_use: bool) -> bool:
         """Whether a login with this version gets through; one try. is_in_use: the login before this did."""
-        if version is self.pbx.version:
+        if version == self.pbx.api_version:
             return is_in_use
         client = client_for(self.pbx, self.until)
-        client.version, client.token, client.known_serial = version, None, None
+        client.driver, client.token, client.known_serial = driver_of(version), None, None
         try:
             client.login()
         except PbxError as error:
-            if is_other_version(error):
+            if self.is_other_version(error):
                 return False
             if isinstance(error, PbxLocked) or not is_in_use:
                 pbx_state_record(self.pbx, client)
@@ -239,16 +238,17 @@ class ConnectionTest:
             client.transport.close()
         return True
 
+    def is_other_version(self, error: PbxError) -> bool:
+        """Return whether this is how a PBX answers to a version of the API that it does not have."""
+        if isinstance(error, PbxRefused):
+            return self.pbx.driver.is_other_version(error)
+        return isinstance(error, PbxBadAnswer)
+
     @property
     def signed_in(self) -> PbxClient:
         if self.client is None:
             raise PbxHeldBack("There was no login.")
         return self.client
-
-
-def is_other_version(error: PbxError) -> bool:
-    """Whether this is how a PBX answers to a version of the API that it does not have."""
-    return isinstance(error, PbxBadAnswer) or (isinstance(error, PbxRefused) and error.code == "10003")
 
 
 def connection_test(pbx: Pbx, held_by: str, *, detects: bool = False) -> ConnectionTest:

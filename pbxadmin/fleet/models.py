@@ -15,6 +15,8 @@ from pbxadmin.access.names import FoldedField, NameField
 from pbxadmin.access.permissions import customer_ids
 from pbxadmin.access.roles import Action
 from pbxadmin.sealed import SealedField
+from pbxadmin.yeastar.driver import Driver
+from pbxadmin.yeastar.drivers import api_versions, driver_of
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.transport import Endpoint, TlsProfile, Trust, TrustMode
 
@@ -106,9 +108,7 @@ class Pbx(models.Model):
     )
     host = models.CharField(max_length=253)
     port = models.PositiveIntegerField(default=8088)
-    api_version = models.CharField(
-        max_length=8, choices=[(v.value, v.value) for v in ApiVersion], default=ApiVersion.V1_0
-    )
+    api_version = models.CharField(max_length=8, choices=api_versions, default=ApiVersion.V1_0)
     username = models.CharField(max_length=100)
     password_digest = SealedField()
     password_set_at = models.DateTimeField(null=True)
@@ -171,8 +171,13 @@ class Pbx(models.Model):
         return self.name
 
     @property
-    def version(self) -> ApiVersion:
-        return ApiVersion(self.api_version)
+    def version(self) -> str:
+        return self.api_version
+
+    @property
+    def driver(self) -> Driver:
+        """What speaks the API of this PBX."""
+        return driver_of(self.api_version)
 
     @property
     def endpoint(self) -> Endpoint:

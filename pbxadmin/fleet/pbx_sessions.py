@@ -18,7 +18,8 @@ from django.utils import timezone
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.sealed import SealBroken, seal
-from pbxadmin.yeastar.client import PAGE_S, CallKind, PbxClient
+from pbxadmin.yeastar.client import PAGE_S, PbxClient
+from pbxadmin.yeastar.driver import CallKind
 from pbxadmin.yeastar.errors import (
     PbxError,
     PbxHeldBack,
@@ -30,8 +31,9 @@ from pbxadmin.yeastar.errors import (
     PbxUntrusted,
 )
 from pbxadmin.yeastar.guard import allowed, check_port
-from pbxadmin.yeastar.transport import Secret, Transport
-from pbxadmin.yeastar.wire import DeviceInfo
+from pbxadmin.yeastar.readings import DeviceInfo
+from pbxadmin.yeastar.secret import Secret
+from pbxadmin.yeastar.transport import Transport
 
 from .lease import WAIT_S, LeaseHandle, leased
 from .models import Pbx, PbxState
@@ -114,7 +116,7 @@ def client_for(pbx: Pbx, until: float) -> PbxClient:
     check_port(pbx.port, settings.PBX_PORTS)
     return PbxClient(
         transport=Transport(pbx.endpoint, pbx.trusted(), networks=allowed(settings.PBX_NETWORKS)),
-        version=pbx.version,
+        driver=pbx.driver,
         username=pbx.username,
         digest=stored_digest(pbx),
         token=stored_token(pbx),

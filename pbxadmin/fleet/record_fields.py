@@ -11,10 +11,13 @@ from enum import Enum, StrEnum
 from typing import Any
 
 from pbxadmin.access.names import refuse_unseen, tidy
+from pbxadmin.yeastar.drivers import api_versions
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.transport import TlsProfile, TrustMode
 
 from .inputs import clean_allowed_host, clean_ca, clean_fingerprint, clean_minutes, clean_port, clean_tags
+
+Choices = tuple[tuple[str, str], ...]
 
 
 class InputKind(Enum):
@@ -68,13 +71,18 @@ class RecordField:
     is_required: bool = False
     default: str | int = ""
     max_length: int | None = None
-    choices: tuple[tuple[str, str], ...] = ()
+    choices: Choices | Callable[[], Choices] = ()
     clean: Callable[[str], Any] = str
     validators: tuple[Callable[[str], None], ...] = ()
     attrs: Mapping[str, str | int] = field(default_factory=dict)
     columns: tuple[str, ...] | None = None
     search: str = ""
     identifies: bool = False
+
+    @property
+    def options(self) -> Choices:
+        """Return value and label of each choice."""
+        return self.choices() if callable(self.choices) else self.choices
 
     @property
     def is_secret(self) -> bool:
@@ -145,7 +153,7 @@ RECORD_FIELDS = (
         concern=Concern.CONNECTION,
         label="API version",
         default=ApiVersion.V1_0.value,
-        choices=tuple((version.value, version.value) for version in ApiVersion),
+        choices=api_versions,
     ),
     RecordField(
         name="username",

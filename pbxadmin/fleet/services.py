@@ -13,7 +13,6 @@ from pbxadmin.access.names import saving_a_name
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.sealed import SealBroken, seal
-from pbxadmin.yeastar.client import password_digest
 from pbxadmin.yeastar.transport import TrustMode
 
 from .lease import LONG_AGO
@@ -83,7 +82,7 @@ def check_entered(pbx: Pbx) -> None:
 
 
 def password_keep(pbx: Pbx, password: str) -> None:
-    seal(pbx, "password_digest", password_digest(password))
+    seal(pbx, "password_digest", pbx.driver.digest(password))
     pbx.password_set_at = timezone.now()
 
 
@@ -92,7 +91,7 @@ def was_rejected(pbx: Pbx, password: str) -> bool:
     if pbx.state != PbxState.CREDENTIALS_REJECTED:
         return False
     try:
-        return bool(pbx.password_digest.open() == password_digest(password))
+        return bool(pbx.password_digest.open() == pbx.driver.digest(password))
     except SealBroken:
         return False
 

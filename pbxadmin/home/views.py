@@ -22,7 +22,7 @@ from pbxadmin.review.models import DeskItem, Period
 from pbxadmin.review.selectors import ids_within
 from pbxadmin.web.pages import keyset
 from pbxadmin.web.words import PBX_STATES
-from pbxadmin.yeastar.wire import ADDRESSABLE
+from pbxadmin.yeastar.readings import ADDRESSABLE
 
 from .effective_access import effective_access
 from .plots import fleet_squares

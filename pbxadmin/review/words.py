@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from pbxadmin.audit.models import Event
-from pbxadmin.yeastar.errors import meaning
 from pbxadmin.yeastar.fields import BY_NAME
+from pbxadmin.yeastar.s_series.codes import meaning
 
 IN_GIST = 2
 MOST_NOTE = 80

@@ -21,9 +21,9 @@ class ApiVersion(StrEnum):
     V2_0 = "v2.0.0"
 
 
-ALL = frozenset(ApiVersion)
-V1 = frozenset({ApiVersion.V1_0, ApiVersion.V1_1})
-V2 = frozenset({ApiVersion.V2_0})
+ALL: frozenset[str] = frozenset(ApiVersion)
+V1: frozenset[str] = frozenset({ApiVersion.V1_0, ApiVersion.V1_1})
+V2: frozenset[str] = frozenset({ApiVersion.V2_0})
 
 
 class Group(StrEnum):
@@ -61,7 +61,7 @@ class IvrField:
     minimum: int = 0
     maximum: int = 0
     unit: str = ""
-    writable: frozenset[ApiVersion] = ALL
+    writable: frozenset[str] = ALL
     required: frozenset[ApiVersion] = frozenset()
 
     def wire_key(self, version: ApiVersion) -> str:
@@ -239,12 +239,3 @@ FIELDS: tuple[IvrField, ...] = (
     ),
 )
 BY_NAME: dict[str, IvrField] = {field.name: field for field in FIELDS}
-
-
-def writable_fields(version: ApiVersion) -> tuple[IvrField, ...]:
-    return tuple(field for field in FIELDS if version in field.writable)
-
-
-def locked_fields(version: ApiVersion) -> tuple[IvrField, ...]:
-    """Fields that this version of the API reads and cannot change."""
-    return tuple(field for field in FIELDS if version not in field.writable)

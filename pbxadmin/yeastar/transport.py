@@ -25,8 +25,8 @@ from enum import IntEnum, StrEnum
 from functools import lru_cache
 from http.cookiejar import DefaultCookiePolicy
 from ipaddress import ip_address
-from typing import Any, NoReturn
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlencode
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -34,8 +34,10 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
+from .driver import Request, Text
 from .errors import PbxBadAnswer, PbxError, PbxHeldBack, PbxOutcomeUnknown, PbxUnreachable, PbxUntrusted
 from .guard import Networks, check_address
+from .secret import Secret
 
 CONNECT_S = 4.0
 MOST_ADDRESSES = 3  # of a name that are tried
@@ -43,33 +45,6 @@ EXCHANGE_S = 8.0
 BODY_LIMIT = 2 * 1024 * 1024
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 TOKEN_IN_URL = re.compile(r"token=[^&\s\"']*")
-
-
-class Secret:
-    """Holds a token or a password digest so that no repr, log, pickle or frame dump shows it."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    __str__ = __repr__
-
-    def __format__(self, spec: str) -> str:
-        return "***"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a Secret does not pickle")
-
-    def reveal(self) -> str:
-        return self._value
-
-
-# What goes out as JSON. The password digest stays a Secret up to the moment of sending.
-Body = Mapping[str, str | Secret]
 
 
 def without_token(record: logging.LogRecord) -> bool:
@@ -459,7 +434,7 @@ class NoRedirects(requests.Session):
 
 
 class Transport:
-    """POSTs JSON to one PBX. Each exchange is a connection of its own: the PBX's small server closes it anyway.
+    """Sends requests to one PBX. Each exchange is a connection of its own: the PBX's small server closes it anyway.
 
     networks: where it may connect to, None for the default; see `guard.allowed`.
     """
@@ -486,8 +461,8 @@ class Transport:
     def close(self) -> None:
         self.session.close()
 
-    def post(self, path: str, body: Body | None, token: Secret | None, until: float) -> bytes:
-        """The body of the answer, at most 2 MiB.
+    def exchange(self, request: Request, until: float) -> bytes:
+        """Send one request and return the body of its answer, at most 2 MiB.
 
         until: time.monotonic() at which the caller's own budget ends; the exchange ends sooner, after 8 s.
         Raises PbxNotSent when nothing left us, PbxOutcomeUnknown when something may have.
@@ -497,7 +472,7 @@ class Transport:
         with exchanging(min(until, time.monotonic() + self.exchange_s)) as exchange:
             try:
                 exchange.left()
-                answer = self.read(self.send(path, body, token))
+                answer = self.read(self.send(request))
             except PbxError as error:
                 failure = error.with_traceback(None)
             except (requests.ConnectTimeout, TimeoutError):
@@ -512,10 +487,12 @@ class Transport:
             raise failure
         return answer
 
-    def send(self, path: str, body: Body | None, token: Secret | None) -> requests.Response:
-        return self.session.post(
-            f"{self.endpoint.base}{path}" + (f"?token={quote(token.reveal(), safe='')}" if token else ""),
-            json=revealed(body),
+    def send(self, request: Request) -> requests.Response:
+        return self.session.request(
+            request.method,
+            self.endpoint.base + request.path + query_of(request),
+            headers=revealed(request.headers),
+            json=None if request.body is None else revealed(request.body),
             timeout=(CONNECT_S, self.exchange_s),
             allow_redirects=False,
             stream=True,
@@ -535,10 +512,12 @@ class Transport:
             response.close()
 
 
-def revealed(body: Body | None) -> dict[str, str] | None:
-    if body is None:
-        return None
-    return {key: value.reveal() if isinstance(value, Secret) else value for key, value in body.items()}
+def revealed(values: Mapping[str, Text]) -> dict[str, str]:
+    return {key: value.reveal() if isinstance(value, Secret) else value for key, value in values.items()}
+
+
+def query_of(request: Request) -> str:
+    return f"?{urlencode(revealed(request.query), safe='', quote_via=quote)}" if request.query else ""
 
 
 def read_limited(read1: Callable[..., bytes]) -> bytes:

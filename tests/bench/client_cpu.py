@@ -10,9 +10,11 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import InsecureRequestWarning
 
-from pbxadmin.yeastar.client import PbxClient, password_digest
+from pbxadmin.yeastar.client import PbxClient
+from pbxadmin.yeastar.drivers import driver_of
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.guard import allowed
+from pbxadmin.yeastar.s_series.driver import password_digest
 from pbxadmin.yeastar.transport import Endpoint, Secret, Transport, Trust, TrustMode
 
 from .figures import goal, heading, in_turns, table
@@ -47,7 +49,9 @@ class SharedContext(HTTPAdapter):
 def ours(pbx: dict[str, Any]) -> int:
     endpoint, trust = Endpoint(pbx["scheme"], "127.0.0.1", pbx["port"]), Trust(TrustMode.PIN, pbx["fingerprint"])
     digest = Secret(password_digest(pbx["password"]))
-    client = PbxClient(Transport(endpoint, trust, networks=LOOPBACK), ApiVersion.V1_0, pbx["username"], digest)
+    client = PbxClient(
+        Transport(endpoint, trust, networks=LOOPBACK), driver_of(ApiVersion.V1_0), pbx["username"], digest
+    )
     found = client.query_ivrs()
     client.transport.close()
     return len(found)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from pbxadmin.yeastar import client as client_module
 from pbxadmin.yeastar import transport as transport_module
 from pbxadmin.yeastar.errors import PbxBadAnswer
+from pbxadmin.yeastar.s_series import driver as driver_module
 from pbxadmin.yeastar.transport import TlsProfile, TrustMode, tls_context
 
 from .client_cpu import ours, over
@@ -50,7 +50,7 @@ def no_strict_json() -> Iterator[None]:
             raise PbxBadAnswer
         return payload
 
-    yield from swapped(client_module, "read_answer", read_answer)
+    yield from swapped(driver_module, "read_answer", read_answer)
 
 
 def swapped(owner: Any, name: str, other: Any) -> Iterator[None]:

@@ -25,8 +25,8 @@ from ivr.changes.reconcile import replay_spool
 from ivr.models import Change
 from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.settings import LOGGING
-from pbxadmin.yeastar.client import password_digest
 from pbxadmin.yeastar.errors import PbxError
+from pbxadmin.yeastar.s_series.driver import password_digest
 from pbxadmin.yeastar.simulator import NOTHING, Fault, SimulatedPbx
 from pbxadmin.yeastar.simulator.faults import ON_ACCEPT
 from tests.drills.edits import let_the_token_age, planned, record_of

@@ -21,9 +21,9 @@ from pbxadmin.audit.chain import verify
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Lease, Pbx, PbxState
 from pbxadmin.yeastar.fields import ApiVersion
+from pbxadmin.yeastar.s_series.wire import read_ivr
 from pbxadmin.yeastar.simulator import NOTHING, Fault, SimulatedPbx, instead, only
 from pbxadmin.yeastar.simulator.faults import ON_ACCEPT
-from pbxadmin.yeastar.wire import read_ivr
 from tests.drills.edits import let_the_token_age, planned, text_of
 
 pytestmark = [pytest.mark.tls, pytest.mark.django_db, pytest.mark.usefixtures("short_deadlines")]

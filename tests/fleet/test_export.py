@@ -12,7 +12,7 @@ from pbxadmin.fleet.forms import PbxForm
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.record_fields import EXPORT_COLUMNS, IMPORT_COLUMNS
 from pbxadmin.sealed import seal
-from pbxadmin.yeastar.client import password_digest
+from pbxadmin.yeastar.s_series.driver import password_digest
 from tests.factories import make_customer, make_pbx, make_user
 
 pytestmark = pytest.mark.django_db

@@ -25,7 +25,7 @@ from pbxadmin.fleet.imports import import_apply, import_plan, imports_forget
 from pbxadmin.fleet.models import Lease, Pbx, PbxImport
 from pbxadmin.fleet.record_fields import EXPORT_COLUMNS
 from pbxadmin.fleet.services import pbx_edit
-from pbxadmin.yeastar.client import password_digest
+from pbxadmin.yeastar.s_series.driver import password_digest
 from tests.factories import make_customer, make_pbx, make_user
 
 pytestmark = pytest.mark.django_db

@@ -36,7 +36,7 @@ def test_the_table_agrees_with_the_model() -> None:
         (RECORD_FIELDS, (*MAINTAINED_COLUMNS, "rack"), "rack stands in RECORD_FIELDS or MAINTAINED_COLUMNS"),
         ((*RECORD_FIELDS[:-1], replace(RECORD_FIELDS[-1], default=30)), MAINTAINED_COLUMNS, "the default of the form"),
         (
-            tuple(replace(each, choices=each.choices[1:]) for each in RECORD_FIELDS),
+            tuple(replace(each, choices=each.options[1:]) for each in RECORD_FIELDS),
             MAINTAINED_COLUMNS,
             "scheme: the form offers ['http'], the column takes ['http', 'https']",
         ),
@@ -84,7 +84,7 @@ def import_table() -> Iterator[str]:
     yield "| Column | Takes | A new PBX without it |"
     yield "|---|---|---|"
     for each in RECORD_FIELDS:
-        takes = ", ".join(f"`{value}`" for value, _ in each.choices) or each.takes
+        takes = ", ".join(f"`{value}`" for value, _ in each.options) or each.takes
         default = f"`{each.default}`" if each.choices else str(each.default or "empty")
         without = "refused" if each.is_required and not each.default else default
         yield f"| `{each.name}` | {takes} | {without} |"

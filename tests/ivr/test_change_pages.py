@@ -17,7 +17,7 @@ from pbxadmin.access.roles import Role
 from pbxadmin.audit.context import Actor
 from pbxadmin.fleet.services import pbx_delete
 from pbxadmin.yeastar.fields import ApiVersion
-from pbxadmin.yeastar.wire import read_ivr
+from pbxadmin.yeastar.s_series.wire import read_ivr
 from tests.factories import make_customer, make_pbx, make_user
 from tests.pbx_http import IVR, breaks
 

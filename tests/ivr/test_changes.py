@@ -24,7 +24,7 @@ from pbxadmin.fleet.models import Lease, Pbx, PbxState
 from pbxadmin.fleet.pbx_sessions import pause_end
 from pbxadmin.fleet.services import pbx_accept_replacement
 from pbxadmin.yeastar.fields import ApiVersion
-from pbxadmin.yeastar.wire import read_ivr
+from pbxadmin.yeastar.s_series.wire import read_ivr
 from tests.factories import make_pbx
 from tests.pbx_http import PbxDouble, breaks, cannot_be_reached, loses_the_answer, refused, says
 

@@ -25,7 +25,7 @@ from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.services import pbx_accept_replacement
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import ApiVersion
-from pbxadmin.yeastar.wire import read_ivr
+from pbxadmin.yeastar.s_series.wire import read_ivr
 from tests.factories import make_customer, make_pbx, make_user
 from tests.pbx_http import PbxDouble, breaks, cannot_be_reached, loses_the_answer, refused, says
 

@@ -17,7 +17,7 @@ from pbxadmin.audit.context import Actor
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.fields import ApiVersion
-from pbxadmin.yeastar.wire import read_ivr
+from pbxadmin.yeastar.s_series.wire import read_ivr
 from tests.factories import make_customer, make_pbx, make_user
 from tests.pbx_http import PbxDouble, cannot_be_reached, says
 

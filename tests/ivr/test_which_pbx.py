@@ -19,7 +19,7 @@ from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.services import pbx_accept_replacement, pbx_edit, pbx_pin
 from pbxadmin.yeastar.fields import ApiVersion
-from pbxadmin.yeastar.wire import read_ivr
+from pbxadmin.yeastar.s_series.wire import read_ivr
 from tests.factories import make_customer, make_pbx, make_user
 from tests.pbx_http import IVR, PbxDouble, breaks
 

@@ -24,8 +24,8 @@ from pbxadmin.audit.models import Event
 from pbxadmin.fleet.lease import lease_claim
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.fields import ApiVersion
+from pbxadmin.yeastar.s_series.wire import read_ivr
 from pbxadmin.yeastar.simulator import NOTHING, Fault, SimulatedPbx, instead
-from pbxadmin.yeastar.wire import read_ivr
 from tests.factories import make_pbx, make_user
 from tests.kill.processes import Process, let_the_leases_end, log_held, manage, until
 from tests.ops.test_processes import free_port, get

@@ -25,7 +25,7 @@ from pbxadmin.fleet.models import Pbx
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.models import DeskItem
 from pbxadmin.review.periods import month, period_add
-from pbxadmin.yeastar.wire import IvrSettings
+from pbxadmin.yeastar.readings import IvrSettings
 from tests.factories import make_customer, make_pbx, make_snapshots, make_user
 
 # In the order of what they may: nobody's right is used up by somebody before.

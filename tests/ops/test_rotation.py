@@ -14,7 +14,7 @@ from pbxadmin.fleet.models import Pbx
 from pbxadmin.ops import rotation
 from pbxadmin.ops.rotation import keys_rotate, wrong_keys
 from pbxadmin.sealed import Kept, key_id_of, seal, sealed_text
-from pbxadmin.yeastar.client import password_digest
+from pbxadmin.yeastar.s_series.driver import password_digest
 from tests.factories import make_customer, make_pbx, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)

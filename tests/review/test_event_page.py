@@ -11,7 +11,7 @@ from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Actor, AuditContext, acting
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.services import pbx_delete, pbx_edit
-from pbxadmin.yeastar.errors import meaning
+from pbxadmin.yeastar.s_series.codes import meaning
 from tests.factories import make_customer, make_pbx, make_user
 
 pytestmark = pytest.mark.django_db

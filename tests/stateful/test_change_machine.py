@@ -40,7 +40,7 @@ from pbxadmin.fleet.models import Lease, Pbx, PbxState
 from pbxadmin.fleet.services import pbx_edit
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME, ApiVersion
-from pbxadmin.yeastar.wire import read_ivr
+from pbxadmin.yeastar.s_series.wire import read_ivr
 from tests.factories import make_customer, make_pbx
 from tests.pbx_http import HOST, Fault, PbxDouble, breaks, cannot_be_reached, loses_the_answer, refused, says
 

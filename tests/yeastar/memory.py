@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from pbxadmin.yeastar.client import PbxClient
+from pbxadmin.yeastar.drivers import driver_of
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.guard import allowed
@@ -25,7 +26,9 @@ def main(port: int, fingerprint: str, token: str, calls: int) -> None:
     transport = Transport(
         Endpoint("https", "127.0.0.1", port), Trust(TrustMode.PIN, fingerprint), networks=allowed(["127.0.0.0/8"])
     )
-    client = PbxClient(transport, ApiVersion.V1_0, "api", Secret(""), Secret(token), until=time.monotonic() + 60)
+    client = PbxClient(
+        transport, driver_of(ApiVersion.V1_0), "api", Secret(""), Secret(token), until=time.monotonic() + 60
+    )
     client.query_ivrs()  # what is only loaded once is not counted
     before = peak_kib()
     for _ in range(calls):

@@ -11,7 +11,8 @@ import pytest
 import requests
 import responses
 
-from pbxadmin.yeastar.client import PbxClient, password_digest
+from pbxadmin.yeastar.client import PbxClient
+from pbxadmin.yeastar.drivers import driver_of
 from pbxadmin.yeastar.errors import (
     PbxBadAnswer,
     PbxBusy,
@@ -27,8 +28,9 @@ from pbxadmin.yeastar.errors import (
     PbxUnreachable,
 )
 from pbxadmin.yeastar.fields import ApiVersion
+from pbxadmin.yeastar.readings import DeviceInfo, IvrSettings
+from pbxadmin.yeastar.s_series.driver import password_digest
 from pbxadmin.yeastar.transport import Endpoint, Secret, Transport, Trust, TrustMode
-from pbxadmin.yeastar.wire import DeviceInfo, IvrSettings
 
 V1_0, V1_1, V2_0 = ApiVersion
 PASSWORD = "Api-Pässw0rd"
@@ -88,7 +90,7 @@ def make_client() -> Iterator[Callable[..., PbxClient]]:
 
     def make(version: ApiVersion = V1_0, **more: Any) -> PbxClient:
         transport = Transport(Endpoint("https", "pbx.invalid", 8088), Trust(TrustMode.PIN, "0" * 64), networks=None)
-        made.append(PbxClient(transport, version, "api", Secret(password_digest(PASSWORD)), **more))
+        made.append(PbxClient(transport, driver_of(version), "api", Secret(password_digest(PASSWORD)), **more))
         return made[-1]
 
     yield make
@@ -191,12 +193,13 @@ def test_a_wrong_password_after_an_expired_token_sends_no_second_login_either(
     edge.will_answer(refused("20006"), refused("20003"))
     client = make_client(token=Secret(OLD))
 
-    with pytest.raises(PbxLoginRefused):
+    with pytest.raises(PbxNotSent, match="20003"):
         client.update_ivr(LIVE, {"response_timeout": "5"})
     with pytest.raises(PbxHeldBack):
         client.query_ivr("6500")  # reading back
 
     assert edge.calls() == ["ivr/update", "login"]
+    assert type(client.calls[-1].error) is PbxLoginRefused
 
 
 @pytest.mark.parametrize("code", ["20004", "20005", "20006", 20006])

@@ -27,6 +27,8 @@ from pbxadmin.yeastar.simulator import Fleet
 from pbxadmin.yeastar.transport import DeadlineSocket, Endpoint, Transport, Trust, TrustMode, connect, resolve
 from tests.simulated import LOOPBACK, client_for
 
+from .s_series import s_series_request
+
 # A host that is well written and leads where we do not go: refused by the form and by the connection.
 FORBIDDEN_HOSTS = [
     # loopback and "this host"
@@ -260,7 +262,7 @@ def post(host: str, port: int, networks: Networks | None = None, scheme: str = "
     """The error that a call to this host ends in."""
     transport = Transport(Endpoint(scheme, host, port), Trust(TrustMode.NONE), networks=networks, exchange_s=0.3)
     with pytest.raises(PbxError) as caught:
-        transport.post("/api/v1.0.0/login", {"password": "x"}, None, time.monotonic() + 1)
+        transport.exchange(s_series_request("login", {"password": "x"}), time.monotonic() + 1)
     transport.close()
     return caught.value
 
@@ -481,7 +483,7 @@ def test_a_name_that_leads_elsewhere_at_the_next_call_is_refused_then(
     errors = []
     for _ in range(2):
         with pytest.raises(PbxError) as caught:
-            transport.post("/api/v1.0.0/login", None, None, time.monotonic() + 1)
+            transport.exchange(s_series_request("login", None), time.monotonic() + 1)
         errors.append(type(caught.value))
 
     assert [error is PbxForbidden for error in errors] == [False, True]
@@ -615,7 +617,7 @@ def test_the_name_in_the_certificate_is_compared_with_the_host(
     for host in names:
         transport = Transport(Endpoint("https", host, pbx.port), trust, networks=LOOPBACK)
         try:
-            answers[host] = transport.post("/api/v1.0.0/login", {}, None, time.monotonic() + 5)
+            answers[host] = transport.exchange(s_series_request("login", {}), time.monotonic() + 5)
         except PbxError as error:
             answers[host] = error
         transport.close()
@@ -643,7 +645,7 @@ def test_the_server_name_of_the_handshake_stays_the_name(
         Endpoint("https", "pbx.test", pbx.port), Trust(TrustMode.PIN, pbx.fingerprint), networks=LOOPBACK
     )
 
-    assert transport.post("/api/v1.0.0/login", {}, None, time.monotonic() + 5)
+    assert transport.exchange(s_series_request("login", {}), time.monotonic() + 5)
     assert asked == ["pbx.test"]
     transport.close()
 

@@ -10,6 +10,7 @@ import pytest
 
 import pbxadmin.yeastar
 from pbxadmin.yeastar import errors
+from pbxadmin.yeastar.s_series import codes
 
 PACKAGE = Path(pbxadmin.yeastar.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -80,7 +81,7 @@ def test_the_files_of_the_package_are_all_looked_at() -> None:
 
 
 def test_every_code_of_the_table_has_a_meaning_and_a_known_category() -> None:
-    table = json.loads((PACKAGE / "codes.json").read_text(encoding="utf-8"))
+    table = json.loads((PACKAGE / "s_series" / "codes.json").read_text(encoding="utf-8"))
 
     assert len(table) > 90
     for code, row in table.items():
@@ -110,7 +111,7 @@ def test_every_code_of_the_table_has_a_meaning_and_a_known_category() -> None:
     ],
 )
 def test_a_code_leads_to_the_error_that_says_what_may_be_done_next(code: str, error: type[errors.PbxRefused]) -> None:
-    refusal = errors.refusal(code)
+    refusal = codes.refusal(code)
 
     assert type(refusal) is error
     assert refusal.code == code
@@ -119,12 +120,12 @@ def test_a_code_leads_to_the_error_that_says_what_may_be_done_next(code: str, er
 
 def test_only_a_refused_token_may_be_answered_by_one_new_login() -> None:
     """Any other code with this error would send a command a second time."""
-    codes = {code for code in errors.code_table() if isinstance(errors.refusal(code), errors.PbxTokenRefused)}
+    found = {code for code in codes.code_table() if isinstance(codes.refusal(code), errors.PbxTokenRefused)}
 
-    assert codes == {"20004", "20005", "20006"}
+    assert found == {"20004", "20005", "20006"}
 
 
 def test_no_failed_login_counts_as_worth_a_repeat() -> None:
-    table = json.loads((PACKAGE / "codes.json").read_text(encoding="utf-8"))
+    table = json.loads((PACKAGE / "s_series" / "codes.json").read_text(encoding="utf-8"))
 
     assert not any(row["retryable"] for row in table.values() if row["category"] == "auth")

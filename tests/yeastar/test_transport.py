@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pbxadmin.yeastar import transport as transport_module
-from pbxadmin.yeastar.client import PbxClient, password_digest
+from pbxadmin.yeastar.client import PbxClient
 from pbxadmin.yeastar.errors import (
     PbxBadAnswer,
     PbxBusy,
@@ -35,6 +35,8 @@ from pbxadmin.yeastar.errors import (
     PbxUnreachable,
     PbxUntrusted,
 )
+from pbxadmin.yeastar.readings import IvrSettings
+from pbxadmin.yeastar.s_series.driver import password_digest
 from pbxadmin.yeastar.simulator import ALWAYS, NOTHING, Fault, Fleet, SimulatedPbx, faults
 from pbxadmin.yeastar.transport import (
     BODY_LIMIT,
@@ -50,10 +52,10 @@ from pbxadmin.yeastar.transport import (
     look_at_certificate,
     tls_context,
 )
-from pbxadmin.yeastar.wire import IvrSettings
 from tests.deadlines import ENDED_BY_A_DEADLINE
 from tests.simulated import EXCHANGE_S, LOOPBACK, client_for
 
+from .s_series import s_series_request
 from .servers import SUCCESS, RawServer, Signer, calls_in_threads, http, show
 
 pytestmark = pytest.mark.tls
@@ -83,7 +85,7 @@ def post() -> Iterator[Callable[..., bytes]]:
         until_s: float = 60,
     ) -> bytes:
         made.append(Transport(Endpoint(scheme, host, port), trust, networks=LOOPBACK, exchange_s=exchange_s))
-        return made[-1].post("/api/v1.0.0/apply", None, token, time.monotonic() + until_s)
+        return made[-1].exchange(s_series_request("apply", token=token), time.monotonic() + until_s)
 
     yield post
     for transport in made:
@@ -813,7 +815,7 @@ def test_each_exchange_is_a_connection_of_its_own_though_the_pbx_would_keep_one(
         transport = Transport(Endpoint("http", "127.0.0.1", server.port), ANY, networks=LOOPBACK)
 
         for _ in range(3):
-            transport.post("/api/v1.0.0/apply", None, None, time.monotonic() + LONG_S)
+            transport.exchange(s_series_request("apply"), time.monotonic() + LONG_S)
 
         assert server.connections == 3
 
@@ -824,7 +826,7 @@ def test_no_cookie_is_kept_or_sent_back(simulated_pbx: SimulatedPbx) -> None:
         transport = Transport(Endpoint("http", "127.0.0.1", server.port), ANY, networks=LOOPBACK)
 
         for _ in range(2):
-            transport.post("/api/v1.0.0/apply", None, None, time.monotonic() + LONG_S)
+            transport.exchange(s_series_request("apply"), time.monotonic() + LONG_S)
 
         assert len(server.requests) == 2
         assert not any(b"canary" in request or b"cookie" in request.lower() for request in server.requests)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pbxadmin.yeastar import wire
+from pbxadmin.yeastar.drivers import writable_fields
 from pbxadmin.yeastar.errors import (
     PbxBadAnswer,
     PbxBusy,
@@ -19,10 +19,10 @@ from pbxadmin.yeastar.errors import (
     PbxRefused,
     PbxTokenRefused,
 )
-from pbxadmin.yeastar.fields import BY_NAME, FIELDS, ApiVersion, FieldError, Kind, writable_fields
-from pbxadmin.yeastar.wire import (
-    DeviceInfo,
-    IvrSettings,
+from pbxadmin.yeastar.fields import BY_NAME, FIELDS, ApiVersion, FieldError, Kind
+from pbxadmin.yeastar.readings import DeviceInfo, IvrSettings
+from pbxadmin.yeastar.s_series import wire
+from pbxadmin.yeastar.s_series.wire import (
     parse_json,
     read_answer,
     read_device,

@@ -10,12 +10,12 @@ register = template.Library()
 
 @register.filter
 def trusted_by(pbx: Pbx) -> str:
-    return dict(RECORD_FIELD_BY_NAME["trust"].choices)[pbx.trust]
+    return dict(RECORD_FIELD_BY_NAME["trust"].options)[pbx.trust]
 
 
 @register.filter
 def tls_profile(pbx: Pbx) -> str:
-    return dict(RECORD_FIELD_BY_NAME["tls_profile"].choices)[pbx.tls_profile]
+    return dict(RECORD_FIELD_BY_NAME["tls_profile"].options)[pbx.tls_profile]
 
 
 @register.filter

@@ -7,57 +7,19 @@ use "Failure" where the guide says "Failed". Only the exact word "Success" is su
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from .errors import PbxBadAnswer, refusal
-from .fields import FIELDS, ApiVersion, IvrField, Kind
+from pbxadmin.yeastar.errors import PbxBadAnswer
+from pbxadmin.yeastar.fields import FIELDS, ApiVersion, IvrField, Kind
+from pbxadmin.yeastar.readings import ADDRESSABLE, DeviceInfo, IvrSettings
 
-ADDRESSABLE = re.compile(r"[0-9*#]{1,32}")
+from .codes import refusal
+
 ERRNO = re.compile(r"[0-9]{1,8}")
 LONGEST_NUMBER = 64
 # Far above what a PBX full of IVRs answers. Small parts cost most memory: 2 MiB of "[]," would become 90 MiB.
 MOST_PARTS = 100_000
 DEEPEST = 32
-
-
-@dataclass(frozen=True, slots=True)
-class IvrSettings:
-    """One IVR as a PBX reported it. Values are canonical text (fields.py); None is "not reported".
-
-    raw: the object as it was received, unknown keys included.
-    """
-
-    number: str
-    name: str | None = None
-    prompt: str | None = None
-    prompt_repeat: str | None = None
-    response_timeout: str | None = None
-    digit_timeout: str | None = None
-    dial_extension: str | None = None
-    dial_outbound: str | None = None
-    outbound_routes: str | None = None
-    check_voicemail: str | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
-
-    def values(self) -> dict[str, str | None]:
-        return {each.name: getattr(self, each.name) for each in FIELDS}
-
-    @property
-    def is_addressable(self) -> bool:
-        """Whether the number may stand in a URL. Any other is shown and flagged, without link or edit."""
-        return ADDRESSABLE.fullmatch(self.number) is not None
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceInfo:
-    """Who the PBX says it is. Every value is its own text, "" when it said nothing."""
-
-    serial: str = ""
-    model: str = ""
-    firmware: str = ""
-    hardware: str = ""
-    clock: str = ""
 
 
 def read_answer(body: bytes) -> dict[str, Any]:

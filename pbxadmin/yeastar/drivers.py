@@ -1,0 +1,26 @@
+"""Which driver speaks to a PBX: the one that its record's API version names."""
+
+from .driver import Driver
+from .fields import ApiVersion, IvrField
+from .s_series.driver import SSeriesDriver
+
+DRIVERS: dict[str, Driver] = {version.value: SSeriesDriver(version) for version in ApiVersion}
+
+
+def driver_of(api_version: str) -> Driver:
+    """Return the driver for an API version. Raises KeyError for one that no driver speaks."""
+    return DRIVERS[api_version]
+
+
+def api_versions() -> tuple[tuple[str, str], ...]:
+    """Return the choices of a form: value and label of each API version that a driver speaks."""
+    return tuple((version, version) for version in DRIVERS)
+
+
+def writable_fields(api_version: str) -> tuple[IvrField, ...]:
+    """Return the fields that this version of the API can change, in the order of the page."""
+    return tuple(field for field in driver_of(api_version).fields if api_version in field.writable)
+
+
+def is_writable(name: str, api_version: str) -> bool:
+    return any(field.name == name for field in writable_fields(api_version))
