@@ -48,8 +48,8 @@ def pbx_refresh(*, pbx: Pbx, actor: Actor) -> int:
     try:
         with open_pbx_session(pbx, f"{actor.name} is reading all IVRs") as pbx_session:
             ivrs = pbx_session.client.query_ivrs()
-            if pbx_session.client.is_stranger:
-                raise PbxHeldBack(stranger(pbx_session.pbx))
+            if pbx_session.client.is_unexpected_device:
+                raise PbxHeldBack(unexpected_device_sentence(pbx_session.pbx))
             snapshots_save(pbx_session, ivrs)
     except PbxError as error:
         failure = error
@@ -172,10 +172,14 @@ def result_of(work: Work, future: Future[Sequence[IvrSettings]]) -> Result:
     except Exception:
         log.exception("refresh: %s", work.pbx.name)
         return Result(work, problem="PBX Admin failed. Its own log says why.")
-    return Result(work, problem=stranger(work.pbx)) if work.client.is_stranger else Result(work, ivrs)
+    return (
+        Result(work, problem=unexpected_device_sentence(work.pbx))
+        if work.client.is_unexpected_device
+        else Result(work, ivrs)
+    )
 
 
-def stranger(pbx: Pbx) -> str:
+def unexpected_device_sentence(pbx: Pbx) -> str:
     return f"Another device answers at the address of {pbx.name}. What it holds is not kept."
 
 

@@ -27,13 +27,13 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Listing:
-    """What one PBX listed under a lease: all its IVRs, or some of them. is_stranger: another device answered."""
+    """What one PBX listed under a lease: all its IVRs, or some of them. is_unexpected_device: another one answered."""
 
     pbx: Pbx
     held: LeaseHandle
     ivrs: Sequence[IvrSettings]
     is_whole: bool = True
-    is_stranger: bool = False
+    is_unexpected_device: bool = False
 
     @property
     def by_number(self) -> dict[str, IvrSettings]:
@@ -41,7 +41,7 @@ class Listing:
 
 
 def listing(pbx_session: PbxSession, ivrs: Sequence[IvrSettings], *, is_whole: bool) -> Listing:
-    return Listing(pbx_session.pbx, pbx_session.lease, ivrs, is_whole, pbx_session.client.is_stranger)
+    return Listing(pbx_session.pbx, pbx_session.lease, ivrs, is_whole, pbx_session.client.is_unexpected_device)
 
 
 def snapshot_save(pbx_session: PbxSession, ivr: IvrSettings) -> None:
@@ -63,7 +63,7 @@ def listings_save(listings: Iterable[Listing]) -> set[int]:
     """
     read_at = timezone.now()
     with transaction.atomic():
-        held = still_held([each for each in listings if not each.is_stranger], read_at)
+        held = still_held([each for each in listings if not each.is_unexpected_device], read_at)
         pbxs = locked([each.pbx.pk for each in held])
         kept = [each for each in held if each.pbx.pk in pbxs and each.pbx.revision == pbxs[each.pbx.pk].revision]
         known = known_rows(pbxs)

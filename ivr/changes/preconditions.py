@@ -56,7 +56,7 @@ def why_not_send(
     locked = [BY_NAME[each].label for each in comparison.send if not is_writable(each, version)]
     if locked:  # planned for another version of the API
         return not_sent(f"API {version} cannot change: {', '.join(locked)}.")
-    if pbx_session.client.is_stranger:
+    if pbx_session.client.is_unexpected_device:
         return not_sent(f"Another device answers at the address of {name}.")
     if "number" in comparison.send:
         taken = why_not_renumber(change, name, numbers)

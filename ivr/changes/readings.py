@@ -65,7 +65,7 @@ def read_back(change: Change, pbx_session: PbxSession) -> Reading:
     if moved and not is_same_device(change, pbx_session):
         raise PbxHeldBack(moved)
     found = read_for_change(change, pbx_session, back=True)
-    if pbx_session.client.is_stranger:
+    if pbx_session.client.is_unexpected_device:
         raise PbxHeldBack(f"Another device answers at the address of {pbx_session.pbx.name}.")
     return found
 

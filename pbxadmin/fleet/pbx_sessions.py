@@ -122,7 +122,7 @@ def client_for(pbx: Pbx, until: float) -> PbxClient:
         token=stored_token(pbx),
         until=until,
         known_serial=pbx.serial,
-        is_stranger=bool(pbx.other_serial),
+        is_unexpected_device=bool(pbx.other_serial),
     )
 
 

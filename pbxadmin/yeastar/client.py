@@ -43,7 +43,7 @@ class PbxClient:
     until: float = field(default_factory=lambda: time.monotonic() + PAGE_S)
     calls: list[Call] = field(default_factory=list)
     known_serial: str | None = None
-    is_stranger: bool = False
+    is_unexpected_device: bool = False
     device: DeviceInfo | None = None
 
     @property
@@ -75,7 +75,7 @@ class PbxClient:
             self.device = self.driver.device(self.exchange(self.with_token(self.driver.identity())))
         except PbxError:
             return
-        self.is_stranger = bool(self.known_serial and self.device.serial not in ("", self.known_serial))
+        self.is_unexpected_device = bool(self.known_serial and self.device.serial not in ("", self.known_serial))
 
     def query_ivrs(self, numbers: Sequence[str] | None = None) -> tuple[IvrSettings, ...]:
         """Read all IVRs, or those with these numbers.
@@ -146,7 +146,7 @@ class PbxClient:
 
         Raises PbxHeldBack, without counting it as a call, when it may not be sent; otherwise any PbxError.
         """
-        if request.kind is CallKind.UPDATE and self.is_stranger:
+        if request.kind is CallKind.UPDATE and self.is_unexpected_device:
             raise PbxHeldBack("Another device answers at this address. An admin has to accept it first.")
         if self.seconds_left <= 0:
             raise PbxHeldBack("The time for this work with the PBX is used up.")

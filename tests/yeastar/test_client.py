@@ -246,7 +246,7 @@ def test_after_a_login_the_device_is_asked_who_it_is(edge: Edge, make_client: Ma
     client.query_ivrs()
 
     assert edge.calls() == ["login", "deviceinfo/query", "ivr/query"]
-    assert (client.is_stranger, client.device) == (False, DeviceInfo(serial="1234"))
+    assert (client.is_unexpected_device, client.device) == (False, DeviceInfo(serial="1234"))
 
 
 def test_another_device_is_read_and_never_written_to(edge: Edge, make_client: MakeClient) -> None:
@@ -267,7 +267,7 @@ def test_a_device_that_does_not_say_is_taken_for_who_it_was(edge: Edge, make_cli
     client = make_client(known_serial="1234")
 
     assert client.query_ivrs()
-    assert not client.is_stranger
+    assert not client.is_unexpected_device
 
 
 # Reading

@@ -45,7 +45,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Certificates:
-    """Both sides of a TLS server: the certificate of the PBX, and a stranger's."""
+    """Both sides of a TLS server: the certificate of the PBX, and another one."""
 
     own: ssl.SSLContext
     other: ssl.SSLContext
@@ -157,8 +157,8 @@ class SimulatedPbx(Device):
                 if order.fault in ON_ACCEPT and order.fault is not Fault.OTHER_CERTIFICATE:
                     await self.play_raw(link, order)
                 else:
-                    stranger = order.fault is Fault.OTHER_CERTIFICATE
-                    await self.talk(link, certificates.other if stranger else certificates.own)
+                    is_other = order.fault is Fault.OTHER_CERTIFICATE
+                    await self.talk(link, certificates.other if is_other else certificates.own)
 
     async def play_raw(self, link: socket.socket, order: Misbehaviour) -> None:
         loop = asyncio.get_running_loop()
