@@ -145,7 +145,7 @@ class RowCheck:
         self.may_add_customers = can(user, Action.MANAGE_CUSTOMERS, None)
         self.pbxs: dict[tuple[str, str], Pbx] = {}
         known = Pbx.objects.filter(customer__in=[customer.pk for customer in self.customers.values()])
-        for pbx in known.select_related("customer"):
+        for pbx in known.select_related("customer").with_tags():
             self.pbxs[pbx.customer.folded, fold(pbx.name)] = pbx
         self.seen: dict[tuple[str, str], int] = {}
 

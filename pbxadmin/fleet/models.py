@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
-from typing import Self
+from typing import Any, Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Aggregate, F, OuterRef, Q, Subquery, Value
+from django.db.models.functions import Coalesce
+from django.db.models.sql.compiler import SQLCompiler
 from django.utils import timezone
 
 from pbxadmin.access.models import AnyUser, Customer, User
@@ -20,7 +23,7 @@ from pbxadmin.yeastar.drivers import api_versions, driver_of
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.transport import Endpoint, TlsProfile, Trust, TrustMode
 
-from .inputs import TAG_COMMA
+from .inputs import LONGEST_TAG, TAG_COMMA
 from .record_fields import SEARCH_LOOKUPS
 
 
@@ -36,6 +39,16 @@ class PbxState(models.TextChoices):
 NAME_TAKEN = "There is a saved filter with this name already."
 NEEDS_A_PERSON = (PbxState.UNREACHABLE, PbxState.CREDENTIALS_REJECTED, PbxState.LOCKED, PbxState.UNTRUSTED)
 HELD_BACK = (PbxState.CREDENTIALS_REJECTED, PbxState.UNTRUSTED)  # not read by itself until a person has looked at it
+
+
+class InOneLine(Aggregate):
+    """Texts of many rows in one, with a separator between them."""
+
+    function = "GROUP_CONCAT"
+    output_field = models.CharField()
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **more: Any) -> Any:
+        return self.as_sql(compiler, connection, function="STRING_AGG", **more)
 
 
 class PbxQuerySet(models.QuerySet["Pbx"]):
@@ -58,29 +71,35 @@ class PbxQuerySet(models.QuerySet["Pbx"]):
         return may_be.exclude(password_digest="").filter(*is_time)
 
     def matching(self, words: Sequence[str]) -> Self:
-        """PBXs in which each word stands somewhere: name, site, main numbers, notes, tags or customer."""
+        """Filter to PBXs in which each word stands in one of the searched fields, or in the name of a tag."""
         found = self
         for word in words:
-            found = found.filter(reduce(or_, (Q(**{lookup: word}) for lookup in SEARCH_LOOKUPS)))
+            somewhere = reduce(or_, (Q(**{lookup: word}) for lookup in SEARCH_LOOKUPS))
+            if part := word.strip(","):  # as in "leeds, vip"
+                # Not joined: that would find a PBX once for each of its tags.
+                somewhere |= Q(pk__in=PbxTag.objects.filter(name__icontains=part).values("pbx"))
+            found = found.filter(somewhere)
         return found
 
     def tagged(self, tag: str) -> Self:
-        """PBXs that have this tag, as it is kept."""
+        """Filter to PBXs that have this tag. tag: folded, as it is stored."""
         return self.filter(has_tag(tag))
 
+    def with_tags(self) -> Self:
+        """Read the tags of each PBX with its row, so that they cost no query of their own."""
+        of_pbx = PbxTag.objects.filter(pbx=OuterRef("pk")).values("pbx")
+        in_line = of_pbx.annotate(line=InOneLine(F("name"), Value(TAG_COMMA))).values("line")
+        return self.annotate(tags_read=Coalesce(Subquery(in_line), Value("")))
+
     def tags_in_use(self) -> list[str]:
-        kept = self.exclude(tags="").order_by().values_list("tags", flat=True).distinct()
-        return sorted({tag for tags in kept for tag in tags.split(TAG_COMMA)})
+        """Return the names of all tags of these PBXs, in order."""
+        of_these = PbxTag.objects.filter(pbx__in=self.order_by().values("pk"))
+        return sorted(of_these.values_list("name", flat=True).distinct())
 
 
 def has_tag(tag: str, prefix: str = "") -> Q:
-    """The same as a condition, also for rows that point at a PBX: prefix is "pbx__" there."""
-    first, last = f"{tag}{TAG_COMMA}", f"{TAG_COMMA}{tag}"
-    places = {"": tag, "__startswith": first, "__endswith": last, "__contains": f"{last}{TAG_COMMA}"}
-    found = Q()
-    for how, text in places.items():
-        found |= Q(**{f"{prefix}tags{how}": text})
-    return found
+    """Return the condition that a PBX has this tag. prefix: of rows that point at a PBX, such as "pbx__"."""
+    return Q(**{f"{prefix}tag_rows__name": tag})
 
 
 def why_stale(read_at: datetime | None, minutes: int, state: str, *, is_enabled: bool) -> str:
@@ -121,7 +140,6 @@ class Pbx(models.Model):
     site = models.CharField(max_length=200, blank=True)
     main_numbers = models.CharField(max_length=200, blank=True)
     notes = models.TextField(max_length=2000, blank=True)
-    tags = models.CharField(max_length=500, blank=True, help_text="folded, in order, separated by a comma and a blank")
     refresh_minutes = models.PositiveSmallIntegerField(
         default=15, help_text="read by itself as often; 0 is only when somebody asks"
     )
@@ -149,6 +167,8 @@ class Pbx(models.Model):
     ivr_count = models.PositiveIntegerField(null=True)
     read_at = models.DateTimeField(null=True)
     next_refresh_at = models.DateTimeField(null=True, help_text="none yet: as soon as it can be")
+
+    tags_read: str | None = None  # in one line, when the query read them
 
     objects = PbxQuerySet.as_manager()
 
@@ -190,7 +210,17 @@ class Pbx(models.Model):
 
     @property
     def tag_list(self) -> list[str]:
-        return self.tags.split(TAG_COMMA) if self.tags else []
+        """Its tags in order. They cost a query, unless they were read by `with_tags`."""
+        if self.tags_read is None:
+            names = list(self.tag_rows.values_list("name", flat=True))
+        else:
+            names = self.tags_read.split(TAG_COMMA) if self.tags_read else []
+        return sorted(names)  # in Python: each database has an order of its own
+
+    @property
+    def tags(self) -> str:
+        """Its tags in one line, as they are entered, exported and recorded."""
+        return TAG_COMMA.join(self.tag_list)
 
     @property
     def address(self) -> str:
@@ -240,6 +270,20 @@ class Pbx(models.Model):
     def is_unprotected(self) -> bool:
         """Plain HTTP, or TLS without verification: by explicit choice, with a lasting warning."""
         return self.scheme == "http" or self.trust == TrustMode.NONE
+
+
+class PbxTag(models.Model):
+    """One tag of a PBX. name: folded, so that there is one way to write it."""
+
+    pbx = models.ForeignKey(Pbx, on_delete=models.CASCADE, related_name="tag_rows", db_index=False)
+    name = models.CharField(max_length=LONGEST_TAG)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["pbx", "name"], name="pbx_tag_once")]
+        indexes = [models.Index(fields=["name", "pbx"], name="pbx_tag_by_name")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Lease(models.Model):

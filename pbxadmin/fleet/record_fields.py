@@ -251,7 +251,7 @@ RECORD_FIELDS = (
         takes="at most 12, of up to 30 characters each, with commas between them",
         max_length=500,
         clean=clean_tags,
-        search="tags__icontains",
+        columns=(),  # rows of PbxTag, which the search looks through by itself
     ),
     RecordField(
         name="notes",

@@ -15,18 +15,20 @@ from pbxadmin.audit.log import record
 from pbxadmin.sealed import SealBroken, seal
 from pbxadmin.yeastar.transport import TrustMode
 
+from .inputs import TAG_COMMA
 from .lease import LONG_AGO
-from .models import Lease, Pbx, PbxState
+from .models import Lease, Pbx, PbxState, PbxTag
 from .record_fields import CONNECTION_FIELDS, LOGIN_FIELDS, UNCHECKED_COLUMNS
 
 
 def pbx_create(*, customer: Customer, values: Mapping[str, Any], password: str) -> Pbx:
     """Keep a new PBX record. values: columns by name. The password is typed once; only its sealed digest is kept."""
-    pbx = Pbx(customer=customer, **values)
+    pbx = Pbx(customer=customer, **columns_of_values(values))
     with saving_a_name(partial(check_entered, pbx)):
         pbx.clean_fields(exclude=UNCHECKED_COLUMNS)
         pbx.save()
         Lease.objects.create(pbx=pbx, until=LONG_AGO)
+        tags_store(pbx, values.get("tags", ""))
         password_keep(pbx, password)
         pbx.save(update_fields=["password_digest", "password_set_at"])
         asked = {name: {"asked": str(value)} for name, value in values.items() if value not in ("", None)}
@@ -44,7 +46,8 @@ def pbx_edit(*, pbx: Pbx, values: Mapping[str, Any], password: str = "") -> bool
     changed = {name: value for name, value in values.items() if getattr(before, name) != value}
     if not changed and not password:
         return False
-    for name, value in changed.items():
+    columns = columns_of_values(changed)
+    for name, value in columns.items():
         setattr(pbx, name, value)
     learned = columns_to_forget(before, {*changed, "password"} if password else changed.keys())
     for name, value in learned.items():
@@ -56,11 +59,25 @@ def pbx_edit(*, pbx: Pbx, values: Mapping[str, Any], password: str = "") -> bool
             fields["password"] = {"asked": "changed"}
         pbx.clean_fields(exclude=UNCHECKED_COLUMNS)
         kept = ["password_digest", "password_set_at"] if password else []
-        pbx.save(update_fields=[*changed, *learned, *kept])
+        pbx.save(update_fields=[*columns, *learned, *kept])
+        if "tags" in changed:
+            tags_store(pbx, changed["tags"])
         if learned:
             Pbx.objects.filter(pk=pbx.pk).update(revision=F("revision") + 1)
         pbx_event(EventAction.PBX_EDITED, pbx, fields=fields)
     return True
+
+
+def columns_of_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that are stored in columns of the PBX: all but its tags."""
+    return {name: value for name, value in values.items() if name != "tags"}
+
+
+def tags_store(pbx: Pbx, tags: str) -> None:
+    """Give a PBX these tags and no others. tags: in one line, as clean_tags returns them."""
+    wanted = [name for name in tags.split(TAG_COMMA) if name]
+    pbx.tag_rows.exclude(name__in=wanted).delete()
+    PbxTag.objects.bulk_create([PbxTag(pbx=pbx, name=name) for name in wanted], ignore_conflicts=True)
 
 
 def columns_to_forget(before: Pbx, edited: Collection[str]) -> dict[str, Any]:

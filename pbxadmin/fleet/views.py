@@ -55,7 +55,7 @@ def pbx_list(request: HttpRequest) -> HttpResponseBase:
     found = wanted.found(Pbx.objects.visible_to(request.user)).select_related("customer")
     if request.GET.get("format") == "csv":
         return pbxs_csv(user_of(request), found, wanted)
-    page = keyset(found, ("name", "id"), request.GET.get("cursor", ""), PAGE_SIZE)
+    page = keyset(found.with_tags(), ("name", "id"), request.GET.get("cursor", ""), PAGE_SIZE)
     chosen = wanted.chosen_customer
     context = {
         "wanted": wanted,
@@ -76,9 +76,8 @@ def pbxs_csv(user: User, found: PbxQuerySet, wanted: PbxFilter) -> HttpResponseB
     chosen = wanted.chosen_customer
     customer = only_customer(user, Action.SEE, chosen.pk if chosen else None)
     services.export_record(found.count(), wanted.query, customer)
-    return csv_response(
-        "pbxs.csv", EXPORT_COLUMNS, map(exported, found.order_by("customer__name", "name", "id").iterator())
-    )
+    rows = found.order_by("customer__name", "name", "id").with_tags().iterator()
+    return csv_response("pbxs.csv", EXPORT_COLUMNS, map(exported, rows))
 
 
 @login_required

@@ -4,6 +4,8 @@ import re
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.core.management import call_command
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -12,7 +14,7 @@ from ivr.selectors import IvrFilter, pbxs_in_view
 from pbxadmin.access.models import Customer
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.inputs import clean_tags
-from pbxadmin.fleet.models import Pbx
+from pbxadmin.fleet.models import Pbx, PbxTag, has_tag
 from pbxadmin.fleet.services import pbx_edit
 from tests.factories import make_customer, make_pbx, make_user
 
@@ -114,3 +116,51 @@ def test_only_tags_of_ones_own_customers_are_offered(client: Client, acme: Custo
         page = client.get(url).content.decode()
         assert '<option value="vip">' in page
         assert "secret-project" not in page
+
+
+def test_the_search_takes_tags_as_they_stand_in_a_file(client: Client, acme: Customer) -> None:
+    make_pbx(acme, name="BOTH", tags="leeds, vip")
+    make_pbx(acme, name="ONE", tags="leeds")
+
+    assert len(shown(client, "/pbxs/?q=leeds,+vip")) == 1
+
+
+def test_an_edit_takes_tags_away_and_leaves_those_of_others(acme: Customer) -> None:
+    pbx, other = make_pbx(acme, tags="leeds, vip"), make_pbx(acme, name="OTHER", tags="leeds")
+
+    assert pbx_edit(pbx=pbx, values={"tags": "vip, west"})
+    assert not pbx_edit(pbx=pbx, values={"tags": "vip, west"})
+
+    assert (Pbx.objects.get(pk=pbx.pk).tags, Pbx.objects.get(pk=other.pk).tags) == ("vip, west", "leeds")
+    fields = Event.objects.get(action="pbx.edited").data["fields"]
+    assert fields == {"tags": {"before": "leeds, vip", "asked": "vip, west"}}
+
+
+def test_an_index_finds_a_tag(acme: Customer) -> None:
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off")  # it reads small tables whole
+
+    for rows in (Pbx.objects.filter(has_tag("vip")), Ivr.objects.filter(has_tag("vip", "pbx__"))):
+        assert "pbx_tag_by_name" in rows.explain()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_tags_move_from_the_column_into_rows_and_back() -> None:
+    pbx = make_pbx(tags="leeds, vip")
+    plain = make_pbx(make_customer("Bellweather Clinics"), name="PLAIN")
+    try:
+        call_command("migrate", "fleet", "0009", verbosity=0)
+        assert in_column() == {pbx.pk: "leeds, vip", plain.pk: ""}
+        assert not PbxTag.objects.exists()
+    finally:
+        call_command("migrate", "fleet", verbosity=0)
+
+    assert (Pbx.objects.get(pk=pbx.pk).tags, Pbx.objects.get(pk=plain.pk).tags) == ("leeds, vip", "")
+
+
+def in_column() -> dict[int, str]:
+    """Return what the column that is gone held, by PBX."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id, tags FROM fleet_pbx")
+        return dict(cursor.fetchall())
