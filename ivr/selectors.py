@@ -1,17 +1,29 @@
-"""The lists: IVRs over all PBXs, and what a set of filters means."""
+"""The lists of IVRs and of changes: their filters, and the rows that a filter finds."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from urllib.parse import urlencode
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 
 from django.db.models import Q
 
 from pbxadmin.access.models import AnyUser
 from pbxadmin.access.names import fold
 from pbxadmin.fleet.models import Pbx, has_tag
-from pbxadmin.web.filters import typed, whole
+from pbxadmin.web.filters import (
+    LONGEST_TEXT,
+    MOST_WORDS,
+    FilterValues,
+    last,
+    number_parameter,
+    parameter,
+    saved_list,
+    switch_parameter,
+    text_parameter,
+    typed,
+)
 
-from .models import Ivr, IvrQuerySet
+from .models import Change, ChangeQuerySet, Ivr, IvrQuerySet
 
 SORTS: dict[str, tuple[str, ...]] = {
     "number": ("number", "pbx__name", "id"),
@@ -22,37 +34,40 @@ SORTS: dict[str, tuple[str, ...]] = {
     "read": ("read_at", "id"),
 }
 DEFAULT_SORT = "pbx"
-MOST_WORDS = 8
+CHANGE_SEARCH = ("number", "name", "pbx_name", "customer_name", "planned_by_name", "applied_by_name", "ticket")
 
 
+def read_tag(given: Sequence[str]) -> str:
+    return fold(typed(last(given)))[:LONGEST_TEXT]
+
+
+def read_order(given: Sequence[str]) -> str:
+    """Return a name of SORTS, with "-" before it when it is turned; the usual one for what makes no sense."""
+    wanted = last(given)
+    return wanted if wanted.removeprefix("-") in SORTS else DEFAULT_SORT
+
+
+@saved_list("ivrs")
 @dataclass(frozen=True)
-class IvrFilter:
-    """What a list of IVRs is narrowed to, as it stands in the URL. Values that make no sense count as absent."""
+class IvrFilter(FilterValues):
+    """The filter and the order of a list of IVRs."""
 
-    q: str = ""
-    customer: int | None = None
-    pbx: int | None = None
-    tag: str = ""
-    dial_outbound: bool = False
-    dial_extension: bool = False
-    response_under: int | None = None
-    sort: str = DEFAULT_SORT
-    descending: bool = False
+    q: str = text_parameter()
+    customer: int | None = number_parameter()
+    pbx: int | None = number_parameter()
+    tag: str = parameter("", read_tag)
+    dial_outbound: bool = switch_parameter()
+    dial_extension: bool = switch_parameter()
+    response_under: int | None = number_parameter()
+    ordered_by: str = parameter(DEFAULT_SORT, read_order, name="sort")
 
-    @classmethod
-    def from_query(cls, query: Mapping[str, str], pbx: int | None = None) -> "IvrFilter":
-        sort = query.get("sort", DEFAULT_SORT)
-        return cls(
-            q=typed(query.get("q")),
-            customer=whole(query.get("customer")),
-            pbx=pbx or whole(query.get("pbx")),
-            tag=fold(typed(query.get("tag")))[:200],
-            dial_outbound=query.get("dial_outbound") == "on",
-            dial_extension=query.get("dial_extension") == "on",
-            response_under=whole(query.get("response_under")),
-            sort=sort.removeprefix("-") if sort.removeprefix("-") in SORTS else DEFAULT_SORT,
-            descending=sort.startswith("-"),
-        )
+    @property
+    def sort(self) -> str:
+        return self.ordered_by.removeprefix("-")
+
+    @property
+    def descending(self) -> bool:
+        return self.ordered_by.startswith("-")
 
     @property
     def words(self) -> list[str]:
@@ -60,41 +75,40 @@ class IvrFilter:
 
     @property
     def narrows_ivrs(self) -> bool:
-        """Whether it asks for something of the IVR itself, beyond whose and on which PBX."""
+        """Whether it asks for something of the IVR itself, beyond its customer and its PBX."""
         return bool(self.q or self.dial_outbound or self.dial_extension or self.response_under is not None)
 
     @property
-    def is_empty(self) -> bool:
-        return not (self.is_narrow or self.pbx)
-
-    @property
     def is_narrow(self) -> bool:
-        """Whether it leaves anything out of the list of its page."""
+        """Whether it leaves anything out of the list of its page, which may be that of one PBX."""
         return bool(self.narrows_ivrs or self.customer or self.tag)
 
     @property
     def order(self) -> tuple[str, ...]:
         return tuple(f"-{column}" if self.descending else column for column in SORTS[self.sort])
 
-    def query(self, **changed: str) -> str:
-        """The query string of this filter, with some values changed; an empty value takes one out."""
-        values = {
-            "q": self.q,
-            "customer": str(self.customer or ""),
-            "pbx": str(self.pbx or ""),
-            "tag": self.tag,
-            "dial_outbound": "on" if self.dial_outbound else "",
-            "dial_extension": "on" if self.dial_extension else "",
-            "response_under": "" if self.response_under is None else str(self.response_under),
-            "sort": ("-" if self.descending else "") + self.sort,
-        } | changed
-        if values["sort"] == DEFAULT_SORT:
-            values["sort"] = ""
-        return urlencode({name: value for name, value in values.items() if value})
-
     def sort_query(self, sort: str) -> str:
-        """Sort by this column; by the other way round when it is sorted by already."""
-        return self.query(sort=f"-{sort}" if sort == self.sort and not self.descending else sort)
+        """Return the query that sorts by this column; the other way round when the list is sorted by it already."""
+        is_again = sort == self.sort and not self.descending
+        return replace(self, ordered_by=f"-{sort}" if is_again else sort).query
+
+
+@dataclass(frozen=True)
+class ChangeFilter(FilterValues):
+    """The filter of the list of changes."""
+
+    q: str = text_parameter()
+    pbx: int | None = number_parameter()
+    customer: int | None = number_parameter()
+    outcome: str = parameter("", lambda given: last(given) if last(given) in Change.Status.values else "")
+
+    def narrow(self, changes: ChangeQuerySet) -> ChangeQuerySet:
+        for word in self.q.split()[:MOST_WORDS]:
+            changes = changes.filter(reduce(or_, (Q(**{f"{column}__icontains": word}) for column in CHANGE_SEARCH)))
+        for column, value in (("pbx_id", self.pbx), ("customer_id", self.customer)):
+            if value is not None:
+                changes = changes.filter(**{column: value})
+        return changes.showing(self.outcome) if self.outcome else changes
 
 
 def ivrs_found(user: AnyUser, wanted: IvrFilter) -> IvrQuerySet:

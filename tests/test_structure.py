@@ -19,7 +19,6 @@ STILL_DOUBLE = {
     "LOOK_UP_S",
     "Line",
     "MOST",
-    "MOST_WORDS",
     "NOT_VERIFIED",
     "ORDER",
     "OTHERS",

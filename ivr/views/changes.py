@@ -2,16 +2,12 @@
 
 import logging
 from collections.abc import Iterable, Mapping
-from functools import reduce
-from operator import or_
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET, require_POST
@@ -23,8 +19,8 @@ from ivr.changes.receipts import place_in_log, receipt, receipt_for_customer, ti
 from ivr.changes.reconcile import change_check
 from ivr.changes.restore import restoration_of
 from ivr.changes.spool import waits
-from ivr.models import Change, ChangeQuerySet
-from ivr.selectors import MOST_WORDS
+from ivr.models import Change
+from ivr.selectors import ChangeFilter
 from ivr.words import caller_hears, small, what_callers_notice
 from pbxadmin.access.models import Customer
 from pbxadmin.access.permissions import can, require
@@ -34,7 +30,6 @@ from pbxadmin.audit.models import Event
 from pbxadmin.fleet.concurrency import TooManyWaiting
 from pbxadmin.fleet.decorators import waits_for_pbx
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.web.filters import typed, whole
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import keyset
 from pbxadmin.web.words import OUTCOMES
@@ -225,26 +220,14 @@ def change_receipt(request: HttpRequest, pk: int) -> HttpResponse:
 @require_GET
 def change_list(request: HttpRequest) -> HttpResponse:
     """Changes, newest first, narrowed by words (q), pbx, customer and outcome."""
-    found = narrowed(Change.objects.visible_to(user_of(request)), request)
+    wanted = ChangeFilter.from_query(request.GET)
+    found = wanted.narrow(Change.objects.visible_to(user_of(request)))
     page = keyset(found, ["-id"], request.GET.get("cursor", ""), PAGE_SIZE)
-    kept = {name: request.GET.get(name, "") for name in ("q", "pbx", "customer", "outcome")}
     context = {
         "page": page,
         "changes": page.rows,
-        "wanted": kept,
-        "query": urlencode({name: value for name, value in kept.items() if value}),
+        "wanted": wanted,
+        "query": wanted.query,
         "outcomes": [(status.value, OUTCOMES[status.value].label) for status in Change.Status],
     }
     return render_either(request, "ivr/change_list.html", "ivr/_change_table.html", context)
-
-
-def narrowed(found: ChangeQuerySet, request: HttpRequest) -> ChangeQuerySet:
-    for word in typed(request.GET.get("q")).split()[:MOST_WORDS]:
-        columns = ("number", "name", "pbx_name", "customer_name", "planned_by_name", "applied_by_name", "ticket")
-        found = found.filter(reduce(or_, (Q(**{f"{column}__icontains": word}) for column in columns)))
-    for name in ("pbx", "customer"):
-        pk = whole(request.GET.get(name))
-        if pk is not None:
-            found = found.filter(**{f"{name}_id": pk})
-    outcome = request.GET.get("outcome", "")
-    return found.showing(outcome) if outcome in Change.Status.values else found

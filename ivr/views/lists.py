@@ -63,7 +63,7 @@ COLUMNS = (
 @login_required
 @require_GET
 def ivr_list_all(request: HttpRequest) -> HttpResponseBase:
-    wanted = IvrFilter.from_query(request.GET.dict())
+    wanted = IvrFilter.from_query(request.GET)
     if request.GET.get("format") == "csv":
         return ivrs_csv(request, wanted, None)
     return list_page(request, wanted, None)
@@ -73,7 +73,7 @@ def ivr_list_all(request: HttpRequest) -> HttpResponseBase:
 @require_GET
 def ivr_list(request: HttpRequest, pbx_id: int) -> HttpResponseBase:
     pbx = visible_pbx(request, pbx_id)
-    wanted = IvrFilter.from_query(request.GET.dict(), pbx=pbx.pk)
+    wanted = IvrFilter.from_query(request.GET, pbx=pbx.pk)
     if request.GET.get("format") == "csv":
         return ivrs_csv(request, wanted, pbx)
     return list_page(request, wanted, pbx)
@@ -92,7 +92,7 @@ def list_page(request: HttpRequest, wanted: IvrFilter, pbx: Pbx | None) -> HttpR
         "customers": list(Customer.objects.visible_to(user).values_list("pk", "name")[:500]) if pbx is None else [],
         "tags": Pbx.objects.visible_to(user).tags_in_use() if pbx is None else [],
         "saved": saved_for(user, SavedFilter.List.IVRS) if pbx is None else [],
-        "shareable": shareable(user, wanted.customer) if pbx is None and wanted.query() else None,
+        "shareable": shareable(user, wanted.customer) if pbx is None and wanted.query else None,
         "has_pbxs": bool(page.rows) or Pbx.objects.visible_to(user).exists(),
         "may_add": can(user, Action.MANAGE_PBXS, pbx.customer if pbx else None),
     }
@@ -142,7 +142,7 @@ def ivrs_csv(request: HttpRequest, wanted: IvrFilter, pbx: Pbx | None) -> HttpRe
     record(
         EventAction.IVRS_EXPORTED,
         customer=as_named(customer),
-        detail={"ivrs": found.order_by().count(), "filter": wanted.query()},
+        detail={"ivrs": found.order_by().count(), "filter": wanted.query},
     )
     header = ["customer", "pbx", *own, "read_at"]
     columns = ["pbx__customer__name", "pbx__name", *own, "read_at"]
@@ -222,7 +222,7 @@ def own_address(request: HttpRequest, default: str) -> str:
 @require_POST
 def refresh_all(request: HttpRequest) -> HttpResponse:
     """Read all PBXs in view in the background; the address carries the filter of the list."""
-    pbxs = pbxs_in_view(user_of(request), IvrFilter.from_query(request.GET.dict()))
+    pbxs = pbxs_in_view(user_of(request), IvrFilter.from_query(request.GET))
     if not pbxs:
         messages.info(request, "There is no PBX to read.")
         return go(request, "/ivrs/")

@@ -1,7 +1,5 @@
 """Filters that people keep: for themselves, or shared with everybody who sees a customer."""
 
-from urllib.parse import parse_qsl, urlencode
-
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
@@ -11,25 +9,16 @@ from pbxadmin.access.permissions import can, customer_ids, customers_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
+from pbxadmin.web.filters import filter_of
 
 from .models import SavedFilter
 
-# What may stand in the address of a list. Nothing else is kept, so that a kept filter leads to a list of ours only.
-KEPT = {
-    SavedFilter.List.PBXS: ("q", "customer", "state", "tag"),
-    SavedFilter.List.IVRS: (
-        *("q", "customer", "pbx", "tag", "dial_outbound", "dial_extension", "response_under", "sort"),
-    ),
-}
-MOST = 30
-LONGEST_VALUE = 200
+MOST_SAVED = 30
 
 
-def query_kept(list_: str, query: str) -> str:
-    """The same query with only the parameters of that list, each once and in their order."""
-    given = {name: value.replace("\0", "") for name, value in parse_qsl(query)}
-    names = KEPT[SavedFilter.List(list_)]
-    return urlencode({name: given[name][:LONGEST_VALUE] for name in names if given.get(name)})
+def query_to_save(list_: str, query: str) -> str:
+    """Return the query with the parameters of that list only, so that a saved filter leads to a list of ours."""
+    return filter_of(list_).own_query(query)
 
 
 def shareable(user: AnyUser, customer_id: int | None) -> Customer | None:
@@ -58,12 +47,12 @@ def filter_save(*, owner: User, list_: str, name: str, query: str, customer: Cus
 
     Raises ValidationError when nothing is filtered, the name is taken, or there are too many.
     """
-    kept = SavedFilter(owner=owner, list=list_, name=name, query=query_kept(list_, query), customer=customer)
+    kept = SavedFilter(owner=owner, list=list_, name=name, query=query_to_save(list_, query), customer=customer)
     if not kept.query:
         raise ValidationError("Nothing is filtered, so there is nothing to save.")
     beside = SavedFilter.objects.filter(list=list_, customer=customer)
-    if (beside if customer else beside.filter(owner=owner)).count() >= MOST:
-        raise ValidationError(f"There are {MOST} saved filters already. Delete one first.")
+    if (beside if customer else beside.filter(owner=owner)).count() >= MOST_SAVED:
+        raise ValidationError(f"There are {MOST_SAVED} saved filters already. Delete one first.")
     with saving_a_name(kept.full_clean):
         kept.full_clean()
         kept.save()

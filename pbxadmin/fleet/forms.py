@@ -11,7 +11,7 @@ from pbxadmin.access.models import AnyUser, Customer, CustomerQuerySet
 from pbxadmin.access.names import fold, refuse_unseen, tidy
 from pbxadmin.access.permissions import customers_of
 from pbxadmin.access.roles import Action
-from pbxadmin.web.filters import FilterForm
+from pbxadmin.web.filters import FilterForm, saved_list
 from pbxadmin.web.words import PBX_STATES
 from pbxadmin.yeastar.transport import TrustMode
 
@@ -181,6 +181,7 @@ class SavedFilterForm(forms.Form):
         return f"{self.fields[name].label or str(name).capitalize()}: {errors[0]}"
 
 
+@saved_list(SavedFilter.List.PBXS.value)
 class PbxFilter(FilterForm):
     """The filters of the list of PBXs, from the query of its address."""
 

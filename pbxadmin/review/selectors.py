@@ -1,14 +1,12 @@
 """Which events an auditor looks at: the filters of the log page, as they stand in the URL."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlencode
 
 from django.db.models import Max, Min
-from django.http import QueryDict
 from django.utils import timezone
 
 from pbxadmin.access.models import AnyUser
@@ -18,7 +16,16 @@ from pbxadmin.audit.actions import ACTION_LABELS, EventAction
 from pbxadmin.audit.log import folded
 from pbxadmin.audit.models import MOST, Event, EventQuerySet
 from pbxadmin.fleet.record_fields import IMPORT_COLUMNS
-from pbxadmin.web.filters import typed, whole
+from pbxadmin.web.filters import (
+    MOST_WORDS,
+    FilterValues,
+    last,
+    number_parameter,
+    parameter,
+    text_parameter,
+    typed,
+    whole,
+)
 from pbxadmin.web.words import OUTCOMES
 from pbxadmin.yeastar.fields import BY_NAME
 
@@ -26,7 +33,6 @@ from .models import Day
 from .rollup import not_rolled_up
 from .words import label_of
 
-MOST_WORDS = 8
 SEARCH_DAYS = 90  # how far back is looked for what only reading finds, unless the period says otherwise
 FIELD_LABELS = {name: label_of(name) for name in (*BY_NAME, *IMPORT_COLUMNS, "serial")}
 OUTCOME_LABELS = {name: look.label for name, look in OUTCOMES.items() if name != "planned"}
@@ -37,54 +43,25 @@ def events_for(user: AnyUser) -> EventQuerySet:
     return Event.objects.for_customers(customer_ids(user, Action.REVIEW_LOG))
 
 
+def read_outcomes(given: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted({typed(outcome)[:20] for outcome in given} - {""}))
+
+
 @dataclass(frozen=True)
-class EventFilter:
-    """Values that make no sense count as absent. `since` and `until` are whole days, UTC, both included."""
+class EventFilter(FilterValues):
+    """The filter of the log. `since` and `until` are whole days, UTC, both included."""
 
-    q: str = ""
-    customer: int | None = None
-    pbx: int | None = None
-    ivr: str = ""
-    actor: str = ""
-    actions: tuple[str, ...] = ()
-    outcomes: tuple[str, ...] = ()
-    field: str = ""
-    ticket: str = ""
-    since: date | None = None
-    until: date | None = None
-
-    @classmethod
-    def from_query(cls, query: QueryDict) -> "EventFilter":
-        return cls(
-            q=typed(query.get("q")),
-            customer=whole(query.get("customer")),
-            pbx=whole(query.get("pbx")),
-            ivr=typed(query.get("ivr")),
-            actor=typed(query.get("actor")),
-            actions=tuple(action for action in EventAction if action in query.getlist("action")),
-            outcomes=tuple(sorted({typed(outcome)[:20] for outcome in query.getlist("outcome")} - {""})),
-            field=query.get("field", "") if query.get("field") in FIELD_LABELS else "",
-            ticket=typed(query.get("ticket")),
-            since=day(query.get("from")),
-            until=day(query.get("to")),
-        )
-
-    @property
-    def query(self) -> str:
-        values = {
-            "q": self.q,
-            "customer": self.customer,
-            "pbx": self.pbx,
-            "ivr": self.ivr,
-            "actor": self.actor,
-            "action": self.actions,
-            "outcome": self.outcomes,
-            "field": self.field,
-            "ticket": self.ticket,
-            "from": self.since,
-            "to": self.until,
-        }
-        return urlencode({name: value for name, value in values.items() if value}, doseq=True)
+    q: str = text_parameter()
+    customer: int | None = number_parameter()
+    pbx: int | None = number_parameter()
+    ivr: str = text_parameter()
+    actor: str = text_parameter()
+    actions: tuple[str, ...] = parameter((), lambda given: tuple(one for one in EventAction if one in given), "action")
+    outcomes: tuple[str, ...] = parameter((), read_outcomes, "outcome")
+    field: str = parameter("", lambda given: last(given) if last(given) in FIELD_LABELS else "")
+    ticket: str = text_parameter()
+    since: date | None = parameter(None, lambda given: day(last(given)), "from")
+    until: date | None = parameter(None, lambda given: day(last(given)), "to")
 
     @property
     def words(self) -> list[str]:

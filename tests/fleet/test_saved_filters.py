@@ -10,9 +10,10 @@ from django.test import Client
 from ivr.selectors import IvrFilter
 from pbxadmin.access.models import Customer, User
 from pbxadmin.audit.models import Event
-from pbxadmin.fleet.filters import KEPT, MOST, query_kept
+from pbxadmin.fleet.filters import MOST_SAVED, query_to_save
 from pbxadmin.fleet.forms import PbxFilter
 from pbxadmin.fleet.models import SavedFilter
+from pbxadmin.web.filters import filter_of
 from tests.factories import make_customer, make_pbx, make_user
 
 pytestmark = pytest.mark.django_db
@@ -41,11 +42,17 @@ def chips(client: Client, url: str = "/ivrs/") -> list[str]:
     return re.findall(r'class="chip saved" href="([^"]*)"', page)
 
 
-def test_what_may_be_kept_is_what_the_lists_understand() -> None:
-    own = {name for name in IvrFilter.__dataclass_fields__ if name != "descending"}
+def test_what_may_be_saved_is_what_the_lists_understand() -> None:
+    ivrs = ("q", "customer", "pbx", "tag", "dial_outbound", "dial_extension", "response_under", "sort")
 
-    assert set(KEPT["ivrs"]) == own
-    assert set(KEPT["pbxs"]) == set(PbxFilter.base_fields)
+    assert filter_of("ivrs").parameters() == IvrFilter.parameters() == ivrs
+    assert filter_of("pbxs").parameters() == PbxFilter.parameters() == ("q", "customer", "state", "tag")
+    assert set(PbxFilter.parameters()) == set(PbxFilter.base_fields)
+
+
+@pytest.mark.parametrize("list_", SavedFilter.List)
+def test_every_list_that_saves_filters_is_known(list_: SavedFilter.List) -> None:
+    assert filter_of(list_).parameters()
 
 
 @pytest.mark.parametrize("url", ["/ivrs/?response_under=4", "/pbxs/?tag=vip"])
@@ -146,7 +153,7 @@ def test_sharing_with_another_s_customer_answers_like_one_that_does_not_exist(
     ],
 )
 def test_only_our_own_parameters_are_kept(given: str, kept: str) -> None:
-    assert query_kept("ivrs", given) == kept
+    assert query_to_save("ivrs", given) == kept
 
 
 @pytest.mark.parametrize("query", ["", "next=/x/", "cursor=abc"])
@@ -174,10 +181,10 @@ def test_a_name_is_used_once(client: Client, mara: User, acme: Customer) -> None
 
 
 def test_there_are_never_more_than_fit_in_the_bar(client: Client, mara: User) -> None:
-    for number in range(MOST + 1):
+    for number in range(MOST_SAVED + 1):
         save(client, name=f"F{number}")
 
-    assert SavedFilter.objects.count() == MOST
+    assert SavedFilter.objects.count() == MOST_SAVED
 
 
 def test_a_name_is_text_wherever_it_stands(client: Client, mara: User) -> None:

@@ -91,7 +91,7 @@ def test_the_list_of_ivrs_narrows_to_a_tag_and_so_does_reading_them(client: Clie
 
     assert shown(client, "/ivrs/?tag=vip") == ["656"]
     assert [pbx.name for pbx in pbxs_in_view(make_user("viewer"), IvrFilter.from_query({"tag": "vip"}))] == ["TAGGED"]
-    assert "tag=vip" in IvrFilter.from_query({"tag": " VIP "}).query()
+    assert "tag=vip" in IvrFilter.from_query({"tag": " VIP "}).query
 
 
 @pytest.mark.parametrize("url", ["/pbxs/?q=vip", "/ivrs/?q=vip"])

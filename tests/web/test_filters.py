@@ -1,8 +1,21 @@
+from dataclasses import dataclass
+
 import pytest
 from django import forms
 from django.http import QueryDict
 
-from pbxadmin.web.filters import LONGEST_TEXT, FilterForm, typed, whole
+from pbxadmin.web.filters import (
+    LONGEST_TEXT,
+    FilterForm,
+    FilterValues,
+    filter_of,
+    number_parameter,
+    parameter,
+    switch_parameter,
+    text_parameter,
+    typed,
+    whole,
+)
 
 
 class Filter(FilterForm):
@@ -41,3 +54,42 @@ def test_typed_words_come_without_what_no_database_takes():
     assert typed(" Main\0 menu ") == "Main menu"
     assert typed(None) == ""
     assert len(typed("x" * 1000)) == LONGEST_TEXT
+
+
+@dataclass(frozen=True)
+class Values(FilterValues):
+    q: str = text_parameter()
+    pbx: int | None = number_parameter()
+    is_on: bool = switch_parameter()
+    kinds: tuple[str, ...] = parameter((), tuple, name="kind")
+
+
+@pytest.mark.parametrize(
+    ("address", "query"),
+    [
+        ("kind=a&pbx=7&q=+Main+menu&kind=b&is_on=on&page=2", "q=Main+menu&pbx=7&is_on=on&kind=a&kind=b"),
+        ("pbx=x&is_on=yes&q=%00", ""),
+        ("q=first&q=last", "q=last"),
+        ("pbx=0", "pbx=0"),
+    ],
+)
+def test_declared_values_are_read_from_an_address_and_written_into_one(address, query):
+    wanted = Values.from_query(QueryDict(address))
+
+    assert wanted.query == query
+    assert wanted == Values.from_query(QueryDict(query))
+    assert wanted.is_narrow == bool(query)
+
+
+def test_values_that_the_address_does_not_decide_are_fixed():
+    assert Values.from_query({"pbx": "7"}, pbx=8).pbx == 8
+
+
+@pytest.mark.parametrize("wanted", [Values, Filter])
+def test_a_query_of_somebody_else_is_cut_to_the_parameters_of_the_list(wanted):
+    assert wanted.own_query("cursor=abc&q=a%00b&next=//evil.example") == "q=ab"
+
+
+def test_a_list_that_saves_no_filters_is_unknown():
+    with pytest.raises(KeyError):
+        filter_of("people")
