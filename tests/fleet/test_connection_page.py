@@ -14,7 +14,7 @@ from django.test import Client, RequestFactory
 from pbxadmin.access.models import Customer
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.fleet.views import may_test_again
+from pbxadmin.fleet.views.connection import may_test_again
 from pbxadmin.yeastar.simulator import V1_0, V1_1, V2_0, Fault, SimulatedPbx
 from tests.factories import make_pbx, make_user
 

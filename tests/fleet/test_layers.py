@@ -9,7 +9,10 @@ import pytest
 import pbxadmin.fleet
 
 PACKAGE = Path(pbxadmin.fleet.__file__).parent
-NO_VIEW_CODE = ("concurrency", "connection_test", "imports", "lease", "models", "pbx_sessions", "services", "sheet")
+NO_VIEW_CODE = (
+    *("concurrency", "connection_test", "imports", "lease", "models", "pbx_sessions", "saved_filters", "services"),
+    "sheet",
+)
 VIEW_CODE = ("django.http", "django.shortcuts", "django.views", "pbxadmin.web.views", "pbxadmin.web.htmx")
 OWN_VIEW_CODE = ("decorators", "views", "urls")
 

@@ -10,9 +10,9 @@ from django.test import Client
 from ivr.selectors import IvrFilter
 from pbxadmin.access.models import Customer, User
 from pbxadmin.audit.models import Event
-from pbxadmin.fleet.filters import MOST_SAVED, query_to_save
 from pbxadmin.fleet.forms import PbxFilter
 from pbxadmin.fleet.models import SavedFilter
+from pbxadmin.fleet.saved_filters import MOST_SAVED, query_to_save
 from pbxadmin.web.filters import filter_of
 from tests.factories import make_customer, make_pbx, make_user
 

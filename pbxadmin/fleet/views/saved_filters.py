@@ -10,11 +10,10 @@ from django.views.decorators.http import require_POST
 from pbxadmin.access.permissions import customers_of, require
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
+from pbxadmin.fleet.forms import SavedFilterForm
+from pbxadmin.fleet.models import SavedFilter
+from pbxadmin.fleet.saved_filters import filter_delete, filter_save, may_delete
 from pbxadmin.web.htmx import go
-
-from .filters import filter_delete, filter_save, may_delete
-from .forms import SavedFilterForm
-from .models import SavedFilter
 
 
 @login_required

@@ -1,0 +1,83 @@
+"""Pages around the connection of a PBX: test it, use the version and the certificate that it found, accept a device."""
+
+from allauth.core import ratelimit
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.shortcuts import render
+from django.views.decorators.http import require_POST
+
+from pbxadmin.access.reauthentication import requires_reauthentication
+from pbxadmin.fleet import services
+from pbxadmin.fleet.connection_test import connection_test
+from pbxadmin.fleet.decorators import waits_for_pbx
+from pbxadmin.fleet.forms import PinForm, ReplacementForm
+
+from .common import managed_pbx, to_pbx_page
+
+
+@login_required
+@require_POST
+@waits_for_pbx
+def pbx_test(request: HttpRequest, pk: int) -> HttpResponse:
+    """Test the connection now and show what each step found; the page is the answer to the POST."""
+    pbx = managed_pbx(request, pk)
+    if not may_test_again(request):
+        most = settings.ACCOUNT_RATE_LIMITS["connection_test"].split("/")[0]
+        messages.error(request, f"Not tested: {most} tests a minute are enough. Wait a minute.")
+        return to_pbx_page(request, pbx)
+    detects = "detect" in request.POST
+    test = connection_test(pbx, f"{request.user} is testing the connection", detects=detects)
+    return render(request, "fleet/pbx_test.html", {"pbx": pbx, "test": test})
+
+
+def may_test_again(request: HttpRequest) -> bool:
+    """Count this test, and return whether the limit allows it. No person reaches it; a search for open ports does."""
+    return ratelimit.consume(request, action="connection_test", key=request.session.session_key)
+
+
+@login_required
+@require_POST
+@requires_reauthentication
+def pbx_use_version(request: HttpRequest, pk: int) -> HttpResponse:
+    """Talk to the PBX by the API version that answered when it was looked for."""
+    pbx = managed_pbx(request, pk)
+    if not pbx.capability or request.POST.get("version") != pbx.capability:
+        messages.error(request, "Nothing was changed. Test the connection again to see which version answers.")
+        return to_pbx_page(request, pbx)
+    services.pbx_edit(pbx=pbx, values={"api_version": pbx.capability})
+    messages.success(request, f"{pbx.name} is talked to by API {pbx.capability} from now on. Test the connection.")
+    return to_pbx_page(request, pbx)
+
+
+@login_required
+@require_POST
+@requires_reauthentication
+def pbx_pin_view(request: HttpRequest, pk: int) -> HttpResponse:
+    """Trust the certificate that the test showed, from now on and no other."""
+    pbx = managed_pbx(request, pk)
+    form = PinForm(request.POST, pbx=pbx)
+    if "fingerprint" in form.errors:
+        return HttpResponseBadRequest("This is not a fingerprint.")
+    if form.errors:
+        messages.error(request, "Nothing was pinned. Another certificate in place of the pinned one needs a reason.")
+        return to_pbx_page(request, pbx)
+    services.pbx_pin(pbx=pbx, fingerprint=form.cleaned_data["fingerprint"], reason=form.cleaned_data["reason"])
+    messages.success(request, f"The certificate is pinned. {pbx.name} is trusted by it alone.")
+    return to_pbx_page(request, pbx)
+
+
+@login_required
+@require_POST
+@requires_reauthentication
+def pbx_accept(request: HttpRequest, pk: int) -> HttpResponse:
+    """Accept the device that answers now in place of the one that was known."""
+    pbx = managed_pbx(request, pk)
+    form = ReplacementForm(request.POST)
+    if not form.is_valid() or form.cleaned_data["serial"] != pbx.other_serial:
+        messages.error(request, "Nothing was accepted. Look at the serial number again and give a reason.")
+        return to_pbx_page(request, pbx)
+    services.pbx_accept_replacement(pbx=pbx, reason=form.cleaned_data["reason"])
+    messages.success(request, f"{pbx.name} is now the device with serial {pbx.other_serial}.")
+    return to_pbx_page(request, pbx)

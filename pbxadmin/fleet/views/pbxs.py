@@ -1,0 +1,116 @@
+"""Pages of PBX records: list, one, add and edit, disable and delete."""
+
+from functools import partial
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from pbxadmin.access.models import Customer, User
+from pbxadmin.access.permissions import can_anywhere, only_customer, require_anywhere
+from pbxadmin.access.person import user_of
+from pbxadmin.access.reauthentication import requires_reauthentication
+from pbxadmin.access.roles import Action
+from pbxadmin.fleet import saved_filters, services
+from pbxadmin.fleet.forms import DeleteForm, PbxFilter, PbxForm
+from pbxadmin.fleet.models import Pbx, PbxQuerySet, SavedFilter
+from pbxadmin.fleet.record_fields import EXPORT_COLUMNS
+from pbxadmin.fleet.sheet import exported
+from pbxadmin.web.csv import csv_response
+from pbxadmin.web.htmx import go, render_either
+from pbxadmin.web.pages import keyset
+
+from .common import managed_pbx, to_pbx_page, visible_pbx
+
+PAGE_SIZE = 50
+
+
+@login_required
+@require_GET
+def pbx_list(request: HttpRequest) -> HttpResponseBase:
+    wanted = PbxFilter(request.GET, user=request.user)
+    found = wanted.found(Pbx.objects.visible_to(request.user)).select_related("customer")
+    if request.GET.get("format") == "csv":
+        return pbxs_csv(user_of(request), found, wanted)
+    page = keyset(found.with_tags(), ("name", "id"), request.GET.get("cursor", ""), PAGE_SIZE)
+    chosen = wanted.chosen_customer
+    context = {
+        "wanted": wanted,
+        "page": page,
+        "has_pbxs": bool(page.rows) or Pbx.objects.visible_to(request.user).exists(),
+        "may_add": can_anywhere(request.user, Action.MANAGE_PBXS),
+        "customers": Customer.objects.visible_to(request.user).values_list("pk", "name"),
+        "chosen": chosen,
+        "tags": Pbx.objects.visible_to(request.user).tags_in_use(),
+        "saved": saved_filters.saved_for(request.user, SavedFilter.List.PBXS),
+        "shareable": saved_filters.shareable(request.user, chosen.pk if chosen else None) if wanted.query else None,
+    }
+    return render_either(request, "fleet/pbx_list.html", "fleet/_pbx_table.html", context)
+
+
+def pbxs_csv(user: User, found: PbxQuerySet, wanted: PbxFilter) -> HttpResponseBase:
+    """The whole filter, not only the page, in the columns that an import takes; without passwords."""
+    chosen = wanted.chosen_customer
+    customer = only_customer(user, Action.SEE, chosen.pk if chosen else None)
+    services.export_record(found.count(), wanted.query, customer)
+    rows = found.order_by("customer__name", "name", "id").with_tags().iterator()
+    return csv_response("pbxs.csv", EXPORT_COLUMNS, map(exported, rows))
+
+
+@login_required
+@require_GET
+def pbx_page(request: HttpRequest, pk: int) -> HttpResponse:
+    return render(request, "fleet/pbx_page.html", {"pbx": visible_pbx(request, pk)})
+
+
+@login_required
+def pbx_add(request: HttpRequest) -> HttpResponse:
+    require_anywhere(request.user, Action.MANAGE_PBXS)
+    data, customer = request.POST if request.method == "POST" else None, request.GET.get("customer", "")
+    form = PbxForm(data, user=request.user, customer=customer)
+    if pbx := form.saved(services.pbx_create):
+        return to_pbx_page(request, pbx)
+    return show_form(request, form)
+
+
+@login_required
+@requires_reauthentication
+def pbx_edit_view(request: HttpRequest, pk: int) -> HttpResponse:
+    pbx = managed_pbx(request, pk)
+    form = PbxForm(request.POST if request.method == "POST" else None, user=request.user, pbx=pbx)
+    changed = form.saved(partial(services.pbx_edit, pbx=pbx))
+    if changed is None:
+        return show_form(request, form)
+    if not changed:
+        messages.info(request, "Nothing was changed.")
+    return to_pbx_page(request, pbx)
+
+
+def show_form(request: HttpRequest, form: PbxForm) -> HttpResponse:
+    context = {"form": form, "pbx": form.pbx}
+    status = 422 if form.errors else 200
+    return render_either(request, "fleet/pbx_edit.html", "fleet/_pbx_form.html", context, status=status)
+
+
+@login_required
+@require_POST
+def pbx_switch_view(request: HttpRequest, pk: int, enabled: bool) -> HttpResponse:
+    pbx = managed_pbx(request, pk)
+    services.pbx_switch(pbx=pbx, enabled=enabled)
+    return to_pbx_page(request, pbx)
+
+
+@login_required
+@requires_reauthentication
+def pbx_delete_view(request: HttpRequest, pk: int) -> HttpResponse:
+    pbx = managed_pbx(request, pk)
+    form = DeleteForm(request.POST if request.method == "POST" else None, pbx=pbx)
+    if not form.is_valid():
+        context = {"form": form, "pbx": pbx}
+        return render(request, "fleet/pbx_delete.html", context, status=422 if form.errors else 200)
+    services.pbx_delete(pbx=pbx)
+    messages.success(request, f"{pbx.name} is deleted. Its changes and events stay readable.")
+    return go(request, reverse("fleet:pbx-list"))
