@@ -52,13 +52,13 @@ class PbxClient:
 
     @property
     def was_refused(self) -> bool:
-        """Whether the PBX refused a login of this client: another one would only bring the lockout nearer."""
+        """Return whether the PBX refused a login of this client. Another one would bring the lockout nearer."""
         return any(call.kind is CallKind.LOGIN and isinstance(call.error, PbxLoginRefused) for call in self.calls)
 
     def login(self) -> None:
         """Get a token: one attempt, never repeated, since five wrong ones lock our address out.
 
-        Raises PbxLoginRefused (20003), PbxLocked (20002), PbxHeldBack after one of these, otherwise any PbxError.
+        Raises PbxLoginRefused or PbxLocked, PbxHeldBack after one of these, otherwise any PbxError.
         """
         if self.was_refused:
             raise PbxHeldBack("The PBX refused the login just before. It is not tried again.")
@@ -70,7 +70,7 @@ class PbxClient:
             self.meet()
 
     def meet(self) -> None:
-        """Ask the device who it is. One that does not say is taken for who it was."""
+        """Ask the device who it is. A device that does not say is taken for the known one."""
         try:
             self.device = self.driver.device(self.exchange(self.with_token(self.driver.identity())))
         except PbxError:
@@ -80,7 +80,7 @@ class PbxClient:
     def query_ivrs(self, numbers: Sequence[str] | None = None) -> tuple[IvrSettings, ...]:
         """Read all IVRs, or those with these numbers.
 
-        Raises PbxNotFound (10012), otherwise any PbxError. Which answer a list gets of which only some exist is not
+        Raises PbxNotFound, otherwise any PbxError. What a PBX answers when only some of the numbers exist is not
         documented.
         """
         return self.driver.ivrs(self.call(self.driver.read(numbers)))
@@ -107,7 +107,7 @@ class PbxClient:
         return self.driver.device(self.call(self.driver.identity()))
 
     def apply(self) -> None:
-        """Make earlier updates take effect. Each update applies itself; this exists for after a batch."""
+        """Make earlier updates take effect, after a batch of them. A single update applies itself."""
         self.call(self.driver.apply())
 
     def logout(self) -> None:

@@ -23,15 +23,15 @@ FORBIDDEN_PORT = "The port of this PBX is none that PBX Admin may connect to (se
 
 
 class PbxError(Exception):
-    """Any failed exchange with a PBX."""
+    """Base of all errors: a failed exchange with a PBX."""
 
 
 class PbxNotSent(PbxError):
-    """Nothing left us."""
+    """Raised when nothing left us."""
 
 
 class PbxUntrusted(PbxNotSent):
-    """The certificate is not the one we trust. `found` is the SHA-256 fingerprint that was shown, when known."""
+    """Raised when the certificate is not the one we trust. `found` is the SHA-256 fingerprint shown, when known."""
 
     def __init__(self, message: str, found: str = "") -> None:
         super().__init__(message)
@@ -39,15 +39,15 @@ class PbxUntrusted(PbxNotSent):
 
 
 class PbxUnreachable(PbxNotSent):
-    """No connection could be made."""
+    """Raised when no connection could be made."""
 
 
 class PbxHeldBack(PbxNotSent):
-    """We did not try, by a rule of our own."""
+    """Raised when a rule of ours kept us from trying."""
 
 
 class PbxForbidden(PbxHeldBack):
-    """An address that the guard refuses. Not an OSError: that would look like a fault of the network.
+    """Raised for an address that the guard refuses. Not an OSError: that would look like a fault of the network.
 
     The sentence is the same wherever it is refused, and does not say which address a name led to.
     """
@@ -57,15 +57,15 @@ class PbxForbidden(PbxHeldBack):
 
 
 class PbxOutcomeUnknown(PbxError):
-    """The request left us and no usable answer came back."""
+    """Raised when the request left us and no usable answer came back."""
 
 
 class PbxBadAnswer(PbxOutcomeUnknown):
-    """Something answered, and it is not this API."""
+    """Raised when something answered that is not this API."""
 
 
 class PbxRefused(PbxError):
-    """The PBX said no. code: its own code as text, "" when it gave none. meaning: the code in words."""
+    """Raised when the PBX said no. code: its own code as text, "" when it gave none. meaning: the code in words."""
 
     def __init__(self, code: str, meaning: str) -> None:
         super().__init__(f"{meaning} ({code or 'no code'})")
@@ -74,20 +74,20 @@ class PbxRefused(PbxError):
 
 
 class PbxNotFound(PbxRefused):
-    """The thing addressed is not on this PBX."""
+    """Raised when the IVR addressed is not on this PBX."""
 
 
 class PbxBusy(PbxRefused):
-    """The PBX cannot do it now."""
+    """Raised when the PBX cannot do it now."""
 
 
 class PbxLoginRefused(PbxRefused):
-    """The user name or password is wrong. Five in a row lock our address out."""
+    """Raised for a wrong user name or password. Five in a row lock our address out."""
 
 
 class PbxLocked(PbxLoginRefused):
-    """Our address is locked out for about ten minutes."""
+    """Raised while our address is locked out, for about ten minutes."""
 
 
 class PbxTokenRefused(PbxLoginRefused):
-    """The token is not valid any more; the call was not carried out."""
+    """Raised when the token is not valid any more. The call was not carried out."""

@@ -41,7 +41,7 @@ class Kind(StrEnum):
 
 
 class FieldError(ValueError):
-    """What was typed is not allowed. str() is one sentence that says what is."""
+    """Raised for typed text that is not allowed. str() is one sentence that says what is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +68,11 @@ class IvrField:
         return "number" if self.kind is Kind.NUMBER and version is ApiVersion.V2_0 else self.wire
 
     def check(self, typed: str) -> str:
-        """The canonical text of what a person typed. Raises FieldError."""
+        """Return the canonical text of what a person typed. Raises FieldError."""
         return CHECKS[self.kind](self, typed.strip())
 
     def fits(self, value: str | None) -> bool:
-        """Whether a value that a PBX reported is one we would write; "not reported" fits."""
+        """Return whether a value that a PBX reported is one that we would write; "not reported" fits."""
         if value is None or self.kind is Kind.TEXT:
             return True
         try:
@@ -81,7 +81,7 @@ class IvrField:
             return False
 
     def in_words(self, value: str | None) -> str:
-        """The value as operators say it: "3 s", "1 time", "On"."""
+        """Return the value as operators say it: "3 s", "1 time", "On"."""
         if value is None:
             return NOT_REPORTED
         if self.kind is Kind.SWITCH:

@@ -83,7 +83,7 @@ def is_allowed(text: str, networks: Networks) -> bool:
 
 
 def is_open(address: Address, networks: Networks) -> bool:
-    """In one of the networks, and in each closed network only by one that names a part of it."""
+    """Return whether an address is in one of the networks. A closed network opens only to one that lies in it."""
     holding = [network for network in networks if address in network]
     return bool(holding) and all(any(within(n, closed) for n in holding) for closed in CLOSED if address in closed)
 
@@ -93,7 +93,7 @@ def within(network: Network, outer: Network) -> bool:
 
 
 def meant_by(address: Address) -> Iterator[Address]:
-    """The address itself and those inside of it; an IPv4-mapped one is nothing but the IPv4 address."""
+    """Return the address and the addresses that it embeds. An IPv4-mapped one is only its IPv4 address."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         yield address.ipv4_mapped
         return

@@ -34,7 +34,7 @@ class IvrSettings:
 
     @property
     def is_addressable(self) -> bool:
-        """Whether the number may stand in a URL. Any other is shown and flagged, without link or edit."""
+        """Return whether the number may be used in a URL. Any other is shown and flagged, without link or edit."""
         return ADDRESSABLE.fullmatch(self.number) is not None
 
 

@@ -48,7 +48,7 @@ TOKEN_IN_URL = re.compile(r"token=[^&\s\"']*")
 
 
 def without_token(record: logging.LogRecord) -> bool:
-    """A filter for urllib3's loggers, which tell of every request by its URL: whatever level is set, not the token."""
+    """Filter what urllib3 logs: it names every request by its URL, and the token must not be in it at any level."""
     record.msg, record.args = TOKEN_IN_URL.sub("token=***", record.getMessage()), ()
     return True
 
@@ -65,7 +65,7 @@ class TrustMode(StrEnum):
 
 
 class TlsProfile(StrEnum):
-    """Chosen by a person, never fallen back to."""
+    """How old the TLS of a PBX may be. A person chooses it; nothing falls back to it."""
 
     MODERN = "modern"
     LEGACY = "legacy"  # adds RSA key exchange, which an old S50 insists on; TLS 1.2 at least
@@ -155,7 +155,7 @@ class DeadlineSocket(socket.socket):
 
 
 class DeadlineSSLSocket(DeadlineSocket, ssl.SSLSocket):
-    """The same under TLS."""
+    """A DeadlineSocket under TLS."""
 
     def do_handshake(self, block: bool = False) -> None:
         self.settimeout(time_left())
@@ -164,7 +164,7 @@ class DeadlineSSLSocket(DeadlineSocket, ssl.SSLSocket):
 
 @lru_cache(maxsize=256)
 def tls_context(mode: TrustMode, profile: TlsProfile, ca_certificate: str = "") -> ssl.SSLContext:
-    """The one context of a trust setting; never shared between settings.
+    """Return the one context of a trust setting; settings never share one.
 
     Raises PbxHeldBack when the CA certificate is not one.
     """
@@ -206,7 +206,7 @@ _resolver = ThreadPoolExecutor(max_workers=256, thread_name_prefix="resolve")
 
 
 def resolve(host: str, port: int, networks: Networks | None) -> list[str]:
-    """The addresses of a host, in the system's order, every one of them checked.
+    """Return the addresses of a host in the system's order, each of them checked.
 
     Raises PbxForbidden when one of them is not allowed, PbxUnreachable when there is none.
     """
@@ -240,9 +240,9 @@ def is_address(host: str) -> bool:
 
 
 def connect_any(addresses: Sequence[str], port: int, networks: Networks | None) -> DeadlineSocket:
-    """A TCP connection to the first of these that takes one: a name may lead to the PBX by IPv4 alone, and have both.
+    """Connect to the first address that accepts: a name may have two families of which only one leads to the PBX.
 
-    They share the time that one would have. Raises PbxForbidden, and PbxUnreachable as the first of them does.
+    They share the time that one address would have. Raises PbxForbidden, and PbxUnreachable as the first of them does.
     """
     problem: PbxUnreachable | None = None
     until = time.monotonic() + CONNECT_S
@@ -257,7 +257,7 @@ def connect_any(addresses: Sequence[str], port: int, networks: Networks | None) 
 
 
 def connect(address: str, port: int, networks: Networks | None, seconds: float = CONNECT_S) -> DeadlineSocket:
-    """A TCP connection to one address literal. Raises PbxForbidden, PbxUnreachable."""
+    """Connect to one address literal by TCP. Raises PbxForbidden, PbxUnreachable."""
     check_address(address, networks)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     link: DeadlineSocket | None = None
@@ -301,7 +301,7 @@ class Certificate:
 
 
 def look_at_certificate(link: socket.socket, host: str, trust: Trust) -> Certificate:
-    """A TLS handshake on a fresh connection, by this trust setting; no byte of HTTP is sent.
+    """Shake hands by TLS on a fresh connection, by this trust setting, and return what was shown. Sends no HTTP.
 
     Raises PbxUntrusted when the certificate does not pass, PbxUnreachable when no handshake is agreed on.
     """
@@ -340,7 +340,7 @@ class PlainConnection(HTTPConnection):
 
 
 class TlsConnection(HTTPSConnection):
-    """The same under TLS. The pin is compared after the handshake and before any byte of the request."""
+    """A PlainConnection under TLS. The pin is compared after the handshake and before any byte of the request."""
 
     networks: Networks | None
     pin: str
@@ -403,7 +403,7 @@ def pools(pin: str, networks: Networks | None) -> dict[str, type[Any]]:
 
 
 class PbxAdapter(HTTPAdapter):
-    """Puts our connections and the shared context under `requests`, and keeps it from loading a CA store per call."""
+    """An adapter of `requests` with our connections and the shared context, so that no call loads a CA store."""
 
     def __init__(self, trust: Trust, networks: Networks | None) -> None:
         self.networks = networks
@@ -423,18 +423,18 @@ class PbxAdapter(HTTPAdapter):
         return host, {**pool, "cert_reqs": self.context.verify_mode}
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Nothing to do: the shared context decides."""
+        """Do nothing: the shared context decides."""
 
 
 class NoRedirects(requests.Session):
-    """Sees no redirect in any answer: `requests` reads the whole body of one, even when told not to follow it."""
+    """A session that sees no redirects: `requests` reads the whole body of one, even when told not to follow it."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         return None
 
 
 class Transport:
-    """Sends requests to one PBX. Each exchange is a connection of its own: the PBX's small server closes it anyway.
+    """The way to one PBX. Each exchange is a connection of its own: the PBX's small server closes it anyway.
 
     networks: where it may connect to, None for the default; see `guard.allowed`.
     """
@@ -538,10 +538,10 @@ def too_late(phase: Phase) -> PbxError:
 
 
 def broken(error: Exception, phase: Phase) -> PbxError:
-    """What is known after any other failure: in doubt, that something may have reached the PBX.
+    """Return what is known after any other failure. In doubt, something may have reached the PBX.
 
-    A ValueError is of the address, as are most of requests' own; nothing else fails before there is a connection, or
-    it has been said as a PbxError.
+    A ValueError concerns the address, as most of requests' own errors do. Nothing else fails before there is a
+    connection without being raised as a PbxError.
     """
     is_of_the_network = isinstance(error, OSError | HTTPError) and not isinstance(error, ValueError)
     if phase is Phase.CONNECTING and not is_of_the_network:

@@ -23,7 +23,7 @@ DEEPEST = 32
 
 
 def read_answer(body: bytes) -> dict[str, Any]:
-    """The payload of a successful answer.
+    """Return the payload of a successful answer.
 
     Raises PbxBadAnswer when it is not a JSON object of this API, PbxRefused when the PBX says no.
     """
@@ -39,13 +39,13 @@ def read_answer(body: bytes) -> dict[str, Any]:
 
 
 def read_errno(errno: Any) -> str:
-    """The code as text, "" when it is none: it stands in messages and records, and a PBX may put anything there."""
+    """Return the code as text, "" for anything else: it gets into messages and records, and a PBX may send anything."""
     code = str(errno).strip() if isinstance(errno, str | int) else ""
     return code if ERRNO.fullmatch(code) else ""
 
 
 def parse_json(body: bytes) -> Any:
-    """Strict JSON: no doubled keys, no NaN or infinity, nothing too deep; characters no database takes are replaced."""
+    """Parse strict JSON: no doubled keys, no NaN or infinity, limited depth. Replace characters no database takes."""
     if not body.strip():
         raise PbxBadAnswer("The PBX answered with nothing.")
     if sum(map(body.count, (b",", b"[", b"{"))) > MOST_PARTS:
@@ -86,9 +86,9 @@ def finite(text: str) -> float:
 
 
 def cleaned(value: Any, levels: int = DEEPEST) -> Any:
-    """The same JSON value without NUL and lone surrogates, which no database or page takes.
+    """Return a JSON value without NUL and lone surrogates, which no database or page takes.
 
-    Raises ValueError for one that is nested deeper than so many levels.
+    Raises ValueError for a value that is nested deeper than `levels`.
     """
     if isinstance(value, str):
         return re.sub("[\x00\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", value)
@@ -102,7 +102,7 @@ def cleaned(value: Any, levels: int = DEEPEST) -> Any:
 
 
 def read_ivrs(payload: Mapping[str, Any], version: ApiVersion) -> tuple[IvrSettings, ...]:
-    """The IVRs of an ivr/query answer, in the PBX's order; a missing or null list is none.
+    """Return the IVRs of an ivr/query answer, in the PBX's order; a missing or null list is none.
 
     Raises PbxBadAnswer when an entry has no number or a number comes twice: then the list proves nothing.
     """
@@ -129,7 +129,7 @@ def read_ivr(entry: Any, version: ApiVersion) -> IvrSettings:
 
 
 def read_value(each: IvrField, value: Any) -> str | None:
-    """Canonical text of whatever a PBX put on the wire for this field."""
+    """Return the canonical text of whatever a PBX put on the wire for this field."""
     if value is None:
         return None
     if isinstance(value, bool) and each.kind is Kind.SWITCH:
@@ -145,7 +145,7 @@ def read_value(each: IvrField, value: Any) -> str | None:
 
 
 def write_update(live: IvrSettings, wanted: Mapping[str, str], version: ApiVersion) -> dict[str, str]:
-    """The body of ivr/update: the identity, the wanted fields, and what this version insists on with its live value.
+    """Return the body of ivr/update: the identity, the wanted fields, and required fields with their live values.
 
     A live value that the API itself would not accept (a name with a blank, made on the PBX) is left out.
     Raises ValueError for a field that this version cannot write: a defect of the caller.
@@ -164,14 +164,14 @@ def write_update(live: IvrSettings, wanted: Mapping[str, str], version: ApiVersi
 
 
 def write_query(numbers: Sequence[str] | None, version: ApiVersion) -> dict[str, str]:
-    """The body of ivr/query; None asks for all IVRs. Raises ValueError for what could mean more than was asked."""
+    """Return the body of ivr/query; None asks for all IVRs. Raises ValueError for numbers that could mean more."""
     if numbers is None:
         return {"number": "all"} if version is ApiVersion.V2_0 else {}
     return {identity_key(version): identity(numbers)}
 
 
 def identity(numbers: Sequence[str]) -> str:
-    """Numbers as they stand in a request. "all", a comma and nothing at all mean other IVRs than this one."""
+    """Return numbers as a request names them. "all", a comma and an empty text would mean other IVRs."""
     if not numbers or not all(ADDRESSABLE.fullmatch(number) for number in numbers):
         raise ValueError("not the numbers of IVRs")
     return ",".join(numbers)
@@ -182,7 +182,7 @@ def identity_key(version: ApiVersion) -> str:
 
 
 def read_device(payload: Mapping[str, Any]) -> DeviceInfo:
-    """deviceinfo/query; some clients saw the block under another name."""
+    """Return who answered deviceinfo/query. Some firmware has the block under another name."""
     block = payload.get("deviceinfo") or payload.get("device_info")
     if not isinstance(block, dict):
         raise PbxBadAnswer("The PBX answered without its device information.")

@@ -204,7 +204,7 @@ def is_port(value: Any) -> bool:
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """The fields of a call; none for an empty body."""
+    """Return the fields of a call; none for an empty body."""
     try:
         asked = json.loads(body) if body.strip() else {}
     except (ValueError, RecursionError):

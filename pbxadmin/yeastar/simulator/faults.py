@@ -88,7 +88,7 @@ class Misbehaviour:
     then: Callable[[], None]
 
     def matches(self, call: str | None) -> bool:
-        """Whether this order is about a connection (None) or a call that has come in."""
+        """Return whether this order is about a connection (None) or a call that has come in."""
         if self.fault in ON_ACCEPT:
             return call is None
         return call is not None and self.call in (None, call)
@@ -98,7 +98,7 @@ USUAL = Misbehaviour(Fault.NONE, None, 0, 0, AS_ASKED, "", None, lambda: None, l
 
 
 def due(orders: Iterable[Misbehaviour], call: str | None) -> Misbehaviour:
-    """The first order that holds for what has come in, counted down, or USUAL. Counts down the skips of all."""
+    """Return the first order that holds for what has come in, or USUAL. Counts it down, and the skips of all."""
     found = USUAL
     for order in orders:
         if not order.matches(call) or not order.times:
@@ -114,7 +114,7 @@ def due(orders: Iterable[Misbehaviour], call: str | None) -> Misbehaviour:
 def http(
     body: bytes, *, status: str = "200 OK", kind: str = "application/json", length: int = -1, more: str = ""
 ) -> bytes:
-    """A whole HTTP answer, with the headers of the real one."""
+    """Return a whole HTTP answer, with the headers of the real server."""
     head = (
         f"HTTP/1.1 {status}\r\nServer: Boa/0.94.14rc21\r\nAccept-Ranges: bytes\r\nConnection: close\r\n"
         f"Content-Type: {kind}\r\nContent-Length: {len(body) if length < 0 else length}\r\n{more}\r\n"
@@ -137,7 +137,7 @@ def silence() -> Pieces:
 
 
 def handshake_drip() -> Pieces:
-    """The start of a TLS record that never gets complete."""
+    """Send the start of a TLS record that never gets complete."""
     return drip(b"", b"\x16\x03\x03\x3f\xff" + bytes(2000))
 
 
@@ -180,7 +180,7 @@ class Due:
 
 
 def pieces(answer: bytes, place: str, order: Misbehaviour) -> Pieces:
-    """What goes on the wire. answer: the JSON that would be right; place: the URL that was asked for."""
+    """Return what goes on the wire. answer: the JSON that would be right; place: the URL that was asked for."""
     sent = ON_THE_WIRE[order.fault](Due(answer, place, order))
     return iter([(sent, 0.0)]) if isinstance(sent, bytes) else sent
 
@@ -215,7 +215,7 @@ ON_THE_WIRE: dict[Fault, Callable[[Due], bytes | Pieces]] = {
 
 
 def as_json(payload: Any) -> bytes:
-    """A payload that is bytes already goes out as it is."""
+    """Return the payload as JSON; bytes stay as they are."""
     if isinstance(payload, bytes):
         return payload
     return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()

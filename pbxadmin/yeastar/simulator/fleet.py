@@ -49,7 +49,7 @@ class Fleet:
 
     @property
     def ca_certificate(self) -> str:
-        """The certificate without its key, for a client that trusts it as a CA."""
+        """Return the certificate without its key, for a client that trusts it as a CA."""
         return self.certificate[self.certificate.index("-----BEGIN CERTIFICATE") :]
 
     @property
@@ -84,7 +84,7 @@ class Fleet:
                 pbx.close()
 
     def switch_off(self, pbx: SimulatedPbx) -> None:
-        """Its port refuses from now on."""
+        """Make its port refuse connections from now on."""
         self.in_loop(pbx.close)
 
     def switch_on(self, pbx: SimulatedPbx) -> None:
@@ -122,7 +122,7 @@ def allow_files(wanted: int) -> None:
 
 
 def make_certificate() -> str:
-    """A new key and its self-signed certificate, both as PEM."""
+    """Make a new key and its self-signed certificate, and return both as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Simulated S-Series PBX")])
     names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(IPv4Address(HOST))])

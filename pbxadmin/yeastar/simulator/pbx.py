@@ -231,7 +231,7 @@ class SimulatedPbx(Device):
 
 
 def listener(port: int) -> socket.socket:
-    """A listening socket on this port, or on any free one for 0."""
+    """Open a listening socket on this port, or on any free one for 0."""
     found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     found.setblocking(False)
@@ -244,7 +244,7 @@ def listener(port: int) -> socket.socket:
 
 
 def read_body(body: bytes) -> Any:
-    """For the tests to look at: the JSON, or the bytes when it is none."""
+    """Return the JSON of a body, or its bytes when it is none, for tests to look at."""
     try:
         return json.loads(body) if body else {}
     except ValueError:

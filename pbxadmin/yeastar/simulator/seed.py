@@ -29,7 +29,7 @@ def seeded(position: int) -> SimulatedPbx:
 
 
 def name(position: int) -> str:
-    """Two of three PBXs are ACME's, the others BELL's."""
+    """Return the name of a PBX: two of three are ACME's, the others BELL's."""
     third, rest = divmod(position, 3)
     prefix, ordinal = ("BELL", third) if rest == 2 else ("ACME", third * 2 + rest)
     round_, site = divmod(ordinal, len(SITES))
