@@ -24,8 +24,8 @@ from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.concurrency import TooManyWaiting
 from pbxadmin.fleet.decorators import waits_for_pbx
-from pbxadmin.fleet.saved_filters import saved_for, shareable
 from pbxadmin.fleet.models import Pbx, SavedFilter, why_stale
+from pbxadmin.fleet.saved_filters import saved_for, shareable
 from pbxadmin.web.csv import csv_response
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import Page, keyset

@@ -19,9 +19,9 @@ from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import SYSTEM, Actor
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
-from pbxadmin.fleet.saved_filters import filter_save
 from pbxadmin.fleet.imports import import_keep
 from pbxadmin.fleet.models import Pbx
+from pbxadmin.fleet.saved_filters import filter_save
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.models import DeskItem
 from pbxadmin.review.periods import month, period_add
