@@ -47,7 +47,7 @@ def serving_page() -> Iterator[ServedPage]:
 
 @contextmanager
 def waiting_slot() -> Iterator[None]:
-    """Hold a slot among the pages that wait for PBXs, during the block. Workers, and pages that hold one, need none.
+    """Hold a slot among the pages that wait for PBXs during the block. Workers need none; a page takes one at most.
 
     Raises TooManyWaiting.
     """

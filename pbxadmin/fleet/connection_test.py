@@ -1,7 +1,7 @@
 """The connection test: step by step from the name to the list of IVRs, stopping at the first failure.
 
-It sends one login at most, and none while credentials are rejected or our address is locked out. Asked to detect the
-API version, it goes on with one login for each version that was not tried, as long as no password is refused.
+The test sends one login at most, and none while credentials are rejected or our address is locked out. When it also
+looks for the API version, it sends one login for each further version, as long as no password is refused.
 """
 
 import socket
@@ -43,7 +43,7 @@ from .models import Pbx, PbxState
 from .pbx_sessions import check_allowed, client_for, learn, learned, pbx_state_record, state_after
 from .services import pbx_event
 
-STEPS = {
+TEST_STEPS = {
     "address": "Name to address",
     "tcp": "Connection",
     "tls": "Certificate",
@@ -57,7 +57,7 @@ HANDSHAKE_S = 8.0
 
 @dataclass
 class Step:
-    """One step. `passed` is None for one that was not reached."""
+    """One step of the test. `passed` is None for a step that was not reached."""
 
     name: str
     label: str
@@ -68,7 +68,7 @@ class Step:
 
 @dataclass
 class Shown:
-    """The certificate that the PBX showed, in words, and whether a person may pin it now."""
+    """The certificate that the PBX presented, in words. may_be_pinned: whether a person may pin it now."""
 
     fingerprint: str
     subject: str
@@ -79,9 +79,9 @@ class Shown:
 
 
 class ConnectionTest:
-    """One run of the test. `certificate` is set as soon as one was shown, `steps` tell the rest.
+    """One run of the test. `certificate` is set once the PBX presented one; `steps` say how far the test came.
 
-    detects: look for the newest API version that answers, too; it is `found_version`.
+    detects: also look for the newest API version that answers, and put it into `found_version`.
     """
 
     def __init__(self, pbx: Pbx, *, detects: bool = False) -> None:
@@ -89,7 +89,7 @@ class ConnectionTest:
         self.detects = detects
         self.found_version = ""
         self.networks = allowed(settings.PBX_NETWORKS)
-        self.steps = [Step(name, label) for name, label in (*STEPS.items(), *([DETECT] if detects else []))]
+        self.steps = [Step(name, label) for name, label in (*TEST_STEPS.items(), *([DETECT] if detects else []))]
         self.certificate: Shown | None = None
         self.until = time.monotonic() + PAGE_S
         self.found_at: list[str] = []
@@ -105,14 +105,14 @@ class ConnectionTest:
         return next((step for step in self.steps if step.passed is False), None)
 
     def run(self) -> None:
-        """Take the steps in order; the caller holds the lease. State, token and identity are recorded on the PBX."""
+        """Take the steps in order, then record state, token and identity on the PBX. The caller holds the lease."""
         error: PbxError | None = None
         with exchanging(time.monotonic() + HANDSHAKE_S):
             for step in self.steps[:3]:
                 error = error or self.take(step)
-        for link in self.links:  # before the login: a PBX that serves one connection at a time waits for it
+        for link in self.links:  # before the login: some PBXs serve one connection at a time
             link.close()
-        for step in self.steps[3 : len(STEPS)]:
+        for step in self.steps[3 : len(TEST_STEPS)]:
             error = error or self.take(step)
         if self.client and self.client.calls:
             self.client.transport.close()
@@ -123,11 +123,12 @@ class ConnectionTest:
             self.take(self.steps[-1])
 
     def is_news(self, error: PbxError) -> bool:
-        """Whether an error before any login says anything new. Rejected credentials stay so until they are edited."""
+        """Tell whether to record an error before any login. Rejected credentials stay so until they are edited."""
         is_ours = isinstance(error, PbxHeldBack) and not isinstance(error, PbxForbidden)
         return not is_ours and self.pbx.state != PbxState.CREDENTIALS_REJECTED
 
     def take(self, step: Step) -> PbxError | None:
+        """Run one step and time it. Return the error that ended it, or None."""
         started = time.monotonic()
         failure: PbxError | None = None
         try:
@@ -157,12 +158,12 @@ class ConnectionTest:
         return f"Port {self.pbx.port} is open."
 
     def tls(self) -> str:
-        """Look at the certificate first, whatever it is, so that a person can compare and pin it; then judge it."""
+        """Read the certificate first, whatever it is, so that a person can compare and pin it; then verify it."""
         if self.pbx.scheme == "http":
-            return "Plain HTTP, as chosen. Anyone on the way can read the password digest."
+            return "Plain HTTP, as chosen. Anyone between us and the PBX can read the password digest."
         anything = Trust(TrustMode.NONE, profile=TlsProfile(self.pbx.tls_profile))
         shown = look_at_certificate(self.links[0], self.pbx.host, anything)
-        self.certificate = in_words(shown)
+        self.certificate = certificate_in_words(shown)
         if self.pbx.trust == TrustMode.NONE:
             self.certificate.may_be_pinned = True
             return "Not verified, as chosen. Pin this certificate to be sure that it is this PBX."
@@ -183,9 +184,9 @@ class ConnectionTest:
         raise PbxUntrusted("It is not the pinned one. Nothing was sent. Find out why before you pin the new one.")
 
     def login(self) -> str:
-        check_allowed(self.pbx, insist=True)  # a person asks, so a pause ends here
+        check_allowed(self.pbx, insist=True)  # a person asked for it, so a pause does not count
         self.client = client_for(self.pbx, self.until)
-        self.client.known_serial = None  # the next step asks who it is, in sight of the person
+        self.client.known_serial = None  # the next step reads the identity and shows it
         self.client.login()
         return f"Signed in as {self.pbx.username}."
 
@@ -195,7 +196,7 @@ class ConnectionTest:
         except (PbxBadAnswer, PbxRefused) as error:
             if isinstance(error, PbxLoginRefused):
                 raise
-            return "It does not say who it is."  # it is taken for who it was, as in any other work
+            return "It does not report what it is."  # as in all other work, it counts as the known device
         if self.pbx.serial and info.serial not in ("", self.pbx.serial):
             raise PbxHeldBack(
                 f"Another device answers: serial {info.serial}, known is {self.pbx.serial}."
@@ -209,10 +210,13 @@ class ConnectionTest:
         return f"{number_of(count, 'IVR')}."
 
     def version(self) -> str:
-        """Stops at the first version that answers, and at whatever is not the answer of a wrong version."""
+        """Find the newest version that answers.
+
+        Raises any PbxError that is not the answer to an unknown version, and PbxBadAnswer when no version answers.
+        """
         said = self.signed_in.calls[0].error
         if said and not self.is_other_version(said):
-            raise PbxHeldBack("Not tried: the login did not get through.")
+            raise PbxHeldBack("Not tried: the login failed.")
         for version in self.pbx.driver.newest_first:
             if self.answers(version, is_in_use=said is None):
                 self.found_version = version
@@ -221,7 +225,7 @@ class ConnectionTest:
         raise PbxBadAnswer("No version of the API answers here. Is it switched on, are address and port right?")
 
     def answers(self, version: str, *, is_in_use: bool) -> bool:
-        """Whether a login with this version gets through; one try. is_in_use: the login before this did."""
+        """Tell whether a login with this version succeeds; one attempt. is_in_use: the login of the test succeeded."""
         if version == self.pbx.api_version:
             return is_in_use
         client = client_for(self.pbx, self.until)
@@ -254,7 +258,7 @@ class ConnectionTest:
 def connection_test(pbx: Pbx, held_by: str, *, detects: bool = False) -> ConnectionTest:
     """Test the connection of a PBX record and record that it was tested.
 
-    held_by: words for whoever has to wait meanwhile. Never raises a PbxError: the steps say what happened.
+    held_by: shown to other callers, who have to wait. Raises no PbxError: the steps say what happened.
     """
     test = ConnectionTest(pbx, detects=detects)
     try:
@@ -274,7 +278,7 @@ def connection_test(pbx: Pbx, held_by: str, *, detects: bool = False) -> Connect
     return test
 
 
-def in_words(shown: Certificate) -> Shown:
+def certificate_in_words(shown: Certificate) -> Shown:
     agreed = f"{shown.tls_version}, {shown.cipher}"
     try:
         certificate = x509.load_der_x509_certificate(shown.der)
@@ -286,6 +290,6 @@ def in_words(shown: Certificate) -> Shown:
 
 
 def told(step: str, error: PbxError) -> str:
-    """An error in one sentence. Of a rejected password: what the page of the PBX says from now on, with what to do."""
+    """Return an error in one sentence; for a rejected password the one that the page of the PBX shows from now on."""
     state, reason = state_after(error)
     return reason if step == "login" and state == PbxState.CREDENTIALS_REJECTED else str(error)

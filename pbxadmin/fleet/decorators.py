@@ -12,10 +12,10 @@ from .concurrency import TooManyWaiting, serving_page
 
 RETRY_AFTER_S = 5
 
-View = Callable[..., HttpResponseBase]
+PbxView = Callable[..., HttpResponseBase]
 
 
-def waits_for_pbx(view: View) -> View:
+def waits_for_pbx(view: PbxView) -> PbxView:
     """Decorate a view that may talk to a PBX. Answer 503 with Retry-After when too many pages wait."""
 
     @wraps(view)

@@ -1,4 +1,4 @@
-"""The form of a PBX record."""
+"""The forms of the PBX pages."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -35,7 +35,7 @@ WIDGETS: Mapping[InputKind, type[forms.Widget]] = {
 
 
 class InputField(forms.CharField):
-    """Text that a function brings into the form in which it is kept."""
+    """Text that a function converts into the value to store."""
 
     def __init__(self, *, cleaned_by: Callable[[str], Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -92,7 +92,7 @@ class PbxForm(RecordFieldsForm):
     def clean(self) -> dict[str, Any]:
         values = self.cleaned_data
         for field in RECORD_FIELDS:
-            if field.default and values.get(field.name) == "":  # not sent: it stays what it is
+            if field.default and values.get(field.name) == "":  # not sent: keep the stored value or the default
                 values[field.name] = self.get_initial_for_field(self.fields[field.name], field.name)
         if values.get("trust") == TrustMode.CA and values.get("ca_certificate") == "":
             self.add_error("ca_certificate", "Paste the certificate of the authority that this PBX is trusted by.")
@@ -111,7 +111,7 @@ class PbxForm(RecordFieldsForm):
         return [(part.value, [self[field.name] for field in shown if field.part is part]) for part in FormPart]
 
     def saved(self, use_case: Callable[..., Saved]) -> Saved | None:
-        """Hand what was entered to a use case; None when something stands against it, which the form then shows."""
+        """Call a use case with what was entered. Return None, with errors in the form, when it is refused."""
         if not self.is_valid():
             return None
         try:
@@ -127,7 +127,7 @@ class PbxForm(RecordFieldsForm):
 
 
 class RowForm(PbxForm):
-    """The same for one row of a file, whose customer is known. An empty cell leaves what is there, or the default."""
+    """The form of a PBX record for one row of a file. An empty cell keeps the stored value, or takes the default."""
 
     def __init__(
         self, cells: Mapping[str, str], *, user: AnyUser, pbx: Pbx | None, check_host: Callable[[str], str]
@@ -142,7 +142,7 @@ class RowForm(PbxForm):
         self.fields.pop("customer", None)
         self.fields["host"].cleaned_by = check_host  # type: ignore[attr-defined]
         for field in self.fields.values():
-            if isinstance(field, forms.ChoiceField):  # in these words: a cell in the wrong column may be a password
+            if isinstance(field, forms.ChoiceField):  # without the value: a cell in the wrong column may be a password
                 known = ", ".join(str(value) for value, _ in field.choices)  # type: ignore[misc, union-attr]
                 field.error_messages["invalid_choice"] = f"Not one of {known}."
 
@@ -176,14 +176,14 @@ class SavedFilterForm(forms.Form):
 
     @property
     def sentence(self) -> str:
-        """The first thing that is wrong."""
+        """The first error, in a sentence."""
         name, errors = next(iter(self.errors.items()))
         return f"{self.fields[name].label or str(name).capitalize()}: {errors[0]}"
 
 
 @saved_list(SavedFilter.List.PBXS.value)
 class PbxFilter(FilterForm):
-    """The filters of the list of PBXs, from the query of its address."""
+    """The filter of the list of PBXs, from the query of its address."""
 
     q = forms.CharField(max_length=200, required=False)
     customer = forms.ModelChoiceField(Customer.objects.none(), required=False, empty_label="All customers")
@@ -195,7 +195,7 @@ class PbxFilter(FilterForm):
         self.fields["customer"].queryset = Customer.objects.visible_to(user)  # type: ignore[attr-defined]
 
     def found(self, pbxs: PbxQuerySet) -> PbxQuerySet:
-        """Those that pass. A customer or state that does not exist passes none."""
+        """Return the PBXs that the filter lets through: none for a customer or state that does not exist."""
         if not self.is_valid():
             return pbxs.none()
         pbxs = pbxs.matching(self.cleaned_data["q"].split())
@@ -214,7 +214,7 @@ class PbxFilter(FilterForm):
 
 
 class PinForm(forms.Form):
-    """A first pin needs a look; another one in its place needs a reason too."""
+    """The form that pins a certificate. Replacing a pin needs a reason."""
 
     fingerprint = InputField(cleaned_by=clean_fingerprint, max_length=200)
     reason = forms.CharField(max_length=500, required=False)

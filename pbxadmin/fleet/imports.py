@@ -1,7 +1,7 @@
-"""Many PBX records at once from a file: read, checked row by row, shown, and then saved all or none.
+"""Import of many PBX records from a file: read, check each row, preview, then save all rows or none.
 
-Each row passes the form of a PBX record, so there is one table of rules. Between the preview and the import the file is
-kept sealed for half an hour, for the person who brought it.
+Each row is checked by the form of a PBX record, so both have the same rules. Between preview and import the file is
+stored sealed for half an hour, for the person who uploaded it.
 """
 
 import hashlib
@@ -31,16 +31,16 @@ from .forms import RowForm
 from .inputs import clean_allowed_host
 from .models import Pbx, PbxImport
 from .services import pbx_create, pbx_edit, was_rejected
-from .sheet import MOST_FAULTS, BadSheet, Fault, Row, sheet_read
+from .sheet import MOST_FAULTS, BadSheet, SheetFault, SheetRow, sheet_read
 
 LIFE = timedelta(minutes=30)
 LOOK_UPS = 8
-LOOK_UP_S = 5.0
+ALL_LOOK_UPS_S = 5.0
 
 
 @dataclass(frozen=True)
-class Line:
-    """One row that passed: a new PBX, or one that is there. changes: field, before and after, in words."""
+class PlannedRow:
+    """One row that passed the check: a new or an existing PBX. changes: field, value before, value after, as text."""
 
     line: int
     customer: Customer
@@ -60,21 +60,21 @@ class Line:
 
 @dataclass
 class ImportPlan:
-    """What an import would do. With faults, nothing is imported."""
+    """The result of checking a file: what an import would do, and what is wrong. With faults, nothing is imported."""
 
-    lines: list[Line] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
+    lines: list[PlannedRow] = field(default_factory=list)
+    faults: list[SheetFault] = field(default_factory=list)
 
     @cached_property
-    def added(self) -> list[Line]:
+    def added(self) -> list[PlannedRow]:
         return [line for line in self.lines if line.pbx is None]
 
     @cached_property
-    def changed(self) -> list[Line]:
+    def changed(self) -> list[PlannedRow]:
         return [line for line in self.lines if line.pbx is not None and line.differs]
 
     @cached_property
-    def todo(self) -> list[Line]:
+    def todo(self) -> list[PlannedRow]:
         return [line for line in self.lines if line.pbx is None or line.differs]
 
     @property
@@ -83,7 +83,7 @@ class ImportPlan:
 
     @cached_property
     def customers(self) -> list[Customer]:
-        """Those of whom something is added or changed."""
+        """Customers whose PBXs are added or changed."""
         return list({line.customer.folded: line.customer for line in self.todo}.values())
 
     @cached_property
@@ -92,7 +92,7 @@ class ImportPlan:
 
     @cached_property
     def digest(self) -> str:
-        """Of what the preview shows: another one means that somebody changed a PBX since."""
+        """Digest of what the preview shows. It differs when somebody changed a PBX since."""
         facts = [
             [
                 line.line,
@@ -106,7 +106,7 @@ class ImportPlan:
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     @property
-    def shown_faults(self) -> list[Fault]:
+    def shown_faults(self) -> list[SheetFault]:
         return self.faults[:MOST_FAULTS]
 
     @property
@@ -115,12 +115,12 @@ class ImportPlan:
 
     @property
     def target(self) -> str:
-        """Whose PBXs these are, for the button."""
+        """Name of the only customer, or the number of customers, for the button."""
         return self.customers[0].name if len(self.customers) == 1 else f"{len(self.customers)} customers"
 
 
 def import_plan(data: bytes, user: AnyUser) -> ImportPlan:
-    """Read a CSV file and check each row for this person. It writes nothing, and looks names up for 5 s at most."""
+    """Read a CSV file and check each row for this person. Write nothing; spend at most 5 s on looking up host names."""
     try:
         rows, faults = sheet_read(data)
     except BadSheet as error:
@@ -134,9 +134,9 @@ def import_plan(data: bytes, user: AnyUser) -> ImportPlan:
 
 
 class RowCheck:
-    """Checks the rows of one file; what all of them need is read once."""
+    """The check of the rows of one file. What all rows need is read once."""
 
-    def __init__(self, rows: Collection[Row], user: AnyUser) -> None:
+    def __init__(self, rows: Collection[SheetRow], user: AnyUser) -> None:
         self.user = user
         self.hosts = hosts_checked({row.cells.get("host", "").strip() for row in rows} - {""})
         names = {fold(row.cells["customer"]) for row in rows}
@@ -149,16 +149,16 @@ class RowCheck:
             self.pbxs[pbx.customer.folded, fold(pbx.name)] = pbx
         self.seen: dict[tuple[str, str], int] = {}
 
-    def one(self, row: Row, plan: ImportPlan) -> None:
-        """Add a row to the plan, or what stands against it to the faults."""
+    def one(self, row: SheetRow, plan: ImportPlan) -> None:
+        """Check a row, and add it to the plan or what is wrong with it to the faults."""
         try:
             customer = self.customer(row.cells["customer"])
         except ValidationError as error:
-            plan.faults.extend(Fault(row.line, "customer", text) for text in error.messages)
+            plan.faults.extend(SheetFault(row.line, "customer", text) for text in error.messages)
             return
         place = customer.folded, fold(row.cells["name"])
         if place in self.seen:
-            plan.faults.append(Fault(row.line, "name", f"This PBX stands on line {self.seen[place]} already."))
+            plan.faults.append(SheetFault(row.line, "name", f"This PBX stands on line {self.seen[place]} already."))
             return
         self.seen[place] = row.line
         pbx = self.pbxs.get(place)
@@ -168,11 +168,14 @@ class RowCheck:
             return
         values, password = form.values_and_password()
         if pbx and was_rejected(pbx, password):
-            password = ""  # a file that is imported every night must not try it again until the PBX locks us out
-        plan.lines.append(Line(row.line, customer, pbx, values, password, changes_of(pbx, values)))
+            password = ""  # a file imported every night must not repeat it until the PBX locks our address out
+        plan.lines.append(PlannedRow(row.line, customer, pbx, values, password, values_changed(pbx, values)))
 
     def customer(self, name: str) -> Customer:
-        """Raises ValidationError, with one sentence for a customer that is another's and one that does not exist."""
+        """Return the customer with this name, an unsaved one if the person may add customers.
+
+        Raises ValidationError, with the same sentence for a customer of others and one that does not exist.
+        """
         if not tidy(name):
             raise ValidationError("Fill this in.")
         folded = fold(name)
@@ -187,7 +190,7 @@ class RowCheck:
         return self.customers[folded]
 
     def host(self, text: str) -> str:
-        if text not in self.hosts:  # the cell is empty: it stays what it is
+        if text not in self.hosts:  # the cell is empty: this is the stored value
             return clean_allowed_host(text, may_look_up=False)
         host = self.hosts[text]
         if isinstance(host, ValidationError):
@@ -196,11 +199,11 @@ class RowCheck:
 
 
 def hosts_checked(hosts: Collection[str]) -> dict[str, str | ValidationError]:
-    """Each host as the form keeps it, or what is wrong with it.
+    """Return each host as the form stores it, or the error for it.
 
-    Names are looked up a few at a time. Those whose turn does not come within 5 s are only read: calls check again.
+    Names are looked up a few at a time. A name that is not reached within 5 s is only parsed: each call checks again.
     """
-    until = time.monotonic() + LOOK_UP_S
+    until = time.monotonic() + ALL_LOOK_UPS_S
 
     def checked(host: str) -> str | ValidationError:
         try:
@@ -212,27 +215,27 @@ def hosts_checked(hosts: Collection[str]) -> dict[str, str | ValidationError]:
         return dict(zip(hosts, pool.map(checked, hosts), strict=True))
 
 
-def faults_of(line: int, form: RowForm) -> Iterator[Fault]:
+def faults_of(line: int, form: RowForm) -> Iterator[SheetFault]:
     for name, errors in form.errors.items():
         column = "" if name == "__all__" else str(name)
-        yield from (Fault(line, column, str(text)) for text in errors)
+        yield from (SheetFault(line, column, str(text)) for text in errors)
 
 
-def changes_of(pbx: Pbx | None, values: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def values_changed(pbx: Pbx | None, values: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     before = {name: "" if pbx is None else getattr(pbx, name) for name in values}
     return [(name, str(before[name]), str(value)) for name, value in values.items() if before[name] != value]
 
 
-def import_apply(plan: ImportPlan, *, source: bytes, kept: PbxImport | None = None) -> bool:
-    """Save all of it, or nothing. False when this import was applied or forgotten meanwhile.
+def import_apply(plan: ImportPlan, *, source: bytes, stored: PbxImport | None = None) -> bool:
+    """Save all rows, or none. Return False when this import was applied or discarded meanwhile.
 
-    source: the file, whose hash the event keeps. kept: where it was kept; it goes with the import.
-    Raises ValidationError when something stands against it that was not there when it was planned.
+    source: the file; the event records its hash. stored: the stored file, which is deleted with the import.
+    Raises ValidationError when something changed since the plan was made, such as a name that is taken now.
     """
     if plan.faults:
         raise ValueError("an import with faults is never applied")
     with transaction.atomic():
-        if kept is not None and not PbxImport.objects.filter(pk=kept.pk).delete()[0]:
+        if stored is not None and not PbxImport.objects.filter(pk=stored.pk).delete()[0]:
             return False
         rows_hold(plan)
         new = sorted(plan.new_customers, key=lambda customer: customer.folded)
@@ -243,7 +246,7 @@ def import_apply(plan: ImportPlan, *, source: bytes, kept: PbxImport | None = No
                 pbx_create(customer=customer, values=line.values, password=line.password)
             else:
                 pbx_edit(pbx=line.pbx, values=line.values, password=line.password)
-    # Each row has its event by now. This one would keep everybody from signing in while the rows are saved.
+    # After the transaction: this event is in the chain of the installation, which sign-ins need too.
     counts = {"added": len(plan.added), "changed": len(plan.changed), "same": plan.same}
     detail = counts | {"new_customers": len(saved), "file_sha256": hashlib.sha256(source).hexdigest()}
     record(EventAction.PBXS_IMPORTED, detail=detail)
@@ -251,33 +254,33 @@ def import_apply(plan: ImportPlan, *, source: bytes, kept: PbxImport | None = No
 
 
 def rows_hold(plan: ImportPlan) -> None:
-    """Hold all PBXs before the first event, and take the chains in the order of customers, as everybody does.
+    """Lock the rows of all PBXs to change, before the first event.
 
-    Whoever edits one of them meanwhile waits, and so does not wait for us while we wait for them.
+    Anybody who edits one of them meanwhile waits here, before taking the chain of its customer: no deadlock.
     """
     ids = [line.pbx.pk for line in plan.changed if line.pbx]
     list(Pbx.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk"))
 
 
-def import_keep(user: User, data: bytes) -> PbxImport:
-    """Keep a file until this person has seen what it would do. It replaces one that they brought before."""
+def import_store(user: User, data: bytes) -> PbxImport:
+    """Store a file, sealed, until this person has seen its preview. It replaces an earlier file of theirs."""
     with transaction.atomic():
         PbxImport.objects.filter(user=user).delete()
-        kept = PbxImport.objects.create(user=user)
-        seal(kept, "content", data.decode())
-        kept.save(update_fields=["content"])
-    return kept
+        stored = PbxImport.objects.create(user=user)
+        seal(stored, "content", data.decode())
+        stored.save(update_fields=["content"])
+    return stored
 
 
-def import_kept(user: User, pk: int) -> tuple[PbxImport, bytes] | None:
-    """What this person brought in the last half hour; None when it is not there, or its key is gone."""
-    kept = PbxImport.objects.filter(user=user, kept_at__gt=timezone.now() - LIFE, pk=pk).first()
+def import_stored(user: User, pk: int) -> tuple[PbxImport, bytes] | None:
+    """Return a file that this person uploaded in the last half hour, or None; also None when its key is gone."""
+    stored = PbxImport.objects.filter(user=user, kept_at__gt=timezone.now() - LIFE, pk=pk).first()
     try:
-        return (kept, kept.content.open().encode()) if kept else None
+        return (stored, stored.content.open().encode()) if stored else None
     except SealBroken:
         return None
 
 
 def imports_forget() -> int:
-    """Delete what was kept for half an hour."""
+    """Delete files that are older than half an hour. Return how many."""
     return PbxImport.objects.filter(kept_at__lte=timezone.now() - LIFE).delete()[0]

@@ -1,4 +1,4 @@
-"""What people type about a PBX, brought into the form in which it is kept. Raises ValidationError otherwise."""
+"""Checks of what people type about a PBX. Each function returns the value to store, or raises ValidationError."""
 
 import re
 import time
@@ -20,7 +20,7 @@ LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 NAME = re.compile(rf"{LABEL}(?:\.{LABEL})*")
 NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 MINUTES_HELP = "Enter a whole number from 5 to 1440, or 0 to read it only when somebody asks."
-LOOK_UP_S = 1.0
+HOST_LOOK_UP_S = 1.0
 ANY_PORT = 443
 MOST_TAGS, LONGEST_TAG = 12, 30
 TAG_COMMA = ", "  # between tags, where they stand in one line
@@ -28,9 +28,9 @@ PORT_HELP = "Enter a whole number from 1 to 65535."
 
 
 def clean_host(text: str) -> str:
-    """A name of letters, digits and hyphens in lower case, or an address as `ipaddress` writes it.
+    """Return a host name in lower case, or an address as `ipaddress` writes it.
 
-    A name that ends in a number is neither: resolvers read 2852039166, 0xa9fea9fe and 0251.0376.1 as addresses.
+    A name that ends in a number is refused: resolvers read 2852039166, 0xa9fea9fe and 0251.0376.1 as addresses.
     """
     host = text.strip().lower() if text.isascii() else ""
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") and ":" in host else host
@@ -42,15 +42,15 @@ def clean_host(text: str) -> str:
 
 
 def clean_allowed_host(text: str, *, may_look_up: bool = True) -> str:
-    """The same, unless PBX_NETWORKS forbids it: one sentence here and at connect, where it is checked at each call.
+    """Return a host as `clean_host` does, unless PBX_NETWORKS forbids it. Each call checks it again, in the same words.
 
-    A name is looked up for a moment only. One that has no address, or none in time, is kept: a PBX need not be on.
+    A name is looked up for 1 s. A name without an address is accepted: the PBX may be switched off.
     """
     host = clean_host(text)
     if not may_look_up and not is_address(host):
         return host
     try:
-        with exchanging(time.monotonic() + LOOK_UP_S), suppress(PbxUnreachable):
+        with exchanging(time.monotonic() + HOST_LOOK_UP_S), suppress(PbxUnreachable):
             resolve(host, ANY_PORT, allowed(settings.PBX_NETWORKS))
     except PbxForbidden as error:
         raise ValidationError(str(error)) from None
@@ -58,7 +58,7 @@ def clean_allowed_host(text: str, *, may_look_up: bool = True) -> str:
 
 
 def clean_port(text: str) -> int:
-    """One that PBX_PORTS allows, as at each connect."""
+    """Return a port that PBX_PORTS allows. Each call checks it again."""
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
         raise ValidationError(PORT_HELP)
     try:
@@ -69,13 +69,14 @@ def clean_port(text: str) -> int:
 
 
 def clean_minutes(text: str) -> int:
+    """Return how often a PBX is read by itself, in minutes: 0 for never, or 5 to 1440."""
     if not re.fullmatch(r"[0-9]{1,4}", text) or not (int(text) == 0 or 5 <= int(text) <= 1440):
         raise ValidationError(MINUTES_HELP)
     return int(text)
 
 
 def clean_fingerprint(text: str) -> str:
-    """64 lower-case hex digits, from the usual ways to write them: with colons, blanks or capitals."""
+    """Return 64 lower-case hex digits. Colons, blanks and capitals are accepted."""
     digits = re.sub(r"[:\s]", "", text).lower()
     if digits and not re.fullmatch(r"[0-9a-f]{64}", digits):
         raise ValidationError("A SHA-256 fingerprint has 64 hex digits, with or without colons between them.")
@@ -83,7 +84,7 @@ def clean_fingerprint(text: str) -> str:
 
 
 def clean_ca(text: str) -> str:
-    """The certificates in a PEM text, and nothing of what stands between them."""
+    """Return the certificates of a PEM text, without the text between them."""
     if not text.strip():
         return ""
     try:
@@ -96,7 +97,7 @@ def clean_ca(text: str) -> str:
 
 
 def clean_tags(text: str) -> str:
-    """Each tag folded and once, in order: "VIP, leeds" and "Leeds,vip" are the same tags."""
+    """Return the tags in one line, each folded and once, in order: "VIP, leeds" and "Leeds,vip" give the same."""
     tags = sorted({tag for tag in map(fold, text.split(",")) if tag})
     if len(tags) > MOST_TAGS:
         raise ValidationError(f"At most {MOST_TAGS} tags. These are {len(tags)}.")

@@ -37,7 +37,7 @@ class LeaseHandle:
 
     @property
     def is_still_held(self) -> bool:
-        """Whether no other caller took the lease meanwhile."""
+        """Tell whether no other caller took a lease meanwhile."""
         mine = Lease.objects.filter(pbx_id__in=self.pbx_ids, holder=self.holder, until__gt=timezone.now())
         return mine.count() == len(self.pbx_ids)
 
@@ -52,7 +52,7 @@ def lease_end() -> datetime:
 def lease_claim(pbx_ids: Collection[int], held_by: str, until: datetime | None = None) -> LeaseHandle:
     """Claim the free leases of these PBXs in one statement. A PBX that `pbx_ids` of the result lacks is in use.
 
-    until: when it ends by itself; in 45 s unless told otherwise.
+    until: when the lease expires; in 45 s by default.
     """
     holder = str(uuid.uuid4())
     free = Lease.objects.filter(pbx_id__in=pbx_ids, until__lte=timezone.now())

@@ -38,7 +38,10 @@ class PbxState(models.TextChoices):
 
 NAME_TAKEN = "There is a saved filter with this name already."
 NEEDS_A_PERSON = (PbxState.UNREACHABLE, PbxState.CREDENTIALS_REJECTED, PbxState.LOCKED, PbxState.UNTRUSTED)
-HELD_BACK = (PbxState.CREDENTIALS_REJECTED, PbxState.UNTRUSTED)  # not read by itself until a person has looked at it
+HELD_BACK = (
+    PbxState.CREDENTIALS_REJECTED,
+    PbxState.UNTRUSTED,
+)  # not read by the schedule until a person has looked at it
 
 
 class InOneLine(Aggregate):
@@ -57,11 +60,11 @@ class PbxQuerySet(models.QuerySet["Pbx"]):
         return self if ids is None else self.filter(customer_id__in=ids)
 
     def in_use(self) -> Self:
-        """Enabled ones of customers that are not archived: what people look after."""
+        """Filter to enabled PBXs of customers that are not archived."""
         return self.filter(is_enabled=True, customer__archived_at=None)
 
     def due(self, now: datetime) -> Self:
-        """Those to be read by itself now: none that would not take it, and none that a person has to look at first."""
+        """Filter to PBXs that the schedule reads now: not paused or locked, and in no state that needs a person."""
         may_be = self.in_use().filter(refresh_minutes__gt=0)
         may_be = may_be.exclude(state__in=HELD_BACK).exclude(other_serial__gt="")
         is_time = [
@@ -103,9 +106,9 @@ def has_tag(tag: str, prefix: str = "") -> Q:
 
 
 def why_stale(read_at: datetime | None, minutes: int, state: str, *, is_enabled: bool) -> str:
-    """The state that keeps a PBX from being read in time, in words; "" while the reading is fresh enough.
+    """Return why the last reading of a PBX is stale, in words, or "" while it is not.
 
-    minutes: the interval of its readings. One that is read by hand only goes stale when nothing is sent to it.
+    minutes: the interval of its readings; 0 for a PBX that is read by hand only, which is stale only when disabled.
     """
     if not is_enabled:
         return "disabled"
@@ -115,9 +118,9 @@ def why_stale(read_at: datetime | None, minutes: int, state: str, *, is_enabled:
 
 
 class Pbx(models.Model):
-    """One phone system. `token`, state and identity are what we learned; the rest is what people entered.
+    """One phone system. record_fields.py lists the columns that people enter and those that are learned.
 
-    ivr_count, read_at and next_refresh_at are written by the `ivr` app, which keeps what was read.
+    ivr_count, read_at and next_refresh_at are written by the `ivr` app, which stores the snapshots.
     """
 
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="pbxs")
@@ -146,7 +149,7 @@ class Pbx(models.Model):
     is_enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now)
 
-    # Counts edits of the connection, so that an answer to the old one is not recorded against the new one.
+    # Counts edits of the connection, so that an answer over the old connection is not recorded for the new one.
     revision = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=20, choices=PbxState.choices, default=PbxState.NEVER_CHECKED)
     state_reason = models.CharField(max_length=300, blank=True)
@@ -205,12 +208,12 @@ class Pbx(models.Model):
 
     @property
     def answering_serial(self) -> str:
-        """Of the device that answered last, "" when it does not say."""
+        """Serial number of the device that answered last, "" when it reports none."""
         return self.other_serial or self.serial
 
     @property
     def tag_list(self) -> list[str]:
-        """Its tags in order. They cost a query, unless they were read by `with_tags`."""
+        """The tags in order. They cost a query, unless `with_tags` read them."""
         if self.tags_read is None:
             names = list(self.tag_rows.values_list("name", flat=True))
         else:
@@ -219,16 +222,19 @@ class Pbx(models.Model):
 
     @property
     def tags(self) -> str:
-        """Its tags in one line, as they are entered, exported and recorded."""
+        """The tags in one line, as they are entered, exported and recorded."""
         return TAG_COMMA.join(self.tag_list)
 
     @property
     def address(self) -> str:
-        """The PBX's own pages, for a link."""
+        """Address of the PBX's own Web pages."""
         return f"{self.endpoint.base}/"
 
     def trusted(self) -> Trust:
-        """Raises PbxHeldBack when the pin or the CA is missing. Over plain HTTP there is no certificate to ask for."""
+        """Return whom the connection trusts. Over plain HTTP there is no certificate to verify.
+
+        Raises PbxHeldBack when the pin or the CA is missing.
+        """
         if self.scheme == "http":
             return Trust(TrustMode.NONE)
         return Trust(TrustMode(self.trust), self.fingerprint, self.ca_certificate, TlsProfile(self.tls_profile))
@@ -239,17 +245,17 @@ class Pbx(models.Model):
 
     @property
     def is_locked(self) -> bool:
-        """Our address is locked out by this PBX."""
+        """Whether this PBX has locked out our address."""
         return self.locked_until is not None and self.locked_until > timezone.now()
 
     @property
     def stale(self) -> str:
-        """Why its last reading is old, "" when it is not."""
+        """Reason why the last reading is stale, "" when it is not."""
         return why_stale(self.read_at, self.refresh_minutes, self.state, is_enabled=self.is_enabled)
 
     @property
     def why_not_by_itself(self) -> str:
-        """What keeps it from being read by itself until a person does something, as `due` has it; "" for nothing."""
+        """Reason why the schedule does not read it until a person acts, "" for none. Agrees with `due`."""
         if not self.is_enabled:
             return "disabled"
         if self.customer.archived_at:
@@ -262,13 +268,13 @@ class Pbx(models.Model):
 
     @property
     def next_by_itself_at(self) -> datetime | None:
-        """When it is read by itself next: not before a lock or a pause ends."""
+        """Time of the next scheduled reading: not before a lock or a pause ends."""
         times = (self.next_refresh_at, self.locked_until, self.paused_until)
         return max((at for at in times if at), default=None)
 
     @property
     def is_unprotected(self) -> bool:
-        """Plain HTTP, or TLS without verification: by explicit choice, with a lasting warning."""
+        """Whether it uses plain HTTP or TLS without verification, which somebody chose and a warning recalls."""
         return self.scheme == "http" or self.trust == TrustMode.NONE
 
 
@@ -287,7 +293,7 @@ class PbxTag(models.Model):
 
 
 class Lease(models.Model):
-    """Who may talk to a PBX now, across all processes. Claimed by a conditional update; a dead process frees it."""
+    """The right to talk to a PBX, for one caller across all processes. It expires, so a dead process frees it."""
 
     pbx = models.OneToOneField(Pbx, on_delete=models.CASCADE, primary_key=True)
     holder = models.CharField(max_length=36, blank=True)
@@ -302,7 +308,7 @@ class Lease(models.Model):
 
 
 class PbxImport(models.Model):
-    """A file with PBX records, between its preview and its import: sealed, for one person, for half an hour."""
+    """A file with PBX records between its preview and its import: sealed, for one person, for half an hour."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
     kept_at = models.DateTimeField(default=timezone.now, db_index=True)
@@ -314,14 +320,14 @@ class PbxImport(models.Model):
 
 class SavedFilterQuerySet(models.QuerySet["SavedFilter"]):
     def visible_to(self, user: AnyUser) -> Self:
-        """One's own, and those shared within a customer that one sees."""
+        """Filter to the person's own filters and those shared within customers that they see."""
         ids = customer_ids(user, Action.SEE)
         shared = Q(customer__isnull=False) if ids is None else Q(customer_id__in=ids)
         return self.filter(Q(customer=None, owner_id=user.pk) | shared)
 
 
 class SavedFilter(models.Model):
-    """The filter of a list under a name. `customer` is whom it is shared within; without one it is its owner's."""
+    """A named filter of a list: shared within `customer`, or for its owner alone when there is none."""
 
     class List(models.TextChoices):
         PBXS = "pbxs"

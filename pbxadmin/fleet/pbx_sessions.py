@@ -77,7 +77,7 @@ def open_pbx_session(
     until = time.monotonic() + seconds
     check_allowed(pbx, insist=insist)
     with leased(pbx.pk, held_by, wait_s, claim_ends) as lease:
-        pbx.refresh_from_db()  # whoever had it before may have learned something
+        pbx.refresh_from_db()  # the caller before us may have learned something
         check_allowed(pbx, insist=insist)
         client = client_for(pbx, until)
         try:
@@ -109,9 +109,9 @@ def clock(at: datetime) -> str:
 
 
 def client_for(pbx: Pbx, until: float) -> PbxClient:
-    """A client from a PBX record; the caller holds the lease. Raises PbxHeldBack when trust is not set up.
+    """Return a client for a PBX record; the caller holds the lease.
 
-    Raises PbxForbidden for a port that PBX_PORTS does not name.
+    Raises PbxHeldBack when trust is not set up, PbxForbidden for a port that PBX_PORTS does not name.
     """
     check_port(pbx.port, settings.PBX_PORTS)
     return PbxClient(
@@ -136,7 +136,7 @@ def stored_digest(pbx: Pbx) -> Secret:
 
 def stored_token(pbx: Pbx) -> Secret | None:
     if pbx.token and pbx.token_at and pbx.token_at > timezone.now() - TOKEN_USE:
-        with suppress(SealBroken):  # then there is a new one to be had
+        with suppress(SealBroken):  # then a new login gets another
             return Secret(pbx.token.open())
     return None
 
@@ -147,7 +147,7 @@ def pbx_state_record(pbx: Pbx, client: PbxClient) -> None:
 
 
 def pbx_states_record(contacts: Iterable[tuple[Pbx, PbxClient]]) -> None:
-    """The same of many, in few statements: most PBXs of a refresh tell the same of themselves."""
+    """Record the result of several contacts with as few statements as possible: most PBXs of a refresh are alike."""
     now = timezone.now()
     alike: dict[tuple[Any, ...], tuple[dict[str, Any], list[Pbx]]] = {}
     for pbx, client in contacts:
@@ -166,7 +166,7 @@ def columns_of(pbx: Pbx, client: PbxClient, now: datetime) -> dict[str, Any]:
 
 
 def identity(pbx: Pbx, device: DeviceInfo) -> dict[str, Any]:
-    """Who answered, as columns. Another device than the one we know is recorded once, and blocks writes."""
+    """Return the identity of the device as columns. An unexpected device is recorded once, and blocks writes."""
     found: dict[str, Any] = {"identity_at": timezone.now()}
     if not pbx.serial or device.serial in ("", pbx.serial):
         serial = device.serial or pbx.serial
@@ -179,12 +179,12 @@ def identity(pbx: Pbx, device: DeviceInfo) -> dict[str, Any]:
 
 
 def learn(pbx: Pbx, columns: dict[str, Any]) -> None:
-    """Save what was learned, unless the connection was edited meanwhile: it would be said of the new one."""
+    """Save what was learned, unless the connection was edited meanwhile: it is not true of the new connection."""
     learn_alike([pbx], columns)
 
 
 def learn_alike(pbxs: Sequence[Pbx], columns: dict[str, Any]) -> None:
-    """The same of PBXs of one revision that told the same."""
+    """Save the same columns for several PBXs, which have one revision."""
     same = Pbx.objects.filter(pk__in=[pbx.pk for pbx in pbxs], revision=pbxs[0].revision)
     if same.update(**columns) == len(pbxs):
         for pbx in pbxs:
@@ -193,7 +193,7 @@ def learn_alike(pbxs: Sequence[Pbx], columns: dict[str, Any]) -> None:
 
 
 def new_token(pbx: Pbx, client: PbxClient) -> dict[str, Any]:
-    """The columns that keep a token which is not the kept one."""
+    """Return the columns that store the token of this client, none when it is the stored one."""
     if client.token is None:
         return {"token": "", "token_at": None}
     if any(call.kind is CallKind.LOGIN for call in client.calls):
@@ -203,7 +203,7 @@ def new_token(pbx: Pbx, client: PbxClient) -> dict[str, Any]:
 
 
 def learned(pbx: Pbx, error: PbxError | None, now: datetime) -> dict[str, Any]:
-    """What an exchange that ended in this error says about the PBX, as columns of its record."""
+    """Return what an exchange that ended in this error says about the PBX, as columns. None is success."""
     state, reason = state_after(error)
     found: dict[str, Any] = {"state": state, "state_reason": reason, "state_at": now}
     if state is PbxState.LOCKED:
@@ -217,7 +217,10 @@ def learned(pbx: Pbx, error: PbxError | None, now: datetime) -> dict[str, Any]:
 
 
 def pause_end(failures: int, now: datetime) -> datetime | None:
-    """None for the first failures; then a pause that doubles from 30 s to 15 min, and not quite the same for each."""
+    """Return the end of the pause after so many failures, None for the first ones.
+
+    The pause doubles from 30 s to 15 min, with some jitter.
+    """
     if failures < FAILURES_BEFORE_PAUSE:
         return None
     seconds = min(FIRST_PAUSE_S * 2 ** min(failures - FAILURES_BEFORE_PAUSE, 10), LONGEST_PAUSE_S)
@@ -225,7 +228,7 @@ def pause_end(failures: int, now: datetime) -> datetime | None:
 
 
 def state_after(error: PbxError | None) -> tuple[PbxState, str]:
-    """The state of a PBX after a call that ended in this error; a refusal of the call itself is an answer."""
+    """Return state and reason after a call that ended in this error. A refusal of the call itself is an answer."""
     if isinstance(error, PbxLocked):
         return PbxState.LOCKED, "Too many wrong passwords came from our address (20002)."
     if isinstance(error, PbxTokenRefused):

@@ -1,4 +1,4 @@
-"""Filters that people keep: for themselves, or shared with everybody who sees a customer."""
+"""Filters that people save: for themselves, or shared with everybody who sees a customer."""
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -22,7 +22,7 @@ def query_to_save(list_: str, query: str) -> str:
 
 
 def shareable(user: AnyUser, customer_id: int | None) -> Customer | None:
-    """The customer with whom this person may share a filter: the one in view, or their only one."""
+    """Return the customer within which this person may share a filter: the one in view or their only one, or None."""
     ids = customer_ids(user, Action.EDIT_IVR)
     if customer_id is None:
         customer_id = next(iter(ids)) if ids is not None and len(ids) == 1 else None
@@ -32,41 +32,43 @@ def shareable(user: AnyUser, customer_id: int | None) -> Customer | None:
 
 
 def saved_for(user: AnyUser, list_: str) -> list[tuple[SavedFilter, bool]]:
-    """The filters of a list that this person sees, and whether they may delete each."""
+    """Return the filters of a list that this person sees, each with whether they may delete it."""
     found = SavedFilter.objects.visible_to(user).filter(list=list_).select_related("customer")
-    return [(kept, may_delete(user, kept)) for kept in found.order_by("folded", "id")]
+    return [(saved, may_delete(user, saved)) for saved in found.order_by("folded", "id")]
 
 
-def may_delete(user: AnyUser, kept: SavedFilter) -> bool:
-    """Whoever saved it; a shared one also whoever manages the PBXs of its customer."""
-    return kept.owner_id == user.pk or (kept.customer is not None and can(user, Action.MANAGE_PBXS, kept.customer))
+def may_delete(user: AnyUser, saved: SavedFilter) -> bool:
+    """Tell whether this person saved the filter, or manages the PBXs of the customer that it is shared within."""
+    return saved.owner_id == user.pk or (saved.customer is not None and can(user, Action.MANAGE_PBXS, saved.customer))
 
 
 def filter_save(*, owner: User, list_: str, name: str, query: str, customer: Customer | None) -> SavedFilter:
-    """Keep a filter under a name. customer: share it with everybody who sees this one.
+    """Save a filter under a name. customer: share it with everybody who sees this customer.
 
     Raises ValidationError when nothing is filtered, the name is taken, or there are too many.
     """
-    kept = SavedFilter(owner=owner, list=list_, name=name, query=query_to_save(list_, query), customer=customer)
-    if not kept.query:
+    saved = SavedFilter(owner=owner, list=list_, name=name, query=query_to_save(list_, query), customer=customer)
+    if not saved.query:
         raise ValidationError("Nothing is filtered, so there is nothing to save.")
     beside = SavedFilter.objects.filter(list=list_, customer=customer)
     if (beside if customer else beside.filter(owner=owner)).count() >= MOST_SAVED:
         raise ValidationError(f"There are {MOST_SAVED} saved filters already. Delete one first.")
-    with saving_a_name(kept.full_clean):
-        kept.full_clean()
-        kept.save()
-        filter_event(EventAction.FILTER_SAVED, kept)
-    return kept
+    with saving_a_name(saved.full_clean):
+        saved.full_clean()
+        saved.save()
+        filter_event(EventAction.FILTER_SAVED, saved)
+    return saved
 
 
-def filter_delete(*, kept: SavedFilter) -> None:
+def filter_delete(*, saved: SavedFilter) -> None:
     with transaction.atomic():
-        filter_event(EventAction.FILTER_DELETED, kept)
-        kept.delete()
+        filter_event(EventAction.FILTER_DELETED, saved)
+        saved.delete()
 
 
-def filter_event(action: EventAction, kept: SavedFilter) -> None:
+def filter_event(action: EventAction, saved: SavedFilter) -> None:
     record(
-        action, customer=as_named(kept.customer), detail={"list": kept.list, "name": kept.name, "filter": kept.query}
+        action,
+        customer=as_named(saved.customer),
+        detail={"list": saved.list, "name": saved.name, "filter": saved.query},
     )

@@ -1,4 +1,4 @@
-"""What people do to PBX records. Each use case writes its audit event in the same transaction."""
+"""Use cases of PBX records. Each writes its audit event in the same transaction."""
 
 from collections.abc import Collection, Mapping
 from functools import partial
@@ -22,7 +22,7 @@ from .record_fields import CONNECTION_FIELDS, LOGIN_FIELDS, UNCHECKED_COLUMNS
 
 
 def pbx_create(*, customer: Customer, values: Mapping[str, Any], password: str) -> Pbx:
-    """Keep a new PBX record. values: columns by name. The password is typed once; only its sealed digest is kept."""
+    """Store a new PBX record. values: by name of the record field. Of the password only the sealed digest is stored."""
     pbx = Pbx(customer=customer, **columns_of_values(values))
     with saving_a_name(partial(check_entered, pbx)):
         pbx.clean_fields(exclude=UNCHECKED_COLUMNS)
@@ -37,10 +37,10 @@ def pbx_create(*, customer: Customer, values: Mapping[str, Any], password: str) 
 
 
 def pbx_edit(*, pbx: Pbx, values: Mapping[str, Any], password: str = "") -> bool:
-    """Change a PBX record; False when nothing differs. An empty password keeps the one there is.
+    """Change a PBX record. Return False when nothing differs. An empty password keeps the stored one.
 
-    A change of the connection drops the token and what we learned. A refused login stays refused until the user name,
-    the password or the address is changed.
+    A change of the connection drops the token and what was learned. A refused login stays refused until the user
+    name, the password or the address is changed.
     """
     before = Pbx.objects.get(pk=pbx.pk)
     changed = {name: value for name, value in values.items() if getattr(before, name) != value}
@@ -94,7 +94,7 @@ def columns_to_forget(before: Pbx, edited: Collection[str]) -> dict[str, Any]:
 
 
 def check_entered(pbx: Pbx) -> None:
-    """Raises ValidationError for what people entered. Asked only when the database refused it: it says why."""
+    """Raise ValidationError for a wrong value. Called only after the database refused one, to say which."""
     pbx.full_clean(exclude=UNCHECKED_COLUMNS)
 
 
@@ -104,7 +104,7 @@ def password_keep(pbx: Pbx, password: str) -> None:
 
 
 def was_rejected(pbx: Pbx, password: str) -> bool:
-    """Whether the PBX refused just this password. It says nothing of one that was not refused: nobody shall guess."""
+    """Tell whether the PBX refused this very password. False for any other, so that nobody can guess the stored one."""
     if pbx.state != PbxState.CREDENTIALS_REJECTED:
         return False
     try:
@@ -126,7 +126,7 @@ def pbx_pin(*, pbx: Pbx, fingerprint: str, reason: str = "") -> None:
 
 
 def pbx_accept_replacement(*, pbx: Pbx, reason: str) -> None:
-    """From now on this record stands for the device that answers at its address; what was read before was another's."""
+    """Accept the device that answers now as this PBX, and forget what was read from the one before."""
     with transaction.atomic():
         fields = {"serial": {"before": pbx.serial, "asked": pbx.other_serial}}
         mine = Pbx.objects.filter(pk=pbx.pk, other_serial=pbx.other_serial).exclude(other_serial="")
@@ -147,7 +147,7 @@ def pbx_switch(*, pbx: Pbx, enabled: bool) -> None:
 def pbx_delete(*, pbx: Pbx) -> None:
     """Remove the record, its secrets and its snapshots. Its changes and events keep their names and stay readable."""
     with transaction.atomic():
-        # Before the log, and in this order, as whoever keeps a reading of it does.
+        # Before the log, and in the order in which readings are saved: no deadlock.
         list(Lease.objects.select_for_update().filter(pbx=pbx))
         Pbx.objects.select_for_update().get(pk=pbx.pk)
         pbx_event(EventAction.PBX_DELETED, pbx)
@@ -155,7 +155,7 @@ def pbx_delete(*, pbx: Pbx) -> None:
 
 
 def export_record(count: int, query: str, customer: Customer | None) -> None:
-    """Somebody takes so many PBX records along. query: the filter, as in the address of the list."""
+    """Record an export of so many PBX records. query: the filter, as in the address of the list."""
     record(EventAction.PBXS_EXPORTED, customer=as_named(customer), detail={"pbxs": count, "filter": query})
 
 

@@ -1,4 +1,4 @@
-"""PBX records as a table: the columns that an export writes and an import reads, and reading a CSV file strictly."""
+"""PBX records as a CSV file: the cells that an export writes, and a strict reader for an import."""
 
 import codecs
 import csv
@@ -19,8 +19,8 @@ SAVE_AS = "Save it as CSV UTF-8 and try again."
 
 
 @dataclass(frozen=True)
-class Fault:
-    """What is wrong, and where: line 0 is the file as a whole, an empty column the row as a whole."""
+class SheetFault:
+    """An error in a file and its place: line 0 means the file as a whole, an empty column the row as a whole."""
 
     line: int
     column: str
@@ -33,15 +33,15 @@ class Fault:
 
 
 class BadSheet(Exception):
-    """The file cannot be read as a table."""
+    """Raised for a file that cannot be read as a table."""
 
     def __init__(self, text: str, line: int = 0, column: str = "") -> None:
         super().__init__(text)
-        self.fault = Fault(line, column, text)
+        self.fault = SheetFault(line, column, text)
 
 
 @dataclass(frozen=True)
-class Row:
+class SheetRow:
     """One row with its line in the file; cells by column."""
 
     line: int
@@ -49,31 +49,34 @@ class Row:
 
 
 def exported(pbx: Pbx) -> list[str]:
-    """One row, in the order of EXPORT_COLUMNS. Never a secret."""
+    """Return the cells of a PBX in the order of EXPORT_COLUMNS, which has no secret."""
     return [str(getattr(pbx, column)) for column in EXPORT_COLUMNS]
 
 
-def sheet_read(data: bytes) -> tuple[list[Row], list[Fault]]:
-    """The rows of a CSV file with a header, and what is wrong with the others. Raises BadSheet for the whole."""
-    text = decoded(data)
+def sheet_read(data: bytes) -> tuple[list[SheetRow], list[SheetFault]]:
+    """Return the rows of a CSV file with a header, and the errors of rows that cannot be read.
+
+    Raises BadSheet when the file as a whole cannot be read.
+    """
+    text = sheet_text(data)
     lines = records(text, separator_of(text))
     header = header_of(next(lines, (1, [])))
-    rows: list[Row] = []
-    faults: list[Fault] = []
+    rows: list[SheetRow] = []
+    faults: list[SheetFault] = []
     for line, cells in lines:
         if len(rows) + len(faults) >= MOST_ROWS:
             raise BadSheet(f"There are more than {MOST_ROWS:,} rows. Split the file.", line)
         if len(cells) == len(header):
-            rows.append(Row(line, dict(zip(header, map(restored, cells), strict=True))))
+            rows.append(SheetRow(line, dict(zip(header, map(restored, cells), strict=True))))
         else:
-            faults.append(Fault(line, "", f"It has {len(cells)} cells, the header has {len(header)}."))
+            faults.append(SheetFault(line, "", f"This row has {len(cells)} cells, the header has {len(header)}."))
     if not rows and not faults:
         raise BadSheet("There is no row below the header.")
     return rows, faults
 
 
-def decoded(data: bytes) -> str:
-    """UTF-8, with or without a byte order mark. Raises BadSheet."""
+def sheet_text(data: bytes) -> str:
+    """Decode UTF-8, with or without a byte order mark. Raises BadSheet."""
     if not data.removeprefix(codecs.BOM_UTF8).strip():
         raise BadSheet("The file is empty.")
     if len(data) > MOST_BYTES:
@@ -91,7 +94,7 @@ def decoded(data: bytes) -> str:
 
 
 def separator_of(text: str) -> str:
-    """Comma, semicolon or tab: whichever splits the first line into the most columns that we know."""
+    """Return comma, semicolon or tab: the one that splits the first line into the most known columns."""
     first = next(line for line in text.splitlines() if line.strip())
 
     def known(separator: str) -> int:
@@ -101,7 +104,7 @@ def separator_of(text: str) -> str:
 
 
 def records(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Each record with the line it starts on, blank lines left out. Raises BadSheet."""
+    """Yield each record with the line it starts on, without blank lines. Raises BadSheet."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     line = 1
     try:
@@ -110,20 +113,20 @@ def records(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
                 yield line, cells
             line = reader.line_num + 1
     except csv.Error as error:
-        raise BadSheet(sentence(str(error)), line) from None
+        raise BadSheet(csv_problem(str(error)), line) from None
 
 
-def sentence(error: str) -> str:
-    """What csv says, in words for whoever made the file."""
+def csv_problem(error: str) -> str:
+    """Return an error of the csv module in words for the person who made the file."""
     if "field larger" in error:
         return "A cell is too long. Is a closing quote missing?"
     if "unexpected end" in error:
         return "A quote is opened here and never closed."
-    return "Quotes do not match: a cell with quotes stands in quotes, and a quote in it is doubled."
+    return "Quotes do not match: put a cell with quotes in quotes, and double each quote in it."
 
 
 def header_of(record: tuple[int, list[str]]) -> list[str]:
-    """The names of the columns. Raises BadSheet for the first that is unknown, doubled or missing."""
+    """Return the names of the columns. Raises BadSheet for the first that is unknown, doubled or missing."""
     line, cells = record
     header = [restored(cell).strip().lower() for cell in cells]
     for name in header:
@@ -131,7 +134,7 @@ def header_of(record: tuple[int, list[str]]) -> list[str]:
             known = ", ".join(IMPORT_COLUMNS)
             raise BadSheet(f"There is no such column. The columns are {known}.", line, name[:60] or "(no name)")
         if header.count(name) > 1:
-            raise BadSheet("This column stands there twice.", line, name)
+            raise BadSheet("This column is there twice.", line, name)
     for name in ROW_KEY:
         if name not in header:
             raise BadSheet("This column is missing.", line, name)

@@ -19,7 +19,7 @@ from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import SYSTEM, Actor
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
-from pbxadmin.fleet.imports import import_keep
+from pbxadmin.fleet.imports import import_store
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.saved_filters import filter_save
 from pbxadmin.review.desk import desk_read
@@ -113,7 +113,7 @@ def make_side(words: tuple[str, ...]) -> Side:
         "event": event.pk,
         "outside": outside.pk,
         "period": period.pk,
-        "import": import_keep(person, b"customer,name,host\n").pk,
+        "import": import_store(person, b"customer,name,host\n").pk,
         "saved_filter": filter_save(
             owner=person, list_="pbxs", name=f"{site} only", query=f"q={site}", customer=customer
         ).pk,

@@ -18,7 +18,7 @@ from pbxadmin.accounts.models import Invitation
 from pbxadmin.accounts.services import person_disable, site_admin_take
 from pbxadmin.audit.chain import verify
 from pbxadmin.audit.models import Event
-from pbxadmin.fleet.imports import import_apply, import_keep, import_plan
+from pbxadmin.fleet.imports import import_apply, import_plan, import_store
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.services import pbx_edit
 from tests.factories import make_customer, make_pbx, make_user
@@ -140,13 +140,13 @@ def test_invitations_sent_at_once_are_counted_one_after_the_other() -> None:
 def test_a_file_that_two_clicks_import_at_once_is_imported_once():
     user = make_user("manager", make_customer("Acme Logistics"))
     content = b"customer,name,host,username,password\nAcme Logistics,ACME-HQ,127.0.0.1,api,secret\n"
-    kept = import_keep(user, content)
+    kept = import_store(user, content)
     first, second = (import_plan(content, user) for _ in range(2))
     done = []
 
     late = meanwhile(
-        lambda: done.append(import_apply(first, source=content, kept=kept)),
-        lambda: import_apply(second, source=content, kept=kept),
+        lambda: done.append(import_apply(first, source=content, stored=kept)),
+        lambda: import_apply(second, source=content, stored=kept),
     )
 
     assert (done, late) == ([True], False)

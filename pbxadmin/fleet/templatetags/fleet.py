@@ -20,6 +20,6 @@ def tls_profile(pbx: Pbx) -> str:
 
 @register.filter
 def fingerprint(digits: str) -> str:
-    """A SHA-256 as people compare it: pairs with colons, in four groups of eight."""
+    """Format a SHA-256 as people compare it: pairs with colons, in four groups of eight."""
     pairs = [digits[at : at + 2].upper() for at in range(0, len(digits), 2)]
     return " ".join(":".join(pairs[at : at + 8]) for at in range(0, len(pairs), 8))

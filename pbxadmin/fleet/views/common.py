@@ -10,12 +10,12 @@ from pbxadmin.fleet.models import Pbx
 from pbxadmin.web.htmx import go
 
 
-def visible_pbx(request: HttpRequest, pk: int) -> Pbx:
+def pbx_to_show(request: HttpRequest, pk: int) -> Pbx:
     return get_object_or_404(Pbx.objects.visible_to(request.user).select_related("customer"), pk=pk)
 
 
 def managed_pbx(request: HttpRequest, pk: int) -> Pbx:
-    pbx = visible_pbx(request, pk)
+    pbx = pbx_to_show(request, pk)
     require(request.user, Action.MANAGE_PBXS, pbx.customer)
     return pbx
 

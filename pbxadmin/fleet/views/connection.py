@@ -41,13 +41,13 @@ def may_test_again(request: HttpRequest) -> bool:
 @require_POST
 @requires_reauthentication
 def pbx_use_version(request: HttpRequest, pk: int) -> HttpResponse:
-    """Talk to the PBX by the API version that answered when it was looked for."""
+    """Use the API version that the connection test found."""
     pbx = managed_pbx(request, pk)
     if not pbx.capability or request.POST.get("version") != pbx.capability:
         messages.error(request, "Nothing was changed. Test the connection again to see which version answers.")
         return to_pbx_page(request, pbx)
     services.pbx_edit(pbx=pbx, values={"api_version": pbx.capability})
-    messages.success(request, f"{pbx.name} is talked to by API {pbx.capability} from now on. Test the connection.")
+    messages.success(request, f"{pbx.name} uses API {pbx.capability} from now on. Test the connection.")
     return to_pbx_page(request, pbx)
 
 
@@ -55,16 +55,16 @@ def pbx_use_version(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @requires_reauthentication
 def pbx_pin_view(request: HttpRequest, pk: int) -> HttpResponse:
-    """Trust the certificate that the test showed, from now on and no other."""
+    """Pin the certificate that the test showed: no other is trusted from now on."""
     pbx = managed_pbx(request, pk)
     form = PinForm(request.POST, pbx=pbx)
     if "fingerprint" in form.errors:
         return HttpResponseBadRequest("This is not a fingerprint.")
     if form.errors:
-        messages.error(request, "Nothing was pinned. Another certificate in place of the pinned one needs a reason.")
+        messages.error(request, "Nothing was pinned. Replacing the pinned certificate needs a reason.")
         return to_pbx_page(request, pbx)
     services.pbx_pin(pbx=pbx, fingerprint=form.cleaned_data["fingerprint"], reason=form.cleaned_data["reason"])
-    messages.success(request, f"The certificate is pinned. {pbx.name} is trusted by it alone.")
+    messages.success(request, f"The certificate is pinned. {pbx.name} is trusted only with this certificate.")
     return to_pbx_page(request, pbx)
 
 
@@ -76,7 +76,7 @@ def pbx_accept(request: HttpRequest, pk: int) -> HttpResponse:
     pbx = managed_pbx(request, pk)
     form = ReplacementForm(request.POST)
     if not form.is_valid() or form.cleaned_data["serial"] != pbx.other_serial:
-        messages.error(request, "Nothing was accepted. Look at the serial number again and give a reason.")
+        messages.error(request, "Nothing was accepted. Check the serial number again and give a reason.")
         return to_pbx_page(request, pbx)
     services.pbx_accept_replacement(pbx=pbx, reason=form.cleaned_data["reason"])
     messages.success(request, f"{pbx.name} is now the device with serial {pbx.other_serial}.")

@@ -23,7 +23,7 @@ from pbxadmin.web.words import number_of
 @login_required
 @requires_reauthentication
 def pbx_import(request: HttpRequest) -> HttpResponse:
-    """Bring a file with many PBX records. What is wrong with it is shown; else it is kept for its preview."""
+    """Take a file with many PBX records. Show what is wrong with it, or store it and lead to its preview."""
     require_anywhere(request.user, Action.MANAGE_PBXS)
     form = ImportForm(request.POST, request.FILES) if request.method == "POST" else ImportForm()
     plan = None
@@ -31,8 +31,8 @@ def pbx_import(request: HttpRequest) -> HttpResponse:
         data = form.cleaned_data["file"].read()
         plan = imports.import_plan(data, request.user)
         if not plan.faults:
-            kept = imports.import_keep(user_of(request), data)
-            return go(request, reverse("fleet:pbx-import-preview", args=[kept.pk]))
+            stored = imports.import_store(user_of(request), data)
+            return go(request, reverse("fleet:pbx-import-preview", args=[stored.pk]))
     context = {"form": form, "plan": plan, "columns": IMPORT_COLUMNS}
     return render(request, "fleet/pbx_import.html", context, status=422 if form.errors or plan else 200)
 
@@ -40,35 +40,35 @@ def pbx_import(request: HttpRequest) -> HttpResponse:
 @login_required
 @requires_reauthentication
 def pbx_import_preview(request: HttpRequest, pk: int) -> HttpResponse:
-    """What a file would add and change, and then the import of exactly that."""
-    found = imports.import_kept(user_of(request), pk)
+    """Show what a file would add and change, and on POST import exactly that."""
+    found = imports.import_stored(user_of(request), pk)
     if found is None:
         raise Http404
-    kept, data = found
+    stored, data = found
     require_anywhere(request.user, Action.MANAGE_PBXS)
     if request.method == "POST" and "discard" in request.POST:
-        kept.delete()
-        messages.info(request, "The file is forgotten. Nothing was imported.")
+        stored.delete()
+        messages.info(request, "The file was discarded. Nothing was imported.")
         return go(request, reverse("fleet:pbx-import"))
     plan, problem = imports.import_plan(data, request.user), ""
     if request.method == "POST":
-        problem = imported(request, plan, data, kept)
+        problem = imported(request, plan, data, stored)
         if not problem:
             return go(request, reverse("fleet:pbx-list"))
-    context = {"kept": kept, "plan": plan, "problem": problem}
+    context = {"stored": stored, "plan": plan, "problem": problem}
     return render(request, "fleet/pbx_import_preview.html", context, status=409 if problem else 200)
 
 
-def imported(request: HttpRequest, plan: ImportPlan, data: bytes, kept: PbxImport) -> str:
-    """Import what was shown; why not, when it does not come to that."""
+def imported(request: HttpRequest, plan: ImportPlan, data: bytes, stored: PbxImport) -> str:
+    """Import what was shown. Return "" or why nothing was imported."""
     if plan.faults or request.POST.get("plan") != plan.digest:
-        return "Something changed since you saw this. Nothing was imported. Look again."
+        return "Something changed since you saw this. Nothing was imported. Check the preview again."
     try:
-        done = imports.import_apply(plan, source=data, kept=kept)
+        done = imports.import_apply(plan, source=data, stored=stored)
     except ValidationError as error:
         return f"{' '.join(error.messages)} Nothing was imported."
     if not done:
-        return "This file was imported or forgotten meanwhile."
+        return "This file was imported or discarded meanwhile."
     added = f"{number_of(len(plan.added), 'PBX')} added"
     messages.success(request, f"Imported: {added}, {len(plan.changed)} changed.")
     return ""

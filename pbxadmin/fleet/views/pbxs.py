@@ -23,7 +23,7 @@ from pbxadmin.web.csv import csv_response
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import keyset
 
-from .common import managed_pbx, to_pbx_page, visible_pbx
+from .common import managed_pbx, pbx_to_show, to_pbx_page
 
 PAGE_SIZE = 50
 
@@ -52,7 +52,7 @@ def pbx_list(request: HttpRequest) -> HttpResponseBase:
 
 
 def pbxs_csv(user: User, found: PbxQuerySet, wanted: PbxFilter) -> HttpResponseBase:
-    """The whole filter, not only the page, in the columns that an import takes; without passwords."""
+    """Return all PBXs of the filter in the columns that an import takes, without passwords."""
     chosen = wanted.chosen_customer
     customer = only_customer(user, Action.SEE, chosen.pk if chosen else None)
     services.export_record(found.count(), wanted.query, customer)
@@ -63,7 +63,7 @@ def pbxs_csv(user: User, found: PbxQuerySet, wanted: PbxFilter) -> HttpResponseB
 @login_required
 @require_GET
 def pbx_page(request: HttpRequest, pk: int) -> HttpResponse:
-    return render(request, "fleet/pbx_page.html", {"pbx": visible_pbx(request, pk)})
+    return render(request, "fleet/pbx_page.html", {"pbx": pbx_to_show(request, pk)})
 
 
 @login_required

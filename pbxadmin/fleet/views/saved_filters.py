@@ -1,4 +1,4 @@
-"""Saving the filter of a list under a name, and deleting it again."""
+"""Views that save the filter of a list under a name, and delete it."""
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -19,7 +19,7 @@ from pbxadmin.web.htmx import go
 @login_required
 @require_POST
 def filter_add(request: HttpRequest) -> HttpResponse:
-    """Save a filter and go on to the list that it makes."""
+    """Save a filter and lead to the list that it makes."""
     form = SavedFilterForm(request.POST, customers=customers_of(request.user, Action.SEE))
     if not form.is_valid():
         messages.error(request, f"Nothing was saved. {form.sentence}")
@@ -29,22 +29,22 @@ def filter_add(request: HttpRequest) -> HttpResponse:
         require(request.user, Action.EDIT_IVR, values["customer"])
     owner, list_ = user_of(request), values["list"]
     try:
-        kept = filter_save(
+        saved = filter_save(
             owner=owner, list_=list_, name=values["name"], query=values["query"], customer=values["customer"]
         )
     except ValidationError as error:
         messages.error(request, f"Nothing was saved. {' '.join(error.messages)}")
         return go(request, f"/{list_}/")
-    messages.success(request, f"Saved as {kept.name}.")
-    return go(request, kept.address)
+    messages.success(request, f"Saved as {saved.name}.")
+    return go(request, saved.address)
 
 
 @login_required
 @require_POST
 def filter_remove(request: HttpRequest, pk: int) -> HttpResponse:
-    kept = get_object_or_404(SavedFilter.objects.visible_to(request.user).select_related("customer"), pk=pk)
-    if not may_delete(request.user, kept):
-        require(request.user, Action.MANAGE_PBXS, kept.customer)
-    filter_delete(kept=kept)
-    messages.success(request, f"{kept.name} is deleted.")
-    return go(request, f"/{kept.list}/")
+    saved = get_object_or_404(SavedFilter.objects.visible_to(request.user).select_related("customer"), pk=pk)
+    if not may_delete(request.user, saved):
+        require(request.user, Action.MANAGE_PBXS, saved.customer)
+    filter_delete(saved=saved)
+    messages.success(request, f"{saved.name} is deleted.")
+    return go(request, f"/{saved.list}/")
