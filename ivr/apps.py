@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.core.checks import register
 
 
 class IvrConfig(AppConfig):
@@ -8,3 +9,6 @@ class IvrConfig(AppConfig):
 
     def ready(self) -> None:
         from . import selectors  # noqa: F401  (makes its list known to saved filters)
+        from .checks import check_ivr_fields
+
+        register(check_ivr_fields)

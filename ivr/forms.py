@@ -92,6 +92,15 @@ class SwitchField(forms.BooleanField):
         return "off" if self.base == "on" else self.base
 
 
+# A kind that is not here cannot be edited.
+FORM_FIELDS: dict[Kind, type[SettingField] | type[SwitchField]] = {
+    Kind.NUMBER: SettingField,
+    Kind.NAME: SettingField,
+    Kind.COUNT: SettingField,
+    Kind.SWITCH: SwitchField,
+}
+
+
 class RecordForm(forms.Form):
     """Ticket and reason, as far as the customer asks for them. What is typed for one that it does not is not kept."""
 
@@ -144,8 +153,8 @@ class IvrForm(RecordForm):
         self.opened = opened
         self.settings = tuple(settings)
         for setting in self.settings:
-            kind = SwitchField if setting.kind is Kind.SWITCH else SettingField
-            self.fields[setting.name] = kind(setting, opened.values.get(setting.name))
+            form_field = FORM_FIELDS[setting.kind]
+            self.fields[setting.name] = form_field(setting, opened.values.get(setting.name))
 
     @property
     def sealed(self) -> str:

@@ -17,7 +17,7 @@ from pbxadmin.yeastar.driver import CallKind
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS
 from pbxadmin.yeastar.readings import IvrSettings
 
-from .risks import risks
+from .field_rules import risks_of
 
 # Stored with each change beside the vendor's own name of the call, and what a person reads.
 CALL_WORDS = {
@@ -232,7 +232,7 @@ class Change(models.Model):
 
     @property
     def risks(self) -> list[str]:
-        return risks(self.base, self.wanted)
+        return risks_of(self.base, self.wanted)
 
     @property
     def steps(self) -> Iterator[dict[str, Any]]:

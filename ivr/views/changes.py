@@ -19,9 +19,10 @@ from ivr.changes.receipts import place_in_log, receipt, receipt_for_customer, ti
 from ivr.changes.reconcile import change_check
 from ivr.changes.restore import restoration_of
 from ivr.changes.spool import waits
+from ivr.field_rules import RULES, rights_to_change
 from ivr.models import Change
 from ivr.selectors import ChangeFilter
-from ivr.words import caller_hears, small, what_callers_notice
+from ivr.wording import caller_hears, tick_count
 from pbxadmin.access.models import Customer
 from pbxadmin.access.permissions import can, require
 from pbxadmin.access.person import user_of
@@ -40,7 +41,6 @@ from .common import actor, ivr_address
 
 log = logging.getLogger(__name__)
 PAGE_SIZE = 50
-RIGHTS = {"number": Action.RENUMBER, "dial_outbound": Action.DIAL_OUTBOUND}
 
 
 def visible_change(request: HttpRequest, pk: int) -> Change:
@@ -50,7 +50,7 @@ def visible_change(request: HttpRequest, pk: int) -> Change:
 def require_rights(request: HttpRequest, change: Change) -> None:
     """Anyone who may edit may apply, and who renumbers needs that right too."""
     customer = Customer.objects.get(pk=change.customer_id)
-    for action in {Action.EDIT_IVR, *(RIGHTS[name] for name in change.wanted if name in RIGHTS)}:
+    for action in rights_to_change(change.wanted):
         require(user_of(request), action, customer)
 
 
@@ -73,7 +73,7 @@ def show(
     pbx = Pbx.objects.filter(pk=change.pbx_id).first()
     context = {
         "change": change,
-        "lines": [(line, what_callers_notice(line.field.name)) for line in change.lines()],
+        "lines": [(line, RULES[line.field.name].callers_notice) for line in change.lines()],
         "conflicts": conflict_lines(change.base, change.live or change.base, change.wanted),
         "kept": kept_lines(change),
         "pbx": pbx,
@@ -82,8 +82,8 @@ def show(
         "after": after,
         "now_hears": caller_hears(now),
         "after_hears": caller_hears(after),
-        "ticks": {name: small(getattr(now, name)) for name in ("prompt_repeat", "response_timeout")},
-        "ticks_after": {name: small(getattr(after, name)) for name in ("prompt_repeat", "response_timeout")},
+        "ticks": {name: tick_count(getattr(now, name)) for name in ("prompt_repeat", "response_timeout")},
+        "ticks_after": {name: tick_count(getattr(after, name)) for name in ("prompt_repeat", "response_timeout")},
         "ticket_link": ticket_link(change),
         "place_in_log": place_in_log(change),
         "receipt": receipt(change, request.build_absolute_uri(change.get_absolute_url())),

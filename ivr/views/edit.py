@@ -10,10 +10,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from ivr.changes.plan import Opened, change_conflict, change_plan, newer_values
+from ivr.field_rules import right_to_change, rights_to_change
 from ivr.forms import IvrForm, opened_from, opened_now
 from ivr.models import Change, Ivr
 from ivr.snapshots import snapshot_save
-from ivr.words import caller_hears, rows, small
+from ivr.wording import caller_hears, field_rows, tick_count
 from pbxadmin.access.models import User
 from pbxadmin.access.permissions import can, require
 from pbxadmin.access.person import user_of
@@ -30,7 +31,7 @@ from pbxadmin.yeastar.errors import PbxError, PbxNotFound
 from pbxadmin.yeastar.fields import BY_NAME, IvrField
 from pbxadmin.yeastar.readings import IvrSettings
 
-from .changes import RIGHTS, show
+from .changes import show
 from .common import actor, addressable, ivr_address, status_of, visible_pbx
 from .missing_ivr import missing_ivr_or_404
 
@@ -83,15 +84,15 @@ def read_live(pbx: Pbx, number: str) -> tuple[IvrSettings | None, Sequence[IvrSe
 
 def edit_page(request: HttpRequest, pbx: Pbx, form: IvrForm, status: int = 200) -> HttpResponse:
     values = IvrSettings(**form.opened.values)  # type: ignore[arg-type]  # signed by us, from IvrSettings.values()
-    editable = set(form.settings)
+    shown = [row for group in field_rows(values, pbx.version).values() for row in group]
     context = {
         "pbx": pbx,
         "form": form,
         "now": values,
-        "locked": [row for group in rows(values, pbx.version).values() for row in group if row.field not in editable],
+        "locked": [row for row in shown if row.field not in form.settings],
         "hears": caller_hears(values),
-        "repeat": small(values.prompt_repeat),
-        "seconds": small(values.response_timeout),
+        "repeat": tick_count(values.prompt_repeat),
+        "seconds": tick_count(values.response_timeout),
         "read_at": form.opened.read_at,
         "unsettled": Change.objects.unsettled(pbx.pk, form.opened.number),
     }
@@ -101,7 +102,8 @@ def edit_page(request: HttpRequest, pbx: Pbx, form: IvrForm, status: int = 200) 
 def allowed_settings(user: User, pbx: Pbx) -> list[IvrField]:
     """The fields that this version of the API writes and this person may change."""
     writable = writable_fields(pbx.version)
-    return [field for field in writable if field.name not in RIGHTS or can(user, RIGHTS[field.name], pbx.customer)]
+    rights = {right for right in rights_to_change(field.name for field in writable) if can(user, right, pbx.customer)}
+    return [field for field in writable if right_to_change(field.name) in rights]
 
 
 def not_there(request: HttpRequest, pbx: Pbx, number: str, others: Sequence[IvrSettings]) -> HttpResponse:
@@ -128,7 +130,7 @@ def closed_page(
         "pbx": pbx,
         "ivr": snapshot,
         "why": why,
-        "groups": rows(snapshot.settings, pbx.version) if snapshot else {},
+        "groups": field_rows(snapshot.settings, pbx.version) if snapshot else {},
         "number": snapshot.number if snapshot else "",
         "unsettled": Change.objects.unsettled(pbx.pk, snapshot.number) if snapshot else None,
     }
@@ -167,6 +169,6 @@ def refuse_forbidden(request: HttpRequest, pbx: Pbx, opened: Opened, settings: l
                 customer=(pbx.customer_id, pbx.customer.name),
                 pbx=(pbx.pk, pbx.name),
                 ivr=(opened.number, opened.values.get("name") or ""),
-                detail={"action": RIGHTS.get(name, Action.EDIT_IVR).value, "field": name},
+                detail={"action": right_to_change(name).value, "field": name},
             )
             raise PermissionDenied

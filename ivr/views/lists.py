@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 from ivr.models import Change, Ivr, Refresh, RefreshItem
 from ivr.refresh import pbx_refresh, refresh_start
 from ivr.selectors import SORTS, IvrFilter, ivrs_found, pbxs_in_view
-from ivr.words import caller_hears, callers_may, rows, small
+from ivr.wording import caller_hears, callers_may, field_rows, tick_count
 from pbxadmin.access.models import Customer, as_named
 from pbxadmin.access.permissions import can, only_customer
 from pbxadmin.access.person import user_of
@@ -170,7 +170,7 @@ def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
         return render(request, "ivr/edit_closed.html", context, status=status_of(error))
     history = list(Change.objects.of_ivr(pbx.pk, number)[:HISTORY])
     settings = ivr.settings
-    groups = rows(settings, pbx.version)
+    groups = field_rows(settings, pbx.version)
     context = {
         "pbx": pbx,
         "ivr": ivr,
@@ -181,8 +181,8 @@ def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
         "is_odd": any(row.is_odd for group in groups.values() for row in group),
         "hears": caller_hears(settings),
         "may_dial": callers_may(ivr.dial_extension, ivr.check_voicemail, ivr.dial_outbound).lower(),
-        "repeat": small(ivr.prompt_repeat),
-        "seconds": small(ivr.response_timeout),
+        "repeat": tick_count(ivr.prompt_repeat),
+        "seconds": tick_count(ivr.response_timeout),
         "raw": json.dumps(ivr.raw, indent=2, ensure_ascii=False),
         "history": history,
         "unsettled": Change.objects.unsettled(pbx.pk, number),

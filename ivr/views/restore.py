@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_http_methods, require_POST
 
 from ivr.changes.restore import Restoration, moved_since_event, outside_accept, restoration_of, restore_plan
+from ivr.field_rules import rights_to_change
 from ivr.forms import RecordForm
 from pbxadmin.access.permissions import can, customer_ids, require
 from pbxadmin.access.person import user_of
@@ -23,7 +24,6 @@ from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.readings import ADDRESSABLE, IvrSettings
 
-from .changes import RIGHTS
 from .common import actor, status_of, visible_pbx
 from .edit import read_live
 
@@ -46,8 +46,8 @@ def restore(request: HttpRequest, event_id: int) -> HttpResponse:
     back = restoration_of(event, pbx.version)
     if back is None:
         return page(request, pbx, event, problem=UNKNOWN, status=409)
-    for name in back.wanted.keys() & RIGHTS.keys():
-        require(user_of(request), RIGHTS[name], pbx.customer)
+    for action in rights_to_change(back.wanted):
+        require(user_of(request), action, pbx.customer)
     try:
         live = read_live(pbx, back.number)[0] if ADDRESSABLE.fullmatch(back.number) else None
     except PbxError as error:

@@ -1,0 +1,58 @@
+"""The settings of an IVR as pages show them, in the words of operators."""
+
+from dataclasses import dataclass
+
+from pbxadmin.yeastar.drivers import driver_of
+from pbxadmin.yeastar.fields import BY_NAME, IvrField
+from pbxadmin.yeastar.readings import IvrSettings
+
+ODD_VALUE = "The PBX holds a value that it would not take from us. It can stay as it is."
+
+
+@dataclass(frozen=True)
+class FieldRow:
+    """One field of an IVR as pages show it: the stored value (for scripts), the value in words, and a remark."""
+
+    field: IvrField
+    value: str
+    words: str
+    remark: str
+    is_locked: bool
+    is_odd: bool
+
+
+def field_rows(settings: IvrSettings, version: str) -> dict[str, list[FieldRow]]:
+    """Return a row for each field that the driver of this version reports, under the headings of the page."""
+    found: dict[str, list[FieldRow]] = {}
+    driver = driver_of(version)
+    values = settings.values() | driver.further_values(settings.raw)
+    for field in driver.fields:
+        value = values[field.name]
+        is_locked, is_odd = version not in field.writable, not field.fits(value)
+        remark = ODD_VALUE if is_odd else f"API {version} cannot change it" if is_locked else field.hint
+        row = FieldRow(field, value or "", field.in_words(value), remark, is_locked, is_odd)
+        found.setdefault(field.group, []).append(row)
+    return found
+
+
+def caller_hears(settings: IvrSettings) -> str:
+    """Say what a caller hears: "Plays the prompt 3 times, waits 3 s for a key after each, 3 s between digits."."""
+    repeat, response, digit = (
+        BY_NAME[name].in_words(settings.values()[name])
+        for name in ("prompt_repeat", "response_timeout", "digit_timeout")
+    )
+    if settings.prompt_repeat == "1":
+        return f"Plays the prompt once, waits {response} for a key, {digit} between digits."
+    return f"Plays the prompt {repeat}, waits {response} for a key after each, {digit} between digits."
+
+
+def callers_may(dial_extension: str | None, check_voicemail: str | None, dial_outbound: str | None) -> str:
+    """Say what is open to callers, beyond the keys of the menu."""
+    is_open = {"an extension": dial_extension, "voicemail": check_voicemail, "outbound": dial_outbound}
+    words = [what for what, switch in is_open.items() if switch == "on"]
+    return ", ".join(words).capitalize() if words else "Keys only"
+
+
+def tick_count(value: str | None, limit: int = 10) -> int | None:
+    """Return a value as a number of ticks to draw, or None when it is no number or would not fit."""
+    return int(value) if value and value.isdecimal() and len(value) < 9 and int(value) <= limit else None
