@@ -9,19 +9,19 @@ from django.core.checks import CheckMessage, Error
 from pbxadmin.yeastar.fields import FIELDS, IvrField, Kind
 from pbxadmin.yeastar.readings import IvrSettings
 
-from .field_rules import RULES
+from .field_rules import FIELD_RULES
 from .forms import FORM_FIELDS
 from .models import Ivr
 
-RECIPE = 'Follow the recipe "Add an IVR field" in CONTRIBUTING.md.'
+FIELD_RECIPE = 'Follow the recipe "Add an IVR field" in CONTRIBUTING.md.'
 
 
 def check_ivr_fields(app_configs: Any = None, **options: Any) -> list[CheckMessage]:
     """Return an error for each thing that a field of the table lacks, and for each rule without a field."""
     problems = [(field.name, problem) for field in FIELDS for problem in problems_of_field(field)]
-    stray = RULES.keys() - {field.name for field in FIELDS}
+    stray = FIELD_RULES.keys() - {field.name for field in FIELDS}
     problems += [(name, "has a rule in ivr/field_rules.py and is no field of the table") for name in sorted(stray)]
-    return [Error(f"IVR field {name!r} {problem}.", hint=RECIPE, id="ivr.E001") for name, problem in problems]
+    return [Error(f"IVR field {name!r} {problem}.", hint=FIELD_RECIPE, id="ivr.E001") for name, problem in problems]
 
 
 def problems_of_field(field: IvrField) -> Iterator[str]:
@@ -38,7 +38,7 @@ def problems_of_field(field: IvrField) -> Iterator[str]:
 
 def problems_of_writable_field(field: IvrField) -> Iterator[str]:
     """Yield what this field lacks for being changed: words, risk and right, and a form field."""
-    rule = RULES.get(field.name)
+    rule = FIELD_RULES.get(field.name)
     if rule is None:
         yield "can be changed, and has no rule in ivr/field_rules.py: what callers notice, the risk, the right"
     elif field.kind is Kind.SWITCH and rule.risk_when_on is None:

@@ -25,7 +25,7 @@ class FieldRule:
 
 
 # In the order in which a page lists their risks.
-RULES: dict[str, FieldRule] = {
+FIELD_RULES: dict[str, FieldRule] = {
     "name": FieldRule(Action.EDIT_IVR, "Seen by colleagues, never heard by callers."),
     "prompt_repeat": FieldRule(Action.EDIT_IVR, "How often callers hear the prompt before the menu gives up."),
     "response_timeout": FieldRule(Action.EDIT_IVR, "How long callers have for a first key after each prompt."),
@@ -60,7 +60,7 @@ RULES: dict[str, FieldRule] = {
 
 def right_to_change(name: str) -> Action:
     """Return the action that a person must be allowed in order to change this field."""
-    return RULES[name].right if name in RULES else Action.EDIT_IVR
+    return FIELD_RULES[name].right if name in FIELD_RULES else Action.EDIT_IVR
 
 
 def rights_to_change(names: Iterable[str]) -> set[Action]:
@@ -70,7 +70,7 @@ def rights_to_change(names: Iterable[str]) -> set[Action]:
 
 def risks_of(base: Mapping[str, str | None], wanted: Mapping[str, str]) -> list[str]:
     """Return a sentence for each risk that these values bring; none when nothing needs a confirmation."""
-    rules = {name: rule for name, rule in RULES.items() if name in wanted}
+    rules = {name: rule for name, rule in FIELD_RULES.items() if name in wanted}
     is_turned_on = {name for name in rules if wanted[name] == "on" and base.get(name) != "on"}
     opened = [rule.risk_when_on for name, rule in rules.items() if rule.risk_when_on and name in is_turned_on]
     return [*opened, *(f"Check by hand: {item}" for rule in rules.values() for item in rule.check_by_hand)]

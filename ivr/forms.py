@@ -26,19 +26,22 @@ FORM_LIFE_S = 24 * 3600
 
 
 def opened_now(pbx: Pbx, live: IvrSettings, read_at: datetime) -> Opened:
-    """pbx: the record that it was read by."""
+    """Return the facts of a form that is opened now.
+
+    pbx: the record by which it was read. live: the IVR as read.
+    """
     address, serial = pbx.endpoint.base, pbx.answering_serial
     return Opened(pbx.pk, address, serial, live.number, live.values(), read_at, str(uuid.uuid4()))
 
 
 def sealed_in_form(opened: Opened) -> str:
-    """The form as it was opened, signed, to be carried by the form itself."""
+    """Return the facts of an opened form as signed text, which the form itself carries."""
     facts = asdict(opened) | {"read_at": opened.read_at.isoformat()}
     return signing.dumps(facts, salt=SALT, compress=True)
 
 
 def opened_from(text: str, pbx_id: int, number: str) -> Opened | None:
-    """What `sealed_in_form` signed, for this IVR and not too long ago; None otherwise."""
+    """Return the facts that `sealed_in_form` signed, or None for another IVR, a forged text or one that is too old."""
     try:
         facts = signing.loads(text, salt=SALT, max_age=FORM_LIFE_S)
     except signing.BadSignature:
@@ -48,7 +51,7 @@ def opened_from(text: str, pbx_id: int, number: str) -> Opened | None:
 
 
 def in_one_line(text: str) -> str:
-    """As it comes back from an input of one line: browsers take line breaks out of its value."""
+    """Return a text as an input of one line gives it back: browsers take line breaks out of its value."""
     return re.sub("[\r\n]", "", text).strip()
 
 
@@ -102,7 +105,7 @@ FORM_FIELDS: dict[Kind, type[SettingField] | type[SwitchField]] = {
 
 
 class RecordForm(forms.Form):
-    """Ticket and reason, as far as the customer asks for them. What is typed for one that it does not is not kept."""
+    """Ticket and reason, as far as the customer asks for them. What is typed into a field that is off is not stored."""
 
     ticket = forms.CharField(required=False, max_length=100, help_text="Kept with the change.")
     reason = forms.CharField(required=False, max_length=500, help_text="Kept with the change.")
@@ -121,21 +124,22 @@ class RecordForm(forms.Form):
             self.fields["ticket"].help_text += f" Such as {customer.ticket_example}."
 
     def clean(self) -> dict[str, Any]:
-        """The same rules as the change service has, to say it beside the field."""
+        """Check the rules of the customer, as `change_plan` does, to show what is wrong beside the field."""
         try:
-            check_record(self.customer, *self.kept)
+            check_record(self.customer, *self.reason_and_ticket)
         except ValidationError as error:
             self.add_error(None, error)
         return self.cleaned_data
 
     @property
-    def kept(self) -> tuple[str, str]:
-        """Reason and ticket."""
+    def reason_and_ticket(self) -> tuple[str, str]:
+        """Return what was typed for the record."""
         return self.cleaned_data.get("reason", ""), self.cleaned_data.get("ticket", "")
 
     def sections(self) -> list[tuple[str, list[forms.BoundField]]]:
-        kept = [self[name] for name in ("ticket", "reason") if name in self.fields]
-        return [("For the record", kept)] if kept else []
+        """Return the headings of the form, each with its fields."""
+        shown = [self[name] for name in ("ticket", "reason") if name in self.fields]
+        return [("For the record", shown)] if shown else []
 
 
 class IvrForm(RecordForm):
@@ -178,7 +182,7 @@ class IvrForm(RecordForm):
         return number
 
     def sections(self) -> list[tuple[str, list[forms.BoundField]]]:
-        """The fields under the headings of the page, in the order of the table; what is kept with the change last."""
+        """Return the fields under the headings of the page, in the order of the table; reason and ticket last."""
         found: dict[str, list[forms.BoundField]] = {}
         for setting in self.settings:
             found.setdefault(BY_NAME[setting.name].group, []).append(self[setting.name])

@@ -19,7 +19,7 @@ from pbxadmin.yeastar.readings import IvrSettings
 
 from .field_rules import risks_of
 
-# Stored with each change beside the vendor's own name of the call, and what a person reads.
+# What a person reads of a call. Stored with each change, beside the vendor's own name of the call.
 CALL_WORDS = {
     CallKind.LOGIN: "Signed in",
     CallKind.IDENTITY: "Asked who it is",
@@ -82,7 +82,7 @@ class ChangeQuerySet(models.QuerySet["Change"]):
         return self if ids is None else self.filter(customer_id__in=ids)
 
     def of_ivr(self, pbx_id: int, number: str) -> Self:
-        """Changes of the IVR that has this number now, also of the time when it had others."""
+        """Filter to changes of the IVR that has this number now, also from the time when it had others."""
         of_pbx = self.filter(pbx_id=pbx_id)
         found = Q(number=number) | Q(wanted__number=number)
         renumbered = of_pbx.filter(wanted__has_key="number", status=Change.Status.VERIFIED)
@@ -93,7 +93,7 @@ class ChangeQuerySet(models.QuerySet["Change"]):
         return of_pbx.filter(found)
 
     def showing(self, *outcomes: str) -> Self:
-        """Those of one of these outcomes, as `Change.outcome` tells it."""
+        """Filter to changes that have one of these outcomes, as `Change.outcome` tells it."""
         planned, sending, unknown = Change.Status.PLANNED, Change.Status.SENDING, Change.Status.UNKNOWN
         in_hand = Q(claimed_until__gt=timezone.now()) & (Q(status=planned) | Q(status=sending, checks=0))
         told = {planned: Q(status=planned) & ~in_hand, sending: in_hand}
@@ -104,11 +104,11 @@ class ChangeQuerySet(models.QuerySet["Change"]):
         return self.filter(found)
 
     def in_motion(self) -> Self:
-        """Those that were sent, of which the outcome is still to come, or may still become another."""
+        """Filter to changes that were sent and are not settled yet, or may still become another outcome."""
         return self.filter(Q(status__in=(Change.Status.SENDING, Change.Status.UNKNOWN)) | Q(check_at__isnull=False))
 
     def unsettled(self, pbx_id: int, number: str) -> "Change | None":
-        """The newest change of this IVR of which nobody knows yet what it came to."""
+        """Return the newest change of this IVR of which nobody knows yet what it came to, or None."""
         open_ones = (Change.Status.UNKNOWN, Change.Status.SENDING)
         return self.of_ivr(pbx_id, number).filter(status__in=open_ones).order_by("-pk").first()
 
@@ -199,9 +199,9 @@ class Change(models.Model):
 
     @property
     def is_being_applied(self) -> bool:
-        """Claimed by its sender, until that one's claim runs out; what was sent, if anything, is not known here.
+        """Tell whether a sender has claimed it and that claim still runs. Whether anything was sent is not known here.
 
-        Whoever checks a change that is *sending* claims it too, and counts the check: its sender is gone.
+        A check of a change that is *sending* claims it too, and counts the check: its sender is gone.
         """
         is_claimed = self.claimed_until is not None and self.claimed_until > timezone.now()
         is_unchecked = self.status == self.Status.SENDING and self.checks == 0
@@ -209,14 +209,17 @@ class Change(models.Model):
 
     @property
     def outcome(self) -> str:
-        """The status as pages show it. What a sender that is gone left is unknown, until it is settled by reading."""
+        """Return the status as pages show it.
+
+        A change that a dead sender left is unknown until it is settled by reading.
+        """
         if self.is_being_applied:
             return self.Status.SENDING.value
         return self.Status.UNKNOWN.value if self.status == self.Status.SENDING else self.status
 
     @property
     def account(self) -> str:
-        """What happened, for the person; also of what a sender that is gone left."""
+        """Say what happened, for the person; also of a change that a dead sender left."""
         is_left = self.status == self.Status.SENDING and not self.is_being_applied
         return LEFT_BEHIND if is_left else self.sentence
 
@@ -226,7 +229,7 @@ class Change(models.Model):
 
     @property
     def number_now(self) -> str:
-        """The number that the IVR answers to, as far as we know."""
+        """Return the number that the IVR answers to, as far as we know."""
         found = self.found or {}
         return str(found.get("number") or self.number)
 
@@ -236,7 +239,7 @@ class Change(models.Model):
 
     @property
     def steps(self) -> Iterator[dict[str, Any]]:
-        """The calls in their order; what reads after the sending reads back."""
+        """Yield the calls in their order. A reading after the sending is called a read-back."""
         was_sent = False
         for call in self.calls:
             reads_back = was_sent and call["words"] == CALL_WORDS[CallKind.READ]
@@ -244,6 +247,7 @@ class Change(models.Model):
             was_sent = was_sent or call["words"] == CALL_WORDS[CallKind.UPDATE]
 
     def lines(self) -> list["ChangeLine"]:
+        """Return each field of the change in words."""
         before, found = self.live or self.base, self.found or {}
         return [ChangeLine(name, before.get(name), text, found.get(name)) for name, text in self.wanted.items()]
 
@@ -303,4 +307,5 @@ class RefreshItem(models.Model):
 
 
 def as_values(settings: IvrSettings | None) -> dict[str, Any] | None:
+    """Return every field by its own name, None for an IVR that is not there."""
     return settings.values() if settings else None

@@ -11,7 +11,7 @@ from pbxadmin.fleet.models import Pbx
 
 from .models import Ivr
 
-MOST = 200  # events that are looked at, so that a page of them costs the same however many there are
+MOST_OUTSIDE_EVENTS = 200  # events looked at, so that the cost of a page has a limit
 
 
 def may_act_on(user: AnyUser) -> Collection[int] | None:
@@ -21,30 +21,41 @@ def may_act_on(user: AnyUser) -> Collection[int] | None:
 
 
 def open_outside_changes(user: AnyUser, since_id: int) -> list[Event]:
-    """Those that this person may act on, of PBXs in use, the newest first. since_id: the first event to look at."""
+    """Return the outside changes of PBXs in use that this person may act on, the newest first.
+
+    since_id: the first event to look at.
+    """
     recent = Event.objects.for_customers(may_act_on(user)).filter(pk__gte=since_id)
-    events = list(recent.filter(action__in=EventGroup.OUTSIDE.actions, pbx_id__gt=0).order_by("-id")[:MOST])
+    events = list(
+        recent.filter(action__in=EventGroup.OUTSIDE.actions, pbx_id__gt=0).order_by("-id")[:MOST_OUTSIDE_EVENTS]
+    )
     if not events:
         return []
     accepted = accepted_of(recent.filter(action=EventAction.IVR_OUTSIDE_ACCEPTED, pk__gt=events[-1].pk))
     pbx_ids = {event.pbx_id or 0 for event in events}
     in_use = set(Pbx.objects.visible_to(user).in_use().filter(pk__in=pbx_ids).values_list("pk", flat=True))
     now = held_now(events)
-    return [event for event in events if event.pbx_id in in_use and event.pk not in accepted and is_open(event, now)]
+    return [
+        event
+        for event in events
+        if event.pbx_id in in_use and event.pk not in accepted and is_open_outside_change(event, now)
+    ]
 
 
 def accepted_of(acceptances: Iterable[Event]) -> set[object]:
+    """Return the ids of the events that these acceptances accept."""
     return {each.data["detail"].get("event") for each in acceptances}
 
 
 def held_now(events: Collection[Event]) -> dict[tuple[int, str], Ivr]:
-    """The snapshots of the IVRs of these events, by PBX and number."""
+    """Return the snapshots of the IVRs of these events, by PBX and number."""
     pbx_ids, numbers = {event.pbx_id or 0 for event in events}, {event.ivr_number for event in events}
     rows = Ivr.objects.filter(pbx_id__in=pbx_ids, number__in=numbers).order_by()
     return {(row.pbx_id, row.number): row for row in rows}
 
 
-def is_open(event: Event, now: dict[tuple[int, str], Ivr]) -> bool:
+def is_open_outside_change(event: Event, now: dict[tuple[int, str], Ivr]) -> bool:
+    """Tell whether the IVR still is what the outside change left."""
     row = now.get((event.pbx_id or 0, event.ivr_number))
     if event.action == EventAction.IVR_VANISHED or row is None:
         return event.action == EventAction.IVR_VANISHED and row is None

@@ -18,11 +18,11 @@ from pbxadmin.audit.log import record
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.fields import BY_NAME
 
+from .changes.compare import IvrValues
 from .models import Change, Ivr
 
-Values = Mapping[str, str | None]
 IN_MOTION = (Change.Status.SENDING, Change.Status.UNKNOWN)
-ONE_NUMBER = (Change.Status.VERIFIED, Change.Status.REFUSED)  # a renumbering so ended left its IVR under one number
+ONE_NUMBER = (Change.Status.VERIFIED, Change.Status.REFUSED)  # after these, a renumbered IVR has one number
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Difference:
 
     pbx: Pbx
     number: str
-    before: Values | None
-    found: Values | None
+    before: IvrValues | None
+    found: IvrValues | None
     since: datetime
     until: datetime
 
@@ -48,21 +48,24 @@ class Difference:
 
 
 def outside_record(differences: Sequence[Difference]) -> None:
-    """Tell of those that no change of ours explains, in the order in which the log's chains are locked."""
+    """Record each difference that no change of ours explains, in the order in which the log's chains are locked."""
     if not differences:
         return
-    changes = changes_of({each.pbx.pk for each in differences})
+    changes = changes_sent_to({each.pbx.pk for each in differences})
     gone = {(each.pbx.pk, each.number): each for each in differences if each.found is None}
     for each in sorted(differences, key=lambda each: (each.pbx.customer_id, each.pbx.pk)):
         ours = [change for change in changes if change.pbx_id == each.pbx.pk and explains(change, each)]
         each = renumbered(each, ours, gone)
         fields = unexplained(each, ours, still_open(each, changes))
         if fields:
-            tell(each, fields, asked_late(each, fields, changes))
+            record_outside(each, fields, asked_late(each, fields, changes))
 
 
 def record_moves_since(change: Change, found_at: datetime) -> None:
-    """An outcome that is recorded late may be older than the snapshot: what moved in between was put down to it."""
+    """Record what moved between an outcome that is recorded late and a newer snapshot.
+
+    Until now it was put down to the change.
+    """
     row = Ivr.objects.filter(pbx_id=change.pbx_id, number=change.number_now).select_related("pbx__customer").first()
     if row is not None and change.found and row.read_at > found_at:
         now = row.settings.values()
@@ -70,29 +73,33 @@ def record_moves_since(change: Change, found_at: datetime) -> None:
         outside_record([Difference(row.pbx, row.number, before, now, found_at, row.read_at)])
 
 
-def changes_of(pbx_ids: Iterable[int]) -> list[Change]:
-    """What was sent to these PBXs and may explain a difference, the oldest first."""
+def changes_sent_to(pbx_ids: Iterable[int]) -> list[Change]:
+    """Return the changes that were sent to these PBXs and may explain a difference, the oldest first."""
     sent = Change.objects.filter(pbx_id__in=pbx_ids).exclude(sent_at=None)
     return list(sent.order_by("finished_at", "id"))
 
 
 def is_in_motion(change: Change) -> bool:
-    """Whether its outcome is still to come, or may still become another."""
+    """Tell whether the outcome of a change is still to come, or may still become another."""
     return change.status in IN_MOTION or change.check_at is not None
 
 
 def numbers_of(change: Change) -> set[str]:
+    """Return the numbers under which the IVR of a change may be found."""
     return {change.number, change.wanted.get("number", change.number)}
 
 
 def explains(change: Change, each: Difference) -> bool:
-    """Whether a change of ours may be behind it: in motion, or with an outcome that no snapshot holds yet."""
+    """Tell whether a change of ours may be behind a difference.
+
+    It may be when it is in motion, or has an outcome that no snapshot holds yet.
+    """
     is_later = change.finished_at is not None and change.finished_at > each.since
     return each.number in numbers_of(change) and (is_in_motion(change) or is_later)
 
 
 def renumbered(each: Difference, ours: Sequence[Change], gone: Mapping[tuple[int, str], Difference]) -> Difference:
-    """An IVR that we renumbered did not appear: it differs from what it was under its old number."""
+    """Return the difference of a renumbered IVR from what it was under its old number. It did not just appear."""
     for change in ours:
         was = gone.get((change.pbx_id, change.number))
         if each.before is None and was and change.wanted.get("number") == each.number:
@@ -101,7 +108,7 @@ def renumbered(each: Difference, ours: Sequence[Change], gone: Mapping[tuple[int
 
 
 def still_open(each: Difference, changes: Sequence[Change]) -> set[str]:
-    """Fields of which nobody knows what the last change that was sent came to. What an earlier one did is past."""
+    """Return the fields of which nobody knows what the last change that was sent came to. An earlier change is past."""
     sent = [change for change in changes if change.pbx_id == each.pbx.pk and each.number in numbers_of(change)]
     last: dict[str, Change] = {}
     for change in sorted(sent, key=attrgetter("sent_at")):
@@ -111,7 +118,7 @@ def still_open(each: Difference, changes: Sequence[Change]) -> set[str]:
 
 
 def unexplained(each: Difference, ours: Sequence[Change], is_open: Collection[str]) -> dict[str, dict[str, str | None]]:
-    """The fields, before and found, that differ and not by our doing. All fields of an IVR that came or went."""
+    """Return the fields, before and found, that differ and not by our doing; all fields of an IVR that came or went."""
     if each.before is None or each.found is None:
         kind, values = ("found", each.found) if each.before is None else ("before", each.before)
         is_ours = any(brought(change, each) for change in ours)
@@ -128,7 +135,7 @@ def unexplained(each: Difference, ours: Sequence[Change], is_open: Collection[st
 
 
 def brought(change: Change, each: Difference) -> bool:
-    """Whether this IVR came or went by a renumbering of ours: by one that is over, only as that left it."""
+    """Tell whether an IVR came or went by a renumbering of ours. One that is settled counts only as it ended."""
     if not change.is_renumbering:
         return False
     may_be_either = is_in_motion(change) or change.status not in ONE_NUMBER
@@ -136,7 +143,7 @@ def brought(change: Change, each: Difference) -> bool:
 
 
 def asked_late(each: Difference, fields: Mapping[str, Any], changes: Sequence[Change]) -> Change | None:
-    """The last change that asked for just these values and did not get them: a slow PBX, or somebody by hand."""
+    """Return the last change that asked for just these values and did not get them: a slow PBX, or somebody by hand."""
     found = {name: said.get("found") for name, said in fields.items()}
     for change in reversed(changes):
         if change.pbx_id == each.pbx.pk and change.number == each.number and not is_in_motion(change):
@@ -145,15 +152,19 @@ def asked_late(each: Difference, fields: Mapping[str, Any], changes: Sequence[Ch
     return None
 
 
-def tell(each: Difference, fields: Mapping[str, Mapping[str, Any]], late: Change | None) -> None:
+def record_outside(each: Difference, fields: Mapping[str, Mapping[str, Any]], late: Change | None) -> None:
+    """Record the event of a difference.
+
+    late: a change that asked for just these values, to be named in a note.
+    """
     detail: dict[str, Any] = {
-        "sentence": sentence(each, fields),
+        "sentence": outside_sentence(each, fields),
         "since": each.since.isoformat(timespec="seconds"),
         "until": each.until.isoformat(timespec="seconds"),
     }
     if late is not None:
         detail["note"] = f"These are the values that change {late.pk} asked for. It may have taken effect late."
-    with acting(AuditContext()):  # not the person whose page made us look, nor their address
+    with acting(AuditContext()):  # neither the person whose page led to the reading, nor their address
         record(
             each.action,
             customer=(each.pbx.customer_id, each.pbx.customer.name),
@@ -165,25 +176,27 @@ def tell(each: Difference, fields: Mapping[str, Mapping[str, Any]], late: Change
         )
 
 
-def sentence(each: Difference, fields: Mapping[str, Mapping[str, Any]]) -> str:
+def outside_sentence(each: Difference, fields: Mapping[str, Mapping[str, Any]]) -> str:
+    """Say what changed outside and between which times."""
     words = {
         EventAction.IVR_APPEARED: "Appeared",
         EventAction.IVR_VANISHED: "Vanished",
         EventAction.IVR_CHANGED_OUTSIDE: "Changed",
     }[each.action]
-    when = f"{words} outside PBX Admin, {between(each.since, each.until)}"
+    when = f"{words} outside PBX Admin, {between_times(each.since, each.until)}"
     if each.action != EventAction.IVR_CHANGED_OUTSIDE:
         return f"{when}."
-    return f"{when}: {', '.join(moves(fields))}."
+    return f"{when}: {', '.join(field_moves(fields))}."
 
 
-def moves(fields: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def field_moves(fields: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield each field with its value before and now, in words."""
     for name, said in fields.items():
         field = BY_NAME[name]
         yield f"{field.label} {field.in_words(said['before'])} → {field.in_words(said['found'])}"
 
 
-def between(since: datetime, until: datetime) -> str:
-    """ "between 09:10 and 09:25 UTC", with days where they differ."""
+def between_times(since: datetime, until: datetime) -> str:
+    """Say "between 09:10 and 09:25 UTC", with days where they differ."""
     form = "%H:%M" if since.date() == until.date() else "%Y-%m-%d %H:%M"
     return f"between {since:{form}} and {until:{form}} UTC"

@@ -42,7 +42,10 @@ RUN_S = 300.0  # a task that lasts longer stops and is kicked again by the tick
 
 
 def pbx_refresh(*, pbx: Pbx, actor: Actor) -> int:
-    """Read one PBX now and keep what it holds; how many IVRs. Raises PbxError, after an event says so."""
+    """Read one PBX now and store what it holds.
+
+    Return how many IVRs it has. Raises PbxError, after an event says so.
+    """
     failure: PbxError | None = None
     ivrs: Sequence[IvrSettings] = ()
     try:
@@ -60,6 +63,7 @@ def pbx_refresh(*, pbx: Pbx, actor: Actor) -> int:
 
 
 def refresh_failed(pbx: Pbx, why: str) -> None:
+    """Record that a PBX could not be read."""
     record(
         EventAction.REFRESH_FAILED,
         customer=(pbx.customer_id, pbx.customer.name),
@@ -69,7 +73,7 @@ def refresh_failed(pbx: Pbx, why: str) -> None:
 
 
 def refresh_start(*, pbxs: Iterable[Pbx], actor: Actor, is_scheduled: bool = False) -> Refresh:
-    """Ask for these PBXs to be read in the background."""
+    """Start a run that reads these PBXs in the background."""
     with transaction.atomic():
         run = Refresh.objects.create(asked_by_id=actor.id or 0, asked_by_name=actor.name, is_scheduled=is_scheduled)
         RefreshItem.objects.bulk_create([RefreshItem(refresh=run, pbx=pbx) for pbx in pbxs], batch_size=500)
@@ -78,7 +82,7 @@ def refresh_start(*, pbxs: Iterable[Pbx], actor: Actor, is_scheduled: bool = Fal
 
 
 def refresh_due() -> int:
-    """Ask for a chunk of the PBXs whose time has come to be read in the background. How many.
+    """Start a run for a chunk of the PBXs whose time has come. Return how many.
 
     A chunk at a time, and one worker thread stays free of them: a person who asks to read PBXs does not wait for all.
     A PBX that another run is still to read is left to that run.
@@ -114,7 +118,10 @@ def refresh_work(run_id: int) -> None:
 
 
 def read_what_is_left(run: Refresh, taken: "list[Work]") -> None:
-    """taken: grows by each PBX that is taken in hand."""
+    """Read the PBXs of a run that are free, several at once, until none is left or the time is up.
+
+    taken: grows by each PBX whose lease is claimed.
+    """
     give_up = time.monotonic() + RUN_S
     with ThreadPoolExecutor(settings.REFRESH_THREADS, thread_name_prefix="refresh") as pool:
         running: dict[Future[Sequence[IvrSettings]], Work] = {}
@@ -123,12 +130,12 @@ def read_what_is_left(run: Refresh, taken: "list[Work]") -> None:
             for work in take(run, settings.REFRESH_THREADS - len(running)):
                 taken.append(work)
                 running[pool.submit(work.client.query_ivrs)] = work
-            save_results(results)  # while the next ones are on their way
+            save_results(results)  # while the next readings are under way
             results = []
             if not running:
                 if not is_waiting(run.pk):
                     break
-                time.sleep(IN_USE_WAIT_S)  # what is left is in somebody else's hands
+                time.sleep(IN_USE_WAIT_S)  # somebody else has leased what is left
             done, _ = wait(running, timeout=IN_USE_WAIT_S, return_when=FIRST_COMPLETED)
             results = [result_of(running.pop(future), future) for future in done]
         save_results(results + [result_of(work, future) for future, work in running.items()])
@@ -141,7 +148,7 @@ def refusals_save(works: Iterable["Work"]) -> None:
 
 @dataclass(frozen=True)
 class Work:
-    """One PBX of a run in hand."""
+    """One PBX of a run, leased by this task."""
 
     item_id: int
     pbx: Pbx
@@ -152,7 +159,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of it: what the PBX listed, or why it could not be read."""
+    """How the reading of one PBX ended: what it listed, or why it could not be read."""
 
     work: Work
     ivrs: Sequence[IvrSettings] = ()
@@ -164,7 +171,7 @@ class Result:
 
 
 def result_of(work: Work, future: Future[Sequence[IvrSettings]]) -> Result:
-    """Waits for it when it is still on its way."""
+    """Return how the reading of a PBX ended. Waits for it when it is still on its way."""
     try:
         ivrs = future.result()
     except PbxError as error:
@@ -184,11 +191,12 @@ def unexpected_device_sentence(pbx: Pbx) -> str:
 
 
 def is_waiting(run_id: int) -> bool:
+    """Tell whether a run has PBXs that nobody has claimed yet."""
     return RefreshItem.objects.filter(refresh_id=run_id, state=State.WAITING).exists()
 
 
 def take(run: Refresh, at_most: int) -> list[Work]:
-    """Claim PBXs of a run that are free, at most so many, each with its lease. What may not be read fails at once."""
+    """Claim at most so many free PBXs of a run, each with its lease. A PBX that may not be read fails at once."""
     if at_most <= 0:
         return []
     free = RefreshItem.objects.filter(refresh=run, state=State.WAITING, pbx__lease__until__lte=timezone.now())
@@ -197,7 +205,7 @@ def take(run: Refresh, at_most: int) -> list[Work]:
     if held is None or not held.pbx_ids:
         return []
     mine = items_claim(items[pk] for pk in held.pbx_ids)
-    pbxs = Pbx.objects.select_related("customer").in_bulk(held.pbx_ids)  # whoever had them may have learned something
+    pbxs = Pbx.objects.select_related("customer").in_bulk(held.pbx_ids)  # their last holder may have changed them
     works: list[Work] = []
     held_back: dict[int, Ended] = {}
     for pbx_id, pbx in pbxs.items():
@@ -216,7 +224,7 @@ def take(run: Refresh, at_most: int) -> list[Work]:
 
 
 def check_by_itself(pbx: Pbx) -> None:
-    """Raises PbxHeldBack when nothing may be sent to this PBX, nor tried before a person looked at its certificate."""
+    """Raise PbxHeldBack when nothing may be sent to this PBX, nor tried before a person looked at its certificate."""
     check_allowed(pbx)
     if pbx.state == PbxState.UNTRUSTED:
         raise PbxHeldBack(f"{pbx.name} showed a certificate that is not trusted. Test the connection to see it.")
@@ -228,16 +236,17 @@ def items_claim(item_ids: Iterable[int]) -> frozenset[int]:
     return claim_many(waiting, LEASE_S, state=State.READING)
 
 
-def ended(result: Result, kept: Collection[int]) -> Ended:
+def ended(result: Result, stored: Collection[int]) -> Ended:
+    """Return the state and the sentence in which an item ends. stored: ids of the PBXs of which the list was stored."""
     if result.problem:
         return State.FAILED, result.problem
-    if result.work.pbx.pk not in kept:
-        return State.WAITING, ""  # it took so long that somebody else had the PBX meanwhile
+    if result.work.pbx.pk not in stored:
+        return State.WAITING, ""  # it took so long that the lease was lost; read it again
     return State.DONE, number_of(len(result.ivrs), "IVR")
 
 
 def items_end(ends: Mapping[int, Ended]) -> None:
-    """How items ended, by id; those that ended alike together."""
+    """Record how items ended, by id; items that ended alike in one statement."""
     alike: dict[Ended, list[int]] = {}
     for item_id, end in ends.items():
         alike.setdefault(end, []).append(item_id)
@@ -256,30 +265,31 @@ def release_leases(all_held: Iterable[LeaseHandle]) -> None:
 
 
 def save_results(results: Sequence[Result]) -> None:
-    """Write what was read, then let the PBXs go."""
+    """Store what was read, then release the PBXs."""
     if not results:
         return
     for result in results:
         if result.problem:
             was = result.work.pbx.state
             pbx_state_record(result.work.pbx, result.work.client)
-            if not result.work.is_scheduled or result.work.pbx.state != was:  # a PBX that is off is no news each time
+            if not result.work.is_scheduled or result.work.pbx.state != was:  # that a PBX is still off is no news
                 refresh_failed(result.work.pbx, result.problem)
     read = [result for result in results if not result.problem]
     with transaction.atomic():
         pbx_states_record([(result.work.pbx, result.work.client) for result in read])
-        kept = listings_save([result.listing for result in read])
-        items_end({result.work.item_id: ended(result, kept) for result in results})
+        stored = listings_save([result.listing for result in read])
+        items_end({result.work.item_id: ended(result, stored) for result in results})
     for result in results:
         result.work.client.transport.close()
     release_leases(result.work.held for result in results)
 
 
 def refresh_finish(run_id: int) -> None:
+    """End a run of which nothing is left to read."""
     left = RefreshItem.objects.filter(refresh_id=run_id, state__in=(State.WAITING, State.READING))
     if not left.exists():
         Refresh.objects.filter(pk=run_id, finished_at=None).update(finished_at=timezone.now())
-        Refresh.objects.filter(pk=run_id, is_scheduled=True).delete()  # nobody looks at it; the PBXs tell how it went
+        Refresh.objects.filter(pk=run_id, is_scheduled=True).delete()  # nobody looks at it; each PBX shows how it went
 
 
 def refresh_rekick() -> int:

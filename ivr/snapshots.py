@@ -1,4 +1,4 @@
-"""Keeping what was read. A snapshot is written after every read, by whoever made it.
+"""Snapshots: what was read is stored after every reading, by whoever made it.
 
 The one place that replaces snapshots, so also the one that sees what changed outside PBX Admin: the snapshot and the
 event that says so are written in one transaction and never disagree.
@@ -21,8 +21,8 @@ from pbxadmin.yeastar.readings import IvrSettings
 from .models import Ivr
 from .outside import Difference, outside_record
 
-COLUMNS = [field.name for field in FIELDS if field.name != "number"] + ["response_timeout_s", "raw", "read_at"]
-BATCH = 500
+SNAPSHOT_COLUMNS = [field.name for field in FIELDS if field.name != "number"] + ["response_timeout_s", "raw", "read_at"]
+ROWS_PER_STATEMENT = 500
 
 
 @dataclass(frozen=True)
@@ -45,52 +45,60 @@ def listing(pbx_session: PbxSession, ivrs: Sequence[IvrSettings], *, is_whole: b
 
 
 def snapshot_save(pbx_session: PbxSession, ivr: IvrSettings) -> None:
-    """Keep the reading of one IVR."""
+    """Store the reading of one IVR."""
     listings_save([listing(pbx_session, [ivr], is_whole=False)])
 
 
 def snapshots_save(pbx_session: PbxSession, ivrs: Sequence[IvrSettings]) -> None:
-    """Keep the reading of a whole PBX."""
+    """Store the reading of a whole PBX."""
     listings_save([listing(pbx_session, ivrs, is_whole=True)])
 
 
 def listings_save(listings: Iterable[Listing]) -> set[int]:
-    """Keep what PBXs listed, in one transaction; the ids of the PBXs of which it was kept.
+    """Store what PBXs listed, in one transaction. Return the ids of the PBXs of which it was stored.
 
     An IVR that a whole list does not name any more is dropped. An empty list drops nothing: what a PBX without IVRs
-    answers is not documented, so it proves nothing. Nothing is kept of another device, nor of a PBX whose lease was
+    answers is not documented, so it proves nothing. Nothing is stored of another device, nor of a PBX whose lease was
     lost, as somebody may have changed it after it was read, or whose connection was edited meanwhile.
     """
     read_at = timezone.now()
     with transaction.atomic():
+        # Only what was read under a lease that still holds, of a connection that nobody edited meanwhile.
         held = still_held([each for each in listings if not each.is_unexpected_device], read_at)
-        pbxs = locked([each.pbx.pk for each in held])
-        kept = [each for each in held if each.pbx.pk in pbxs and each.pbx.revision == pbxs[each.pbx.pk].revision]
+        pbxs = lock_pbxs([each.pbx.pk for each in held])
+        stored = [each for each in held if each.pbx.pk in pbxs and each.pbx.revision == pbxs[each.pbx.pk].revision]
         known = known_rows(pbxs)
-        outside_record([one for each in kept for one in differences(each, pbxs[each.pbx.pk], known, read_at)])
-        new = [row for each in kept for row in new_rows(each, known, read_at)]
-        write(new)
-        touch(kept, {(row.pbx_id, row.number) for row in new}, read_at)
-        drop(row for each in kept for row in missing_rows(each, known))
-        keep_counts([each for each in kept if each.is_whole], pbxs, read_at)
-    return {each.pbx.pk for each in kept}
+        # What differs from the snapshots is told as an outside change before they are replaced.
+        outside_record([one for each in stored for one in differences(each, pbxs[each.pbx.pk], known, read_at)])
+        new = [row for each in stored for row in new_rows(each, known, read_at)]
+        write_snapshots(new)
+        touch_snapshots(stored, {(row.pbx_id, row.number) for row in new}, read_at)
+        drop_snapshots(row for each in stored for row in missing_rows(each, known))
+        save_counts([each for each in stored if each.is_whole], pbxs, read_at)
+    return {each.pbx.pk for each in stored}
 
 
 def still_held(listings: Sequence[Listing], now: datetime) -> list[Listing]:
-    """Those whose lease still holds. It stays locked, so that nobody talks to these PBXs before all is written."""
+    """Return the listings whose lease still holds.
+
+    It stays locked, so that nobody talks to these PBXs before all is written.
+    """
     leases = Lease.objects.select_for_update().filter(pbx_id__in=[each.pbx.pk for each in listings], until__gt=now)
     holders = dict(leases.order_by("pbx_id").values_list("pbx_id", "holder"))
     return [each for each in listings if holders.get(each.pbx.pk) == each.held.holder]
 
 
-def locked(pbx_ids: Collection[int]) -> dict[int, Pbx]:
-    """The records as they are now, always in one order, so that two who lock some never wait for each other."""
+def lock_pbxs(pbx_ids: Collection[int]) -> dict[int, Pbx]:
+    """Lock the records and return them as they are now.
+
+    Always in one order, so that two callers never wait for each other.
+    """
     rows = Pbx.objects.select_for_update().filter(pk__in=pbx_ids).order_by("pk")
     return {pbx.pk: pbx for pbx in rows.only("read_at", "ivr_count", "refresh_minutes", "revision")}
 
 
 def known_rows(pbx_ids: Collection[int]) -> dict[int, dict[str, Ivr]]:
-    """What is known of each PBX, by number."""
+    """Return the snapshots of each PBX, by number."""
     known: dict[int, dict[str, Ivr]] = {pk: {} for pk in pbx_ids}
     for row in Ivr.objects.filter(pbx_id__in=pbx_ids).order_by():
         known[row.pbx_id][row.number] = row
@@ -98,7 +106,7 @@ def known_rows(pbx_ids: Collection[int]) -> dict[int, dict[str, Ivr]]:
 
 
 def new_rows(each: Listing, known: dict[int, dict[str, Ivr]], read_at: datetime) -> Iterator[Ivr]:
-    """Rows for the IVRs that are not known, or not like this."""
+    """Yield rows for the IVRs that are not known, or not like this."""
     rows = known[each.pbx.pk]
     for ivr in each.by_number.values():
         row = rows.get(ivr.number)
@@ -107,7 +115,7 @@ def new_rows(each: Listing, known: dict[int, dict[str, Ivr]], read_at: datetime)
 
 
 def differences(each: Listing, pbx: Pbx, known: dict[int, dict[str, Ivr]], read_at: datetime) -> Iterator[Difference]:
-    """Where a reading and the snapshots differ. The first reading of a whole PBX has nothing to differ from."""
+    """Yield where a reading and the snapshots differ. The first reading of a whole PBX has nothing to differ from."""
     rows = known[each.pbx.pk]
     if pbx.read_at is None:
         return
@@ -122,6 +130,7 @@ def differences(each: Listing, pbx: Pbx, known: dict[int, dict[str, Ivr]], read_
 
 
 def snapshot_row(pbx: Pbx, settings: IvrSettings, read_at: datetime) -> Ivr:
+    """Return the row of a reading, not saved yet."""
     timeout = settings.response_timeout or ""
     return Ivr(
         pbx=pbx,
@@ -132,14 +141,19 @@ def snapshot_row(pbx: Pbx, settings: IvrSettings, read_at: datetime) -> Ivr:
     )
 
 
-def write(rows: Sequence[Ivr]) -> None:
+def write_snapshots(rows: Sequence[Ivr]) -> None:
+    """Insert these snapshots, or update those that exist."""
     Ivr.objects.bulk_create(
-        rows, update_conflicts=True, unique_fields=["pbx", "number"], update_fields=COLUMNS, batch_size=BATCH
+        rows,
+        update_conflicts=True,
+        unique_fields=["pbx", "number"],
+        update_fields=SNAPSHOT_COLUMNS,
+        batch_size=ROWS_PER_STATEMENT,
     )
 
 
-def touch(listings: Sequence[Listing], written: Collection[tuple[int, str]], read_at: datetime) -> None:
-    """Most IVRs are as they were: these only get the time."""
+def touch_snapshots(listings: Sequence[Listing], written: Collection[tuple[int, str]], read_at: datetime) -> None:
+    """Update only the time of the IVRs that are as they were: most are."""
     whole = [each.pbx.pk for each in listings if each.is_whole and each.ivrs]
     Ivr.objects.filter(pbx_id__in=whole).update(read_at=read_at)
     for each in listings:
@@ -149,18 +163,21 @@ def touch(listings: Sequence[Listing], written: Collection[tuple[int, str]], rea
 
 
 def missing_rows(each: Listing, known: dict[int, dict[str, Ivr]]) -> Iterator[Ivr]:
+    """Yield the snapshots of IVRs that a whole list does not name any more."""
     if each.is_whole and each.ivrs:
         listed = each.by_number
         yield from (row for number, row in known[each.pbx.pk].items() if number not in listed)
 
 
-def drop(rows: Iterable[Ivr]) -> None:
+def drop_snapshots(rows: Iterable[Ivr]) -> None:
+    """Delete these snapshots."""
     ids = [row.pk for row in rows]
     if ids:
         Ivr.objects.filter(pk__in=ids).delete()
 
 
-def keep_counts(listings: Sequence[Listing], pbxs: dict[int, Pbx], read_at: datetime) -> None:
+def save_counts(listings: Sequence[Listing], pbxs: dict[int, Pbx], read_at: datetime) -> None:
+    """Store on each PBX how many IVRs it has, when it was read, and when it is read next."""
     for each in listings:
         pbx = pbxs[each.pbx.pk]
         pbx.ivr_count, pbx.read_at, pbx.next_refresh_at = len(each.ivrs), read_at, next_refresh(pbx, read_at)
@@ -169,5 +186,5 @@ def keep_counts(listings: Sequence[Listing], pbxs: dict[int, Pbx], read_at: date
 
 
 def next_refresh(pbx: Pbx, now: datetime) -> datetime:
-    """When it is due again: never later than its interval, and not at the same moment as all others."""
+    """Return when a PBX is due again: never later than its interval, and not at the same moment as all others."""
     return now + timedelta(minutes=pbx.refresh_minutes) * random.uniform(0.8, 1.0)  # noqa: S311  (no secret)

@@ -1,10 +1,13 @@
-"""The settings of an IVR as pages show them, in the words of operators."""
+"""The settings of an IVR and of its changes as pages show them, in the words of operators."""
 
 from dataclasses import dataclass
 
 from pbxadmin.yeastar.drivers import driver_of
 from pbxadmin.yeastar.fields import BY_NAME, IvrField
 from pbxadmin.yeastar.readings import IvrSettings
+
+from .changes.compare import compare
+from .models import Change
 
 ODD_VALUE = "The PBX holds a value that it would not take from us. It can stay as it is."
 
@@ -56,3 +59,31 @@ def callers_may(dial_extension: str | None, check_voicemail: str | None, dial_ou
 def tick_count(value: str | None, limit: int = 10) -> int | None:
     """Return a value as a number of ticks to draw, or None when it is no number or would not fit."""
     return int(value) if value and value.isdecimal() and len(value) < 9 and int(value) <= limit else None
+
+
+def conflict_rows(change: Change) -> list[dict[str, str]]:
+    """Return the fields that somebody else changed too: when opened, yours, on the PBX now."""
+    live = change.live or change.base
+    return [
+        {
+            "name": name,
+            "label": BY_NAME[name].label,
+            "opened": BY_NAME[name].in_words(change.base.get(name)),
+            "yours": BY_NAME[name].in_words(change.wanted[name]),
+            "now": BY_NAME[name].in_words(live.get(name)),
+        }
+        for name in compare(change.base, live, change.wanted).conflicts
+    ]
+
+
+def untouched_rows(change: Change) -> list[dict[str, str]]:
+    """Return the fields that somebody else changed and this change does not ask for: both can stay."""
+    live = change.live or change.base
+    return [
+        {
+            "label": BY_NAME[name].label,
+            "opened": BY_NAME[name].in_words(change.base.get(name)),
+            "now": BY_NAME[name].in_words(live.get(name)),
+        }
+        for name in compare(change.base, live, change.wanted).kept
+    ]

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import pytest
 
 from pbxadmin.yeastar import transport
-from pbxadmin.yeastar.driver import Request
+from pbxadmin.yeastar.driver import PbxRequest
 from pbxadmin.yeastar.simulator import Fault, Fleet, faults
 from pbxadmin.yeastar.simulator.faults import ON_ACCEPT, Misbehaviour
 from pbxadmin.yeastar.transport import DeadlineSocket, DeadlineSSLSocket, Exchange, Transport
@@ -83,7 +83,7 @@ def short_deadlines(fleets: list[Fleet], monkeypatch: pytest.MonkeyPatch) -> Non
     send, connect = Transport.send, DeadlineSocket.connect
     do_handshake, recv_into = DeadlineSSLSocket.do_handshake, DeadlineSocket.recv_into
 
-    def foresee_and_send(self: Transport, request: Request) -> Any:
+    def foresee_and_send(self: Transport, request: PbxRequest) -> Any:
         deadlines.foresee(self.endpoint.port, request.name)
         return send(self, request)
 

@@ -63,11 +63,12 @@ def change_plan(
     return change
 
 
-def newer_values(opened: Opened, wanted: Mapping[str, str]) -> dict[str, str | None] | None:
-    """Return the values of a reading that is newer than the form and clashes with what is wanted, or None."""
+def conflict_with_newer_reading(change: Change, opened: Opened) -> None:
+    """End a plan when a reading that is newer than its form clashes with what is wanted."""
     newer = Ivr.objects.filter(pbx_id=opened.pbx_id, number=opened.number, read_at__gt=opened.read_at).first()
     values = newer.settings.values() if newer else None
-    return values if values and compare(opened.values, values, wanted).conflicts else None
+    if values and compare(opened.values, values, change.wanted).conflicts:
+        change_conflict(change, values)
 
 
 def change_conflict(change: Change, live: IvrValues) -> None:

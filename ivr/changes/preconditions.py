@@ -72,7 +72,7 @@ def why_not_renumber(change: Change, pbx_name: str, numbers: frozenset[str]) -> 
     if change.wanted["number"] in numbers:
         return not_sent(f"The number {change.wanted['number']} is already used on {pbx_name}.")
     if Change.objects.of_ivr(change.pbx_id, change.number).in_motion().exists():
-        # its outcome would be looked for under the old number
+        # The outcome of that change would be looked for under the old number.
         why = f"What an earlier change of IVR {change.number} came to is not known yet."
         return not_sent(why, "Plan this one again when it is.")
     return None

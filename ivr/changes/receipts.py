@@ -23,11 +23,15 @@ RECEIPT_OUTCOMES = {
 
 
 def moment(at: datetime | None) -> str:
+    """Return a time as a receipt writes it, "" for none."""
     return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
 
 
 def receipt(change: Change, link: str) -> str:
-    """For colleagues: everything that is recorded of it."""
+    """Write the receipt for colleagues: everything that is recorded of a change.
+
+    link: the permanent address of the change.
+    """
     return receipt_lines(
         [
             ("Customer", change.customer_name),
@@ -49,7 +53,7 @@ def receipt(change: Change, link: str) -> str:
 
 
 def receipt_for_customer(change: Change) -> str:
-    """To be handed on: no names of our people, no addresses, and no free text, in which either may stand."""
+    """Write the receipt to hand on: no names of our people, no addresses, and no free text, which may hold either."""
     return receipt_lines(
         [
             ("Customer", change.customer_name),
@@ -67,13 +71,14 @@ def receipt_for_customer(change: Change) -> str:
 
 
 def applied(change: Change) -> list[Fact]:
-    """Who sent it and when. Of what never left us: who tried to."""
+    """Return who sent the change and when; who tried to, of a change that never left us."""
     if change.sent_at is None:
         return [("Tried by", change.applied_by_name)]
     return [("Applied", f"{moment(change.sent_at)}, {change.applied_by_name}")]
 
 
 def changed(change: Change) -> list[Fact]:
+    """Return a fact for each field: before, asked, and found where that differs."""
     found = change.outcome in ("verified", "not-as-asked", "refused")
     lines = [
         f"{line}" + (f" (found {line.found})" if found and not line.is_as_asked else "") for line in change.lines()
@@ -82,13 +87,13 @@ def changed(change: Change) -> list[Fact]:
 
 
 def ticket_link(change: Change) -> str:
-    """Where the ticket is shown, by the customer's rules as they are now."""
+    """Return where the ticket is shown, by the customer's rules as they are now, or ""."""
     customer = Customer.objects.filter(pk=change.customer_id).first()
     return ticket_url(customer, change.ticket) if customer else ""
 
 
 def place_in_log(change: Change) -> str:
-    """The event of the outcome, and its number in its chain: what a third party checks it by."""
+    """Return the event of the outcome and its number in its chain: what a third party checks it by."""
     if change.event_id is None:  # nothing to ask for, and the log may be away
         return ""
     event = Event.objects.filter(pk=change.event_id).values_list("chain", "sequence").first()
@@ -96,5 +101,5 @@ def place_in_log(change: Change) -> str:
 
 
 def receipt_lines(facts: Iterable[Fact]) -> str:
-    """One fact a line. Line breaks inside a value become blanks: no name on a PBX may pose as our fact."""
+    """Write one fact a line. Line breaks inside a value become blanks: no name on a PBX may pose as our fact."""
     return "".join(f"{label:<{WIDTH}}{' '.join(text.split())}\n" for label, text in facts if text.strip())

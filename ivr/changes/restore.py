@@ -30,7 +30,7 @@ LEFT_SOMETHING = (Change.Status.VERIFIED, Change.Status.NOT_AS_ASKED)
 class Restoration:
     """A restore of one event: what it left, what was before, what of that can be restored, and why not the rest.
 
-    number: what the IVR answers to since then.
+    number: the number that the IVR answers to since the event.
     """
 
     event: Event
@@ -42,7 +42,10 @@ class Restoration:
 
 
 def restoration_of(event: Event, version: str) -> Restoration | None:
-    """None when the event left nothing, or not all of its values are known."""
+    """Return what a restore of this event would do, or None.
+
+    None when the event left nothing on the PBX, when not all of its values are known, or when none can be restored.
+    """
     is_outcome = event.action in EventGroup.CHANGE_OUTCOME.actions and event.outcome in LEFT_SOMETHING
     said = event.data["fields"]
     if (
@@ -60,11 +63,19 @@ def restoration_of(event: Event, version: str) -> Restoration | None:
     return Restoration(event, left.get("number", event.data["ivr_number"]), left, before, wanted, kept_out)
 
 
+def left_something(change: Change, version: str) -> bool:
+    """Tell whether there is anything to restore, by the event of the outcome of a change."""
+    event = Event.objects.filter(pk=change.event_id).first() if change.event_id else None
+    return event is not None and restoration_of(event, version) is not None
+
+
 def all_known(said: Mapping[str, Mapping[str, str | None]]) -> bool:
+    """Tell whether an event has each value before and after."""
     return all(each.get("before") is not None and each.get("found") is not None for each in said.values())
 
 
 def why_not_restored(name: str, text: str, version: str) -> str:
+    """Return why this value of a field cannot be restored, "" when it can."""
     field = BY_NAME[name]
     if not is_writable(name, version):
         return f"API {version} cannot change it."
@@ -72,22 +83,24 @@ def why_not_restored(name: str, text: str, version: str) -> str:
 
 
 def moved_since_event(back: Restoration, live: IvrSettings) -> dict[str, str | None]:
-    """Fields that do not hold any more what the event left, and what they hold."""
+    """Return the fields that no longer hold what the event left, and what they hold."""
     return {name: live.values()[name] for name, text in back.left.items() if live.values()[name] != text}
 
 
 def restore_plan(
     *, pbx: Pbx, back: Restoration, live: IvrSettings, form: str, actor: Actor, reason: str, ticket: str
 ) -> Change:
-    """The planned change. live: as just read, and not moved since. form: the page's own id, so that a second click
-    gives the same plan."""
+    """Plan a change back to the old values.
+
+    live: as just read, and not moved since. form: the id of the page, so that a second click gives the same plan.
+    """
     name = f"restore {back.event.pk} {form[:40]}"
     opened = replace(opened_now(pbx, live, timezone.now()), form=name)
     return change_plan(pbx=pbx, opened=opened, wanted=back.wanted, actor=actor, reason=reason, ticket=ticket)
 
 
 def acceptance_of(event: Event) -> Event | None:
-    """The event by which somebody accepted an outside change."""
+    """Return the event by which somebody accepted an outside change, or None."""
     said = Event.objects.filter(
         action=EventAction.IVR_OUTSIDE_ACCEPTED, pbx_id=event.pbx_id, ivr_number=event.ivr_number, pk__gt=event.pk
     )
@@ -95,10 +108,10 @@ def acceptance_of(event: Event) -> Event | None:
 
 
 def outside_accept(*, event: Event, note: str) -> bool:
-    """Record that an outside change may stay; False when somebody did so already, or it is none."""
+    """Record that an outside change may stay. False when somebody did so already, or when it is no outside change."""
     said = event.data
     with transaction.atomic():
-        if event.pbx_id is not None:  # one at a time: two who accept at once leave one event
+        if event.pbx_id is not None:  # lock: two people who accept at once leave one event
             list(Pbx.objects.select_for_update().filter(pk=event.pbx_id).values_list("pk"))
         if event.action not in EventGroup.OUTSIDE.actions or acceptance_of(event):
             return False

@@ -1,7 +1,7 @@
-"""A second place for outcomes that the database would not take: files, brought in by the next tick.
+"""A second place for outcomes that the database does not take: files, which the next tick replays.
 
 A change was sent and read back; then the database was away, locked or full. What was found must not be lost, and it is
-not sent again. A file holds what `settle` was given.
+not sent again. A file holds how the change ended, as `settle.as_spooled` writes it.
 """
 
 import json
@@ -18,11 +18,12 @@ log = logging.getLogger(__name__)
 
 
 def folder() -> Path:
+    """Return the folder of outcomes that wait."""
     return Path(settings.DATA_DIR) / "spool"
 
 
 def spool_put(outcome: dict[str, Any]) -> None:
-    """Keep an outcome on disk, whole or not at all, readable by its owner alone."""
+    """Write an outcome to disk, whole or not at all, readable by its owner alone."""
     folder().mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder() / f"{uuid.uuid4()}.json"
     partial = path.with_suffix(".part")
@@ -35,13 +36,13 @@ def spool_put(outcome: dict[str, Any]) -> None:
 
 
 def waits(change_id: int) -> str:
-    """What the outcome of this change says that is still to be brought in; "" when there is none."""
-    found = (kept["verdict"]["sentence"] for _, kept in spooled() if kept["change"] == change_id)
-    return next(found, "")
+    """Return the sentence of an outcome of this change that waits to be recorded, "" when there is none."""
+    waiting = (outcome for _, outcome in spooled() if outcome["change"] == change_id)
+    return next((outcome["verdict"]["sentence"] for outcome in waiting), "")
 
 
 def spooled() -> Iterator[tuple[Path, dict[str, Any]]]:
-    """What waits to be brought in; a file that cannot be read stays where it is, and the log says so."""
+    """Yield each outcome that waits, with its file. A file that cannot be read stays, and the log says so."""
     for path in sorted(folder().glob("*.json")):
         try:
             yield path, json.loads(path.read_text(encoding="utf-8"))

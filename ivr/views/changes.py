@@ -1,7 +1,6 @@
 """A change through its life at one address: plan, apply, receipt."""
 
 import logging
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.contrib import messages
@@ -13,21 +12,19 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET, require_POST
 
 from ivr.changes.apply import NotConfirmed, change_apply
-from ivr.changes.compare import compare
 from ivr.changes.plan import change_resolve
 from ivr.changes.receipts import place_in_log, receipt, receipt_for_customer, ticket_link
 from ivr.changes.reconcile import change_check
-from ivr.changes.restore import restoration_of
+from ivr.changes.restore import left_something
 from ivr.changes.spool import waits
-from ivr.field_rules import RULES, rights_to_change
+from ivr.field_rules import FIELD_RULES, rights_to_change
 from ivr.models import Change
 from ivr.selectors import ChangeFilter
-from ivr.wording import caller_hears, tick_count
+from ivr.wording import caller_hears, conflict_rows, tick_count, untouched_rows
 from pbxadmin.access.models import Customer
 from pbxadmin.access.permissions import can, require
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
-from pbxadmin.audit.models import Event
 from pbxadmin.fleet.concurrency import TooManyWaiting
 from pbxadmin.fleet.decorators import waits_for_pbx
 from pbxadmin.fleet.models import Pbx
@@ -40,7 +37,7 @@ from pbxadmin.yeastar.readings import IvrSettings
 from .common import actor, ivr_address
 
 log = logging.getLogger(__name__)
-PAGE_SIZE = 50
+CHANGES_PER_PAGE = 50
 
 
 def visible_change(request: HttpRequest, pk: int) -> Change:
@@ -48,7 +45,7 @@ def visible_change(request: HttpRequest, pk: int) -> Change:
 
 
 def require_rights(request: HttpRequest, change: Change) -> None:
-    """Anyone who may edit may apply, and who renumbers needs that right too."""
+    """Refuse a person who may not edit, or who may not change one of these fields."""
     customer = Customer.objects.get(pk=change.customer_id)
     for action in rights_to_change(change.wanted):
         require(user_of(request), action, customer)
@@ -68,14 +65,18 @@ def show(
     heading: str = "Nothing was sent",
     unconfirmed: bool = False,
 ) -> HttpResponse:
+    """Show a change, with what went wrong with the request if anything did.
+
+    unconfirmed: its risks have to be confirmed first.
+    """
     now, after = values_now_and_after(change)
     customer = Customer.objects.get(pk=change.customer_id)
     pbx = Pbx.objects.filter(pk=change.pbx_id).first()
     context = {
         "change": change,
-        "lines": [(line, RULES[line.field.name].callers_notice) for line in change.lines()],
-        "conflicts": conflict_lines(change.base, change.live or change.base, change.wanted),
-        "kept": kept_lines(change),
+        "lines": [(line, FIELD_RULES[line.field.name].callers_notice) for line in change.lines()],
+        "conflicts": conflict_rows(change),
+        "kept": untouched_rows(change),
         "pbx": pbx,
         "unchanged": len(BY_NAME) - len(change.wanted),
         "now": now,
@@ -88,7 +89,7 @@ def show(
         "place_in_log": place_in_log(change),
         "receipt": receipt(change, request.build_absolute_uri(change.get_absolute_url())),
         "may_apply": can(user_of(request), Action.EDIT_IVR, customer),
-        "may_restore": pbx is not None and left_something(change, pbx),
+        "may_restore": pbx is not None and left_something(change, pbx.version),
         "may_review": can(user_of(request), Action.REVIEW_LOG, customer),
         "waits": waits(change.pk) if change.status == Change.Status.SENDING else "",
         "problem": problem,
@@ -101,45 +102,10 @@ def show(
     return answer
 
 
-def left_something(change: Change, pbx: Pbx) -> bool:
-    """Return whether there is anything to restore, by the event of its outcome."""
-    event = Event.objects.filter(pk=change.event_id).first() if change.event_id else None
-    return event is not None and restoration_of(event, pbx.version) is not None
-
-
 def values_now_and_after(change: Change) -> tuple[IvrSettings, IvrSettings]:
+    """Return the IVR as it is now, as far as we know, and as the change would leave it."""
     now: dict[str, Any] = dict(change.live or change.base)
     return IvrSettings(**now), IvrSettings(**{**now, **change.wanted})
-
-
-def conflict_lines(
-    base: Mapping[str, str | None], live: Mapping[str, str | None], wanted: Mapping[str, str]
-) -> list[dict[str, str]]:
-    """Fields that somebody else changed too: when opened, yours, on the PBX now."""
-    names: Iterable[str] = compare(base, live, wanted).conflicts
-    return [
-        {
-            "name": name,
-            "label": BY_NAME[name].label,
-            "opened": BY_NAME[name].in_words(base.get(name)),
-            "yours": BY_NAME[name].in_words(wanted[name]),
-            "now": BY_NAME[name].in_words(live.get(name)),
-        }
-        for name in names
-    ]
-
-
-def kept_lines(change: Change) -> list[dict[str, str]]:
-    """Fields that somebody else changed and this change does not ask for: both can stay."""
-    live = change.live or change.base
-    return [
-        {
-            "label": BY_NAME[name].label,
-            "opened": BY_NAME[name].in_words(change.base.get(name)),
-            "now": BY_NAME[name].in_words(live.get(name)),
-        }
-        for name in compare(change.base, live, change.wanted).kept
-    ]
 
 
 @login_required
@@ -185,10 +151,10 @@ def change_check_view(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_POST
 def change_resolve_view(request: HttpRequest, pk: int) -> HttpResponse:
-    """The person chose field by field; the result is a new plan that goes through the whole path again."""
+    """Plan again as the person chose field by field; the new plan goes through the whole path."""
     change = visible_change(request, pk)
     require_rights(request, change)
-    conflicts = [line["name"] for line in conflict_lines(change.base, change.live or change.base, change.wanted)]
+    conflicts = [line["name"] for line in conflict_rows(change)]
     chosen = {name: request.POST.get(name) for name in conflicts}
     if change.status != Change.Status.CONFLICT or not set(chosen.values()) <= {"yours", "theirs"}:
         return show(request, change, status=422, problem="Choose a value in each row first.")
@@ -219,10 +185,10 @@ def change_receipt(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def change_list(request: HttpRequest) -> HttpResponse:
-    """Changes, newest first, narrowed by words (q), pbx, customer and outcome."""
+    """List changes, newest first, narrowed by words (q), pbx, customer and outcome."""
     wanted = ChangeFilter.from_query(request.GET)
     found = wanted.narrow(Change.objects.visible_to(user_of(request)))
-    page = keyset(found, ["-id"], request.GET.get("cursor", ""), PAGE_SIZE)
+    page = keyset(found, ["-id"], request.GET.get("cursor", ""), CHANGES_PER_PAGE)
     context = {
         "page": page,
         "changes": page.rows,

@@ -17,7 +17,7 @@ def actor() -> Actor:
     return current().actor
 
 
-def visible_pbx(request: HttpRequest, pbx_id: int) -> Pbx:
+def pbx_or_404(request: HttpRequest, pbx_id: int) -> Pbx:
     return get_object_or_404(Pbx.objects.visible_to(user_of(request)).select_related("customer"), pk=pbx_id)
 
 
@@ -33,7 +33,7 @@ def addressable(number: str) -> str:
 
 
 def status_of(error: PbxError | TooManyWaiting) -> int:
-    """503 when it may work later, 502 when the PBX answers and not as it should."""
+    """Return 503 when it may work later, 502 when the PBX answers and not as it should."""
     if isinstance(error, PbxBadAnswer):
         return 502
     return 503 if isinstance(error, PbxUnreachable | PbxHeldBack | PbxBusy | TooManyWaiting) else 502

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from ivr.changes.plan import Opened, change_conflict, change_plan, newer_values
+from ivr.changes.plan import Opened, change_plan, conflict_with_newer_reading
 from ivr.field_rules import right_to_change, rights_to_change
 from ivr.forms import IvrForm, opened_from, opened_now
 from ivr.models import Change, Ivr
@@ -32,7 +32,7 @@ from pbxadmin.yeastar.fields import BY_NAME, IvrField
 from pbxadmin.yeastar.readings import IvrSettings
 
 from .changes import show
-from .common import actor, addressable, ivr_address, status_of, visible_pbx
+from .common import actor, addressable, ivr_address, pbx_or_404, status_of
 from .missing_ivr import missing_ivr_or_404
 
 TOO_OLD = "This form was opened too long ago, so the PBX was read again. Look at the values, then review once more."
@@ -42,7 +42,7 @@ TOO_OLD = "This form was opened too long ago, so the PBX was read again. Look at
 @require_http_methods(["GET", "POST"])
 @waits_for_pbx
 def ivr_edit(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
-    pbx = visible_pbx(request, pbx_id)
+    pbx = pbx_or_404(request, pbx_id)
     require(user_of(request), Action.EDIT_IVR, pbx.customer)
     if request.method == "GET":
         return edit_open(request, pbx, addressable(number))
@@ -53,7 +53,7 @@ def ivr_edit(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
 
 
 def edit_open(request: HttpRequest, pbx: Pbx, number: str, *, too_old: bool = False) -> HttpResponse:
-    """Read the IVR live and show the form; when the PBX cannot be read, what it held, to look at only."""
+    """Read the IVR live and show the form; when the PBX cannot be read, its last known values, to look at only."""
     try:
         live, others = read_live(pbx, number)
         if live is None:
@@ -72,7 +72,7 @@ def edit_open(request: HttpRequest, pbx: Pbx, number: str, *, too_old: bool = Fa
 
 
 def read_live(pbx: Pbx, number: str) -> tuple[IvrSettings | None, Sequence[IvrSettings]]:
-    """The IVR as the PBX holds it now, kept as its snapshot; when it is not there, all that are. Raises PbxError."""
+    """Read an IVR and store its snapshot. When it is not there, return None and all IVRs that are. Raises PbxError."""
     with open_pbx_session(pbx, f"{actor().name} is opening IVR {number}") as pbx_session:
         try:
             live = pbx_session.client.query_ivr(number)
@@ -100,14 +100,14 @@ def edit_page(request: HttpRequest, pbx: Pbx, form: IvrForm, status: int = 200) 
 
 
 def allowed_settings(user: User, pbx: Pbx) -> list[IvrField]:
-    """The fields that this version of the API writes and this person may change."""
+    """Return the fields that this version of the API writes and this person may change."""
     writable = writable_fields(pbx.version)
     rights = {right for right in rights_to_change(field.name for field in writable) if can(user, right, pbx.customer)}
     return [field for field in writable if right_to_change(field.name) in rights]
 
 
 def not_there(request: HttpRequest, pbx: Pbx, number: str, others: Sequence[IvrSettings]) -> HttpResponse:
-    """It was there once: say so, and where an IVR of the same name is now."""
+    """Show that an IVR was there once, and where an IVR of the same name is now."""
     snapshot = Ivr.objects.filter(pbx=pbx, number=number).first()
     if snapshot is None:
         return missing_ivr_or_404(request, pbx, number)
@@ -146,11 +146,9 @@ def edit_post(request: HttpRequest, pbx: Pbx, opened: Opened) -> HttpResponse:
     if not form.wanted:
         messages.info(request, f"Nothing differs from what {pbx.name} holds. No change was made.")
         return go(request, ivr_address(pbx.pk, opened.number))
-    reason, ticket = form.kept
+    reason, ticket = form.reason_and_ticket
     change = change_plan(pbx=pbx, opened=opened, wanted=form.wanted, actor=actor(), reason=reason, ticket=ticket)
-    newer = newer_values(opened, form.wanted)
-    if newer:
-        change_conflict(change, newer)
+    conflict_with_newer_reading(change, opened)
     if change.status == Change.Status.CONFLICT:
         answer = show(request, change, status=409)
         answer["HX-Retarget"], answer["HX-Reswap"] = "#main", "innerHTML"  # in place of the form and its heading
@@ -159,7 +157,7 @@ def edit_post(request: HttpRequest, pbx: Pbx, opened: Opened) -> HttpResponse:
 
 
 def refuse_forbidden(request: HttpRequest, pbx: Pbx, opened: Opened, settings: list[IvrField]) -> None:
-    """A posted value for a field that is not in this form, by the API version or the role: refused and logged."""
+    """Refuse and log a posted value for a field that the API version or the role keeps out of this form."""
     offered = {field.name for field in settings}
     for name in BY_NAME:
         posted = request.POST.get(name)

@@ -34,12 +34,12 @@ from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS
 from pbxadmin.yeastar.readings import ADDRESSABLE
 
-from .common import actor, ivr_address, status_of, visible_pbx
+from .common import actor, ivr_address, pbx_or_404, status_of
 from .edit import read_live
-from .missing_ivr import HISTORY, missing_ivr_page, outside_events
+from .missing_ivr import CHANGES_SHOWN, missing_ivr_page, outside_events
 
-PAGE_SIZE = 50
-COLUMNS = (
+IVRS_PER_PAGE = 50
+LIST_COLUMNS = (
     "id",
     "pbx_id",
     "pbx__name",
@@ -72,7 +72,7 @@ def ivr_list_all(request: HttpRequest) -> HttpResponseBase:
 @login_required
 @require_GET
 def ivr_list(request: HttpRequest, pbx_id: int) -> HttpResponseBase:
-    pbx = visible_pbx(request, pbx_id)
+    pbx = pbx_or_404(request, pbx_id)
     wanted = IvrFilter.from_query(request.GET, pbx=pbx.pk)
     if request.GET.get("format") == "csv":
         return ivrs_csv(request, wanted, pbx)
@@ -81,8 +81,8 @@ def ivr_list(request: HttpRequest, pbx_id: int) -> HttpResponseBase:
 
 def list_page(request: HttpRequest, wanted: IvrFilter, pbx: Pbx | None) -> HttpResponse:
     user = user_of(request)
-    found = ivrs_found(user, wanted).values(*COLUMNS)
-    page: Page[dict[str, Any]] = keyset(found, wanted.order, request.GET.get("cursor", ""), PAGE_SIZE)
+    found = ivrs_found(user, wanted).values(*LIST_COLUMNS)
+    page: Page[dict[str, Any]] = keyset(found, wanted.order, request.GET.get("cursor", ""), IVRS_PER_PAGE)
     context = {
         "pbx": pbx,
         "wanted": wanted,
@@ -111,7 +111,7 @@ assert SORT_LABELS.keys() == SORTS.keys()  # noqa: S101
 
 
 def list_row(row: dict[str, Any]) -> tuple[Any, ...]:
-    """One row for the template, unpacked there: looking values up by name costs more than the query."""
+    """Return one row for the template, unpacked there: looking values up by name costs more than the query."""
     number = row["number"]
     name = BY_NAME["name"]
     return (
@@ -133,7 +133,7 @@ def list_row(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def ivrs_csv(request: HttpRequest, wanted: IvrFilter, pbx: Pbx | None) -> HttpResponseBase:
-    """The whole filter, not only the page, with every field. That somebody took it along is an event."""
+    """Export the whole filter, not only the page, with every field. The export is an event."""
     user = user_of(request)
     own = [field.name for field in FIELDS]
     found = ivrs_found(user, wanted).order_by(*wanted.order)
@@ -158,8 +158,8 @@ def ivrs_csv(request: HttpRequest, wanted: IvrFilter, pbx: Pbx | None) -> HttpRe
 @require_GET
 @waits_for_pbx
 def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
-    """What we last read of one IVR. One that is gone has its history still; one that was never read is read now."""
-    pbx = visible_pbx(request, pbx_id)
+    """Show what we last read of one IVR. A missing one shows its history; one that was never read is read now."""
+    pbx = pbx_or_404(request, pbx_id)
     try:
         ivr = Ivr.objects.filter(pbx=pbx, number=number).first()
         if ivr is None and (missing := missing_ivr_page(request, pbx, number)):
@@ -168,7 +168,7 @@ def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
     except (PbxError, TooManyWaiting) as error:
         context = {"pbx": pbx, "number": number, "why": str(error), "ivr": None, "groups": {}}
         return render(request, "ivr/edit_closed.html", context, status=status_of(error))
-    history = list(Change.objects.of_ivr(pbx.pk, number)[:HISTORY])
+    history = list(Change.objects.of_ivr(pbx.pk, number)[:CHANGES_SHOWN])
     settings = ivr.settings
     groups = field_rows(settings, pbx.version)
     context = {
@@ -192,6 +192,7 @@ def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
 
 
 def read_first(pbx: Pbx, number: str) -> Ivr:
+    """Read an IVR that has no snapshot yet."""
     read_live(pbx, number)
     return get_object_or_404(Ivr, pbx=pbx, number=number)
 
@@ -201,7 +202,7 @@ def read_first(pbx: Pbx, number: str) -> Ivr:
 @waits_for_pbx
 def pbx_refresh_view(request: HttpRequest, pbx_id: int) -> HttpResponse:
     """Read one PBX now. The page that follows shows what it holds, or why it could not be read."""
-    pbx = visible_pbx(request, pbx_id)
+    pbx = pbx_or_404(request, pbx_id)
     try:
         count = pbx_refresh(pbx=pbx, actor=actor())
     except PbxError as error:
@@ -212,7 +213,7 @@ def pbx_refresh_view(request: HttpRequest, pbx_id: int) -> HttpResponse:
 
 
 def own_address(request: HttpRequest, default: str) -> str:
-    """Where the form wants to go back to, if it is one of our own pages."""
+    """Return where the form wants to go back to, if it is one of our own pages."""
     wanted = request.POST.get("next", "")
     is_ours = wanted.startswith("/pbxs/") and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None)
     return wanted if is_ours else default
@@ -233,7 +234,7 @@ def refresh_all(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_GET
 def refresh_page(request: HttpRequest, pk: int) -> HttpResponse:
-    """How far a run has come, for the person who asked for it: with the PBXs of it that they see now."""
+    """Show how far a run has come, to the person who asked for it: with the PBXs of it that they see now."""
     user = user_of(request)
     run = get_object_or_404(Refresh, pk=pk, asked_by_id=user.pk)
     mine = run.items.filter(pbx__in=Pbx.objects.visible_to(user).order_by())

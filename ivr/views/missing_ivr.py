@@ -8,18 +8,20 @@ from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
 
-HISTORY = 8
-OUTSIDE = 3
+CHANGES_SHOWN = 8
+OUTSIDE_SHOWN = 3
 
 
 def outside_events(pbx: Pbx, number: str) -> list[Event]:
-    """The newest events of an IVR that tell of a change made outside."""
-    return list(Event.objects.filter(pbx_id=pbx.pk, ivr_number=number, action__in=EventGroup.OUTSIDE.actions)[:OUTSIDE])
+    """Return the newest events of an IVR that tell of a change made outside."""
+    return list(
+        Event.objects.filter(pbx_id=pbx.pk, ivr_number=number, action__in=EventGroup.OUTSIDE.actions)[:OUTSIDE_SHOWN]
+    )
 
 
 def missing_ivr_page(request: HttpRequest, pbx: Pbx, number: str) -> HttpResponse | None:
-    """What we know of an IVR without a snapshot; None when we know nothing, so that it may have come just now."""
-    history, outside = list(Change.objects.of_ivr(pbx.pk, number)[:HISTORY]), outside_events(pbx, number)
+    """Show what we know of an IVR without a snapshot. None when we know nothing, so that it may have come just now."""
+    history, outside = list(Change.objects.of_ivr(pbx.pk, number)[:CHANGES_SHOWN]), outside_events(pbx, number)
     if not history and not outside:
         return None
     names = [*(change.name for change in history), *(str(event.data["ivr_name"]) for event in outside)]

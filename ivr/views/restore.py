@@ -24,14 +24,17 @@ from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.readings import ADDRESSABLE, IvrSettings
 
-from .common import actor, status_of, visible_pbx
+from .common import actor, pbx_or_404, status_of
 from .edit import read_live
 
-UNKNOWN = "It left nothing that could be restored, or not all of its values are known."
+NOTHING_TO_RESTORE = "It left nothing that could be restored, or not all of its values are known."
 
 
-def event_of(request: HttpRequest, event_id: int, actions: Collection[EventAction]) -> Event:
-    """An event about an IVR of a PBX that the person sees. Its fields are no more than the pages of that IVR show."""
+def visible_ivr_event(request: HttpRequest, event_id: int, actions: Collection[EventAction]) -> Event:
+    """Return an event about an IVR of a PBX that the person sees.
+
+    Its fields are no more than the pages of that IVR show.
+    """
     events = Event.objects.for_customers(customer_ids(user_of(request), Action.SEE)).filter(action__in=actions)
     return get_object_or_404(events.exclude(pbx_id=None), pk=event_id)
 
@@ -40,40 +43,40 @@ def event_of(request: HttpRequest, event_id: int, actions: Collection[EventActio
 @require_http_methods(["GET", "POST"])
 @waits_for_pbx
 def restore(request: HttpRequest, event_id: int) -> HttpResponse:
-    event = event_of(request, event_id, EventGroup.CHANGE_OUTCOME.actions | EventGroup.OUTSIDE.actions)
-    pbx = visible_pbx(request, event.pbx_id or 0)
+    event = visible_ivr_event(request, event_id, EventGroup.CHANGE_OUTCOME.actions | EventGroup.OUTSIDE.actions)
+    pbx = pbx_or_404(request, event.pbx_id or 0)
     require(user_of(request), Action.EDIT_IVR, pbx.customer)
     back = restoration_of(event, pbx.version)
     if back is None:
-        return page(request, pbx, event, problem=UNKNOWN, status=409)
+        return restore_page(request, pbx, event, problem=NOTHING_TO_RESTORE, status=409)
     for action in rights_to_change(back.wanted):
         require(user_of(request), action, pbx.customer)
     try:
         live = read_live(pbx, back.number)[0] if ADDRESSABLE.fullmatch(back.number) else None
     except PbxError as error:
-        return page(request, pbx, event, back, problem=str(error), status=status_of(error))
+        return restore_page(request, pbx, event, back, problem=str(error), status=status_of(error))
     if live is None:
         gone = f"IVR {back.number} is not on {pbx.name} any more."
-        return page(request, pbx, event, back, problem=gone, status=409)
+        return restore_page(request, pbx, event, back, problem=gone, status=409)
     moved = moved_since_event(back, live)
     if moved:
         since = "Something else changed it since, so it is not offered. Edit the IVR instead."
-        return page(request, pbx, event, back, problem=since, moved=moved, status=409)
-    return asked(request, pbx, back, live)
+        return restore_page(request, pbx, event, back, problem=since, moved=moved, status=409)
+    return ask_and_plan(request, pbx, back, live)
 
 
-def asked(request: HttpRequest, pbx: Pbx, back: Restoration, live: IvrSettings) -> HttpResponse:
+def ask_and_plan(request: HttpRequest, pbx: Pbx, back: Restoration, live: IvrSettings) -> HttpResponse:
     """Ask for the reason and ticket that the customer wants, then plan the restore."""
     form = RecordForm(request.POST if request.method == "POST" else None, customer=pbx.customer)
     if not form.is_valid():
-        return page(request, pbx, back.event, back, form=form, status=422 if form.errors else 200)
-    reason, ticket = form.kept
+        return restore_page(request, pbx, back.event, back, form=form, status=422 if form.errors else 200)
+    reason, ticket = form.reason_and_ticket
     once = request.POST.get("form", "")
     change = restore_plan(pbx=pbx, back=back, live=live, form=once, actor=actor(), reason=reason, ticket=ticket)
     return go(request, change.get_absolute_url())
 
 
-def page(
+def restore_page(
     request: HttpRequest,
     pbx: Pbx,
     event: Event,
@@ -88,7 +91,7 @@ def page(
         "pbx": pbx,
         "event": event,
         "number": back.number if back else event.data["ivr_number"],
-        "lines": lines(back) if back else [],
+        "lines": restore_lines(back) if back else [],
         "kept_out": [(BY_NAME[name].label, why) for name, why in back.kept_out.items()] if back else [],
         "moved": [(BY_NAME[name], BY_NAME[name].in_words(text)) for name, text in (moved or {}).items()],
         "problem": problem,
@@ -99,8 +102,8 @@ def page(
     return render_either(request, "ivr/restore.html", "ivr/_restore.html", context, status=status)
 
 
-def lines(back: Restoration) -> list[tuple[str, str, str, str]]:
-    """Name, label, what it left and what it goes back to."""
+def restore_lines(back: Restoration) -> list[tuple[str, str, str, str]]:
+    """Return name, label, what the event left and what the field goes back to."""
     fields = ((BY_NAME[name], text) for name, text in back.wanted.items())
     left = back.left
     return [(field.name, field.label, field.in_words(left[field.name]), field.in_words(text)) for field, text in fields]
@@ -109,7 +112,7 @@ def lines(back: Restoration) -> list[tuple[str, str, str, str]]:
 @login_required
 @require_POST
 def outside_accept_view(request: HttpRequest, event_id: int) -> HttpResponse:
-    event = event_of(request, event_id, EventGroup.OUTSIDE.actions)
+    event = visible_ivr_event(request, event_id, EventGroup.OUTSIDE.actions)
     customer = event.customer_id or 0
     may_review = can(user_of(request), Action.REVIEW_LOG, customer)
     if not may_review:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .driver import CallKind, Driver, Request
+from .driver import CallKind, Driver, PbxRequest
 from .errors import PbxBadAnswer, PbxError, PbxHeldBack, PbxLoginRefused, PbxNotSent, PbxRefused, PbxTokenRefused
 from .readings import DeviceInfo, IvrSettings
 from .secret import Secret
@@ -116,7 +116,7 @@ class PbxClient:
             self.exchange(self.with_token(self.driver.logout()))
             self.token = None
 
-    def call(self, request: Request) -> dict[str, Any]:
+    def call(self, request: PbxRequest) -> dict[str, Any]:
         """Make a request with a token. A refused token gets one new login and the same request once more."""
         if self.token is not None:
             try:
@@ -126,7 +126,7 @@ class PbxClient:
         self.login_for(request.kind)
         return self.exchange(self.with_token(request))
 
-    def with_token(self, request: Request) -> Request:
+    def with_token(self, request: PbxRequest) -> PbxRequest:
         return self.driver.with_token(request, self.token) if self.token else request
 
     def login_for(self, kind: CallKind) -> None:
@@ -141,7 +141,7 @@ class PbxClient:
         is_update = kind is CallKind.UPDATE and not isinstance(failure, PbxNotSent)
         raise PbxNotSent(str(failure)) if is_update else failure
 
-    def exchange(self, request: Request) -> dict[str, Any]:
+    def exchange(self, request: PbxRequest) -> dict[str, Any]:
         """Send one request and return its answer.
 
         Raises PbxHeldBack, without counting it as a call, when it may not be sent; otherwise any PbxError.

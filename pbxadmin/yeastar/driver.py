@@ -30,7 +30,7 @@ class CallKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Request:
+class PbxRequest:
     """One request. path: below the address of the PBX. A `Secret` is revealed only while the request is sent.
 
     name: the vendor's name of the call. It is stored with changes, so it never changes.
@@ -67,19 +67,19 @@ class Driver(Protocol):
     def digest(self, password: str) -> str:
         """Return what is kept of a password: no more than the login needs."""
 
-    def login(self, username: str, digest: Secret) -> Request: ...
+    def login(self, username: str, digest: Secret) -> PbxRequest: ...
 
     def token(self, answer: Mapping[str, Any]) -> Secret | None:
         """Return the token in the answer to a login, or None when it holds none that can be used."""
 
-    def with_token(self, request: Request, token: Secret) -> Request: ...
+    def with_token(self, request: PbxRequest, token: Secret) -> PbxRequest: ...
 
-    def identity(self) -> Request: ...
+    def identity(self) -> PbxRequest: ...
 
     def device(self, answer: Mapping[str, Any]) -> DeviceInfo:
         """Return who answered. Raises PbxBadAnswer."""
 
-    def read(self, numbers: Sequence[str] | None) -> Request:
+    def read(self, numbers: Sequence[str] | None) -> PbxRequest:
         """Return the request for the IVRs with these numbers, or for all."""
 
     def ivrs(self, answer: Mapping[str, Any]) -> tuple[IvrSettings, ...]:
@@ -91,12 +91,12 @@ class Driver(Protocol):
         They are shown. They are not compared, recorded or written: for that a field needs a column of its own.
         """
 
-    def update(self, live: IvrSettings, wanted: Mapping[str, str]) -> Request:
+    def update(self, live: IvrSettings, wanted: Mapping[str, str]) -> PbxRequest:
         """Return the request that changes one IVR. Raises ValueError for a field that this version cannot write."""
 
-    def apply(self) -> Request: ...
+    def apply(self) -> PbxRequest: ...
 
-    def logout(self) -> Request: ...
+    def logout(self) -> PbxRequest: ...
 
     def answer(self, body: bytes) -> dict[str, Any]:
         """Return the payload of a successful answer. Raises PbxBadAnswer, or PbxRefused when the PBX says no."""

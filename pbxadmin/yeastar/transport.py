@@ -34,7 +34,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from .driver import Request, Text
+from .driver import PbxRequest, Text
 from .errors import PbxBadAnswer, PbxError, PbxHeldBack, PbxOutcomeUnknown, PbxUnreachable, PbxUntrusted
 from .guard import Networks, check_address
 from .secret import Secret
@@ -461,7 +461,7 @@ class Transport:
     def close(self) -> None:
         self.session.close()
 
-    def exchange(self, request: Request, until: float) -> bytes:
+    def exchange(self, request: PbxRequest, until: float) -> bytes:
         """Send one request and return the body of its answer, at most 2 MiB.
 
         until: time.monotonic() at which the caller's own budget ends; the exchange ends sooner, after 8 s.
@@ -487,7 +487,7 @@ class Transport:
             raise failure
         return answer
 
-    def send(self, request: Request) -> requests.Response:
+    def send(self, request: PbxRequest) -> requests.Response:
         return self.session.request(
             request.method,
             self.endpoint.base + request.path + query_of(request),
@@ -516,7 +516,7 @@ def revealed(values: Mapping[str, Text]) -> dict[str, str]:
     return {key: value.reveal() if isinstance(value, Secret) else value for key, value in values.items()}
 
 
-def query_of(request: Request) -> str:
+def query_of(request: PbxRequest) -> str:
     return f"?{urlencode(revealed(request.query), safe='', quote_via=quote)}" if request.query else ""
 
 

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
-from pbxadmin.yeastar.driver import CallKind, Request
+from pbxadmin.yeastar.driver import CallKind, PbxRequest
 from pbxadmin.yeastar.errors import PbxBadAnswer, PbxLoginRefused, PbxNotFound, PbxRefused, PbxTokenRefused
 from pbxadmin.yeastar.fields import FIELDS, Group, IvrField, Kind
 from pbxadmin.yeastar.readings import DeviceInfo, IvrSettings
@@ -36,24 +36,24 @@ class ToyDriver:
     def digest(self, password: str) -> str:
         return password
 
-    def login(self, username: str, digest: Secret) -> Request:
-        return Request(CallKind.LOGIN, "session", "/session", {"user": username, "secret": digest})
+    def login(self, username: str, digest: Secret) -> PbxRequest:
+        return PbxRequest(CallKind.LOGIN, "session", "/session", {"user": username, "secret": digest})
 
     def token(self, answer: Mapping[str, Any]) -> Secret | None:
         return Secret(answer["key"]) if "key" in answer else None
 
-    def with_token(self, request: Request, token: Secret) -> Request:
+    def with_token(self, request: PbxRequest, token: Secret) -> PbxRequest:
         return replace(request, headers={"X-Toy-Key": token})
 
-    def identity(self) -> Request:
-        return Request(CallKind.IDENTITY, "me", "/me", method="GET")
+    def identity(self) -> PbxRequest:
+        return PbxRequest(CallKind.IDENTITY, "me", "/me", method="GET")
 
     def device(self, answer: Mapping[str, Any]) -> DeviceInfo:
         return DeviceInfo(serial=answer["id"], model="Toy")
 
-    def read(self, numbers: Sequence[str] | None) -> Request:
+    def read(self, numbers: Sequence[str] | None) -> PbxRequest:
         query = {"only": ",".join(numbers)} if numbers else {}
-        return Request(CallKind.READ, "menus", "/menus", method="GET", query=query)
+        return PbxRequest(CallKind.READ, "menus", "/menus", method="GET", query=query)
 
     def ivrs(self, answer: Mapping[str, Any]) -> tuple[IvrSettings, ...]:
         return tuple(
@@ -64,15 +64,15 @@ class ToyDriver:
     def further_values(self, raw: Mapping[str, Any]) -> dict[str, str | None]:
         return {"language": raw.get("language")}
 
-    def update(self, live: IvrSettings, wanted: Mapping[str, str]) -> Request:
+    def update(self, live: IvrSettings, wanted: Mapping[str, str]) -> PbxRequest:
         body = {KEYS[name]: text for name, text in wanted.items()}
-        return Request(CallKind.UPDATE, "menu", f"/menus/{live.number}", body, method="PATCH")
+        return PbxRequest(CallKind.UPDATE, "menu", f"/menus/{live.number}", body, method="PATCH")
 
-    def apply(self) -> Request:
+    def apply(self) -> PbxRequest:
         raise NotImplementedError("this PBX applies each update itself")
 
-    def logout(self) -> Request:
-        return Request(CallKind.LOGOUT, "leave", "/session", method="DELETE")
+    def logout(self) -> PbxRequest:
+        return PbxRequest(CallKind.LOGOUT, "leave", "/session", method="DELETE")
 
     def answer(self, body: bytes) -> dict[str, Any]:
         try:

@@ -1,4 +1,4 @@
-"""The change path, from plan to receipt, against a PBX at the HTTP edge. The outcome table is design section 3."""
+"""The change path, from plan to receipt, against a PBX at the HTTP edge. docs/changes.md has the table of outcomes."""
 
 import json
 import time

@@ -6,7 +6,7 @@ import pytest
 from django.core.checks import run_checks
 
 from ivr.checks import check_ivr_fields
-from ivr.field_rules import RULES, FieldRule, right_to_change, rights_to_change, risks_of
+from ivr.field_rules import FIELD_RULES, FieldRule, right_to_change, rights_to_change, risks_of
 from pbxadmin.access.roles import Action
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS, Group, IvrField, Kind
 
@@ -54,23 +54,25 @@ def test_a_field_that_is_only_read_needs_no_rule(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("name", [field.name for field in FIELDS if field.writable])
 def test_each_writable_field_needs_its_rule(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(RULES, name)
+    monkeypatch.delitem(FIELD_RULES, name)
 
     assert [name in problem and "has no rule" in problem for problem in problems()] == [True]
 
 
 def test_a_switch_has_to_say_whether_turning_it_on_is_a_risk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RULES, "dial_extension", FieldRule(Action.EDIT_IVR, "Whether callers may type an extension."))
+    monkeypatch.setitem(
+        FIELD_RULES, "dial_extension", FieldRule(Action.EDIT_IVR, "Whether callers may type an extension.")
+    )
 
     assert ["is a switch" in problem for problem in problems()] == [True]
 
-    monkeypatch.setitem(RULES, "dial_extension", FieldRule(Action.EDIT_IVR, "Whether they may.", risk_when_on=""))
+    monkeypatch.setitem(FIELD_RULES, "dial_extension", FieldRule(Action.EDIT_IVR, "Whether they may.", risk_when_on=""))
 
     assert problems() == []
 
 
 def test_a_rule_has_to_say_what_callers_notice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RULES, "name", FieldRule(Action.EDIT_IVR, ""))
+    monkeypatch.setitem(FIELD_RULES, "name", FieldRule(Action.EDIT_IVR, ""))
 
     assert ["what callers notice" in problem for problem in problems()] == [True]
 
@@ -82,7 +84,7 @@ def test_a_writable_field_of_a_kind_that_no_form_knows_is_an_error(monkeypatch: 
 
 
 def test_a_rule_of_a_field_that_is_gone_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RULES, "old_field", RULES["name"])
+    monkeypatch.setitem(FIELD_RULES, "old_field", FIELD_RULES["name"])
 
     assert ["is no field of the table" in problem for problem in problems()] == [True]
 
@@ -95,7 +97,7 @@ def test_a_change_needs_the_right_of_each_of_its_fields() -> None:
 
 
 def test_only_a_switch_that_is_turned_on_is_a_risk() -> None:
-    risk = RULES["dial_extension"].risk_when_on
+    risk = FIELD_RULES["dial_extension"].risk_when_on
 
     assert risks_of({"dial_extension": "off"}, {"dial_extension": "on"}) == [risk]
     assert risks_of({"dial_extension": None}, {"dial_extension": "on"}) == [risk]
@@ -107,6 +109,6 @@ def test_what_has_to_be_checked_by_hand_comes_after_the_risks() -> None:
     wanted = {"number": "6600", "check_voicemail": "on"}
 
     assert risks_of({}, wanted) == [
-        RULES["check_voicemail"].risk_when_on,
-        *(f"Check by hand: {item}" for item in RULES["number"].check_by_hand),
+        FIELD_RULES["check_voicemail"].risk_when_on,
+        *(f"Check by hand: {item}" for item in FIELD_RULES["number"].check_by_hand),
     ]

@@ -87,7 +87,7 @@ def test_filters_narrow_and_combine(member, pbx, acme):
 
 @pytest.mark.parametrize("sort", ["number", "name", "pbx", "customer", "response", "read"])
 def test_pages_follow_each_other_both_ways_in_every_order(member, pbx, sort, monkeypatch):
-    monkeypatch.setattr("ivr.views.lists.PAGE_SIZE", 3)
+    monkeypatch.setattr("ivr.views.lists.IVRS_PER_PAGE", 3)
     keep(pbx, *({"ivrnumber": f"65{n:02}", "responsetimeout": "?" if n % 3 else str(n % 2 + 1)} for n in range(8)))
     for order in (sort, f"-{sort}"):
         forwards, backwards = walk(member, f"sort={order}")

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from pbxadmin.yeastar.driver import CallKind, Request, Text
+from pbxadmin.yeastar.driver import CallKind, PbxRequest, Text
 from pbxadmin.yeastar.secret import Secret
 
 
-def s_series_request(name: str, body: Mapping[str, Text] | None = None, token: Secret | None = None) -> Request:
-    return Request(CallKind.LOGIN, name, f"/api/v1.0.0/{name}", body, query={"token": token} if token else {})
+def s_series_request(name: str, body: Mapping[str, Text] | None = None, token: Secret | None = None) -> PbxRequest:
+    return PbxRequest(CallKind.LOGIN, name, f"/api/v1.0.0/{name}", body, query={"token": token} if token else {})

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pbxadmin.yeastar.driver import CallKind, Request, Text
+from pbxadmin.yeastar.driver import CallKind, PbxRequest, Text
 from pbxadmin.yeastar.errors import PbxRefused
 from pbxadmin.yeastar.fields import FIELDS, ApiVersion, IvrField
 from pbxadmin.yeastar.readings import DeviceInfo, IvrSettings
@@ -42,10 +42,10 @@ class SSeriesDriver:
     def digest(self, password: str) -> str:
         return password_digest(password)
 
-    def request(self, kind: CallKind, name: str, body: Mapping[str, Text] | None = None) -> Request:
-        return Request(kind, name, f"/api/{self.version}/{name}", body)
+    def request(self, kind: CallKind, name: str, body: Mapping[str, Text] | None = None) -> PbxRequest:
+        return PbxRequest(kind, name, f"/api/{self.version}/{name}", body)
 
-    def login(self, username: str, digest: Secret) -> Request:
+    def login(self, username: str, digest: Secret) -> PbxRequest:
         body: dict[str, Text] = {"username": username, "password": digest, "port": REPORT_PORT}
         if self.version is ApiVersion.V2_0:
             body["version"] = "2.0.0"
@@ -55,16 +55,16 @@ class SSeriesDriver:
         token = answer.get("token")
         return Secret(token) if isinstance(token, str) and TOKEN.fullmatch(token) else None
 
-    def with_token(self, request: Request, token: Secret) -> Request:
+    def with_token(self, request: PbxRequest, token: Secret) -> PbxRequest:
         return replace(request, query={**request.query, "token": token})
 
-    def identity(self) -> Request:
+    def identity(self) -> PbxRequest:
         return self.request(CallKind.IDENTITY, "deviceinfo/query")
 
     def device(self, answer: Mapping[str, Any]) -> DeviceInfo:
         return read_device(answer)
 
-    def read(self, numbers: Sequence[str] | None) -> Request:
+    def read(self, numbers: Sequence[str] | None) -> PbxRequest:
         return self.request(CallKind.READ, "ivr/query", write_query(numbers, self.version) or None)
 
     def ivrs(self, answer: Mapping[str, Any]) -> tuple[IvrSettings, ...]:
@@ -73,13 +73,13 @@ class SSeriesDriver:
     def further_values(self, raw: Mapping[str, Any]) -> dict[str, str | None]:
         return {}
 
-    def update(self, live: IvrSettings, wanted: Mapping[str, str]) -> Request:
+    def update(self, live: IvrSettings, wanted: Mapping[str, str]) -> PbxRequest:
         return self.request(CallKind.UPDATE, "ivr/update", write_update(live, wanted, self.version))
 
-    def apply(self) -> Request:
+    def apply(self) -> PbxRequest:
         return self.request(CallKind.APPLY, "apply")
 
-    def logout(self) -> Request:
+    def logout(self) -> PbxRequest:
         return self.request(CallKind.LOGOUT, "logout")
 
     def answer(self, body: bytes) -> dict[str, Any]:
