@@ -103,6 +103,7 @@ class ChangeFilter(FilterValues):
     outcome: str = parameter("", lambda given: last(given) if last(given) in Change.Status.values else "")
 
     def narrow(self, changes: ChangeQuerySet) -> ChangeQuerySet:
+        """Return the changes that the filter lets through."""
         for word in self.q.split()[:MOST_WORDS]:
             changes = changes.filter(reduce(or_, (Q(**{f"{column}__icontains": word}) for column in CHANGE_SEARCH)))
         for column, value in (("pbx_id", self.pbx), ("customer_id", self.customer)):

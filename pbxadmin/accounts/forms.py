@@ -185,11 +185,10 @@ class PeopleFilter(FilterForm):
     role = forms.ChoiceField(choices=[("", "Any role"), *Role.choices], required=False)
 
     def __init__(self, data: Mapping[str, Any], *, user: AnyUser) -> None:
-        super().__init__(data)
+        super().__init__(data, customers=customers_of(user, Action.MANAGE_PEOPLE))
         self.user = user
-        self.fields["customer"].queryset = customers_of(user, Action.MANAGE_PEOPLE)  # type: ignore[attr-defined]
 
-    def found(self, people: PeopleQuerySet) -> PeopleQuerySet:
+    def narrow(self, people: PeopleQuerySet) -> PeopleQuerySet:
         """Those that pass. Roles that the user may not see let nobody pass."""
         if not self.is_valid():
             return people.none()

@@ -191,10 +191,9 @@ class PbxFilter(FilterForm):
     tag = forms.CharField(max_length=200, required=False)
 
     def __init__(self, data: Mapping[str, Any], *, user: AnyUser) -> None:
-        super().__init__(data)
-        self.fields["customer"].queryset = Customer.objects.visible_to(user)  # type: ignore[attr-defined]
+        super().__init__(data, customers=Customer.objects.visible_to(user))
 
-    def found(self, pbxs: PbxQuerySet) -> PbxQuerySet:
+    def narrow(self, pbxs: PbxQuerySet) -> PbxQuerySet:
         """Return the PBXs that the filter lets through: none for a customer or state that does not exist."""
         if not self.is_valid():
             return pbxs.none()

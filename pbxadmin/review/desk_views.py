@@ -50,7 +50,7 @@ def show_desk(request: HttpRequest, form: ReviewForm | None) -> HttpResponse:
     desk_read()
     mine = DeskItem.objects.visible_to(user)
     wanted = DeskFilter(request.GET, user=user)
-    page = keyset(wanted.found(mine), ["-event_id"], request.GET.get("cursor", ""), PAGE_SIZE)
+    page = keyset(wanted.narrow(mine), ["-event_id"], request.GET.get("cursor", ""), PAGE_SIZE)
     context = {
         "wanted": wanted,
         "query": wanted.query,

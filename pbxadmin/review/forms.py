@@ -52,7 +52,7 @@ class ReviewForm(forms.Form):
 
 
 class DeskFilter(FilterForm):
-    """The filters of the desk, from the query of its address."""
+    """The filter of the desk, from the query of its address."""
 
     customer = forms.ModelChoiceField(Customer.objects.none(), required=False, empty_label="All customers")
     kind = forms.ChoiceField(
@@ -61,11 +61,10 @@ class DeskFilter(FilterForm):
     state = forms.ChoiceField(choices=[("", "Open"), ("reviewed", "Reviewed"), ("all", "All")], required=False)
 
     def __init__(self, data: Mapping[str, Any], *, user: AnyUser) -> None:
-        super().__init__(data)
-        self.fields["customer"].queryset = customers_of(user, Action.REVIEW_LOG)  # type: ignore[attr-defined]
+        super().__init__(data, customers=customers_of(user, Action.REVIEW_LOG))
 
-    def found(self, items: DeskItemQuerySet) -> DeskItemQuerySet:
-        """Those that pass. A customer or kind that does not exist passes none."""
+    def narrow(self, items: DeskItemQuerySet) -> DeskItemQuerySet:
+        """Return the items that the filter lets through: none for a customer or kind that does not exist."""
         if not self.is_valid():
             return items.none()
         wanted = self.cleaned_data

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 from django import forms
+from django.db.models import QuerySet
 from django.http import QueryDict
 
 LONGEST_TEXT = 200
@@ -45,7 +46,7 @@ class ListFilter:
 
     @property
     def query(self) -> str:
-        """The query of an address that narrows the list in the same way, "" when nothing is narrowed."""
+        """Query of an address that narrows the list in the same way, "" when nothing is narrowed."""
         return urlencode({name: value for name, value in self.values().items() if value}, doseq=True)
 
     @property
@@ -61,10 +62,15 @@ class ListFilter:
 
 
 class FilterForm(ListFilter, forms.Form):
-    """A filter with choices that are shown as a form. Each field is a parameter."""
+    """A filter with choices that are shown as a form. Each field is a parameter.
 
-    def __init__(self, data: Mapping[str, Any]) -> None:
+    customers: the choices of a field `customer`.
+    """
+
+    def __init__(self, data: Mapping[str, Any], *, customers: "QuerySet[Any] | None" = None) -> None:
         super().__init__(data)
+        if customers is not None:
+            self.fields["customer"].queryset = customers  # type: ignore[attr-defined]
         for each in self.fields.values():
             if isinstance(each, forms.ChoiceField):
                 each.widget.attrs["class"] = "input"
@@ -104,6 +110,7 @@ def switch_parameter() -> bool:
 
 
 def last(given: Sequence[str]) -> str:
+    """Return the value that counts when an address has a parameter several times, "" when it has none."""
     return given[-1] if given else ""
 
 

@@ -42,7 +42,7 @@ def person_list(request: HttpRequest) -> HttpResponse:
     require_anywhere(user, Action.MANAGE_PEOPLE)
     wanted = PeopleFilter(request.GET, user=user)
     shown = Membership.objects.shown_to(user).select_related("customer").order_by("customer__folded", "role")
-    people = wanted.found(User.objects.visible_to(user)).prefetch_related(Prefetch("memberships", shown, "shown"))
+    people = wanted.narrow(User.objects.visible_to(user)).prefetch_related(Prefetch("memberships", shown, "shown"))
     context = {
         "wanted": wanted,
         "page": keyset(people, ("folded", "id"), request.GET.get("cursor", ""), PAGE_SIZE),

@@ -32,7 +32,7 @@ PAGE_SIZE = 50
 @require_GET
 def pbx_list(request: HttpRequest) -> HttpResponseBase:
     wanted = PbxFilter(request.GET, user=request.user)
-    found = wanted.found(Pbx.objects.visible_to(request.user)).select_related("customer")
+    found = wanted.narrow(Pbx.objects.visible_to(request.user)).select_related("customer")
     if request.GET.get("format") == "csv":
         return pbxs_csv(user_of(request), found, wanted)
     page = keyset(found.with_tags(), ("name", "id"), request.GET.get("cursor", ""), PAGE_SIZE)
