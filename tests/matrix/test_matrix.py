@@ -13,7 +13,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from pbxadmin.access.reauthentication import AUTHENTICATED_AT
 from pbxadmin.access.roles import Role
 
-from .table import LOGIN, NO_METHOD, NOT_THERE, OK, ROWS, Row
+from .table import LOGIN, NO_METHOD, NOT_THERE, OK, ON_PERSON, ROWS, Row
 from .world import OF_THEM, OF_US, ROLES, World
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +32,12 @@ def names_of(resolver: URLResolver, space: str = "") -> Iterator[str]:
 def test_every_address_has_a_row():
     known = set(names_of(get_resolver()))
 
-    assert (known - ROWS.keys(), ROWS.keys() - known) == (set(), set())
+    missing, stale = known - ROWS.keys(), ROWS.keys() - known
+    assert (missing, stale) == (set(), set()), 'Follow the recipe "Add a page" in CONTRIBUTING.md.'
+
+
+def test_every_role_has_its_answers():
+    assert ON_PERSON.keys() == set(ROLES), 'Follow the recipe "Add a role" in CONTRIBUTING.md.'
 
 
 def client_of(world: World, role: str, **options: object) -> Client:
