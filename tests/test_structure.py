@@ -40,7 +40,6 @@ STILL_DOUBLE = {
     "named",
     "new_token",
     "only_customer",
-    "page",
     "page_of",
     "parsed",
     "person_edit",

@@ -1,68 +1,22 @@
 """Evidence packs: what a filter of the log page finds, signed and with its verifier, for somebody outside."""
 
 import hashlib
-import tempfile
 from collections.abc import Collection
 from typing import IO
 
 from django.conf import settings
-from django.contrib.auth.decorators import login_required
-from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import render
-from django.utils import timezone
-from django.views.decorators.http import require_http_methods
 
 from pbxadmin.access.models import as_named
-from pbxadmin.access.permissions import customers_of, require_anywhere
-from pbxadmin.access.person import user_of
-from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import EventAction
-from pbxadmin.audit.checkpoints import shown_key
-from pbxadmin.audit.evidence import Pack, pack_write, verifier_digest
+from pbxadmin.audit.evidence import Pack, pack_write
 from pbxadmin.audit.log import record
-from pbxadmin.audit.models import Event, EventQuerySet
+from pbxadmin.audit.models import EventQuerySet
 
 from .desk import customer_of
-from .selectors import EventFilter, events_for, names_of
-
-MOST = 200_000  # events of a pack that a person waits for; the command has no limit
+from .selectors import EventFilter
 
 
-@login_required
-@require_http_methods(["GET", "POST"])
-def evidence_page(request: HttpRequest) -> HttpResponseBase:
-    """What a pack of this filter would be, and by POST the pack itself."""
-    user = user_of(request)
-    require_anywhere(user, Action.REVIEW_LOG)
-    wanted = EventFilter.from_query(request.GET)
-    events = wanted.narrow(events_for(user))
-    count = events.order_by()[: MOST + 1].count()
-    if request.method == "POST" and 0 < count <= MOST:
-        file = tempfile.TemporaryFile()  # noqa: SIM115  (closed by the answer)
-        evidence_make(file, events, made_by=user.display_name, wanted=words_of(wanted))
-        file.seek(0)
-        name = f"evidence-{timezone.now():%Y-%m-%d-%H%M}.zip"
-        return FileResponse(file, as_attachment=True, filename=name, content_type="application/zip")
-    return page(request, wanted, count, events.order_by("-id").first())
-
-
-def page(request: HttpRequest, wanted: EventFilter, count: int, newest: Event | None) -> HttpResponse:
-    customers = customers_of(user_of(request), Action.REVIEW_LOG).filter(pk=wanted.customer or 0)
-    context = {
-        "count": count,
-        "most": MOST,
-        "is_too_many": count > MOST,
-        "wanted": wanted,
-        "query": wanted.query,
-        "chips": wanted.chips(names_of(wanted, newest, customers.values_list("pk", "name"))),
-        "public_key": shown_key(),
-        "verifier_digest": verifier_digest(),
-    }
-    status = 422 if request.method == "POST" else 200
-    return render(request, "review/evidence.html", context, status=status)
-
-
-def words_of(wanted: EventFilter) -> str:
+def filter_query(wanted: EventFilter) -> str:
     """The filter as it stands in an address, with the day from which a search really looked."""
     if wanted.first_day == wanted.since:
         return wanted.query

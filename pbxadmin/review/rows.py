@@ -9,7 +9,7 @@ from pbxadmin.audit.check import is_as_recorded
 from pbxadmin.audit.models import Event
 from pbxadmin.web.templatetags.pbxadmin import clock, event_outcome, icon, visible
 
-from .words import gist
+from .wording import gist
 
 SHORT = 24  # of a value in a line; the event itself shows the whole
 

@@ -31,7 +31,7 @@ from pbxadmin.yeastar.fields import BY_NAME
 
 from .models import Day
 from .rollup import not_rolled_up
-from .words import label_of
+from .wording import label_of
 
 SEARCH_DAYS = 90  # how far back is looked for what only reading finds, unless the period says otherwise
 FIELD_LABELS = {name: label_of(name) for name in (*BY_NAME, *IMPORT_COLUMNS, "serial")}

@@ -21,7 +21,7 @@ from pbxadmin.review import rollup
 from pbxadmin.review.exports import HEADER, WINDOW, events_export
 from pbxadmin.review.models import DayCount
 from pbxadmin.review.selectors import EventFilter, events_for, ids_within
-from pbxadmin.review.views import LAST_PAGE, PAGE_SIZE
+from pbxadmin.review.views.log import LAST_PAGE, PAGE_SIZE
 from pbxadmin.web.pages import Column, cursor_of
 
 from .events import fill_events

@@ -290,7 +290,7 @@ def test_a_text_of_any_length_is_a_search(auditor, four):
 
 
 def test_what_was_chosen_stands_in_the_form_and_in_the_links_of_the_pager(auditor, four, monkeypatch):
-    monkeypatch.setattr("pbxadmin.review.views.PAGE_SIZE", 1)
+    monkeypatch.setattr("pbxadmin.review.views.log.PAGE_SIZE", 1)
 
     page = auditor.get("/audit/?q=acme+%26co%22&action=change.outcome&from=2026-03-02&pbx=501").content.decode()
     assert 'value="acme &amp;co&quot;"' in page
@@ -410,7 +410,7 @@ def test_a_row_says_the_gist_in_one_line(auditor, said, shown):
 
 
 def test_pages_follow_each_other_both_ways(auditor, acme, monkeypatch):
-    monkeypatch.setattr("pbxadmin.review.views.PAGE_SIZE", 3)
+    monkeypatch.setattr("pbxadmin.review.views.log.PAGE_SIZE", 3)
     made = [record(EventAction.PBX_EDITED, customer=of(acme), pbx=HQ).pk for _ in range(8)]
 
     pages, cursor = [], ""
@@ -431,7 +431,7 @@ def test_pages_follow_each_other_both_ways(auditor, acme, monkeypatch):
 
 
 def test_an_event_that_comes_in_meanwhile_moves_no_page(auditor, acme, monkeypatch):
-    monkeypatch.setattr("pbxadmin.review.views.PAGE_SIZE", 2)
+    monkeypatch.setattr("pbxadmin.review.views.log.PAGE_SIZE", 2)
     made = [record(EventAction.PBX_EDITED, customer=of(acme), pbx=HQ).pk for _ in range(4)]
     first = auditor.get("/audit/?pbx=501").context["page"]
 
@@ -453,7 +453,7 @@ def test_the_list_takes_eight_queries_however_long(auditor, acme, django_assert_
 
 
 def test_first_and_last_page_are_one_click_away(auditor, acme, monkeypatch):
-    monkeypatch.setattr("pbxadmin.review.views.PAGE_SIZE", 3)
+    monkeypatch.setattr("pbxadmin.review.views.log.PAGE_SIZE", 3)
     made = [record(EventAction.PBX_EDITED, customer=of(acme), pbx=HQ).pk for _ in range(8)]
     page = auditor.get("/audit/?pbx=501").content.decode()
     last = re.search(r'href="\?(pbx=501&amp;cursor=[\w-]+)">Last page', page)[1]

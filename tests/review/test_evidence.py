@@ -95,7 +95,7 @@ def test_an_empty_filter_packs_nothing(client, events):
 
 
 def test_too_many_events_for_a_page_are_refused_with_the_way_out(client, events, monkeypatch):
-    monkeypatch.setattr("pbxadmin.review.evidence.MOST", 3)
+    monkeypatch.setattr("pbxadmin.review.views.evidence.PACK_LIMIT", 3)
 
     answer = signed_in(client, make_user("auditor")).post("/audit/evidence/")
 

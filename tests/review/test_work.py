@@ -10,7 +10,7 @@ from pbxadmin.review.exports import events_export
 from pbxadmin.review.figures import figures
 from pbxadmin.review.rollup import roll_up
 from pbxadmin.review.selectors import EventFilter, events_for
-from pbxadmin.review.views import page_of
+from pbxadmin.review.views.log import page_of
 from tests.bench.events import fill_events
 from tests.factories import make_customer, make_user
 
@@ -61,7 +61,7 @@ def test_an_export_of_four_times_as_many_events_is_four_times_the_work(acme, use
 
 @pytest.mark.parametrize("outcomes", [(), ("verified", "refused")])
 def test_a_deep_page_is_no_more_work_than_the_first(acme, user, wanted, outcomes, monkeypatch):
-    monkeypatch.setattr("pbxadmin.review.views.PAGE_SIZE", 5)
+    monkeypatch.setattr("pbxadmin.review.views.log.PAGE_SIZE", 5)
     fill(acme, 1500)
     wanted = EventFilter(since=wanted.since, outcomes=outcomes)
     pages = [page_of(events_for(user), wanted, "")]

@@ -7,7 +7,7 @@ from django.http import QueryDict
 
 from pbxadmin.audit.context import current
 from pbxadmin.audit.models import Event
-from pbxadmin.review.evidence import evidence_make, words_of
+from pbxadmin.review.evidence import evidence_make, filter_query
 from pbxadmin.review.selectors import EventFilter
 from pbxadmin.web.words import number_of
 
@@ -36,7 +36,7 @@ class Command(BaseCommand):
                 events = wanted.narrow(Event.objects.all())
                 if not events.exists():
                     raise CommandError("No event matches. There is nothing to pack.")
-                pack = evidence_make(file, events, made_by=current().actor.name, wanted=words_of(wanted))
+                pack = evidence_make(file, events, made_by=current().actor.name, wanted=filter_query(wanted))
             done = True
         finally:
             if not done:

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from pbxadmin.access.models import Customer, User
-from pbxadmin.access.permissions import customers_of, require_anywhere
+from pbxadmin.access.permissions import customers_of
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import ACTION_LABELS
@@ -17,30 +17,23 @@ from pbxadmin.audit.check import is_as_recorded
 from pbxadmin.audit.checkpoints import shown_key
 from pbxadmin.audit.models import Event, EventQuerySet
 from pbxadmin.fleet.models import Pbx
+from pbxadmin.review.exports import CONTENT_TYPES, FORMATS, events_export
+from pbxadmin.review.figures import MOST_LIVE, figures, kept_since
+from pbxadmin.review.plots import plot
+from pbxadmin.review.rows import lines_of
+from pbxadmin.review.selectors import FIELD_LABELS, OUTCOME_LABELS, SEARCH_DAYS, EventFilter, names_of
+from pbxadmin.review.wording import answered_code, changed_fields, detail_lines
 from pbxadmin.web.htmx import render_either, wants_fragment
 from pbxadmin.web.pages import Column, Page, cursor_of, keyset, place_of
 
-from .exports import CONTENT_TYPES, FORMATS, events_export
-from .figures import MOST_LIVE, figures, kept_since
-from .plots import plot
-from .rows import lines_of
-from .selectors import FIELD_LABELS, OUTCOME_LABELS, SEARCH_DAYS, EventFilter, events_for, names_of
-from .words import answered_code, changed_fields, detail_lines
+from .common import PAGE_SIZE, reviewable
 
-PAGE_SIZE = 50
 OTHERS = 20
 HISTORY = 8
 MOST_NAMES = 500
 ORDER = ("-id",)
 # Backwards from the end of the log, which no id is before.
 LAST_PAGE = cursor_of("p", {"id": 0}, [Column("id", descending=True)])
-
-
-def reviewable(request: HttpRequest) -> EventQuerySet:
-    """Events that this person may review. Who may review none at all is refused, which is an event itself."""
-    user = user_of(request)
-    require_anywhere(user, Action.REVIEW_LOG)
-    return events_for(user)
 
 
 @login_required
