@@ -202,8 +202,8 @@ def test_no_misbehaviour_lets_a_secret_out(
 # Where a defect of ours may strike while a secret is at hand.
 DEFECTS = {
     "deciding the outcome": "ivr.changes.readings.judge",
-    "reading a list": "pbxadmin.yeastar.client.read_ivrs",
-    "writing an update": "pbxadmin.yeastar.client.write_update",
+    "reading a list": "pbxadmin.yeastar.s_series.driver.read_ivrs",
+    "writing an update": "pbxadmin.yeastar.s_series.driver.write_update",
     "keeping the token": "pbxadmin.fleet.pbx_sessions.new_token",
     "recording the state": "pbxadmin.fleet.pbx_sessions.learned",
     "the adapter below requests": "requests.adapters.HTTPAdapter.send",

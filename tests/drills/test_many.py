@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.tls, pytest.mark.django_db(transaction=True), pytest.m
 def read(pbx: Pbx) -> str:
     """What a worker does: read one IVR, with what it knew of the PBX when it began."""
     try:
-        with open_pbx_session(pbx, "a worker", wait_s=10) as pbx_session:
+        with open_pbx_session(pbx, "a worker", wait_s=60, seconds=60) as pbx_session:
             return pbx_session.client.query_ivr("6500").name or ""
     except PbxError as error:
         return type(error).__name__
@@ -111,7 +111,7 @@ def test_a_dead_pbx_is_paused_and_slows_no_page_of_another(client: Client, fleet
     assert (refused.status_code, opened.status_code) == (503, 200)
     assert "Paused until" in page.content.decode()
     assert fleet.pbxs[0].connections == connections == 3
-    assert took < 2
+    assert took < 6
     fleet.pbxs[0].behave()
     client.post(f"/pbxs/{dead.pk}/test/")
     assert Pbx.objects.get(pk=dead.pk).paused_until is None

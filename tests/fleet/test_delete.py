@@ -1,7 +1,6 @@
 """Deleting a PBX while others work with it, on a database that locks rows."""
 
 from concurrent.futures import ThreadPoolExecutor
-from time import sleep
 
 import pytest
 from django.db import connection, connections, transaction
@@ -9,6 +8,7 @@ from django.db import connection, connections, transaction
 from pbxadmin.fleet.models import Lease, Pbx
 from pbxadmin.fleet.services import pbx_delete
 from tests.factories import make_customer, make_pbx
+from tests.waiting import until
 
 
 @pytest.mark.django_db(transaction=True)
@@ -26,10 +26,9 @@ def test_it_waits_for_a_reading_without_holding_what_that_needs():
         with transaction.atomic():  # in the order of whoever keeps a reading: lease, record
             Lease.objects.select_for_update().get(pbx=pbx)
             deleting = pool.submit(delete)
-            while not waits():
-                sleep(0.01)
+            until(waits)
             Pbx.objects.select_for_update(nowait=True).get(pk=pbx.pk)
-        deleting.result(timeout=10)
+        deleting.result(timeout=60)
 
     assert not Pbx.objects.exists()
 

@@ -561,7 +561,7 @@ def test_an_edit_at_the_same_time_waits_and_neither_fails(monkeypatch: pytest.Mo
         return is_changed
 
     def edit() -> None:
-        is_halfway.wait(10)
+        is_halfway.wait(60)
         pbx_edit(pbx=Pbx.objects.get(pk=second.pk), values={"site": "Dock 3"})
         connections.close_all()
 
@@ -569,7 +569,7 @@ def test_an_edit_at_the_same_time_waits_and_neither_fails(monkeypatch: pytest.Mo
     with ThreadPoolExecutor(1) as pool:
         editing = pool.submit(edit)
         assert import_apply(plan, source=data)
-        editing.result(10)
+        editing.result(60)
 
     assert list(Pbx.objects.order_by("pk").values_list("notes", "site")) == [("imported", ""), ("imported", "Dock 3")]
 

@@ -27,6 +27,7 @@ from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.s_series.wire import read_ivr
 from tests.factories import make_pbx
 from tests.pbx_http import PbxDouble, breaks, cannot_be_reached, loses_the_answer, refused, says
+from tests.waiting import Clock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MARA = Actor(7, "Mara Lindqvist")
@@ -717,16 +718,15 @@ def test_a_lost_answer_to_a_renumbering_is_settled_under_the_new_number(pbx, pbx
 
 
 def test_whoever_holds_the_pbx_is_named_when_the_wait_is_over(pbx, pbx_http, monkeypatch):
-    monkeypatch.setattr("pbxadmin.fleet.lease.POLL_S", 0.01)
-    change = plan(pbx, pbx_http)
+    change, clock = plan(pbx, pbx_http), Clock()
+    monkeypatch.setattr("pbxadmin.fleet.lease.time", clock)
 
     with leased(pbx.pk, "Tom Okafor is changing IVR 6501"):
-        started = timezone.now()
         apply(change)
 
     assert change.status == Status.NOT_SENT
     assert "Tom Okafor is changing IVR 6501" in change.sentence
-    assert timedelta(seconds=4) < timezone.now() - started < timedelta(seconds=8)
+    assert 4 < clock.slept < 8
 
 
 RISKY = [

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from ivr.models import Ivr, Refresh, RefreshItem
-from ivr.refresh import refresh_rekick, refresh_start, refresh_work
+from ivr.refresh import RUN_S, refresh_rekick, refresh_start, refresh_work
 from pbxadmin.access.models import User
 from pbxadmin.access.roles import Role
 from pbxadmin.access.services import customer_archive, membership_end, membership_grant
@@ -20,6 +20,7 @@ from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.s_series.wire import read_ivr
 from tests.factories import make_customer, make_pbx, make_snapshots, make_user
 from tests.pbx_http import IVR, cannot_be_reached
+from tests.waiting import Clock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -230,7 +231,8 @@ def test_a_run_reads_every_pbx_once_and_says_what_failed(acme, pbx, pbx_http):
 
 
 def test_a_pbx_in_use_is_read_when_it_is_free_again(pbx, pbx_http, monkeypatch):
-    monkeypatch.setattr("ivr.refresh.RUN_S", 0.5)
+    monkeypatch.setattr("ivr.refresh.time", Clock())
+    monkeypatch.setattr("ivr.refresh.IN_USE_WAIT_S", RUN_S)
     run = refresh_start(pbxs=[pbx], actor=MARA)
 
     with leased(pbx.pk, "Tom"):

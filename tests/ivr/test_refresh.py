@@ -12,7 +12,7 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from ivr.models import Ivr, Refresh, RefreshItem
-from ivr.refresh import Result, pbx_refresh, refresh_rekick, refresh_start, refresh_work, save_results, take
+from ivr.refresh import RUN_S, Result, pbx_refresh, refresh_rekick, refresh_start, refresh_work, save_results, take
 from pbxadmin.access.models import Customer
 from pbxadmin.access.roles import Role
 from pbxadmin.audit.context import Actor
@@ -23,6 +23,7 @@ from pbxadmin.fleet.services import pbx_edit
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.simulator import Fault, Fleet, SimulatedPbx
 from tests.factories import make_pbx, make_user
+from tests.waiting import Clock
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.tls]
 MARA = Actor(7, "Mara Lindqvist")
@@ -45,6 +46,12 @@ def run(*pbxs: Pbx) -> Refresh:
     refresh_work.call(started.pk)
     started.refresh_from_db()
     return started
+
+
+def in_one_look(patch: pytest.MonkeyPatch) -> None:
+    """Let a run end at the first PBX that it would have to wait for."""
+    patch.setattr("ivr.refresh.time", Clock())
+    patch.setattr("ivr.refresh.IN_USE_WAIT_S", RUN_S)
 
 
 def states(run: Refresh) -> dict[str, str]:
@@ -261,7 +268,7 @@ def test_what_was_read_by_a_worker_that_lost_its_lease_meanwhile_is_not_kept(pbx
     started = refresh_start(pbxs=pbxs[:1], actor=MARA)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ivr.refresh.RUN_S", 0.5)
+        in_one_look(patch)
         refresh_work.call(started.pk)
 
     assert states(started) == {pbxs[0].name: State.WAITING}
@@ -282,7 +289,7 @@ def test_what_was_read_at_an_address_that_was_edited_meanwhile_is_read_anew(pbxs
 
 def test_a_pbx_in_somebodys_hands_does_not_hold_up_the_others(pbxs: list[Pbx], fleet: Fleet) -> None:
     with leased(pbxs[0].pk, "Tom Okafor is changing IVR 6500"), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ivr.refresh.RUN_S", 0.5)
+        in_one_look(patch)
         done = run(*pbxs)
 
     assert [states(done)[pbx.name] for pbx in pbxs] == [State.WAITING, State.DONE, State.DONE]

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +21,7 @@ from django.db.models import F
 from ivr.changes.settle import CLAIM_S
 from ivr.models import Change
 from pbxadmin.fleet.models import Lease
+from tests.waiting import until
 
 START_S = 60
 
@@ -89,7 +90,7 @@ def manage(*words: str) -> str:
     ).stdout
 
 
-class LeaseHandle:
+class LogLock:
     """Keeps every other process from committing to the log, from `take` until `release`."""
 
     def __init__(self) -> None:
@@ -114,7 +115,11 @@ class LeaseHandle:
         self.taken.set()
 
     def wait_for_somebody(self) -> None:
-        """Return when a process waits for the lock; SQLite does not tell, so there it is given some time."""
+        """Return when a process waits for the lock.
+
+        SQLite does not tell, so there it is given some time: one that needs longer is killed a step earlier, in a state
+        of which the same must be true.
+        """
         assert self.taken.wait(START_S)
         if connection.vendor == "sqlite":
             time.sleep(0.7)
@@ -132,19 +137,12 @@ def is_lock_awaited() -> bool:
 
 
 @contextmanager
-def log_held() -> Iterator[LeaseHandle]:
-    held = LeaseHandle()
+def log_held() -> Iterator[LogLock]:
+    held = LogLock()
     try:
         yield held
     finally:
         held.release()
-
-
-def until(is_true: Callable[[], Any], seconds: float = START_S, every: float = 0.02) -> None:
-    end = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < end, f"not within {seconds} s"
-        time.sleep(every)
 
 
 def let_the_leases_end() -> None:

@@ -27,8 +27,9 @@ from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.s_series.wire import read_ivr
 from pbxadmin.yeastar.simulator import NOTHING, Fault, SimulatedPbx, instead
 from tests.factories import make_pbx, make_user
-from tests.kill.processes import Process, let_the_leases_end, log_held, manage, until
+from tests.kill.processes import Process, let_the_leases_end, log_held, manage
 from tests.ops.test_processes import free_port, get
+from tests.waiting import until
 
 pytestmark = [pytest.mark.tls, pytest.mark.django_db(transaction=True)]
 

@@ -21,6 +21,7 @@ import pytest
 from django.conf import settings
 
 from tests.ops.test_keys_and_settings import GOOD
+from tests.waiting import until
 
 START_S, STOP_S = 60, 15
 
@@ -68,22 +69,13 @@ def free_port():
 def get(url, opener=None):
     """Status and text of an answer; (0, why) when there is none."""
     try:
-        with (opener or urllib.request.build_opener()).open(url, timeout=10) as answer:
+        with (opener or urllib.request.build_opener()).open(url, timeout=START_S) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode()
     except OSError as error:
         return 0, str(error)
-
-
-def until(is_true, seconds):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := is_true():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"not within {seconds} s")
 
 
 def ended(process, number):
@@ -95,7 +87,7 @@ def ended(process, number):
 def served(manage, *words):
     port = free_port()
     process = manage("serve", "--port", str(port), *words, environment=GOOD)
-    until(lambda: get(f"http://127.0.0.1:{port}/healthz")[0] or process.poll() is not None, START_S)
+    until(lambda: get(f"http://127.0.0.1:{port}/healthz")[0] or process.poll() is not None)
     yield process, f"http://127.0.0.1:{port}"
 
 
@@ -108,7 +100,7 @@ def migrated(manage):
 def test_serve_answers_works_and_stops_when_told(manage, migrated, number):
     with served(manage) as (process, address):
         assert get(f"{address}/healthz") == (200, '{"status": "ok"}')
-        assert until(lambda: get(f"{address}/readyz")[0] == 200, 15)
+        assert until(lambda: get(f"{address}/readyz")[0] == 200)
         assert "<h1>Sign in</h1>" in get(f"{address}/")[1]
 
         assert ended(process, number) == 0
@@ -122,7 +114,7 @@ def test_serve_without_work_is_not_ready_and_a_worker_beside_it_makes_it_so(mana
 
         worker = manage("work", environment=GOOD)
         assert worker.stdout.readline() == "Working with 2 threads.\n"
-        assert until(lambda: get(f"{address}/readyz")[0] == 200, 15)
+        assert until(lambda: get(f"{address}/readyz")[0] == 200)
 
         assert ended(worker, signal.SIGTERM) == 0
         assert ended(server, signal.SIGTERM) == 0
@@ -251,15 +243,15 @@ def test_the_demo_starts_signs_people_in_stops_on_ctrl_c_and_starts_again_as_it_
 
     admin = Browser(local)
     admin.sign_in("admin", people["admin"])
-    numbers = until(lambda: numbers_of(admin), 30)
-    assert until(lambda: admin.get("/pbxs/")[1].count('data-state="reachable"') == 3, 30)
+    numbers = until(lambda: numbers_of(admin))
+    assert until(lambda: admin.get("/pbxs/")[1].count('data-state="reachable"') == 3)
     below = children_of(process.pid)
     assert len(below) >= 2
 
     began = time.monotonic()
     assert ended(process, signal.SIGINT) == 0
     assert time.monotonic() - began < STOP_S
-    assert until(lambda: not any(is_running(pid) for pid in below), 5)
+    assert until(lambda: not any(is_running(pid) for pid in below))
     assert get(f"{local}/healthz")[0] == 0
 
     again, _, people_again = demo(manage, port)
@@ -285,7 +277,7 @@ def test_the_log_of_a_demo_is_in_a_file_and_not_between_the_words_for_a_new_user
     process, _, _ = demo(manage, free_port())
     log = tmp_path / "data" / "demo.log"
 
-    was_made = until(lambda: "audit log: checkpoint" in log.read_text(), 30)
+    was_made = until(lambda: "audit log: checkpoint" in log.read_text())
 
     assert was_made
     assert ended(process, signal.SIGINT) == 0
@@ -302,7 +294,7 @@ def test_the_fleet_of_a_demo_that_was_killed_ends_by_itself(manage):
     process.kill()
     process.wait(STOP_S)
 
-    assert until(lambda: not any(is_running(pid) for pid in below), STOP_S)
+    assert until(lambda: not any(is_running(pid) for pid in below))
 
 
 def test_a_demo_on_a_port_in_use_says_so_before_it_makes_anything(manage, tmp_path):

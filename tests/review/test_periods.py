@@ -349,10 +349,10 @@ def test_no_exception_slips_in_while_a_worker_reads_the_same_chain(monkeypatch):
     with ThreadPoolExecutor(1) as pool:
         monkeypatch.setattr(desk, "items_of", slowly)
         reading = pool.submit(worker)
-        assert is_reading.wait(10)
+        assert is_reading.wait(60)
         monkeypatch.setattr(desk, "items_of", items_of)
         outcome(customer, "unknown")
 
         with pytest.raises(NotReady, match="1 exception"):
             period_sign(period=period, by="Ada Raman")
-        reading.result(10)
+        reading.result(60)

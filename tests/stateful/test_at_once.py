@@ -41,10 +41,10 @@ def meanwhile(first: Callable[[], Any], second: Callable[[], Any]) -> Any:
         with transaction.atomic():
             first()
             running: Future[Any] = pool.submit(run)
-            assert started.wait(10)
+            assert started.wait(60)
             with pytest.raises(TimeoutError):  # it waits for the first
                 running.result(0.5)
-        return running.result(20)
+        return running.result(60)
 
 
 def refusal(act: Callable[[], Any]) -> str:

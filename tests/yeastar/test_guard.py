@@ -228,29 +228,43 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 class Trap:
-    """A service on loopback that nobody should reach. It says what came in."""
+    """A service on loopback that nobody should reach. It counts the connections and closes them at once."""
 
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.listener.setblocking(False)
         self.port: int = self.listener.getsockname()[1]
+        self.count = 0
+        self.thread = threading.Thread(target=self.close_each)
+        self.thread.start()
 
-    def caught(self) -> int:
-        """How many connections there were since last asked."""
-        count = 0
+    def close_each(self) -> None:
         while True:
             try:
-                self.listener.accept()[0].close()
-            except BlockingIOError:
-                return count
-            count += 1
+                link, _ = self.listener.accept()
+            except OSError:
+                return
+            self.count += 1
+            link.close()
+
+    def caught(self) -> int:
+        """Return how many connections there were since last asked. One of its own comes after all of them."""
+        with socket.socket() as link:  # no name is asked for: tests count that
+            link.connect(("127.0.0.1", self.port))
+            link.recv(1)
+        count, self.count = self.count - 1, 0
+        return count
+
+    def close(self) -> None:
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join()
 
 
 @pytest.fixture
 def trap() -> Iterator[Trap]:
     trap = Trap()
     yield trap
-    trap.listener.close()
+    trap.close()
 
 
 @pytest.fixture
@@ -260,9 +274,9 @@ def default_networks(settings: Any) -> None:
 
 def post(host: str, port: int, networks: Networks | None = None, scheme: str = "https") -> PbxError:
     """The error that a call to this host ends in."""
-    transport = Transport(Endpoint(scheme, host, port), Trust(TrustMode.NONE), networks=networks, exchange_s=0.3)
+    transport = Transport(Endpoint(scheme, host, port), Trust(TrustMode.NONE), networks=networks)
     with pytest.raises(PbxError) as caught:
-        transport.exchange(s_series_request("login", {"password": "x"}), time.monotonic() + 1)
+        transport.exchange(s_series_request("login", {"password": "x"}), time.monotonic() + 60)
     transport.close()
     return caught.value
 
@@ -476,14 +490,12 @@ def test_a_name_that_leads_elsewhere_at_the_next_call_is_refused_then(
     monkeypatch: pytest.MonkeyPatch, trap: Trap, tried: list[str], second: str
 ) -> None:
     asked = answering(monkeypatch, [["127.0.0.1"], [second]])
-    transport = Transport(
-        Endpoint("http", "pbx.test", trap.port), Trust(TrustMode.NONE), networks=LOOPBACK, exchange_s=0.3
-    )
+    transport = Transport(Endpoint("http", "pbx.test", trap.port), Trust(TrustMode.NONE), networks=LOOPBACK)
 
     errors = []
     for _ in range(2):
         with pytest.raises(PbxError) as caught:
-            transport.exchange(s_series_request("login", None), time.monotonic() + 1)
+            transport.exchange(s_series_request("login", None), time.monotonic() + 60)
         errors.append(type(caught.value))
 
     assert [error is PbxForbidden for error in errors] == [False, True]
@@ -566,7 +578,7 @@ def test_a_name_without_an_address_may_be_saved(names: dict[str, list[str]]) -> 
 
 def test_saving_does_not_wait_for_a_slow_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
     done = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: done.wait(10) and [])
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: done.wait(60) and [])
     began = time.monotonic()
 
     try:
@@ -574,7 +586,7 @@ def test_saving_does_not_wait_for_a_slow_name_server(monkeypatch: pytest.MonkeyP
     finally:
         done.set()
 
-    assert time.monotonic() - began < HOST_LOOK_UP_S + 1
+    assert time.monotonic() - began < HOST_LOOK_UP_S + 10
 
 
 def test_a_slow_name_server_does_not_let_a_forbidden_address_through(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -617,7 +629,7 @@ def test_the_name_in_the_certificate_is_compared_with_the_host(
     for host in names:
         transport = Transport(Endpoint("https", host, pbx.port), trust, networks=LOOPBACK)
         try:
-            answers[host] = transport.exchange(s_series_request("login", {}), time.monotonic() + 5)
+            answers[host] = transport.exchange(s_series_request("login", {}), time.monotonic() + 60)
         except PbxError as error:
             answers[host] = error
         transport.close()
@@ -645,7 +657,7 @@ def test_the_server_name_of_the_handshake_stays_the_name(
         Endpoint("https", "pbx.test", pbx.port), Trust(TrustMode.PIN, pbx.fingerprint), networks=LOOPBACK
     )
 
-    assert transport.exchange(s_series_request("login", {}), time.monotonic() + 5)
+    assert transport.exchange(s_series_request("login", {}), time.monotonic() + 60)
     assert asked == ["pbx.test"]
     transport.close()
 
@@ -663,7 +675,7 @@ def test_the_environment_has_no_say(
     monkeypatch.setenv(variable, f"http://127.0.0.1:{trap.port}" if "proxy" in variable.lower() else nonsense)
     pbx = make_fleet().pbxs[0]
 
-    client = client_for(pbx, exchange_s=5)
+    client = client_for(pbx)
 
     assert client.query_ivrs()
     assert trap.caught() == 0

@@ -212,7 +212,7 @@ class SimulatedPbx(Device):
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
         try:
             order = due(self.orders, call)
-            await asyncio.sleep(self.latency_s)
+            await self.think()
             answer = as_json(self.work(request, version, call, order))
         finally:
             self.in_flight -= 1
@@ -220,6 +220,9 @@ class SimulatedPbx(Device):
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(pause_s)
+
+    async def think(self) -> None:
+        await asyncio.sleep(self.latency_s)
 
     def work(self, request: Request, version: str, call: str, order: Misbehaviour) -> dict[str, Any]:
         if request.method != "POST":
