@@ -1,6 +1,7 @@
-"""What a customer asks of every change: a reason, a ticket of a certain form; and when its people are at work.
+"""Rules of a customer: which reason and ticket a change needs, and when the customer's people are at work.
 
-The one place that answers. The change service asks it for every way to write; forms ask it to show the same sooner.
+Only this module decides that. The change service calls it for every kind of write; forms call it to show the
+same errors earlier.
 """
 
 from datetime import datetime
@@ -14,7 +15,7 @@ from .rules import TICKET, Rule, example, matches
 
 
 def check_record(customer: Customer, reason: str, ticket: str) -> tuple[str, str]:
-    """Reason and ticket as they are to be kept. Raises ValidationError by field when they break its rules."""
+    """Return reason and ticket to store. Raises ValidationError by field if they break the customer's rules."""
     reason = " ".join(reason.split()) if customer.reason_rule != Rule.OFF else ""
     ticket = ticket.strip() if customer.ticket_rule != Rule.OFF else ""
     problems: dict[str, str] = {}
@@ -34,12 +35,12 @@ def like(customer: Customer) -> str:
 
 
 def ticket_url(customer: Customer, ticket: str) -> str:
-    """Where a ticket of this customer is shown, "" when the customer has no such place."""
+    """Return the web address of a ticket, or "" if the customer has set no address for tickets."""
     return customer.ticket_link.replace(TICKET, quote(ticket, safe="")) if ticket and customer.ticket_link else ""
 
 
 def is_at_work(customer: Customer, at: datetime) -> bool:
-    """Whether this is within the customer's hours, in its own time zone; always, when it has none."""
+    """Return whether a time is within the customer's working hours, in its time zone; True if it has set no hours."""
     start, end = customer.hours_from, customer.hours_to
     if start is None or end is None:
         return True

@@ -1,4 +1,4 @@
-"""Forms of customers and roles. What a role may do is asked of permissions.py, as everywhere."""
+"""Forms of customers and roles. permissions.py decides what a role may do, as everywhere."""
 
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -28,7 +28,7 @@ class CustomerForm(forms.Form):
     name = forms.CharField(max_length=100, label="Name", widget=forms.TextInput({"class": "name"}))
 
     def saved(self, use_case: Callable[..., Customer]) -> Customer | None:
-        """Run a use case with the name that was typed; None when something stands against it, which the form shows."""
+        """Call a use case with the name. Returns None if the name is refused; the form then shows why."""
         if not self.is_valid():
             return None
         try:
@@ -65,7 +65,7 @@ class LastDayField(forms.DateField):
 
 
 class RoleForm(forms.Form):
-    """A role for a customer, or for all, up to a last day: no more than the user who gives it has."""
+    """A role for a customer, or for all, with a last day; limited to what the user who gives it has."""
 
     customer = forms.ChoiceField()
     role = forms.ChoiceField()
@@ -87,7 +87,7 @@ class RoleForm(forms.Form):
         self.fields[name].error_messages |= {"required": choices[0][1] + ".", "invalid_choice": choices[0][1] + "."}
 
     def clean_customer(self) -> Customer | None:
-        """None for all customers."""
+        """Return the customer, or None for all customers."""
         chosen = self.cleaned_data["customer"]
         return None if chosen == ALL else Customer.objects.get(pk=chosen)
 
@@ -108,7 +108,7 @@ class RoleForm(forms.Form):
 
 
 class LastDayForm(forms.Form):
-    """Another last day of a role that is there."""
+    """A new last day for an existing role."""
 
     ends_on = LastDayField(required=False)
 

@@ -1,4 +1,4 @@
-"""People, customers, and who has which role where."""
+"""Models of people, customers and memberships (a role of a person for a customer)."""
 
 from calendar import day_abbr
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ Grant: TypeAlias = tuple[int | None, str]  # customer (None: all of them) and ro
 
 class PeopleQuerySet(models.QuerySet["User"]):
     def visible_to(self, user: "AnyUser") -> Self:
-        """People with a role for a customer whose people this user manages; all of them where that is everything."""
+        """Filter to people with a role for a customer whose people this user manages."""
         ids = customer_ids(user, Action.MANAGE_PEOPLE)
         return self if ids is None else self.having(Membership.objects.filter(customer_id__in=ids))
 
@@ -32,7 +32,7 @@ class PeopleQuerySet(models.QuerySet["User"]):
         return self.filter(Exists(memberships.filter(user=OuterRef("pk"))))
 
     def matching(self, words: Sequence[str]) -> Self:
-        """Those whose name, user name or e-mail address holds every word, whatever its case."""
+        """Filter to people whose name, user name or e-mail address contains every word, ignoring case."""
         found = self
         for word in words:
             others = Q(first_name__icontains=word) | Q(last_name__icontains=word) | Q(email__icontains=word)
@@ -54,7 +54,7 @@ class PeopleManager(UserManager["User"]):
 
 
 class User(AbstractUser):
-    """Somebody who signs in. `is_superuser` makes a site admin; everybody else has memberships."""
+    """A person who signs in. `is_superuser` makes a site admin; everybody else has memberships."""
 
     folded = FoldedField(source="username", error_messages={"unique": "This user name is taken."})
 
@@ -107,13 +107,13 @@ class CustomerQuerySet(models.QuerySet["Customer"]):
         return self.allowing(user, Action.SEE)
 
     def allowing(self, user: AnyUser, action: Action) -> Self:
-        """Those for which the user may do this; archived ones only where the action reads."""
+        """Filter to customers for which the user may do this; archived ones are included only for reading actions."""
         found = self if action in WITH_ARCHIVED else self.active()
         ids = customer_ids(user, action)
         return found if ids is None else found.filter(pk__in=ids)
 
     def matching(self, words: Sequence[str]) -> Self:
-        """Those whose names hold every word, whatever its case."""
+        """Filter to customers whose name contains every word, ignoring case."""
         return self.filter(*(Q(folded__contains=fold(word)) for word in words))
 
     def active(self) -> Self:
@@ -149,32 +149,32 @@ class Customer(models.Model):
 
     @property
     def days(self) -> str:
-        """ "Mon, Tue, Wed" """
+        """Return the working days in words, such as "Mon, Tue, Wed"."""
         return ", ".join(day_abbr[int(day) - 1] for day in self.working_days)
 
 
 def as_named(customer: Customer | None) -> tuple[int, str] | None:
-    """As the log takes it; None is the installation."""
+    """Return id and name, as `record` takes them; None stands for the installation."""
     return (customer.pk, customer.name) if customer else None
 
 
 class MembershipQuerySet(models.QuerySet["Membership"]):
     def current(self) -> Self:
-        """Those that count today. `ends_on` is the last day."""
+        """Filter to memberships that count today. `ends_on` is the last day that counts."""
         return self.until(timezone.localdate())
 
     def until(self, day: date | None) -> Self:
-        """Those that last to this day at least; None for those without an end."""
+        """Filter to memberships that last at least to this day; None keeps only those without an end."""
         lasts = Q(ends_on=None)
         return self.filter(lasts | Q(ends_on__gte=day) if day else lasts)
 
     def shown_to(self, user: AnyUser) -> Self:
-        """Those that a manager of people sees of a person: for customers of theirs, and those for all customers."""
+        """Filter to memberships that this user may see: for customers whose people they manage, or for all."""
         ids = customer_ids(user, Action.MANAGE_PEOPLE)
         return self if ids is None else self.filter(Q(customer_id__in=ids) | Q(customer=None))
 
     def for_customer(self, customer: Customer) -> Self:
-        """Who works for a customer now, those for all customers among them."""
+        """Filter to current memberships of active people for a customer, including memberships for all customers."""
         mine = self.current().filter(Q(customer=customer) | Q(customer=None), user__is_active=True)
         return mine.select_related("user").order_by("user__folded", "role")
 
@@ -207,7 +207,7 @@ class Membership(models.Model):
 
     @property
     def words(self) -> str:
-        """ "Helpdesk of Acme Logistics" """
+        """Return the role and its customer, such as "Helpdesk of Acme Logistics"."""
         return f"{self.get_role_display()} of {self.customer or 'all customers'}"
 
     @property
@@ -216,7 +216,7 @@ class Membership(models.Model):
 
 
 class Session(AbstractBaseSession):
-    """A browser's session; `user` is who has signed in with it. What else is known of it stands in its data."""
+    """A session of a browser, and the user who signed in with it. Its other facts are in its data."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="sessions")
     seen_at = models.DateTimeField()

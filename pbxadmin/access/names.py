@@ -16,17 +16,17 @@ BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | 
 
 
 def tidy(text: str) -> str:
-    """The form in which a name is kept: NFKC, outer blanks gone, inner blanks single."""
+    """Return a name as it is stored: in NFKC, without outer blanks, with single inner blanks."""
     return re.sub(" +", " ", unicodedata.normalize("NFKC", text)).strip()
 
 
 def fold(text: str) -> str:
-    """The form in which two names are compared: "Acme" is "ＡＣＭＥ"."""
+    """Return the form in which names are compared: "Acme" and "ＡＣＭＥ" are the same name."""
     return unicodedata.normalize("NFKC", tidy(text).casefold())
 
 
 def refuse_unseen(text: str) -> None:
-    """Raises ValidationError for the first character that shows nothing or turns the text around it."""
+    """Raise ValidationError for the first character that is invisible or changes the direction of the text."""
     for position, character in enumerate(text, 1):
         if is_unseen(character):
             code = f"U+{ord(character):04X}"
@@ -35,7 +35,7 @@ def refuse_unseen(text: str) -> None:
 
 @contextmanager
 def saving_a_name(check: Callable[[], None]) -> Iterator[None]:
-    """A transaction in which a name is checked and saved. When somebody takes it between the two, `check` says so."""
+    """Open a transaction that checks and saves a name. If somebody takes it meanwhile, call `check` to raise why."""
     try:
         with transaction.atomic():
             yield
@@ -66,7 +66,7 @@ class NameField(CharField):
 
 
 class FoldedField(CharField):
-    """The folded form of the field named `source`, kept by itself: it is what the database holds unique."""
+    """The folded form of the field `source`. It is set on each save, and the database keeps it unique."""
 
     def __init__(self, *args: Any, source: str = "name", **kwargs: Any) -> None:
         self.source = source
@@ -77,7 +77,7 @@ class FoldedField(CharField):
         return name, path, args, kwargs | {"source": self.source} | ({} if self.unique else {"unique": False})
 
     def clean(self, value: Any, model_instance: models.Model | None) -> str:
-        # A NUL is refused in the name itself, and PostgreSQL takes none in the question whether a name is taken.
+        # The name itself refuses a NUL; here it must go because PostgreSQL accepts none in the query for duplicates.
         return fold(getattr(model_instance, self.source)).replace("\0", "")
 
     def pre_save(self, model_instance: models.Model, add: bool) -> str:

@@ -1,4 +1,4 @@
-"""May this user do this? The only place that answers, for pages, fragments, exports, jobs and templates."""
+"""Decides what a user may do, for pages, fragments, exports, jobs and templates alike."""
 
 from datetime import date
 from typing import NoReturn
@@ -30,7 +30,7 @@ __all__ = [
 
 
 def can(user: AnyUser, action: Action, customer: Customer | int | None) -> bool:
-    """May this user do this for this customer? None asks for the installation as a whole.
+    """Return whether the user may do this for this customer; None asks for the installation as a whole.
 
     A customer given by its id costs a query when the action writes; a Customer costs none.
     """
@@ -42,24 +42,24 @@ def can(user: AnyUser, action: Action, customer: Customer | int | None) -> bool:
 
 
 def require(user: AnyUser, action: Action, customer: Customer | int | None) -> None:
-    """Raises PermissionDenied (403) when the user may not, and records that they tried.
+    """Raise PermissionDenied (403) if the user may not do this, and record the attempt.
 
-    What they may not even see is a 404: ask visible_to() first.
+    Call visible_to() first: what a user may not even see is a 404.
     """
     if not can(user, action, customer):
         deny(action, Customer.objects.filter(pk=customer).first() if isinstance(customer, int) else customer)
 
 
 def require_anywhere(user: AnyUser, action: Action) -> None:
-    """The same for what needs the right for some customer, such as the empty form of a new PBX."""
+    """Raise PermissionDenied if the user may do this for no customer. For pages such as the form of a new PBX."""
     if not can_anywhere(user, action):
         deny(action, None)
 
 
 def roles_to_give(user: AnyUser, customer_id: int | None) -> list[Role]:
-    """Roles that this user may give and take for a customer: none with a right that is not theirs there.
+    """Return the roles that this user may give and take for a customer: those whose rights the user has there.
 
-    None asks for roles for all customers, which site admins alone give.
+    customer_id: None asks for roles for all customers, which only site admins give.
     """
     if customer_id is None and not user.is_superuser:
         return []
@@ -72,7 +72,7 @@ def roles_to_give(user: AnyUser, customer_id: int | None) -> list[Role]:
 
 
 def last_day_to_give(user: User, customer_id: int | None) -> date | None:
-    """The last day of this user's own right to manage people there: what they give ends by then. None means no end."""
+    """Return the last day of the user's own right to manage people there, or None. Roles they give end by that day."""
     if user.is_superuser:
         return None
     managing = [role for role in Role if Action.MANAGE_PEOPLE in ROLES[role]]
@@ -82,20 +82,20 @@ def last_day_to_give(user: User, customer_id: int | None) -> date | None:
 
 
 def too_late(day: date | None, latest: date | None) -> bool:
-    """Whether a role that ends on this day, or never, outlives the last day that may be given."""
+    """Return whether a role that ends on this day (None: never) outlasts the latest day that may be given."""
     return latest is not None and (day is None or day > latest)
 
 
 def require_role(user: AnyUser, role: str, customer: Customer | None) -> None:
-    """Raises PermissionDenied when the user may not give or take this role, and records that they tried."""
+    """Raise PermissionDenied if the user may not give or take this role, and record the attempt."""
     if role not in roles_to_give(user, customer.pk if customer else None):
         deny(Action.MANAGE_PEOPLE, customer)
 
 
 def rules_over(user: AnyUser, person: User) -> bool:
-    """May this user change the person as such: their name, whether they may sign in?
+    """Return whether this user may change the account of the person: its name, and whether it may sign in.
 
-    A manager, when each role of the person is one that the manager could take away; a site admin, always.
+    A manager may if they could take away every role of the person; a site admin always may.
     """
     if can_anywhere(user, Action.MANAGE_PEOPLE) and user.is_superuser:
         return True
@@ -114,17 +114,17 @@ def deny(action: Action, customer: Customer | None) -> NoReturn:
 
 
 def can_anywhere(user: AnyUser, action: Action) -> bool:
-    """May this user do this for some customer, or for the installation?"""
+    """Return whether the user may do this for at least one customer, or for the installation."""
     return customer_ids(user, action) != frozenset()
 
 
 def customers_of(user: AnyUser, action: Action = Action.SEE) -> CustomerQuerySet:
-    """Customers for which the user may do this, as a query; archived ones only where the action reads."""
+    """Return the customers for which the user may do this; archived ones are included only for reading actions."""
     return Customer.objects.allowing(user, action)
 
 
 def only_customer(user: AnyUser, action: Action, chosen: int | None) -> Customer | None:
-    """Whose it is alone what this person takes along: the chosen customer's, or that of the only one they have."""
+    """Return the customer that owns all exported rows (chosen, or the only one), or None if there are several."""
     ids = customer_ids(user, action)
     only = {chosen} if chosen else ids
     if only is None or len(only) != 1:

@@ -8,5 +8,5 @@ from .models import User
 
 
 def user_of(request: HttpRequest) -> User:
-    """The person; views that call this require a sign-in."""
+    """Return the signed-in user. Only for views that require a sign-in."""
     return cast(User, request.user)

@@ -21,7 +21,7 @@ class Action(StrEnum):
     MANAGE_CUSTOMERS = "manage-customers"  # of site admins alone: no role has it
 
 
-# All but BATCH, which no page offers yet.
+# BATCH is missing because no page offers it yet.
 IN_WORDS: dict[Action, str] = {
     Action.SEE: "see PBXs, IVRs and changes",
     Action.EDIT_IVR: "edit IVRs",
@@ -63,5 +63,5 @@ ROLES: dict[str, frozenset[Action]] = {
     ),
 }
 
-# What is still possible with a customer that was archived; who may still look at it changes, so people are among it.
+# Still allowed for an archived customer. Managing people is, because it decides who may read its history.
 WITH_ARCHIVED = frozenset({Action.SEE, Action.REVIEW_LOG, Action.MANAGE_PEOPLE, Action.MANAGE_CUSTOMERS})

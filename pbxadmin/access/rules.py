@@ -1,4 +1,4 @@
-"""Kinds of rules, and the patterns and links of tickets that a rule may hold. No customer is needed here."""
+"""Kinds of rules, and the ticket patterns and links that a rule contains. Independent of the models."""
 
 import re
 from urllib.parse import urlsplit
@@ -9,7 +9,7 @@ from django.db.models import TextChoices
 
 TICKET = "{ticket}"
 MOST_DIGITS = 20
-MOST_RUNS = 4  # of digits in a pattern: what is matched stays matched in no time
+MOST_RUNS = 4  # runs of digits in a pattern; keeps matching fast
 PATTERN = re.compile(r"[0-9A-Za-z#_./ :-]{1,40}")
 TIME_ZONES = frozenset(available_timezones())
 
@@ -21,12 +21,12 @@ class Rule(TextChoices):
 
 
 def example(pattern: str) -> str:
-    """A ticket of this form: INC-# gives INC-4711, INC-###### gives INC-471108."""
+    """Return an example of a ticket: INC-# gives INC-4711, INC-###### gives INC-471108."""
     return re.sub("#+", lambda run: "471108" * 7 if len(run[0]) > 6 else "471108"[: max(len(run[0]), 4)], pattern)
 
 
 def matches(pattern: str, ticket: str) -> bool:
-    """`#` stands for digits, one or more; several in a row for at least as many. All else stands for itself."""
+    """Return whether a ticket fits: `#` matches digits, `##` at least two; other characters match themselves."""
     parts = (
         f"[0-9]{{{len(part)},{MOST_DIGITS}}}" if part.startswith("#") else re.escape(part)
         for part in re.findall("#+|[^#]+", pattern)
@@ -35,7 +35,7 @@ def matches(pattern: str, ticket: str) -> bool:
 
 
 def check_pattern(pattern: str) -> None:
-    """Raises ValidationError for a pattern that we would not run against what people type."""
+    """Raise ValidationError for a pattern that could be slow or ambiguous to match."""
     if not pattern:
         return
     runs = re.findall("#+", pattern)
@@ -46,7 +46,7 @@ def check_pattern(pattern: str) -> None:
 
 
 def check_link(link: str) -> None:
-    """Raises ValidationError for a template that is not a web address with a place for the ticket behind the host."""
+    """Raise ValidationError unless this is a web address with one placeholder for the ticket, behind the host."""
     if not link:
         return
     try:

@@ -30,7 +30,7 @@ def customer_create(*, name: str) -> Customer:
 
 
 def customer_rename(*, customer: Customer, name: str) -> Customer:
-    """Give a customer another name. Raises as customer_create does; `customer` itself is left alone."""
+    """Give a customer another name. Raises as customer_create does; `customer` itself is not changed."""
     renamed = Customer.objects.get(pk=customer.pk)
     with saving_a_name(renamed.full_clean):
         renamed.refresh_from_db(from_queryset=Customer.objects.select_for_update())
@@ -44,7 +44,7 @@ def customer_rename(*, customer: Customer, name: str) -> Customer:
 
 
 def customer_set_rules(*, customer: Customer, values: Mapping[str, Any]) -> None:
-    """Say what changes of a customer need, and when its people are at work. values: columns by name, checked."""
+    """Store the rules and working hours of a customer. values: validated columns by name."""
     with transaction.atomic():
         now = Customer.objects.select_for_update().get(pk=customer.pk)
         changed = {name: value for name, value in values.items() if getattr(now, name) != value}
@@ -60,7 +60,7 @@ def shown(value: Any) -> str:
 
 
 def customer_archive(*, customer: Customer) -> None:
-    """Let nothing of a customer be changed any more. All of it, and its history, stays readable."""
+    """Make everything of a customer read-only. It stays readable, with its history."""
     customer_set_archived(customer, timezone.now(), EventAction.CUSTOMER_ARCHIVED)
 
 
@@ -69,7 +69,7 @@ def customer_unarchive(*, customer: Customer) -> None:
 
 
 def customer_set_archived(customer: Customer, at: datetime | None, action: EventAction) -> None:
-    """Nothing when it is so already."""
+    """Archive or unarchive a customer. Does nothing if that is its state already."""
     with transaction.atomic():
         others = Customer.objects.filter(pk=customer.pk, archived_at__isnull=at is not None)
         if others.update(archived_at=at):
@@ -77,9 +77,9 @@ def customer_set_archived(customer: Customer, at: datetime | None, action: Event
 
 
 def membership_grant(*, user: User, role: Role, customer: Customer | None, ends_on: date | None = None) -> bool:
-    """Give a user a role for a customer, or for all (None); False when they have it, to the same end.
+    """Give a user a role for a customer, or for all (None). Returns False if they have it already, with the same end.
 
-    ends_on: the last day, None for no end. A membership that is there already gets the new end.
+    ends_on: the last day, None for no end. An existing membership gets the new end.
     """
     with transaction.atomic():
         membership, added = Membership.objects.get_or_create(
@@ -93,7 +93,7 @@ def membership_grant(*, user: User, role: Role, customer: Customer | None, ends_
 
 
 def membership_set_end(*, membership: Membership, ends_on: date | None) -> bool:
-    """Let a role end on another day, or on none; False when it is the day that stands there already."""
+    """Change the last day of a role (None: no end). Returns False if that is its last day already."""
     before = membership.ends_on
     if before == ends_on:
         return False
@@ -107,16 +107,16 @@ def membership_set_end(*, membership: Membership, ends_on: date | None) -> bool:
 
 
 def membership_end(*, membership: Membership) -> None:
-    """Take a role away and sign the user out: what they have open would show what is no longer theirs."""
+    """Take a role away and sign the user out, because their open pages show what they may no longer see."""
     with transaction.atomic():
-        sessions_end(user=membership.user)  # first, see person_event
+        sessions_end(user=membership.user)  # first: chains are taken in one order, see person_event
         membership_event(EventAction.MEMBERSHIP_ENDED, membership)
         membership.delete()
     forget_grants(membership.user)
 
 
 def sessions_end(*, user: User, but: str | None = None) -> int:
-    """Sign a user out everywhere, but in the session with this key. How many sessions that were still alive ended."""
+    """Sign a user out everywhere except in the session with this key. Returns how many live sessions ended."""
     with transaction.atomic():
         sessions = user.sessions.exclude(session_key=but or "")
         ended = sessions.filter(expire_date__gt=timezone.now()).count()
@@ -127,7 +127,7 @@ def sessions_end(*, user: User, but: str | None = None) -> int:
 
 
 def membership_event(action: EventAction, membership: Membership, fields: Fields | None = None) -> None:
-    """Into the customer's chain, or the installation's when the membership is for all customers."""
+    """Record an event in the chain of the customer, or of the installation if the membership is for all customers."""
     customer, ends_on = membership.customer, membership.ends_on
     detail = {"role": membership.role, "ends_on": ends_on.isoformat() if ends_on else ""}
     record(

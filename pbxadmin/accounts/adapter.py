@@ -1,4 +1,4 @@
-"""What we ask of django-allauth that its settings cannot say."""
+"""Behaviour of django-allauth that has no setting of its own."""
 
 from ipaddress import IPv6Address, ip_network
 from typing import Any
@@ -21,15 +21,15 @@ class AccountAdapter(DefaultAccountAdapter):
     }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
-        """People are added by site admins."""
+        """Refuse sign-up: people are invited."""
         return False
 
     def is_reauthentication_required(self, **_: Any) -> bool:
-        """Signing in counts too, which allauth alone would not say."""
+        """Return whether to re-authenticate. A sign-in counts as well, which allauth alone would not count."""
         return not is_recently_authenticated(context.request)
 
     def is_safe_url(self, url: str | None) -> bool:
-        """Where sign-in, sign-out and the like may lead."""
+        """Return whether sign-in and sign-out may redirect there: only to our own pages."""
         return is_own_path(url or "")
 
     def get_client_ip(self, request: HttpRequest) -> str:
@@ -41,7 +41,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
 
 def source(address: str) -> str:
-    """An IPv6 client has a whole /64 to choose its address from, so that network counts as one source."""
+    """Return what counts as one source of attempts: an IPv4 address, or the /64 network of an IPv6 address."""
     if isinstance(parsed(address), IPv6Address):
         return str(ip_network(f"{address}/64", strict=False))
     return address

@@ -1,4 +1,4 @@
-"""Forms of signing in, which are those of django-allauth in our words, of people and of invitations."""
+"""Forms of sign-in (those of django-allauth with our labels), of people and of invitations."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -73,16 +73,16 @@ class ResetForm(forms.Form):
     )
 
     def save(self, request: HttpRequest) -> None:
-        """The same for known and unknown addresses, in words and in time: a worker looks the address up."""
+        """Queue the e-mail. A worker looks the address up, so that known and unknown ones take the same time here."""
         email = self.cleaned_data["email"]
         record(EventAction.PASSWORD_RESET_ASKED, detail={"email": email})
         mail_reset_link.enqueue(email, f"{request.scheme}://{request.get_host()}")
 
 
 def is_first_use(user_id: int, code: str) -> bool:
-    """Whether a right code was not used before, for signing in or for adding the app.
+    """Return whether a correct code is used for the first time, and mark it as used.
 
-    allauth remembers a code for one of its steps, and only where it signs in; the tolerance makes it right for more.
+    allauth remembers a code for one time step, and only at sign-in; with our tolerance a code is valid for longer.
     """
     good_for = app_settings.TOTP_PERIOD * (2 * app_settings.TOTP_TOLERANCE + 1)
     return cache.add(f"second-factor.used:{user_id}:{normalize_user_code(code)}", True, good_for)
@@ -109,7 +109,7 @@ class CodeReauthenticateForm(UsedOnce, mfa.ReauthenticateForm):
 
 
 class AppForm(Worded, ActivateTOTPForm):
-    """The secret waits sealed in the session until a code proves that the app has it."""
+    """Form that adds an app. Its secret stays sealed in the session until a code proves that the app has it."""
 
     labels = {"code": "Code from the app"}
     attrs = {"inputmode": "numeric", "class": "id"}
@@ -142,7 +142,7 @@ class KeyForm(Worded, webauthn.AddWebAuthnForm):
     def clean(self) -> dict[str, Any]:
         try:
             return super().clean()
-        except (KeyError, TypeError, ValueError, AttributeError):  # what no browser sends
+        except (KeyError, TypeError, ValueError, AttributeError):  # not sent by any browser
             raise ValidationError("The key gave no usable answer. Try once more.") from None
 
 
@@ -159,7 +159,7 @@ class KeyReauthenticateForm(KeyAuthenticateForm):
 
 
 class PersonNameField(forms.CharField):
-    """The whole name of a person, in the order in which they write it."""
+    """The full name of a person, in the order in which they write it."""
 
     default_validators = [refuse_unseen]
     widget = forms.TextInput({"class": "name", "autocomplete": "off"})
@@ -169,7 +169,7 @@ class PersonNameField(forms.CharField):
 
 
 class EmailField(forms.EmailField):
-    """An e-mail address, in lower case: no mail server in use tells addresses apart by it, and people type both."""
+    """An e-mail address in lower case, because people type either case and mail servers treat both alike."""
 
     widget = forms.EmailInput({"class": "name", "autocomplete": "off"})
 
@@ -178,7 +178,7 @@ class EmailField(forms.EmailField):
 
 
 class PeopleFilter(FilterForm):
-    """The filters of the list of people, from the query of its address."""
+    """Filters of the list of people, read from the query string."""
 
     q = forms.CharField(max_length=200, required=False)
     customer = forms.ModelChoiceField(Customer.objects.none(), required=False, empty_label="All customers")
@@ -189,7 +189,7 @@ class PeopleFilter(FilterForm):
         self.user = user
 
     def narrow(self, people: PeopleQuerySet) -> PeopleQuerySet:
-        """Those that pass. Roles that the user may not see let nobody pass."""
+        """Return the people that match. Roles that the user may not see are not searched."""
         if not self.is_valid():
             return people.none()
         people = people.matching(self.cleaned_data["q"].split())
@@ -205,7 +205,7 @@ class PeopleFilter(FilterForm):
 
 
 class PersonForm(forms.Form):
-    """Name and address of somebody. The address is for site admins: whoever sets it can reset the password by it."""
+    """Name and e-mail address of a person. Only site admins may set the address, since it can reset the password."""
 
     name = PersonNameField(max_length=150)
     email = EmailField(max_length=254, required=False, label="E-mail")
@@ -227,7 +227,7 @@ class PersonForm(forms.Form):
 
 
 class InvitationForm(RoleForm):
-    """A role for somebody who has no account yet, or one that the user cannot see."""
+    """A role for a person without an account, or with one that the user cannot see."""
 
     email = EmailField(max_length=254, label="E-mail")
     name = PersonNameField(max_length=150, help_text="As they write it. The e-mail greets them by it.")
@@ -247,7 +247,7 @@ class InvitationForm(RoleForm):
 
 
 class AcceptForm(forms.Form):
-    """What somebody chooses for their new account."""
+    """User name and password of a new account."""
 
     username = forms.CharField(
         max_length=150, label="User name", widget=forms.TextInput({"autocomplete": "username", "autofocus": True})
@@ -279,7 +279,7 @@ class AcceptForm(forms.Form):
         return values
 
     def saved(self, use_case: Callable[..., User]) -> User | None:
-        """Hand what was chosen to a use case; None when something stands against it, which the form then shows."""
+        """Call a use case with the entered values. Returns None if it refuses them; the form then shows why."""
         if not self.is_valid():
             return None
         try:

@@ -1,7 +1,7 @@
-"""Invitations: a role offered by e-mail, to whoever opens the link in it.
+"""Use cases of invitations: a role offered by e-mail to the person who opens the link in it.
 
-The link holds 32 random bytes, works once and for seven days, and stands nowhere but in the e-mail. What it offers is
-looked at again when it is opened: it is worth nothing once whoever sent it could not give that role any more.
+The link contains 32 random bytes, works once and for seven days, and is not stored: only its digest is. The offer
+is checked again when the link is opened: it is void if the sender could no longer give that role.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from .models import Invitation
 from .services import person_create
 
 LIFETIME = timedelta(days=7)
-MOST_AN_HOUR = 30  # by one person
+MOST_AN_HOUR = 30  # sent by one person
 SEND_AGAIN_AFTER = timedelta(minutes=5)
 SUBJECT = "You are invited to PBX Admin"
 TEXT = """\
@@ -48,19 +48,19 @@ log = structlog.get_logger(__name__)
 
 
 class InvitationGone(Exception):
-    """It was used, withdrawn or outlived meanwhile."""
+    """Raised when an invitation was used, withdrawn or has expired meanwhile."""
 
 
 def invitation_create(
     *, by: User, email: str, name: str, role: Role, customer: Customer | None, ends_on: date | None
 ) -> tuple[Invitation, str]:
-    """Offer a role. Returns the invitation and the token for its link, which is not kept.
+    """Offer a role. Returns the invitation and the token for its link, which is not stored.
 
-    Raises ValidationError when this address has the same offer already, or this person sent too many.
+    Raises ValidationError if this address has the same offer already, or if this person sent too many.
     """
     now, token = timezone.now(), new_token()
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=by.pk)  # one at a time for each inviter, so that the count holds
+        User.objects.select_for_update().get(pk=by.pk)  # locks the inviter, so that the count is right
         if Invitation.objects.filter(invited_by=by, created_at__gt=now - timedelta(hours=1)).count() >= MOST_AN_HOUR:
             raise ValidationError(f"You sent {MOST_AN_HOUR} invitations within an hour. Go on a little later.")
         if Invitation.objects.waiting().filter(email=email, customer=customer, role=role).exists():
@@ -80,10 +80,10 @@ def invitation_create(
 
 
 def invitation_renew(*, invitation: Invitation, by: User) -> str:
-    """A new link in place of the one sent before, which opens nothing any more. Returns its token.
+    """Replace the link of an invitation; the old one stops working. Returns the new token.
 
-    Raises ValidationError right after the last one, when what it offers outlives the sender's own role, and
-    InvitationGone.
+    Raises ValidationError right after the last link, or if the offer outlasts the sender's own role; InvitationGone if
+    the invitation is no longer waiting.
     """
     now, token = timezone.now(), new_token()
     if now - invitation.renewed_at < SEND_AGAIN_AFTER:
@@ -100,14 +100,14 @@ def invitation_renew(*, invitation: Invitation, by: User) -> str:
 
 
 def invitation_withdraw(*, invitation: Invitation) -> None:
-    """Nothing when it is used or withdrawn already."""
+    """Withdraw an invitation. Does nothing if it was used or withdrawn already."""
     with transaction.atomic():
         if Invitation.objects.waiting().filter(pk=invitation.pk).update(withdrawn_at=timezone.now()):
             invitation_event(EventAction.INVITATION_WITHDRAWN, invitation)
 
 
 def invitation_mail(*, invitation: Invitation, link: str) -> bool:
-    """Mail the link; False when the mail server did not take it."""
+    """Mail the link. Returns False if the mail server did not accept it."""
     until = f" until {invitation.ends_on}" if invitation.ends_on else ""
     role = f"{invitation.get_role_display().lower()} of {invitation.customer or 'all customers'}{until}"
     inviter = invitation.invited_by.display_name
@@ -122,22 +122,22 @@ def invitation_mail(*, invitation: Invitation, link: str) -> bool:
 
 
 def invitation_with(token_digest: str) -> Invitation | None:
-    """The invitation that this link opens; None when it opens none, or whoever sent it could not do so now."""
+    """Return the open invitation with this digest, or None if there is none or its sender could not send it now."""
     found = Invitation.objects.open().select_related("customer", "invited_by").filter(token_digest=token_digest).first()
     return found if found and could_be_sent(found, found.invited_by) else None
 
 
 def could_be_sent(invitation: Invitation, by: User) -> bool:
-    """May they give the role that it offers, and until its last day?"""
+    """Return whether this user may give the offered role until its last day."""
     latest = last_day_to_give(by, invitation.customer_id)
     is_theirs = invitation.role in roles_to_give(by, invitation.customer_id)
     return is_theirs and not too_late(invitation.ends_on, latest)
 
 
 def invitation_accept(*, invitation: Invitation, user: User) -> None:
-    """Give the role to somebody who has signed in. Raises InvitationGone when it was used meanwhile.
+    """Give the offered role to a signed-in person. Raises InvitationGone if the invitation was used meanwhile.
 
-    Who has it already to a later day keeps it: an invitation takes nothing away.
+    A person who has the role until a later day keeps that day: an invitation takes nothing away.
     """
     role, customer, ends_on = Role(invitation.role), invitation.customer, invitation.ends_on
     with transaction.atomic():
@@ -147,9 +147,9 @@ def invitation_accept(*, invitation: Invitation, user: User) -> None:
 
 
 def invitation_accept_new(*, invitation: Invitation, username: str, password: str) -> User:
-    """Make an account with the role. Its address is proven, since the link was sent there.
+    """Create an account with the offered role. Its address is verified, since the link was sent there.
 
-    Raises InvitationGone, and ValidationError as person_create does. Events are by the new person.
+    Raises InvitationGone, and ValidationError as person_create does. The new person is the actor of the events.
     """
     with transaction.atomic():
         user = person_create(username=username, name=invitation.name, email=invitation.email, password=password)

@@ -1,4 +1,4 @@
-"""Tells the audit log who is asking, from where, and in which request; and notes that their session is in use."""
+"""Middleware: the audit context of a request, the use of its session, and the demand for a second factor."""
 
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -39,7 +39,7 @@ def session_in_use(get_response: GetResponse) -> GetResponse:
 
 
 def second_factor_first(get_response: GetResponse) -> GetResponse:
-    """Whose role asks for a second factor sees nothing but the pages of their own account until they have one."""
+    """Redirect a user whose role needs a second factor to their account until they have one."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         user = request.user
@@ -51,9 +51,9 @@ def second_factor_first(get_response: GetResponse) -> GetResponse:
 
 
 def client_address(request: HttpRequest) -> str:
-    """Where the request comes from: the nearest address on its way that is not a proxy of ours.
+    """Return the address of the client: the nearest address on the way that is not a trusted proxy.
 
-    X-Forwarded-For is read from the right, and only as far as settings.TRUSTED_PROXIES wrote it: anybody can send one.
+    Reads X-Forwarded-For from the right, and only the part that settings.TRUSTED_PROXIES wrote: anybody can send one.
     """
     nearest = parsed(request.META.get("REMOTE_ADDR", ""))
     forwarded = request.headers.get("X-Forwarded-For", "").split(",")

@@ -1,4 +1,4 @@
-"""Invitations: a role that waits for somebody. People and their sessions are models of `access`."""
+"""Model of invitations. People and their sessions are models of `access`."""
 
 from typing import Self
 
@@ -12,22 +12,22 @@ from pbxadmin.access.roles import Action, Role
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
     def visible_to(self, user: AnyUser) -> Self:
-        """Those for customers whose people this user manages; all of them where that is everything."""
+        """Filter to invitations for customers whose people this user manages."""
         ids = customer_ids(user, Action.MANAGE_PEOPLE)
         return self if ids is None else self.filter(customer_id__in=ids)
 
     def waiting(self) -> Self:
-        """Those that nobody used or withdrew; they may have expired."""
+        """Filter to invitations that were neither used nor withdrawn; they may have expired."""
         return self.filter(accepted_at=None, withdrawn_at=None)
 
     def open(self) -> Self:
-        """Those that can be accepted now."""
+        """Filter to invitations that can be accepted now."""
         still_counts = Q(ends_on=None) | Q(ends_on__gte=timezone.localdate())
         return self.waiting().filter(still_counts, expires_at__gt=timezone.now())
 
 
 class Invitation(models.Model):
-    """A role that waits for somebody who holds the link sent to them. Of the link only a digest is kept."""
+    """An offer of a role to the person who has the link. Only a digest of the link is stored."""
 
     email = models.EmailField(max_length=254)
     name = models.CharField(max_length=150)
@@ -47,7 +47,7 @@ class Invitation(models.Model):
     objects = InvitationQuerySet.as_manager()
 
     class Meta:
-        db_table = "access_invitation"  # which it has had since it was a model of access
+        db_table = "access_invitation"  # its name from when it was a model of `access`
         indexes = [models.Index(fields=["invited_by", "-created_at"], name="invitation_by_inviter")]
 
     def __str__(self) -> str:

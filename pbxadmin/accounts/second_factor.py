@@ -1,7 +1,7 @@
-"""Second factors: allauth keeps them, we seal their secrets and say who needs one.
+"""Second factors: allauth stores them, we seal their secrets and decide who needs one.
 
-allauth gives its adapter a secret without saying whose it is. So each secret that comes out of the database carries the
-place it was sealed for, by its row's user, and opens there only.
+allauth gives its adapter a secret without its user. Therefore each secret that is read from the database carries the
+place it was sealed for, which includes the user of its row, and opens only there.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ STEP = 200
 
 
 class Placed(str):
-    """Sealed text that knows its place."""
+    """A sealed text with the place that it was sealed for."""
 
     place = ""
 
@@ -37,7 +37,7 @@ class MfaAdapter(DefaultMFAAdapter):
     }
 
     def encrypt(self, text: str) -> str:
-        """A new secret is always the signed-in user's own."""
+        """Seal a new secret for the signed-in user, whose own it always is."""
         return sealed_text(text, place_of(context.request.user.pk))
 
     def decrypt(self, encrypted_text: str) -> str:
@@ -72,7 +72,7 @@ def secrets_know_their_place(instance: Authenticator, **_: Any) -> None:
 
 @keeps_secrets
 def kept() -> Iterator[Kept]:
-    """For `rotate_keys`."""
+    """Yield every sealed secret, for `rotate_keys`."""
     last = 0
     while found := list(Authenticator.objects.filter(pk__gt=last).order_by("pk")[:STEP]):
         for row in found:
@@ -96,7 +96,7 @@ def replacing(pk: int, name: str, old: str) -> Callable[[str], bool]:
 
 
 def lacks_second_factor(user: User) -> bool:
-    """Has this user a role that asks for a second factor, and none? Recovery codes alone are none."""
+    """Return whether a role of this user needs a second factor and the user has none. Recovery codes do not count."""
     asking = set(settings.SECOND_FACTOR_FOR)
     if not asking or not asking & roles_of(user):
         return False

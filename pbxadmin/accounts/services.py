@@ -15,7 +15,7 @@ from pbxadmin.audit.log import record
 
 
 def second_factor_reset(*, user: User) -> int:
-    """Take all second factors of somebody who lost theirs, and sign them out. How many, without the codes."""
+    """Remove all second factors of a user and sign them out. Returns how many, not counting recovery codes."""
     with transaction.atomic():
         factors = Authenticator.objects.filter(user=user)
         count = factors.exclude(type=Authenticator.Type.RECOVERY_CODES).count()
@@ -26,15 +26,15 @@ def second_factor_reset(*, user: User) -> int:
 
 
 def sessions_expire() -> int:
-    """Remove the sessions that have ended by themselves."""
+    """Delete expired sessions. Returns how many."""
     over = Session.objects.filter(expire_date__lte=timezone.now())
     return over.delete()[0] if over.exists() else 0
 
 
 def person_create(*, username: str, name: str, email: str, password: str) -> User:
-    """Make an account for somebody who has proven that they read mail to this address. Raises ValidationError by field.
+    """Create an account without roles for the verified owner of an e-mail address. Raises ValidationError by field.
 
-    It has no role and sees nothing. The event is by the new person.
+    The new person is the actor of the event.
     """
     user = User(username=User.normalize_username(username), first_name=name, email=email)
     user.set_password(password)
@@ -47,9 +47,9 @@ def person_create(*, username: str, name: str, email: str, password: str) -> Use
 
 
 def person_edit(*, user: User, name: str, email: str) -> bool:
-    """Correct the name or the e-mail address of somebody; False when both are as they stand.
+    """Change the name or the e-mail address of a person. Returns False if both stay as they are.
 
-    The whole name is kept in one field, as people write it. Another address takes the place of those that were proven.
+    The full name is stored in one field, as people write it. A new address replaces the verified ones.
     """
     with transaction.atomic():
         person = locked(user)
@@ -68,7 +68,7 @@ def person_edit(*, user: User, name: str, email: str) -> bool:
 
 
 def person_disable(*, user: User) -> None:
-    """Let somebody sign in no more, and end their sessions. Raises ValidationError for the last site admin."""
+    """Stop a person from signing in, and end their sessions. Raises ValidationError for the last site admin."""
     with transaction.atomic():
         refuse_last_admin(user)
         sessions_end(user=user)
@@ -76,7 +76,7 @@ def person_disable(*, user: User) -> None:
 
 
 def person_enable(*, user: User) -> None:
-    """Let somebody sign in again, with the roles that they have."""
+    """Let a person sign in again, with the roles that they still have."""
     with transaction.atomic():
         switch(user, "is_active", True, EventAction.PERSON_ENABLED)
 
@@ -87,7 +87,7 @@ def site_admin_give(*, user: User) -> None:
 
 
 def site_admin_take(*, user: User) -> None:
-    """Leave somebody with their roles only, and end their sessions. Raises ValidationError for the last site admin."""
+    """Make a site admin an ordinary user, and end their sessions. Raises ValidationError for the last site admin."""
     with transaction.atomic():
         refuse_last_admin(user)
         sessions_end(user=user)
@@ -95,7 +95,7 @@ def site_admin_take(*, user: User) -> None:
 
 
 def switch(user: User, field: str, value: bool, action: EventAction) -> None:
-    """Nothing when it is so already."""
+    """Set a flag of a person and record it. Does nothing if the flag has that value already."""
     person = locked(user)
     if getattr(person, field) == value:
         return
@@ -109,7 +109,10 @@ def locked(user: User) -> User:
 
 
 def refuse_last_admin(user: User) -> None:
-    """Holds the rows of all site admins, in order, so that two of them cannot put each other out at once."""
+    """Raise ValidationError for the last site admin.
+
+    Locks the rows of all site admins, in order, so that two of them cannot remove each other at the same moment.
+    """
     admins = User.objects.select_for_update().filter(is_superuser=True, is_active=True).order_by("pk")
     if list(admins) == [user]:
         raise ValidationError(f"{user.display_name} is the last site admin. Make somebody else one first.")
@@ -118,10 +121,10 @@ def refuse_last_admin(user: User) -> None:
 def person_event(
     action: EventAction, person: User, *, fields: Fields | None = None, concerns_all: bool = False
 ) -> None:
-    """Into the chain of each customer that the person has a role for.
+    """Record an event in the chain of each customer that the person has a role for.
 
-    And into the installation's, when they are a site admin, have a role for all customers, or none at all. Chains are
-    taken in one order, the installation's first, so that no two writers wait for each other.
+    Record it in the installation's chain too if they are a site admin, have a role for all customers, or no role.
+    Chains are locked in one order, the installation's first, so that no two writers wait for each other.
     """
     memberships = person.memberships.current().select_related("customer").order_by("customer_id")
     customers = dict.fromkeys(membership.customer for membership in memberships)

@@ -1,7 +1,7 @@
-"""Sessions with an idle end and an absolute end, found by their user.
+"""Session engine with an idle end and an absolute end, and with the user of each session.
 
-`expire_date` is the nearer of the two ends. A session in use is touched at most once a minute, beside its data, so that
-a slow request never writes back what a quick one has changed meanwhile.
+`expire_date` is the earlier of the two ends. Use of a session is noted at most once a minute, in columns of its own, so
+that a slow request never overwrites data that a quick one changed meanwhile.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ TOUCH_EVERY = timedelta(minutes=1)
 
 
 class SessionStore(DatabaseStore):
-    seen_at: datetime | None = None  # as the database has it
+    seen_at: datetime | None = None  # as it is in the database
 
     @classmethod
     def get_model_class(cls) -> type[Session]:
@@ -38,7 +38,7 @@ class SessionStore(DatabaseStore):
         return min(ends, datetime.fromtimestamp(began, UTC) + timedelta(hours=settings.SESSION_HOURS))
 
     def touch(self) -> None:
-        """Somebody is still there: put off the idle end."""
+        """Postpone the idle end, because the session is in use."""
         if self.seen_at is not None and timezone.now() - self.seen_at >= TOUCH_EVERY:
             mine = self.get_model_class().objects.filter(session_key=self.session_key)
             mine.update(seen_at=timezone.now(), expire_date=self.get_expiry_date())

@@ -1,4 +1,4 @@
-"""What happens at sign-in and sign-out, and to passwords, into the installation's chain of the audit log."""
+"""Records sign-ins, sign-outs, and changes of passwords and second factors in the installation's chain of the log."""
 
 import time
 from typing import Any
@@ -27,7 +27,7 @@ BROWSER_LENGTH = 300
 
 @receiver(django_signals.user_logged_in)
 def session_begun(request: HttpRequest, **_: Any) -> None:
-    """A session keeps what its owner needs to know it again in the list of their own."""
+    """Store in the session what lets its owner recognise it in the list of their sessions."""
     browser = request.headers.get("User-Agent", "")[:BROWSER_LENGTH]
     request.session.update({SIGNED_IN_AT: time.time(), "address": client_address(request), "browser": browser})
     note_authentication(request)
@@ -49,7 +49,7 @@ def confirmed(request: HttpRequest, method: str, reauthenticated: bool = False, 
 
 @receiver(django_signals.user_login_failed)
 def failed(credentials: dict[str, Any], **_: Any) -> None:
-    """Keeps the user name as it was typed, never the password."""
+    """Record a failed sign-in with the user name as typed, never with the password."""
     record(EventAction.SESSION_FAILED, detail={"user": str(credentials.get("username", ""))[:TYPED_LENGTH]})
 
 
@@ -90,5 +90,5 @@ def factor_failed(user: User, **_: Any) -> None:
 
 
 def factor(authenticator: Authenticator) -> dict[str, str]:
-    """What it is, and how its owner calls it."""
+    """Return the kind of a second factor, and the name that its owner gave it."""
     return {"kind": authenticator.type, "name": authenticator.data.get("name", "")}

@@ -1,7 +1,7 @@
-"""Single sign-on with OpenID Connect: who the provider vouches for signs in as the person we know, or not at all.
+"""Single sign-on with OpenID Connect, for people who have an account here.
 
-Nobody is added by it. A person is known by the link stored at their first such sign-in, and before that by an e-mail
-address that the provider has verified and an active user has.
+It adds nobody. A person is recognised by the link stored at their first such sign-in, and before that by an e-mail
+address that the provider has verified and that belongs to an active user.
 """
 
 from typing import Any
@@ -40,7 +40,7 @@ UNKNOWN = "Nobody here has the e-mail address {email}. Ask whoever runs PBX Admi
 
 @require_GET
 def sign_in(request: HttpRequest, provider_id: str) -> HttpResponse:
-    """Off to the provider. Who is signed in already is asked there to prove it again."""
+    """Redirect to the provider. Ask it for a new login if the user is signed in here already."""
     provider = adapter_for(request, provider_id).get_provider()  # type: ignore[no-untyped-call]
     params = {"prompt": "login"} if request.user.is_authenticated else {}
     try:
@@ -54,7 +54,7 @@ def sign_in(request: HttpRequest, provider_id: str) -> HttpResponse:
 
 @require_GET
 def answered(request: HttpRequest, provider_id: str) -> HttpResponse:
-    """Back from the provider, with a code that only we can change into who it was."""
+    """Handle the return from the provider: exchange its code for the identity of the person."""
     try:
         answer: HttpResponse = OAuth2CallbackView.adapter_view(adapter_for(request, provider_id))(request)  # type: ignore[no-untyped-call]
     except BROKEN:
@@ -69,7 +69,7 @@ def adapter_for(request: HttpRequest, provider_id: str) -> "Provider":
 
 
 def refused(request: HttpRequest, why: str, email: str = "") -> HttpResponse:
-    """Nobody was signed in; says why in words, and records it."""
+    """Render why nobody was signed in, and record it."""
     text = why.format(name=settings.OIDC_NAME, email=email)
     record(EventAction.SESSION_FAILED, detail={"user": email, "by": PROVIDER, "reason": text})
     return render(request, "accounts/sso_refused.html", {"text": text}, status=403)
@@ -77,14 +77,14 @@ def refused(request: HttpRequest, why: str, email: str = "") -> HttpResponse:
 
 class ProviderKeys(jwt.PyJWKClient):
     def fetch_data(self) -> Any:
-        """Fetch the key set as allauth fetches all else of the provider: by the same trust store, proxy and timeout."""
+        """Fetch the key set as allauth fetches everything from the provider: same trust store, proxy and timeout."""
         with get_adapter().get_requests_session() as session:  # type: ignore[no-untyped-call]
             return session.get(self.uri).json()
 
 
 class Provider(OpenIDConnectOAuth2Adapter):
     def complete_login(self, request: HttpRequest, app: SocialApp, token: SocialToken, **kwargs: Any) -> SocialLogin:
-        """Who it was, by the signed token, and for what it does not say by the provider's page on the same person."""
+        """Return the login of the person, from the signed token; missing claims come from the userinfo endpoint."""
         claims = self.verified(kwargs["response"]["id_token"])
         if not {"email", "email_verified"} <= claims.keys() and "userinfo_endpoint" in self.openid_config:
             told = self._fetch_user_info(token.token)
@@ -97,7 +97,7 @@ class Provider(OpenIDConnectOAuth2Adapter):
         return login
 
     def verified(self, id_token: str) -> dict[str, Any]:
-        """What the token says. allauth would not look at the signature of a token that it fetched itself."""
+        """Return the claims of a token, with its signature checked: allauth skips that for a token it fetched."""
         config = self.openid_config
         key = ProviderKeys(config["jwks_uri"], cache_jwk_set=False).get_signing_key_from_jwt(id_token)
         required = {"require": ["exp", "iat", "sub"]}
@@ -118,7 +118,7 @@ class SsoAdapter(DefaultSocialAccountAdapter):
         return False
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
-        """Link somebody who comes for the first time. Raises ImmediateHttpResponse for whom we do not know."""
+        """Link a person at their first sign-in. Raises ImmediateHttpResponse for an unknown person."""
         if sociallogin.is_existing:
             return
         claims = sociallogin.account.extra_data["id_token"]
@@ -138,5 +138,5 @@ class SsoAdapter(DefaultSocialAccountAdapter):
 
 
 def is_verified(claims: dict[str, Any]) -> bool:
-    """Some providers write it as text, and "false" is a text too."""
+    """Return whether the e-mail address is verified. Some providers send the text "true" or "false"."""
     return settings.OIDC_TRUST_EMAIL or claims.get("email_verified") in (True, "true")

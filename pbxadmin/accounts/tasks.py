@@ -1,4 +1,4 @@
-"""E-mail of accounts, sent by a worker: what the mail server does is not seen in how long a page takes."""
+"""E-mail of accounts, sent by a worker, so that the response time of a page does not tell whether a mail was sent."""
 
 from allauth.account.utils import user_pk_to_url_str
 from django.conf import settings
@@ -10,7 +10,7 @@ from django_tasks import task
 
 from pbxadmin.access.models import User
 
-PAUSE_S = 300  # a stranger who asks for it again and again fills nobody's mailbox
+PAUSE_S = 300  # so that repeated requests cannot flood a mailbox
 RESET = """\
 Somebody asked for a new password for {name} on PBX Admin.
 
@@ -24,10 +24,10 @@ If that was not you, do nothing: your password stays as it is.
 
 @task()
 def mail_reset_link(email: str, site: str) -> bool:
-    """Send a link to set a new password to whoever has this address, at most one in five minutes. Whether it was sent.
+    """Mail a link that sets a new password, at most one in five minutes. Returns whether it was sent.
 
-    site: scheme and host for the link, unless settings.SITE_URL says it. Who has no password signs in elsewhere, and
-    gets none here.
+    site: scheme and host of the link, unless settings.SITE_URL is set. A user without a password signs in with single
+    sign-on and gets no link.
     """
     user = User.objects.filter(email__iexact=email, is_active=True).first()
     if user is None or not user.has_usable_password() or not cache.add(f"reset-mail-{user.pk}", "sent", PAUSE_S):

@@ -1,6 +1,6 @@
-"""Addresses of one's own account, under the names that django-allauth gives them, and of people and invitations.
+"""Addresses of the own account, with the URL names of django-allauth, and of people and invitations.
 
-Other pages of django-allauth, such as sign-up and e-mail addresses, do not exist here.
+Other pages of django-allauth, such as sign-up and e-mail addresses, are not included.
 """
 
 from allauth.account import views as allauth
@@ -16,7 +16,7 @@ from .views import invitations, people, reauthentication, second_factor, securit
 
 
 def own(view: View) -> View:
-    """A page of one's own second factors."""
+    """Wrap a page of the own second factors: it needs a sign-in and re-authentication."""
     return login_required(requires_reauthentication(view))
 
 

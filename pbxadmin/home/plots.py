@@ -1,4 +1,4 @@
-"""The fleet as squares, one each, for an SVG without script or style. Beyond 200 PBXs a square stands for several."""
+"""Plot of the fleet as SVG without script or style: a square for each PBX, above 200 PBXs one for several."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ COLUMNS, STEP, MOST = 20, 18, 200
 
 @dataclass(frozen=True)
 class Squares:
-    """cells: x, y, tone and whether it carries a mark as well as a colour."""
+    """Squares to draw. cells: x, y, tone, and whether the cell has a mark as well as a colour."""
 
     cells: list[tuple[int, int, str, bool]]
     height: int

@@ -105,6 +105,6 @@ def outside_since(user: User, at: datetime) -> list[Event]:
 
 
 def where_of(event: Event) -> str:
-    """The page of the IVR of an event, or of its PBX where its number is none that an address can hold."""
+    """Return the address of the IVR of an event, or of its PBX if the number cannot be part of an address."""
     number = str(event.data["ivr_number"])
     return ivr_address(event.pbx_id or 0, number) if ADDRESSABLE.fullmatch(number) else f"/pbxs/{event.pbx_id}/ivrs/"

@@ -1,4 +1,4 @@
-"""CSV that a spreadsheet cannot mistake for formulas."""
+"""CSV export without cells that a spreadsheet would run as formulas."""
 
 import csv
 import string
@@ -13,24 +13,24 @@ PLAIN = frozenset(["", *string.ascii_letters, *string.digits])
 
 
 class Echo:
-    """A file whose write() gives the line back, for csv.writer."""
+    """A file-like object for csv.writer whose write() returns the line."""
 
     def write(self, line: str) -> str:
         return line
 
 
 def neutral(cell: str) -> str:
-    """The cell, with an apostrophe before what a spreadsheet would run. Full-width signs count too.
+    """Return the cell with an apostrophe before anything that a spreadsheet would run, full-width signs included.
 
-    A cell that has such an apostrophe of its own gets one more, so that `restored` gives every cell back.
+    A cell that starts with such an apostrophe gets another one, so that `restored` returns every cell unchanged.
     """
     if cell[:1] in PLAIN:
-        return cell  # as most cells: the rest takes ten times as long
+        return cell  # true of most cells, and ten times faster than the rest
     return f"'{cell}" if is_risky(cell.lstrip("'")) else cell
 
 
 def restored(cell: str) -> str:
-    """The cell that `neutral` was given."""
+    """Return the cell that was given to `neutral`."""
     return cell[1:] if cell.startswith("'") and is_risky(cell.lstrip("'")) else cell
 
 
@@ -47,6 +47,6 @@ def csv_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[
 
 
 def csv_response(filename: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> StreamingHttpResponse:
-    """Streamed as it is read. Starts with a byte order mark, which spreadsheets need to read UTF-8."""
+    """Return a streamed CSV file. It starts with a byte order mark, which spreadsheets need to detect UTF-8."""
     headers = {"Content-Disposition": f'attachment; filename="{filename}"'}
     return StreamingHttpResponse(csv_lines(header, rows), content_type="text/csv; charset=utf-8", headers=headers)

@@ -23,12 +23,12 @@ Filter = TypeVar("Filter", bound="ListFilter")
 
 
 def typed(value: str | None) -> str:
-    """Return text as people meant it. PostgreSQL takes no NUL."""
+    """Return the text without outer blanks and NUL, which PostgreSQL does not accept."""
     return (value or "").replace("\0", "").strip()[:LONGEST_TEXT]
 
 
 def whole(value: str | None) -> int | None:
-    """Return the whole number that stands there, if it is one that a database takes, or None."""
+    """Return the text as a whole number, or None if it is none or too large for a database."""
     return int(value) if value and value.isascii() and value.isdecimal() and len(value) < 10 else None
 
 
@@ -46,12 +46,12 @@ class ListFilter:
 
     @property
     def query(self) -> str:
-        """Query of an address that narrows the list in the same way, "" when nothing is narrowed."""
+        """Return the query of an address that narrows the list in the same way, or "" if nothing is narrowed."""
         return urlencode({name: value for name, value in self.values().items() if value}, doseq=True)
 
     @property
     def is_narrow(self) -> bool:
-        """Whether it leaves anything out of the list."""
+        """Return whether it leaves anything out of the list."""
         return bool(self.query)
 
     @classmethod

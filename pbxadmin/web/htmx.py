@@ -1,4 +1,4 @@
-"""Answering both a browser that wants a page and HTMX that wants a part of one."""
+"""Responses for a browser that wants a page and for HTMX that wants a fragment."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,12 +8,12 @@ from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 
-WHOLE_PAGE = "page"  # the id of <body>, where HTMX puts what HX-Location leads to
+WHOLE_PAGE = "page"  # the id of <body>, the target of HX-Location
 HTMX_HEADERS = ("HX-Request", "HX-Boosted", "HX-History-Restore-Request")
 
 
 def wants_fragment(request: HttpRequest) -> bool:
-    """Boosted links, Back-button restores and HX-Location (which fills the whole page) need whole pages too."""
+    """Return whether HTMX wants a fragment. Boosted links, Back-button restores and HX-Location need a whole page."""
     asked, boosted, restoring = (request.headers.get(header) == "true" for header in HTMX_HEADERS)
     return asked and not boosted and not restoring and request.headers.get("HX-Target") != WHOLE_PAGE
 
@@ -21,34 +21,34 @@ def wants_fragment(request: HttpRequest) -> bool:
 def render_either(
     request: HttpRequest, page: str, fragment: str, context: dict[str, Any], status: int = 200
 ) -> HttpResponse:
-    """The page, which includes the fragment, or the fragment alone for HTMX."""
+    """Render the page, which includes the fragment, or for HTMX the fragment alone."""
     answer = render(request, fragment if wants_fragment(request) else page, context, status=status)
     patch_vary_headers(answer, (*HTMX_HEADERS, "HX-Target"))
     return answer
 
 
 def go(request: HttpRequest, url: str) -> HttpResponse:
-    """On to one of our own pages after a good POST. HTMX goes there without a new page load."""
+    """Redirect to one of our own pages after a successful POST. HTMX swaps the page without a full load."""
     if not wants_fragment(request):
         return HttpResponseRedirect(url)
     return HttpResponse(status=204, headers={"HX-Location": url})
 
 
 def lead_away(request: HttpRequest, url: str) -> HttpResponse:
-    """To one of our pages that takes the place of whatever was asked for; HTMX loads it anew."""
+    """Redirect to one of our pages instead of the requested one; HTMX makes a full load."""
     if request.headers.get("HX-Request") == "true":
         return HttpResponse(status=204, headers={"HX-Redirect": url})
     return HttpResponseRedirect(url)
 
 
 def is_own_path(url: str) -> bool:
-    """A path on this site, spelled so that no browser takes it for another one."""
+    """Return whether this is a path on this site that no browser reads as another site."""
     is_plain = url.startswith("/") and not url.startswith("//") and "\\" not in url and url.isprintable()
     return is_plain and url_has_allowed_host_and_scheme(url, allowed_hosts=None)
 
 
 def page_of(request: HttpRequest, header: str) -> str:
-    """The page that the person was on, as the browser or HTMX tells it; only ever one of ours."""
+    """Return the path of the page that the user was on, from a header; only of our own site, else "/"."""
     told = request.headers.get(header, "")
     try:
         parts = urlsplit(told)

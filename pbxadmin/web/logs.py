@@ -1,11 +1,11 @@
-"""What keeps secrets out of the log lines, and strangers from filling them."""
+"""Log filters: they keep secrets out of log lines, and strangers from filling the log."""
 
 import logging
 import re
 from collections.abc import MutableMapping
 from typing import Any
 
-# Links from e-mail: whoever has one can use it.
+# Links from e-mail: anybody who has one can use it.
 LINKS = re.compile(r"(/invitations/|/password/reset/key/)[^/\s?\"'>]+")
 
 
@@ -17,9 +17,9 @@ def hide_links(logger: Any, method: str, line: MutableMapping[str, Any]) -> Muta
 
 
 class Quieten(logging.Filter):
-    """A request that is not in order, such as one for a foreign Host, is one line at INFO, without a traceback.
+    """Filter that logs a suspicious request, such as one for a foreign Host, as one INFO line without a traceback.
 
-    Anybody can send it, and it is answered with 400: nothing of ours has failed.
+    Anybody can send such a request, and it is answered with 400: nothing failed here.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:

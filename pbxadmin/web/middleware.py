@@ -1,4 +1,4 @@
-"""What every answer gets: sign-in inside HTMX, and privacy of pages that show data."""
+"""Middleware of every response: sign-in inside HTMX, and privacy of pages that show data."""
 
 from collections.abc import Callable
 from urllib.parse import urlencode, urlsplit
@@ -16,10 +16,10 @@ TOO_LATE = "You were signed out, so nothing was done. Please enter it again."
 
 
 def fragment_answers(get_response: GetResponse) -> GetResponse:
-    """An expired session leads to sign-in and back to the page the person was on.
+    """Redirect to sign-in after an expired session, and from there back to the page that the user was on.
 
-    Inside HTMX the whole page goes there, never a fragment. A form that came too late is not sent again, so they are
-    told; its own address may take forms only, so they are not led back to that.
+    HTMX loads the whole sign-in page, never a fragment of it. A form that came too late is not sent again, and the user
+    is told. The redirect does not lead to the form's own address, which may accept only POST.
     """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
@@ -42,12 +42,12 @@ def leads_to_sign_in(answer: HttpResponseBase) -> bool:
 
 
 def sign_in_from(request: HttpRequest, header: str) -> str:
-    """Sign-in that leads back to the page this header names."""
+    """Return the address of sign-in, which leads back to the page named in this header."""
     return f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': page_of(request, header)})}"
 
 
 def private_pages(get_response: GetResponse) -> GetResponse:
-    """No page is kept by a cache or shown by the Back button after sign-out."""
+    """Keep pages out of caches, so that the Back button shows none after sign-out."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         answer = get_response(request)

@@ -1,4 +1,4 @@
-"""Keyset pages: equally fast at any depth, because a page starts where the last one ended instead of counting rows."""
+"""Keyset pagination: fast at any depth, because a page starts where the last one ended instead of counting rows."""
 
 import base64
 import binascii
@@ -17,7 +17,7 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class Page(Generic[Row]):
-    """One page of rows, and the cursors of its neighbours ("" where there is none)."""
+    """A page of rows, and the cursors of its neighbours ("" if there is none)."""
 
     rows: Sequence[Row]
     next_cursor: str = ""
@@ -25,10 +25,11 @@ class Page(Generic[Row]):
 
 
 def keyset(rows: QuerySet[Any, Row], order: Sequence[str], cursor: str, size: int) -> Page[Row]:
-    """One page of a query in this order. `order` ends in a unique column; "-" before a name turns all or single ones.
+    """Return one page of a query in this order.
 
-    rows: model objects or values() dictionaries that hold the columns of the order. Nulls come last either way.
-    cursor: of an earlier page, "" for the first; one that makes no sense counts as the first.
+    order: column names, the last one unique; "-" before a name sorts it descending.
+    rows: model objects, or values() dictionaries that contain the columns of the order. Nulls come last in any case.
+    cursor: from an earlier page, "" for the first page; an invalid one counts as "".
     """
     columns = [Column(name.removeprefix("-"), name.startswith("-"), name == order[-1]) for name in order]
     backwards, place = place_of(cursor, len(columns))
@@ -53,7 +54,7 @@ def keyset(rows: QuerySet[Any, Row], order: Sequence[str], cursor: str, size: in
 
 @dataclass(frozen=True)
 class Column:
-    """is_unique: the last of an order, which is never null. When nulls are spoken of, a database forgets its index."""
+    """A column of an order. is_unique: the last one, never null, since a condition on nulls defeats the index."""
 
     name: str
     descending: bool
@@ -68,7 +69,7 @@ class Column:
         return column.asc(nulls_first=True) if backwards else column.asc(nulls_last=True)
 
     def further(self, value: Any, backwards: bool) -> Q:
-        """Rows that come after this value in the direction we go."""
+        """Return the condition for rows after this value, in the direction of the column."""
         if value is None:
             return Q(**{f"{self.name}__isnull": False}) if backwards else Q(pk__in=[])
         comparison = "lt" if self.descending != backwards else "gt"
@@ -80,10 +81,10 @@ class Column:
 
 
 def beyond(columns: Sequence[Column], place: Sequence[Any], backwards: bool) -> Q:
-    """Rows after a place: further in the first column, or the same there and further in the next, and so on.
+    """Return the condition for rows after a place: later in the first column, or equal there and later in the next.
 
-    That the first column is never before the place follows from it, but no database sees that: said by itself, it lets
-    a join drop the rows of earlier pages at its first table, and a deep page costs what the first one costs.
+    The separate condition on the first column is redundant, but no database infers it. With it a join drops the rows of
+    earlier pages at its first table, so that a deep page costs as much as the first one.
     """
     found = Q()
     for position, column in enumerate(columns):
@@ -110,7 +111,7 @@ def value_at(row: Any, path: str) -> Any:
 
 
 def place_of(cursor: str, size: int) -> tuple[bool, list[Any]]:
-    """Whether to go backwards, and the values to start after."""
+    """Return whether a cursor leads backwards, and the values to start after."""
     try:
         values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, binascii.Error, RecursionError):
@@ -118,6 +119,6 @@ def place_of(cursor: str, size: int) -> tuple[bool, list[Any]]:
     is_good = isinstance(values, list) and len(values) == size + 1 and values[0] in ("n", "p")
     if not is_good or not all(value is None or isinstance(value, str | int) for value in values):
         return False, []
-    if any(isinstance(value, str) and "\0" in value for value in values):  # PostgreSQL takes none
+    if any(isinstance(value, str) and "\0" in value for value in values):  # PostgreSQL accepts none
         return False, []
     return values[0] == "p", values[1:]

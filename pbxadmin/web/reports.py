@@ -1,4 +1,4 @@
-"""What an error report may show, by page or by mail: nothing that is secret, also with DEBUG=true."""
+"""Filter of error reports: no page or mail shows a secret, even with DEBUG=true."""
 
 import re
 from types import FrameType
@@ -8,13 +8,13 @@ from django.http import HttpRequest
 from django.views.debug import SafeExceptionReporterFilter
 
 SECRET = re.compile("pass|secret|token|digest|code|key", re.IGNORECASE)
-SHORTEST = 4  # what is shorter stands in any text by chance
+SHORTEST = 4  # a shorter text occurs anywhere by chance
 
 
 class ReportFilter(SafeExceptionReporterFilter):
-    """Hides what was typed as a password wherever it went, and every variable that is named like a secret.
+    """Filter that hides typed passwords wherever they occur, and every variable with the name of a secret.
 
-    Django's own filter hides them only where each view says so, and with DEBUG=true not even there.
+    Django's own filter hides them only in views that ask for it, and not at all with DEBUG=true.
     """
 
     def get_post_parameters(self, request: HttpRequest | None) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def typed_secrets(request: HttpRequest | None) -> list[str]:
 
 
 def shows(value: Any, secrets: list[str]) -> bool:
-    """Whether a value shows one of these when it is printed. One that cannot be printed is not shown anyway."""
+    """Return whether the printed value contains one of these secrets. A value that cannot be printed is never shown."""
     if not secrets:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Uploads stay in memory: what people hand over may hold passwords, and never touches a disk."""
+"""Upload handler that keeps files in memory, because they may contain passwords and must not reach a disk."""
 
 from io import BytesIO
 from typing import Any
@@ -10,7 +10,7 @@ MOST_BYTES = 2 * 1024 * 1024
 
 
 class InMemory(FileUploadHandler):
-    """Keeps one byte more than is allowed, so that a view sees that there was more; the rest is dropped."""
+    """Handler that keeps one byte more than allowed, so that a view sees a file that is too large."""
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Pages for what went wrong, in the same look; HTMX gets a line for its place of problems."""
+"""Error pages. HTMX gets a fragment for the place of problems."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def bare_problem(request: HttpRequest, status: int, heading: str, text: str) -> HttpResponse:
-    """Needs neither database nor session, nor middleware for its headers: they may be what failed."""
+    """Render an error page without database, session or middleware, since one of them may have failed."""
     template = "web/_problem.html" if wants_fragment(request) else "web/server_error.html"
     page = render_to_string(template, {"status": status, "heading": heading, "text": text})
     return HttpResponse(page, status=status, headers=BARE_HEADERS)

@@ -1,4 +1,4 @@
-"""How states and outcomes are shown: word, tone of the colour roles, heroicon. And how things are counted."""
+"""Wording of states and outcomes (label, tone, icon), and of counts."""
 
 from typing import NamedTuple
 
@@ -30,5 +30,5 @@ OUTCOMES = {
 
 
 def number_of(count: int, thing: str) -> str:
-    """ "1 event", "2 events" """
+    """Return a count with its noun: "1 event", "2 events"."""
     return f"{count} {thing}{'' if count == 1 else 's'}"

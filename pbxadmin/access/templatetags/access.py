@@ -1,4 +1,4 @@
-"""Ask in a template what the person who looks at it may do. Hiding a button is never the check: the view asks too."""
+"""Tags that ask what the user may do. A hidden button is not a check: the view checks as well."""
 
 from django import template
 from django.template import Context
@@ -12,13 +12,16 @@ register = template.Library()
 
 @register.simple_tag(takes_context=True)
 def may(context: Context, action: str, customer: Customer | int | None = None) -> bool:
-    """{% may "manage-pbxs" customer as may_manage %}; without a customer: for the installation."""
+    """Return whether the user may do this: {% may "manage-pbxs" customer as may_manage %}.
+
+    Without a customer, it asks for the installation.
+    """
     user = context.get("user")
     return user is not None and can(user, Action(action), customer)
 
 
 @register.simple_tag(takes_context=True)
 def may_anywhere(context: Context, action: str) -> bool:
-    """{% may_anywhere "review-log" as may_review %}"""
+    """Return whether the user may do this for some customer: {% may_anywhere "review-log" as may_review %}"""
     user = context.get("user")
     return user is not None and can_anywhere(user, Action(action))

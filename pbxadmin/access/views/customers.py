@@ -86,7 +86,7 @@ def customer_unarchive(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def show_customer(request: HttpRequest, customer: Customer, form: CustomerForm) -> HttpResponse:
-    """Who works for a customer is for those who manage or review that."""
+    """Render the page of a customer. Only users who manage people or review the log see who works for it."""
     context = {"customer": customer, "form": form}
     if any(can(request.user, action, customer) for action in (Action.MANAGE_PEOPLE, Action.REVIEW_LOG)):
         context["memberships"] = Membership.objects.for_customer(customer)

@@ -1,4 +1,4 @@
-"""The page of what a customer asks of changes."""
+"""Page of the rules and working hours of a customer."""
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse

@@ -1,4 +1,4 @@
-"""Invitations: sending them, and what somebody sees who opens the link."""
+"""Pages of invitations: to send them, and to accept one by its link."""
 
 from functools import partial
 
@@ -110,10 +110,10 @@ def mailed(request: HttpRequest, invitation: Invitation, token: str) -> HttpResp
 
 @require_GET
 def invitation_open(request: HttpRequest, token: str) -> HttpResponse:
-    """From the link to the page that accepts, whose address holds no token any more.
+    """Redirect from the link to the page that accepts the invitation, whose address contains no token.
 
-    The token goes no further: not into a Referer, and the session keeps its digest alone. The form is not here because
-    a browser under "no-referrer" sends a form without an origin, which the protection against forgery refuses.
+    The token appears in no Referer, and the session stores only its digest. The form is on another page because a
+    browser with "no-referrer" sends no Origin, and the CSRF check refuses a form without one.
     """
     held = digest(token)
     if invitation_with(held) is None:
@@ -164,5 +164,5 @@ def invitation_accepted(request: HttpRequest) -> HttpResponse:
 
 
 def closed(request: HttpRequest) -> HttpResponse:
-    """One answer for a link that was used, has expired, was withdrawn, or never was."""
+    """Render the same page for every link that does not work: used, expired, withdrawn or never sent."""
     return render(request, "accounts/invitation_closed.html", status=404)

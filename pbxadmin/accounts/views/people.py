@@ -1,4 +1,4 @@
-"""Pages of people: list, one, their roles, and whether they may sign in."""
+"""Pages of people: the list, one person, their roles, and whether they may sign in."""
 
 from collections.abc import Callable
 from typing import Any
@@ -146,7 +146,7 @@ def site_admin_switch(request: HttpRequest, pk: int, admin: bool) -> HttpRespons
 
 
 def done(request: HttpRequest, person: User, use_case: Callable[..., None]) -> HttpResponse:
-    """Run a use case, say why not when something stands against it, and show the person again."""
+    """Call a use case, show its refusal if there is one, and return to the page of the person."""
     try:
         use_case(user=person)
     except ValidationError as error:
@@ -159,7 +159,7 @@ def visible_person(request: HttpRequest, pk: int) -> User:
 
 
 def other_person(request: HttpRequest, pk: int) -> User:
-    """Somebody visible. Nobody gives themselves a role, or locks themselves out."""
+    """Return a visible person other than the user, since nobody changes their own roles or locks themselves out."""
     person = visible_person(request, pk)
     if person == request.user:
         deny(Action.MANAGE_PEOPLE, None)
@@ -184,7 +184,7 @@ def show_person(
     person_form: PersonForm | None = None,
     day_form: tuple[int, LastDayForm] | None = None,
 ) -> HttpResponse:
-    """The page of a person, with the form that had errors in the place of its fresh one."""
+    """Render the page of a person; a form with errors replaces its empty one."""
     user = user_of(request)
     is_self = person == user
     shown = person.memberships.shown_to(user).select_related("customer").order_by("customer__folded", "role")

@@ -19,7 +19,7 @@ from .sign_in import Refusing
 
 
 class ByPassword(Refusing, views.ReauthenticateView):
-    """The password; without one here, a second factor, or the provider at which one signed in."""
+    """Page that asks for the password. Without a password: redirect to a second factor, or to the single sign-on."""
 
     form_class = PasswordReauthenticateForm
 

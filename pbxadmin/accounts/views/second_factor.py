@@ -1,4 +1,4 @@
-"""Pages of one's own second factors, on the views of django-allauth."""
+"""Pages of the own second factors, based on the views of django-allauth."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from .sign_in import Refusing
 
 
 class SecondStep(mfa.AuthenticateView):
-    """After the password: a code, or a key."""
+    """Page after the password that asks for a code or a security key."""
 
     def form_invalid(self, form: Any) -> HttpResponse:
         return self.render_to_response(self.get_context_data(), status=422)

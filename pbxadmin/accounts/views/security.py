@@ -1,4 +1,4 @@
-"""The page of one's own account: how one signs in, and where one is signed in."""
+"""Page of the own account: ways to sign in, and open sessions."""
 
 import re
 from dataclasses import dataclass
@@ -71,7 +71,7 @@ def sign_out_others(request: HttpRequest) -> HttpResponse:
 
 
 def codes_left(factor: Authenticator) -> int | None:
-    """How many recovery codes are unused; None when this is another factor."""
+    """Return the number of unused recovery codes, or None for another kind of factor."""
     if factor.type != Authenticator.Type.RECOVERY_CODES:
         return None
     unused: int = RECOVERY_CODE_COUNT - int(factor.data["used_mask"]).bit_count()
@@ -90,7 +90,7 @@ def own_session(session: Session, is_this: bool) -> OwnSession:
 
 
 def browser_name(told: str) -> str:
-    """ "Firefox on Linux", as far as the browser tells; what it tells can be anything."""
+    """Return a name such as "Firefox on Linux" from a User-Agent header, which can contain anything."""
     browser = next((name for sign, name in BROWSERS.items() if re.search(rf"\b{sign}/", told)), "")
     system = next((name for sign, name in SYSTEMS.items() if sign in told), "")
     return " on ".join(filter(None, (browser, system))) or told[:40] or "Unknown"

@@ -1,4 +1,4 @@
-"""Pages of signing in and of passwords, on the views of django-allauth."""
+"""Pages of sign-in and passwords, based on the views of django-allauth."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from pbxadmin.accounts.middleware import client_address
 
 
 class Refusing(FormView):  # type: ignore[type-arg]
-    """A form with errors is a 422 on every page."""
+    """A form view that answers errors with 422, as all our pages do."""
 
     def form_invalid(self, form: Any) -> HttpResponse:
         return self.render_to_response(self.get_context_data(form=form), status=422)
@@ -32,7 +32,7 @@ class SignIn(Refusing, views.LoginView):
     form_class = SignInForm
 
     def get_form(self, form_class: type[LoginForm] | None = None) -> LoginForm:
-        """The focus goes where typing goes on: to the name, and after a failure to the password."""
+        """Return the form with the focus on the name, or after a failure on the password."""
         form: LoginForm = super().get_form(form_class)  # type: ignore[no-untyped-call]
         form.fields["password" if form.is_bound else "login"].widget.attrs["autofocus"] = True
         return form
@@ -43,7 +43,7 @@ class SignIn(Refusing, views.LoginView):
 
 
 class PasswordChange(Refusing, views.PasswordChangeView):
-    """For those who have a password; single sign-on does without."""
+    """Page for users with a password; users of single sign-on may have none."""
 
     form_class = PasswordChangeForm
     success_url = reverse_lazy("account_security")
@@ -59,7 +59,7 @@ class PasswordReset(Refusing, views.PasswordResetView):
     form_class = ResetForm  # type: ignore[assignment]
 
     def form_valid(self, form: Any) -> HttpResponse:
-        """Counted by address and source together: a stranger elsewhere does not use up a colleague's tries."""
+        """Limit requests by e-mail address and source together, so that others cannot use up a person's attempts."""
         key = f"{source(client_address(self.request))} {form.cleaned_data['email'].lower()}"
         if refused := ratelimit.consume_or_429(self.request, action="reset_password", key=key):
             return refused

@@ -33,7 +33,7 @@ def str_safe(markup: str) -> SafeString:
 
 @register.simple_tag
 def state_pill(state: str) -> str:
-    """Reachable is plain: only what needs a person is filled."""
+    """Render the state of a PBX as a pill. Only states that need attention are filled."""
     return pill(PBX_STATES[state], plain=state in ("reachable", "never-checked"))
 
 
@@ -55,7 +55,7 @@ def look(outcome: str) -> Look:
 
 @register.inclusion_tag("web/_field.html")
 def field_row(field: forms.BoundField) -> dict[str, Any]:
-    """A form field: label above, unit behind, hint below, error below that, all tied together for screen readers."""
+    """Render a form field: label above, unit behind, hint and error below, all linked for screen readers."""
     described = [f"{field.id_for_label}-e"] if field.errors else []
     described += [f"{field.id_for_label}-h"] if field.help_text else []
     attrs = dict(field.field.widget.attrs)
@@ -78,7 +78,7 @@ def field_row(field: forms.BoundField) -> dict[str, Any]:
 
 @register.filter
 def age(at: datetime | None) -> str:
-    """ "now", "2 min", "3 h", "4 d": short enough for a column."""
+    """Return the age of a time, short enough for a column: "now", "2 min", "3 h", "4 d"."""
     if at is None:
         return "never"
     minutes = int((timezone.now() - at).total_seconds()) // 60
@@ -91,14 +91,14 @@ def age(at: datetime | None) -> str:
 
 @register.filter
 def ago(at: datetime | None) -> str:
-    """The same in a sentence: "just now", "2 min ago", "never"."""
+    """Return the age of a time for a sentence: "just now", "2 min ago", "never"."""
     words = age(at)
     return {"now": "just now", "never": "never"}.get(words, f"{words} ago")
 
 
 @register.filter
 def clock(at: datetime | None) -> str:
-    """The time of day, with the day before it when that is not today; in full on hover. UTC."""
+    """Render a time in UTC: the time of day, with the date if it is not today; in full on hover."""
     if at is None:
         return ""
     now = timezone.now()
@@ -111,7 +111,7 @@ def clock(at: datetime | None) -> str:
 
 @register.filter
 def visible(text: Any) -> str:
-    """Text that is not ours, kept to itself, with characters that cannot be seen shown by their code."""
+    """Render foreign text: isolated in its direction, with invisible characters shown as their codes."""
     text = "" if text is None else str(text)
     if text.isprintable():
         return format_html("<bdi>{}</bdi>", text)
@@ -127,23 +127,23 @@ def marked(character: str) -> str:
 
 @register.filter
 def as_json(value: Any) -> str:
-    """For an attribute that a script of ours reads."""
+    """Return the value as JSON, for an attribute that a script of ours reads."""
     return json.dumps(value, cls=DjangoJSONEncoder)
 
 
 @register.filter
 def turns(count: int) -> range:
-    """1 to count, to draw as many of something."""
+    """Return the numbers from 1 to count, for a loop that draws as many things."""
     return range(1, count + 1)
 
 
 @register.simple_tag
 def event_outcome(outcome: str) -> str:
-    """The outcome of an event: a pill where it is one of a change, else the word."""
+    """Render the outcome of an event: as a pill for an outcome of a change, else as text."""
     return outcome_pill(outcome) if outcome in OUTCOMES else visible(outcome)
 
 
 @register.filter
 def took(seconds: float) -> str:
-    """ "12 ms", from a second on "1.3 s"."""
+    """Return a duration such as "12 ms", from one second on "1.3 s"."""
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
