@@ -43,8 +43,9 @@ def filled(client: Client, pbx, of="6500", **changed: str) -> dict[str, str]:
     values = {}
     for tag in inputs:
         attrs = dict(re.findall(r'([\w-]+)="([^"]*)"', tag))
-        if attrs.get("type") != "checkbox" or " checked" in tag:
-            values[attrs["name"]] = attrs.get("value", "on")
+        is_checkbox = attrs.get("type") == "checkbox"
+        if not is_checkbox or " checked" in tag:
+            values[attrs["name"]] = attrs.get("value", "on" if is_checkbox else "")
     values.pop("csrfmiddlewaretoken", None)
     return {name: value for name, value in (values | changed).items() if value is not None}
 
