@@ -15,18 +15,18 @@ from typing import Any, NamedTuple
 from django.db import connection, transaction
 
 from .checkpoints import CheckpointHead
-from .log import DERIVED, INDEX, digest_of, index_of, link
+from .log import DERIVED, INDEX, derived_digest, index_of, link
 from .models import is_text
 
-BATCH = 2_000
+ROWS_AT_A_TIME = 2_000
 PLACED = ("chain", "sequence", "previous_hash")
 NAMES = (*PLACED, *sorted(name for name in INDEX if name not in ("at", *PLACED, *DERIVED)))
 # As the text says it, so that no time is built for a comparison. SQLite leaves out microseconds that are none.
-AT = {
+AT_AS_TEXT = {
     "sqlite": "replace(at, ' ', 'T') || '+00:00'",
     "postgresql": """to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')""",
 }
-said = itemgetter("at", *NAMES)
+columns_in_text = itemgetter("at", *NAMES)
 decode = json.JSONDecoder().raw_decode
 Stored = tuple[Any, ...]  # id, hash, text, DERIVED, time and NAMES
 AT_PLACE = 3 + len(DERIVED)
@@ -34,7 +34,7 @@ CHAIN_PLACE, SEQUENCE_PLACE, PREVIOUS_PLACE = range(AT_PLACE + 1, AT_PLACE + 4)
 
 
 @dataclass(frozen=True)
-class Fault:
+class ChainFault:
     """What is wrong at one place of a chain. event_id: None when nothing is there.
 
     is_against_checkpoint: the chain by itself is good, but not the one that a checkpoint was made of.
@@ -59,15 +59,15 @@ class Report:
     """
 
     chains: dict[str, int] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
-    accepted: list[Fault] = field(default_factory=list)
+    faults: list[ChainFault] = field(default_factory=list)
+    accepted: list[ChainFault] = field(default_factory=list)
 
     @property
     def events(self) -> int:
         return sum(self.chains.values())
 
 
-class Row(NamedTuple):
+class EventRow(NamedTuple):
     """An event as the database keeps it. `columns` are its time and NAMES, in the order of `said`."""
 
     id: int
@@ -77,7 +77,7 @@ class Row(NamedTuple):
     columns: tuple[Any, ...]
 
     @classmethod
-    def of(cls, stored: Stored) -> "Row":
+    def of(cls, stored: Stored) -> "EventRow":
         return cls(stored[0], stored[1], stored[2], stored[3:AT_PLACE], stored[AT_PLACE:])
 
     @property
@@ -116,13 +116,13 @@ def verify(chain: str = "", known: HeadsByChain | None = None) -> Report:
 
 def stored_rows(chain: str) -> Iterator[Stored]:
     """id, hash, text, DERIVED, time and NAMES of each event, chain by chain."""
-    columns = ", ".join(["id", "hash", "text", *DERIVED, AT[connection.vendor], *NAMES])
+    columns = ", ".join(["id", "hash", "text", *DERIVED, AT_AS_TEXT[connection.vendor], *NAMES])
     is_postgresql = connection.vendor == "postgresql"
     # A transaction lets PostgreSQL hand out rows as they are asked for; on SQLite it would keep writers out.
     with transaction.atomic() if is_postgresql else nullcontext(), connection.chunked_cursor() as cursor:
         only, values = ("WHERE chain = %s", [chain]) if chain else ("", [])
         cursor.execute(f"SELECT {columns} FROM audit_event {only} ORDER BY chain, sequence", values)  # noqa: S608
-        while rows := cursor.fetchmany(BATCH):
+        while rows := cursor.fetchmany(ROWS_AT_A_TIME):
             yield from rows
 
 
@@ -153,15 +153,15 @@ class Walk:
                     and row[PREVIOUS_PLACE] == before_hash
                     and event_id > before_id
                     and link(before_hash, text) == digest
-                    and said(data) == row[AT_PLACE:]
-                    and digest_of(row[3:AT_PLACE]) == data["index"]
+                    and columns_in_text(data) == row[AT_PLACE:]
+                    and derived_digest(row[3:AT_PLACE]) == data["index"]
                     and end == len(text)
                 )
             except (ValueError, TypeError, KeyError, RecursionError):
                 is_good = False
             if not is_good:
                 self.id, self.hash, self.sequence = before_id, before_hash, number - 1
-                self.report.faults.extend(self.faults_of(Row.of(row)))
+                self.report.faults.extend(self.faults_of(EventRow.of(row)))
                 number = row[SEQUENCE_PLACE] if isinstance(row[SEQUENCE_PLACE], int) else number
             if number in known:
                 self.unlike += [(head, event_id) for head in known[number] if head.hash != digest]
@@ -169,18 +169,18 @@ class Walk:
             self.count += 1
         self.sequence = number
 
-    def faults_of(self, row: Row) -> Iterator[Fault]:
+    def faults_of(self, row: EventRow) -> Iterator[ChainFault]:
         expected = self.sequence + 1
         if not isinstance(row.sequence, int):  # SQLite keeps whatever it is given
-            yield Fault(self.chain, expected, row.id, "changed: its number in the chain is none")
+            yield ChainFault(self.chain, expected, row.id, "changed: its number in the chain is none")
             return
         if row.sequence > expected:
             others = "" if row.sequence == expected + 1 else f", as are all up to {row.sequence - 1}"
-            yield Fault(self.chain, expected, None, f"missing{others}")
+            yield ChainFault(self.chain, expected, None, f"missing{others}")
         for problem in self.problems_of(row):
-            yield Fault(self.chain, row.sequence, row.id, problem)
+            yield ChainFault(self.chain, row.sequence, row.id, problem)
 
-    def problems_of(self, row: Row) -> Iterator[str]:
+    def problems_of(self, row: EventRow) -> Iterator[str]:
         if link(row.previous_hash, row.text) != row.hash:
             yield "changed: its text does not give its hash"
             return  # what such a text says of its place and columns means nothing
@@ -198,23 +198,23 @@ class Walk:
         self.compare(heads, self.report.faults, is_accepted=False)
         self.compare(heads, self.report.accepted, is_accepted=True)
 
-    def compare(self, heads: Iterable[CheckpointHead], found: list[Fault], *, is_accepted: bool) -> None:
+    def compare(self, heads: Iterable[CheckpointHead], found: list[ChainFault], *, is_accepted: bool) -> None:
         """Add one fault for all events that checkpoints know otherwise, and one for all that are gone."""
         unlike = [(head, event_id) for head, event_id in self.unlike if head.is_accepted is is_accepted]
         if unlike:
             head, event_id = unlike[0]
             more = f", nor are {len(unlike) - 1} that later checkpoints hold" if len(unlike) > 1 else ""
             problem = f"not the event that {head.where} holds{more}"
-            found.append(Fault(self.chain, head.sequence, event_id, problem, is_against_checkpoint=True))
+            found.append(ChainFault(self.chain, head.sequence, event_id, problem, is_against_checkpoint=True))
         gone = [head for head in heads if head.is_accepted is is_accepted and head.sequence > self.sequence]
         if gone:
             last = max(gone, key=lambda head: head.sequence)
             others = f", as are all up to {last.sequence}" if last.sequence > self.sequence + 1 else ""
             problem = f"missing{others}: cut off since {last.where}"
-            found.append(Fault(self.chain, self.sequence + 1, None, problem, is_against_checkpoint=True))
+            found.append(ChainFault(self.chain, self.sequence + 1, None, problem, is_against_checkpoint=True))
 
 
-def index_problems(row: Row) -> Iterator[str]:
+def index_problems(row: EventRow) -> Iterator[str]:
     """Columns beside the text are used to find events, so one that says something else hides them."""
     try:
         data = json.loads(row.text)
@@ -227,7 +227,7 @@ def index_problems(row: Row) -> Iterator[str]:
         yield f"reordered: its text says that it is {data['chain']} {data['sequence']}"
     if expected["at"] != time_of(row.columns[0]):
         yield "changed: its column at does not say what its text says"
-    if not all(map(is_text, row.derived)) or digest_of(row.derived) != data["index"]:
+    if not all(map(is_text, row.derived)) or derived_digest(row.derived) != data["index"]:
         yield f"changed: its columns {' and '.join(DERIVED)} are not those that it was recorded with"
     for name, value in zip(NAMES, row.columns[1:], strict=True):
         if name not in ("chain", "sequence") and expected[name] != value:

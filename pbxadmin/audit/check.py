@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from .log import DERIVED, digest_of, index_of, link
+from .log import DERIVED, derived_digest, index_of, link
 from .models import Event
 
 
@@ -16,7 +16,7 @@ def is_as_recorded(event: Event) -> bool:
             event.is_typed
             and link(event.previous_hash, event.text) == event.hash
             and columns == index_of(said)
-            and digest_of([getattr(event, name) for name in DERIVED]) == said["index"]
+            and derived_digest([getattr(event, name) for name in DERIVED]) == said["index"]
         )
     except (ValueError, TypeError, KeyError, RecursionError):
         return False

@@ -29,12 +29,12 @@ from django.core.mail import EmailMessage
 from django.db import connection
 from django.utils import timezone
 
-from .log import canonical
-from .models import MOST
+from .log import canonical_json
+from .models import MAX_ID
 
 log = logging.getLogger(__name__)
 
-FORMAT = "pbxadmin seal 1"
+CHECKPOINT_FORMAT = "pbxadmin seal 1"
 BLOCK = 65_536
 NEWEST = 1_048_576  # bytes of the file in which the newest checkpoint of a chain is looked for
 
@@ -82,7 +82,7 @@ class Checkpoint:
 
     @property
     def digest(self) -> str:
-        return line_digest(self.line)
+        return text_digest(self.line)
 
     @property
     def where(self) -> str:
@@ -114,7 +114,7 @@ def heads(chains: Collection[str] | None = None) -> list[Head]:
 
     A row is left out when SQLite holds something else than a number or a hash in their place.
     """
-    only, values = f"WHERE sequence <= {MOST}", list(chains or ())
+    only, values = f"WHERE sequence <= {MAX_ID}", list(chains or ())
     if chains is not None:
         only += f" AND chain IN ({', '.join(['%s'] * len(chains))})"
     ends = f"SELECT chain, max(sequence) AS last, count(*) AS length FROM audit_event {only} GROUP BY chain"  # noqa: S608
@@ -143,20 +143,20 @@ def checkpoint_make(
         before = last_line(file)
         made = signed(
             {
-                "format": FORMAT,
+                "format": CHECKPOINT_FORMAT,
                 "number": number_in(before) + 1,
                 "at": timezone.now().isoformat(timespec="seconds"),
                 "why": why,
                 "reason": reason,
                 "heads": [[head.chain, head.sequence, head.hash, head.count] for head in heads(chains)],
-                "previous": line_digest(before) if before else "",
+                "previous": text_digest(before) if before else "",
             }
             | ({"unproven": lines} if lines else {})
         )
         file.write(made.encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
-    done = parsed(made)
+    done = parse_checkpoint(made)
     log.info("audit log: %s was made, %s, SHA-256 of its line %s", done.where, why, done.digest)
     return done
 
@@ -185,7 +185,7 @@ def sync_folder(folder: Path) -> None:
 def number_in(line: str) -> int:
     """Return the number of a checkpoint; 0 for no line, or for one that is none, which read_checkpoints names."""
     try:
-        return parsed(line).number if line else 0
+        return parse_checkpoint(line).number if line else 0
     except (ValueError, TypeError, KeyError, RecursionError):
         log.error("audit checkpoints: the last line is not a checkpoint: %r", line[:200])
         return 0
@@ -268,20 +268,20 @@ def is_signed(text: str, signature: str, key: str) -> bool:
 def signed(facts: dict[str, Any]) -> str:
     """Return these facts and the public key as canonical JSON, with the signature over it."""
     facts = facts | {"key": public_key()}
-    return canonical(facts | {"signature": sign(canonical(facts))})
+    return canonical_json(facts | {"signature": sign(canonical_json(facts))})
 
 
-def line_digest(line: str) -> str:
+def text_digest(line: str) -> str:
     return hashlib.sha256(line.encode()).hexdigest()
 
 
 # --- reading them back ---
 
 
-def parsed(line: str) -> Checkpoint:
+def parse_checkpoint(line: str) -> Checkpoint:
     """Return the checkpoint that a line holds. Raises ValueError, TypeError or KeyError when it holds none."""
     facts = json.loads(line)
-    if facts["format"] != FORMAT:
+    if facts["format"] != CHECKPOINT_FORMAT:
         raise ValueError("not a checkpoint")
     found = tuple(Head(str(chain), int(last), str(digest), int(count)) for chain, last, digest, count in facts["heads"])
     at, why, reason, key = (str(facts[name]) for name in ("at", "why", "reason", "key"))
@@ -307,7 +307,7 @@ def read_checkpoints(path: Path | None = None, acceptances: Mapping[str, Checkpo
     file.acceptances = {**(acceptances or {}), **acceptances_in(lines, ours)}
     for position, line in enumerate(lines, 1):
         try:
-            found = parsed(line)
+            found = parse_checkpoint(line)
             problems = list(problems_of(found, before, last))
         except (ValueError, TypeError, KeyError, RecursionError):
             found, problems = None, ["it is not a checkpoint"]
@@ -333,7 +333,7 @@ def newest_head(chain: str) -> tuple[Checkpoint, Head] | None:
     ours = our_keys() if lines else set()  # a page makes no key
     for line in reversed(lines):
         with suppress(ValueError, TypeError, KeyError, RecursionError):
-            found = parsed(line)
+            found = parse_checkpoint(line)
             head = next((head for head in found.heads if head.chain == chain), None)
             if head and found.key in ours and is_intact(found):
                 return found, head
@@ -358,7 +358,7 @@ def acceptances_in(lines: Iterable[str], ours: Collection[str]) -> dict[str, Che
         if '"unproven":' not in line:
             continue
         with suppress(ValueError, TypeError, KeyError, RecursionError):
-            one = parsed(line)
+            one = parse_checkpoint(line)
             if one.key in ours and is_intact(one):
                 found |= dict.fromkeys(one.unproven, one)
     return found
@@ -368,8 +368,8 @@ def is_intact(found: Checkpoint) -> bool:
     """Return whether it has a good signature of the key that it names, ours or not, and is written as we write."""
     facts = json.loads(found.line)
     signature = facts.pop("signature")
-    said = canonical(facts)
-    return is_signed(said, signature, found.key) and canonical(facts | {"signature": signature}) == found.line
+    said = canonical_json(facts)
+    return is_signed(said, signature, found.key) and canonical_json(facts | {"signature": signature}) == found.line
 
 
 def problems_of(found: Checkpoint, before: str | None, last: int | None) -> Iterator[str]:
@@ -377,7 +377,7 @@ def problems_of(found: Checkpoint, before: str | None, last: int | None) -> Iter
         yield f"altered: checkpoint {found.number} does not have the signature of its key"
     elif last is not None and found.number != last + 1:
         yield f"checkpoint {found.number} comes after checkpoint {last}: what was between them is missing, or was moved"
-    elif before is not None and json.loads(found.line)["previous"] != (line_digest(before) if before else ""):
+    elif before is not None and json.loads(found.line)["previous"] != (text_digest(before) if before else ""):
         yield f"checkpoint {found.number} does not follow the line before it: that one was altered or replaced"
 
 

@@ -9,11 +9,11 @@ from typing import IO, Any
 
 from django.utils import timezone
 
-from .checkpoints import Checkpoint, checkpoint_make, public_key, sign
-from .log import canonical
+from .checkpoints import Checkpoint, checkpoint_make, public_key, sign, text_digest
+from .log import canonical_json
 from .models import EventQuerySet, is_text
 
-FORMAT = "pbxadmin evidence 1"
+PACK_FORMAT = "pbxadmin evidence 1"
 VERIFIER = Path(__file__).with_name("verify_pack.py")
 LEVEL = 3  # a third larger than the default at a third of its time
 README = """\
@@ -78,13 +78,13 @@ def pack_write(file: IO[bytes], events: EventQuerySet, *, made_by: str, wanted: 
         texts = {
             "seal.json": pack.checkpoint.line,
             "verify.py": verifier,
-            "README.txt": README.format(**facts | words, verifier=digest_of(verifier)),
+            "README.txt": README.format(**facts | words, verifier=text_digest(verifier)),
         }
         for name, text in texts.items():
             whole.writestr(name, text)
-            digests[name] = digest_of(text)
-        said = {"format": FORMAT, "site": site, "count": pack.count, "chains": pack.chains, "key": public_key()}
-        manifest = canonical(facts | said | {"files": digests})
+            digests[name] = text_digest(text)
+        said = {"format": PACK_FORMAT, "site": site, "count": pack.count, "chains": pack.chains, "key": public_key()}
+        manifest = canonical_json(facts | said | {"files": digests})
         whole.writestr("pack.json", manifest)
         whole.writestr("pack.sig", sign(manifest) + "\n")
     return pack
@@ -112,12 +112,8 @@ def event_lines(events: EventQuerySet, pack: Pack) -> Iterator[str]:
         found = pack.chains.setdefault(event.chain, {"count": 0, "whole": False})
         found["count"] += 1
         found["whole"] = found["count"] == ends[event.chain]
-        yield canonical({name: getattr(event, name) for name in names})
+        yield canonical_json({name: getattr(event, name) for name in names})
 
 
 def verifier_digest() -> str:
-    return digest_of(VERIFIER.read_text(encoding="utf-8"))
-
-
-def digest_of(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return text_digest(VERIFIER.read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from .actions import EventAction
 from .context import Actor, current
-from .models import INSTALLATION, MOST, Event
+from .models import INSTALLATION_CHAIN, MAX_ID, Event
 
 Named = tuple[int, str]
 DERIVED = ("field_names", "words")  # columns that are made of several facts
@@ -23,7 +23,7 @@ INDEX = {
 }
 TOLD = {name: most for name, most in INDEX.items() if name not in ("at", *DERIVED)}
 UNKEPT = re.compile("[\x00\ud800-\udfff]")  # NUL and lone surrogates: not every database takes them
-SHORT = 3  # values of fields up to this long, such as a number of seconds, are no words to look for
+SHORT_VALUE = 3  # values of fields up to this long, such as a number of seconds, are no words to look for
 
 
 def record(
@@ -69,7 +69,7 @@ def record(
         "reason": reason,
         "ticket": ticket,
     }
-    return append(f"customer:{customer[0]}" if customer else INSTALLATION, cleaned(facts))
+    return append(f"customer:{customer[0]}" if customer else INSTALLATION_CHAIN, storable(facts))
 
 
 def append(chain: str, facts: Mapping[str, Any]) -> Event:
@@ -79,22 +79,22 @@ def append(chain: str, facts: Mapping[str, Any]) -> Event:
         sequence, previous = locked_tail(cursor, chain)
         columns = written(chain, sequence + 1, previous, timezone.now(), facts, derived)
         kept = columns | {"at": connection.ops.adapt_datetimefield_value(columns["at"])}
-        cursor.execute(INSERT, [*map(kept.get, COLUMNS)])
+        cursor.execute(INSERT, [*map(kept.get, EVENT_COLUMNS)])
         number = cursor.fetchone()[0]
     event = Event(id=number, **columns)
     event._state.adding, event._state.db = False, connection.alias
     return event
 
 
-COLUMNS = [field.name for field in Event._meta.concrete_fields if field.name != "id"]
+EVENT_COLUMNS = [field.name for field in Event._meta.concrete_fields if field.name != "id"]
 # By hand, because the model's own way takes several times as long, and writers wait for each other.
 INSERT = (
-    f"INSERT INTO audit_event ({', '.join(COLUMNS)})"  # noqa: S608
-    f" VALUES ({', '.join(['%s'] * len(COLUMNS))}) RETURNING id"
+    f"INSERT INTO audit_event ({', '.join(EVENT_COLUMNS)})"  # noqa: S608
+    f" VALUES ({', '.join(['%s'] * len(EVENT_COLUMNS))}) RETURNING id"
 )
 LOCK = "SELECT pg_advisory_xact_lock(%s); "
 TAIL = (
-    f"SELECT sequence, hash FROM audit_event WHERE chain = %s AND sequence <= {MOST}"  # noqa: S608
+    f"SELECT sequence, hash FROM audit_event WHERE chain = %s AND sequence <= {MAX_ID}"  # noqa: S608
     " ORDER BY sequence DESC LIMIT 1"
 )
 
@@ -136,12 +136,12 @@ def written(
     derived = derived or derived_of(facts)
     when = at.isoformat(timespec="microseconds")
     place = {"chain": chain, "sequence": sequence, "at": when, "previous_hash": previous}
-    data = {**facts, **place, "index": digest_of([derived[name] for name in DERIVED])}
-    text = canonical(data)
+    data = {**facts, **place, "index": derived_digest([derived[name] for name in DERIVED])}
+    text = canonical_json(data)
     return {**told_of(data), **derived, "at": at, "text": text, "hash": link(previous, text)}
 
 
-def digest_of(derived: Sequence[str]) -> str:
+def derived_digest(derived: Sequence[str]) -> str:
     """What the text says of the columns that are made of several facts.
 
     They can be told from altered ones although a later version derives them otherwise, and without deriving them anew.
@@ -160,7 +160,7 @@ def told_of(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def derived_of(facts: Mapping[str, Any]) -> dict[str, str]:
-    made = {"field_names": field_names_of(facts), "words": words_of(facts)}
+    made = {"field_names": field_names_of(facts), "words": search_words(facts)}
     return {name: value[: INDEX[name]] for name, value in made.items()}
 
 
@@ -168,10 +168,10 @@ def field_names_of(data: Mapping[str, Any]) -> str:
     return "".join(f" {name}" for name in sorted(data["fields"])) + " " if data["fields"] else ""
 
 
-def words_of(data: Mapping[str, Any]) -> str:
+def search_words(data: Mapping[str, Any]) -> str:
     """Names, numbers, address, ticket, reason, and what is said in the detail and the longer values, folded."""
     names = ("actor_name", "address", "customer_name", "pbx_name", "ivr_number", "ivr_name", "ticket", "reason")
-    values = (said for said in leaves(data["fields"]) if len(said) > SHORT)
+    values = (said for said in leaves(data["fields"]) if len(said) > SHORT_VALUE)
     return folded(" ".join(filter(None, (*(data[name] for name in names), *leaves(data["detail"]), *values))))
 
 
@@ -194,7 +194,7 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
-def canonical(data: Mapping[str, Any]) -> str:
+def canonical_json(data: Mapping[str, Any]) -> str:
     return json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
@@ -202,12 +202,12 @@ def link(previous: str, text: str) -> str:
     return hashlib.sha256(f"{previous}\n{text}".encode()).hexdigest()
 
 
-def cleaned(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """The same value in types and characters that JSON and every database take."""
     if isinstance(value, str):
         return UNKEPT.sub("\N{REPLACEMENT CHARACTER}", value)
     if isinstance(value, Mapping):
-        return {cleaned(str(key)): cleaned(item) for key, item in value.items()}
+        return {storable(str(key)): storable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [cleaned(item) for item in value]
+        return [storable(item) for item in value]
     return value

@@ -11,7 +11,7 @@ from django.db import models
 
 from .actions import ACTION_LABELS
 
-INSTALLATION = "installation"
+INSTALLATION_CHAIN = "installation"
 ALTERED = "Altered or removed. manage.py audit_verify says more of it."
 # What every text says, as texts; beside it "fields" and "detail".
 SAID = (
@@ -20,7 +20,7 @@ SAID = (
 )
 IDS = ("actor_id", "customer_id", "pbx_id", "change_id")
 NUMBERS = frozenset((*IDS, "id", "sequence"))
-MOST = 2**63 - 1  # above every id and number; SQLite sorts what is none, such as words, above it
+MAX_ID = 2**63 - 1  # above every id and number; SQLite sorts what is none, such as words, above it
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -93,7 +93,7 @@ class Event(models.Model):
     @classmethod
     def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **more: Any) -> Self:
         """What is of another type than its column is taken for nothing: SQLite keeps whatever it is given."""
-        taken = [typed(*one) for one in zip(field_names, values, strict=True)]
+        taken = [column_value(*one) for one in zip(field_names, values, strict=True)]
         event = super().from_db(db, field_names, taken, **more)
         event.is_typed = all(map(is_, taken, values))
         return event
@@ -120,7 +120,7 @@ class Event(models.Model):
         return said | {"fields": {}, "detail": {"sentence": ALTERED}, "is_altered": True}
 
 
-def typed(name: str, value: Any) -> Any:
+def column_value(name: str, value: Any) -> Any:
     if name in NUMBERS:
         return value if isinstance(value, int) else None if name in IDS else 0
     if name == "at":

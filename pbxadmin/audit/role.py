@@ -9,8 +9,8 @@ from django.db import connection, transaction
 
 from .triggers import TABLE
 
-ALL = "SELECT, INSERT, UPDATE, DELETE"
-LESS: Mapping[str, str] = {TABLE: "SELECT, INSERT", "django_migrations": "SELECT"}
+FULL_RIGHTS = "SELECT, INSERT, UPDATE, DELETE"
+FEWER_RIGHTS: Mapping[str, str] = {TABLE: "SELECT, INSERT", "django_migrations": "SELECT"}
 
 
 def grant_statements(role: str) -> list[str]:
@@ -23,7 +23,7 @@ def grant_statements(role: str) -> list[str]:
         f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {quoted}",
         f"REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM {quoted}",
         f"GRANT USAGE ON SCHEMA public TO {quoted}",
-        *(f"GRANT {LESS.get(table, ALL)} ON {name(table)} TO {quoted}" for table in tables),
+        *(f"GRANT {FEWER_RIGHTS.get(table, FULL_RIGHTS)} ON {name(table)} TO {quoted}" for table in tables),
         f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {quoted}",
     ]
 

@@ -23,11 +23,11 @@ from typing import IO, Any
 
 Point = tuple[int, int, int, int]
 
-FORMAT = "pbxadmin evidence 1"
+EXPECTED_FORMAT = "pbxadmin evidence 1"
 SIGNED = ("pack.json", "pack.sig")
 
 
-def canonical(value: Any) -> str:
+def canonical_text(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -38,7 +38,7 @@ def sha256(data: bytes) -> str:
 # --- Ed25519, RFC 8032: verifying only, so nothing here is secret ---
 
 P = 2**255 - 19
-ORDER = 2**252 + 27742317777372353535851937790883648493
+GROUP_ORDER = 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, P - 2, P) % P
 ROOT = pow(2, (P - 1) // 4, P)
 
@@ -60,7 +60,7 @@ def point(encoded: bytes) -> Point | None:
     return (x, y, 1, x * y % P)
 
 
-def add(one: Point, other: Point) -> Point:
+def add_points(one: Point, other: Point) -> Point:
     a = (one[1] - one[0]) * (other[1] - other[0]) % P
     b = (one[1] + one[0]) * (other[1] + other[0]) % P
     c = 2 * one[3] * other[3] * D % P
@@ -73,8 +73,8 @@ def times(number: int, one: Point) -> Point:
     total: Point = (0, 1, 1, 0)
     while number:
         if number & 1:
-            total = add(total, one)
-        one = add(one, one)
+            total = add_points(total, one)
+        one = add_points(one, one)
         number >>= 1
     return total
 
@@ -82,24 +82,24 @@ def times(number: int, one: Point) -> Point:
 BASE = point((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
 
 
-def is_signed(message: bytes, signature: str, public: str) -> bool:
+def has_signature(message: bytes, signature: str, public: str) -> bool:
     """Whether `signature` (base64) over these bytes is of the owner of this public key (base64)."""
-    mark, key = decoded(signature), decoded(public)
+    mark, key = decode_base64(signature), decode_base64(public)
     owner = point(key) if len(key) == 32 else None
     if owner is None or BASE is None or len(mark) != 64:
         return False
     scalar = int.from_bytes(mark[32:], "little")
-    if scalar >= ORDER:
+    if scalar >= GROUP_ORDER:
         return False
-    challenge = int.from_bytes(hashlib.sha512(mark[:32] + key + message).digest(), "little") % ORDER
+    challenge = int.from_bytes(hashlib.sha512(mark[:32] + key + message).digest(), "little") % GROUP_ORDER
     minus = (P - owner[0], owner[1], 1, P - owner[3])
-    x, y, z, _ = add(times(scalar, BASE), times(challenge, minus))
+    x, y, z, _ = add_points(times(scalar, BASE), times(challenge, minus))
     inverse = pow(z, P - 2, P)
     encoded = (y * inverse % P) | ((x * inverse % P & 1) << 255)
     return encoded.to_bytes(32, "little") == mark[:32]
 
 
-def decoded(text: str) -> bytes:
+def decode_base64(text: str) -> bytes:
     """Nothing for what is not base64, or not as it is written: its last character has bits that say nothing."""
     try:
         data = base64.urlsafe_b64decode(text)
@@ -115,7 +115,7 @@ class Bad(Exception):
     pass
 
 
-def read(place: Path) -> dict[str, bytes]:
+def read_pack(place: Path) -> dict[str, bytes]:
     """The files of a pack: name and bytes. Raises Bad."""
     if place.is_dir():
         return {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()}
@@ -135,11 +135,11 @@ def read_zip(place: Path | IO[bytes]) -> dict[str, bytes]:
         raise Bad(f"the zip file is damaged: {error}") from None
 
 
-def event_of(line: str) -> dict[str, Any]:
+def parse_event(line: str) -> dict[str, Any]:
     """An event of events.jsonl. Raises Bad."""
     try:
         event = json.loads(line)
-        if canonical(event) != line:
+        if canonical_text(event) != line:
             raise Bad("is not written as the maker writes it")
         chain, sequence, text = event["chain"], event["sequence"], event["text"]
         previous, digest = event["previous_hash"], event["hash"]
@@ -189,7 +189,7 @@ def check_events(data: bytes, chains: dict[str, Chain]) -> Iterator[str]:
         yield "events.jsonl: its last line is not whole"
     for number, line in enumerate(lines, 1):
         try:
-            event = event_of(line)
+            event = parse_event(line)
             chain = chains.setdefault(event["chain"], Chain())
             try:
                 chain.take(event)
@@ -206,7 +206,7 @@ def check_heads(files: dict[str, bytes], pack: dict[str, Any], chains: dict[str,
         signature = checkpoint.pop("signature")
         heads = {chain: (sequence, digest) for chain, sequence, digest, _ in checkpoint["heads"]}
         if (
-            not is_signed(canonical(checkpoint).encode(), signature, checkpoint["key"])
+            not has_signature(canonical_text(checkpoint).encode(), signature, checkpoint["key"])
             or checkpoint["key"] != pack["key"]
         ):
             raise ValueError
@@ -234,7 +234,7 @@ def check(files: dict[str, bytes], key: str = "") -> Iterator[str]:
     yield from check_events(files.get("events.jsonl", b""), chains)
     try:
         pack = json.loads(files["pack.json"])
-        if pack["format"] != FORMAT:
+        if pack["format"] != EXPECTED_FORMAT:
             raise ValueError
         signature = files["pack.sig"].decode("ascii").rstrip("\n")
         listed, public = dict(pack["files"]), pack["key"]
@@ -243,7 +243,7 @@ def check(files: dict[str, bytes], key: str = "") -> Iterator[str]:
     except (ValueError, KeyError, TypeError):
         yield "pack.json or pack.sig: missing, or not what the maker writes"
         return
-    if not is_signed(files["pack.json"], signature, public) or files["pack.sig"] != signature.encode() + b"\n":
+    if not has_signature(files["pack.json"], signature, public) or files["pack.sig"] != signature.encode() + b"\n":
         yield "pack.json: its signature in pack.sig is not good"
     if key and key != public:
         yield f"pack.json: signed with another key than the one you gave, {public}"
@@ -265,7 +265,7 @@ def main() -> int:
     parser.add_argument("--key", default="", help="the operator's public key, from elsewhere")
     given = parser.parse_args()
     try:
-        faults = list(check(read(given.pack), given.key))
+        faults = list(check(read_pack(given.pack), given.key))
     except Bad as problem:
         faults = [str(problem)]
     for fault in faults:

@@ -15,7 +15,7 @@ from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.sealed import Kept, SealBroken, kept_secrets, key_id_of, newest_key, sealed_text
 
-STEP = 100
+SECRETS_AT_A_TIME = 100
 SAMPLE = 20
 NAMED = 20
 WRONG_KEYS = (
@@ -57,7 +57,7 @@ def keys_rotate() -> Rotation:
 
 
 def in_steps(secrets: Iterator[Kept]) -> Iterator[list[Kept]]:
-    while step := list(islice(secrets, STEP)):
+    while step := list(islice(secrets, SECRETS_AT_A_TIME)):
         yield step
 
 

@@ -16,7 +16,7 @@ from .tick import ticks
 log = logging.getLogger(__name__)
 
 INTERVAL_S = 0.5
-WAIT_S = 2.0
+RESTART_AFTER_S = 2.0
 STOP_S = 10.0
 
 
@@ -58,7 +58,7 @@ class Workers:
                 log.exception("worker %s died and is started anew", place)
             finally:
                 connections.close_all()
-            self.stopping.wait(WAIT_S)
+            self.stopping.wait(RESTART_AFTER_S)
 
 
 def new_worker() -> Any:

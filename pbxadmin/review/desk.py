@@ -19,7 +19,7 @@ from pbxadmin.access.rules import Rule
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import AuditContext, acting
 from pbxadmin.audit.log import record
-from pbxadmin.audit.models import MOST, Event, is_text
+from pbxadmin.audit.models import MAX_ID, Event, is_text
 
 from .kinds import LOOKED_AT, Facts, kinds_of
 from .models import DeskItem, DeskReading
@@ -27,7 +27,7 @@ from .reopening import periods_reopen
 
 log = logging.getLogger(__name__)
 
-BATCH = 1000
+EVENTS_AT_A_TIME = 1000
 READ_S = 5.0
 # A chain's event may be committed after one of another chain with a higher id, but not thousands of events later.
 LOOK_BACK = 5000
@@ -65,15 +65,15 @@ def chain_read(chain: str) -> int:
     reading, _ = DeskReading.objects.get_or_create(chain=chain)
     if reading.hash and reading.hash != Event.objects.hash_at(chain, reading.sequence):
         read_anew(reading)
-    following = Event.objects.filter(chain=chain, sequence__gt=reading.sequence, sequence__lte=MOST)
-    events = [event for event in following.order_by("sequence")[:BATCH] if event.sequence]
+    following = Event.objects.filter(chain=chain, sequence__gt=reading.sequence, sequence__lte=MAX_ID)
+    events = [event for event in following.order_by("sequence")[:EVENTS_AT_A_TIME] if event.sequence]
     if not events:
         return 0
     with transaction.atomic():
         here = DeskReading.objects.filter(chain=chain, sequence=reading.sequence)
         if not here.update(sequence=events[-1].sequence, hash=events[-1].hash):
             return 0
-        customer = customer_of(chain)
+        customer = customer_of_chain(chain)
         DeskItem.objects.bulk_create(items_of(events, customer), ignore_conflicts=True)
         if customer:
             periods_reopen(customer, events)
@@ -91,7 +91,9 @@ def read_anew(reading: DeskReading) -> None:
     with transaction.atomic():
         if here.update(sequence=0, hash=""):
             record(
-                EventAction.LOG_REGRESSED, customer=as_named(customer_of(reading.chain)), detail={"sentence": sentence}
+                EventAction.LOG_REGRESSED,
+                customer=as_named(customer_of_chain(reading.chain)),
+                detail={"sentence": sentence},
             )
     reading.refresh_from_db()
 
@@ -112,7 +114,7 @@ def items_of(events: Sequence[Event], customer: Customer | None) -> list[DeskIte
     return items
 
 
-def customer_of(chain: str) -> Customer | None:
+def customer_of_chain(chain: str) -> Customer | None:
     number = chain.removeprefix("customer:")
     return Customer.objects.filter(pk=number).first() if number.isdecimal() and len(number) < 19 else None
 

@@ -12,7 +12,7 @@ from pbxadmin.audit.evidence import Pack, pack_write
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import EventQuerySet
 
-from .desk import customer_of
+from .desk import customer_of_chain
 from .selectors import EventFilter
 
 
@@ -29,11 +29,11 @@ def evidence_make(file: IO[bytes], events: EventQuerySet, *, made_by: str, wante
     file.seek(0)
     digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     detail = {"filter": wanted, "count": pack.count, "chains": len(pack.chains), "sha256": digest}
-    record(EventAction.EVIDENCE_MADE, customer=only_customer(pack.chains), detail=detail)
+    record(EventAction.EVIDENCE_MADE, customer=customer_of_pack(pack.chains), detail=detail)
     return pack
 
 
-def only_customer(chains: Collection[str]) -> tuple[int, str] | None:
+def customer_of_pack(chains: Collection[str]) -> tuple[int, str] | None:
     """Whose log it belongs to: of the one customer whose events were packed, else the installation's."""
     (chain, *others) = sorted(chains) or [""]
-    return None if others else as_named(customer_of(chain))
+    return None if others else as_named(customer_of_chain(chain))

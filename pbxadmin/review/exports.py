@@ -31,11 +31,11 @@ WINDOW = 2_000  # ids; what is read at a time, and so what is in memory
 OURS = ("id", "at", "chain", "sequence", "action", "outcome", "actor_id", "customer_id", "pbx_id", "change_id")
 THEIRS = ("actor_name", "customer_name", "pbx_name", "ivr_number", "ivr_name", "ticket")
 HEADER = (*OURS, *THEIRS, "text", "hash")
-COLUMNS = tuple(name for name in HEADER if name != "at")  # the text says it already as it is written here
-NAMES_AT = COLUMNS.index("actor_name")
-AT, AT_LENGTH = ',"at":"', len("2026-01-04T09:10:11.123456+00:00")
+STORED_COLUMNS = tuple(name for name in HEADER if name != "at")  # the text says it already as it is written here
+NAMES_AT = STORED_COLUMNS.index("actor_name")
+TIME_KEY, TIME_LENGTH = ',"at":"', len("2026-01-04T09:10:11.123456+00:00")
 
-Row = tuple[Any, ...]
+ExportRow = tuple[Any, ...]
 
 
 def events_export(*, user: "User", wanted: EventFilter, form: str) -> Iterator[bytes]:
@@ -44,7 +44,7 @@ def events_export(*, user: "User", wanted: EventFilter, form: str) -> Iterator[b
     Before the first byte an event says that the export begins, and a checkpoint of its chains is made. Another event
     says how it ended, also when nobody took the last byte.
     """
-    customer = customer_of(user, wanted)
+    customer = customer_of_export(user, wanted)
     began = record(EventAction.LOG_EXPORTED, customer=customer, detail={"filter": wanted.query, "format": form})
     checkpoint_make("export", chains_of(user, wanted))
     unmap()
@@ -53,7 +53,7 @@ def events_export(*, user: "User", wanted: EventFilter, form: str) -> Iterator[b
     return counted(FORMATS[form](wanted, found), began, customer, current())
 
 
-def customer_of(user: "User", wanted: EventFilter) -> Named | None:
+def customer_of_export(user: "User", wanted: EventFilter) -> Named | None:
     """Whose chain says it: of the only customer whose events can be in it, else the installation's."""
     return as_named(only_customer(user, Action.REVIEW_LOG, wanted.customer))
 
@@ -83,15 +83,15 @@ def windows(wanted: EventFilter, end: int) -> Iterator[range]:
     return (ids[start : start + WINDOW] for start in range(0, len(ids), WINDOW))
 
 
-def rows_of(events: EventQuerySet) -> list[Row]:
+def rows_of(events: EventQuerySet) -> list[ExportRow]:
     """Past the layer that makes rows one by one: numbers and texts are what the driver gives already."""
     try:
-        query = events.order_by("pk").values_list(*COLUMNS).query.sql_with_params()
+        query = events.order_by("pk").values_list(*STORED_COLUMNS).query.sql_with_params()
     except EmptyResultSet:
         return []
     with connection.cursor() as cursor:
         cursor.execute(*query)
-        found: list[Row] = cursor.fetchall()
+        found: list[ExportRow] = cursor.fetchall()
     return found
 
 
@@ -113,7 +113,7 @@ def counted(
             record(EventAction.LOG_EXPORT_ENDED, customer=customer, detail=detail)
 
 
-def as_csv(wanted: EventFilter, found: Iterator[list[Row]]) -> Iterator[tuple[int, str]]:
+def as_csv(wanted: EventFilter, found: Iterator[list[ExportRow]]) -> Iterator[tuple[int, str]]:
     """Cells that a spreadsheet would run begin with an apostrophe (web.csv.restored gives them back)."""
     total = 0
     yield 0, "\ufeff" + csv_text([HEADER])
@@ -123,24 +123,24 @@ def as_csv(wanted: EventFilter, found: Iterator[list[Row]]) -> Iterator[tuple[in
     yield 0, csv_text([("count", total)])
 
 
-def cells(row: Row) -> Row:
+def cells(row: ExportRow) -> ExportRow:
     try:
         return in_order(row)
     except TypeError:  # bytes: the owner of an SQLite file wrote them there
         return in_order(tuple(as_text(value) if isinstance(value, bytes) else value for value in row))
 
 
-def in_order(row: Row) -> Row:
+def in_order(row: ExportRow) -> ExportRow:
     return (row[0], time_in(row[-2]), *row[1:NAMES_AT], *map(neutral, row[NAMES_AT:-2]), *row[-2:])
 
 
 def time_in(text: str) -> str:
     """The event's time. What comes before it in the text is no place for these characters: a quote there is escaped."""
-    start = text.find(AT) + len(AT)
-    return text[start : start + AT_LENGTH]
+    start = text.find(TIME_KEY) + len(TIME_KEY)
+    return text[start : start + TIME_LENGTH]
 
 
-def as_jsonl(wanted: EventFilter, found: Iterator[list[Row]]) -> Iterator[tuple[int, str]]:
+def as_jsonl(wanted: EventFilter, found: Iterator[list[ExportRow]]) -> Iterator[tuple[int, str]]:
     """Each event is its stored text, to the letter, in a line with its id and hash."""
     total = 0
     for rows in found:
@@ -149,7 +149,7 @@ def as_jsonl(wanted: EventFilter, found: Iterator[list[Row]]) -> Iterator[tuple[
     yield 0, json.dumps({"count": total, "filter": wanted.query}) + "\n"
 
 
-FORMATS: dict[str, Callable[[EventFilter, Iterator[list[Row]]], Iterator[tuple[int, str]]]] = {
+FORMATS: dict[str, Callable[[EventFilter, Iterator[list[ExportRow]]], Iterator[tuple[int, str]]]] = {
     "csv": as_csv,
     "jsonl": as_jsonl,
 }

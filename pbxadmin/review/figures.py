@@ -19,13 +19,13 @@ from .selectors import EventFilter, events_for
 
 EARLIEST = 500  # events among which the first by its clock is, though another has a lower id
 MOST_LIVE = 10_000  # events that are counted one by one while somebody waits
-OUTSIDE, OTHERS = "outside", "others"
+OUTSIDE, OTHER_EVENTS = "outside", "others"
 # In the order of the line of figures, and of the plot from its bottom up.
 SHOWN = ("verified", "refused", "not-sent", "not-as-asked", "unknown", "conflict")
 GROUPS: dict[str, Look] = {
     **{outcome: OUTCOMES[outcome] for outcome in SHOWN},
     OUTSIDE: Look("Changed outside", "outside", "arrow-top-right-on-square"),
-    OTHERS: Look("Others", "calm", "ellipsis-horizontal-circle"),
+    OTHER_EVENTS: Look("Others", "calm", "ellipsis-horizontal-circle"),
 }
 
 Counts = Counter[tuple[date, str]]  # of a day and a group
@@ -62,7 +62,7 @@ class Figures:
 
 def figures(user: AnyUser, wanted: EventFilter) -> Figures:
     """What the person may see of it. From the roll-up where that can say it, else by reading, up to a limit."""
-    return rolled_up(user, wanted) if wanted.is_rolled_up else read(user, wanted)
+    return rolled_up(user, wanted) if wanted.is_rolled_up else count_live(user, wanted)
 
 
 def rolled_up(user: AnyUser, wanted: EventFilter) -> Figures:
@@ -70,7 +70,7 @@ def rolled_up(user: AnyUser, wanted: EventFilter) -> Figures:
     for _ in range(3):
         mark = rolled_up_to()
         counts = grouped(day_counts(user, wanted).in_groups())
-        later = read(user, wanted, above=mark)
+        later = count_live(user, wanted, above=mark)
         if mark == rolled_up_to():
             break  # nothing was rolled up meanwhile, so nothing was counted twice or never
     return Figures(counts + later.counts, later.at_least)
@@ -91,7 +91,7 @@ def day_counts(user: AnyUser, wanted: EventFilter) -> DayCountQuerySet:
     return found.filter(day__lte=wanted.until) if wanted.until else found
 
 
-def read(user: AnyUser, wanted: EventFilter, *, above: int = 0) -> Figures:
+def count_live(user: AnyUser, wanted: EventFilter, *, above: int = 0) -> Figures:
     """Count the newest events one by one, those above an id. One whose time is none is of no day."""
     events = wanted.narrow(events_for(user), above=above)
     rows = list(events.order_by("-pk").values_list("at", "action", "outcome")[: MOST_LIVE + 1])
@@ -110,7 +110,7 @@ def grouped(rows: Iterable[tuple[date, str, str, int]]) -> Counts:
 def group_of(action: str, outcome: str) -> str:
     if action in EventGroup.OUTSIDE.actions:
         return OUTSIDE
-    return outcome if outcome in SHOWN else OTHERS
+    return outcome if outcome in SHOWN else OTHER_EVENTS
 
 
 def kept_since(user: AnyUser) -> date | None:

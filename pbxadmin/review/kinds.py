@@ -73,57 +73,57 @@ class Facts(NamedTuple):
         return bool(now == "on" and field.get("before") != "on")
 
 
-class Kind(NamedTuple):
+class ExceptionKind(NamedTuple):
     look: Look
     holds: Callable[[Facts], bool]
 
 
 # In the order in which they matter to an auditor.
-KINDS: dict[str, Kind] = {
-    "log": Kind(
+KINDS: dict[str, ExceptionKind] = {
+    "log": ExceptionKind(
         Look("Log not as recorded", "bad", "shield-exclamation"),
         lambda facts: facts.action in EventGroup.LOG_INTEGRITY.actions or "is_altered" in facts.said,
     ),
-    "not-as-asked": Kind(
+    "not-as-asked": ExceptionKind(
         Look("Not as asked", "bad", "exclamation-circle"), lambda facts: facts.outcome == "not-as-asked"
     ),
-    "unknown": Kind(
+    "unknown": ExceptionKind(
         Look("Unknown outcome", "unknown", "question-mark-circle"), lambda facts: facts.outcome == "unknown"
     ),
-    "refused-twice": Kind(
+    "refused-twice": ExceptionKind(
         Look("Refused twice", "warn", "no-symbol"),
         lambda facts: facts.outcome == "refused" and facts.was_refused_before,
     ),
-    "outside": Kind(
+    "outside": ExceptionKind(
         Look("Changed outside", "outside", "arrow-top-right-on-square"),
         lambda facts: facts.action in EventGroup.OUTSIDE.actions,
     ),
-    "dial-out": Kind(
+    "dial-out": ExceptionKind(
         Look("Dial-out turned on", "warn", "phone-arrow-up-right"), lambda facts: facts.turned_on("dial_outbound")
     ),
-    "dial-extension": Kind(
+    "dial-extension": ExceptionKind(
         Look("Extensions opened", "warn", "phone-arrow-up-right"), lambda facts: facts.turned_on("dial_extension")
     ),
-    "no-reason": Kind(
+    "no-reason": ExceptionKind(
         Look("No reason given", "warn", "chat-bubble-left-ellipsis"),
         lambda facts: facts.is_sending and facts.needs_reason and not facts.said["reason"],
     ),
-    "out-of-hours": Kind(
+    "out-of-hours": ExceptionKind(
         Look("Out of hours", "calm", "moon"), lambda facts: facts.is_sending and facts.is_out_of_hours
     ),
-    "certificate": Kind(
+    "certificate": ExceptionKind(
         Look("Certificate or device accepted", "warn", "finger-print"),
         lambda facts: facts.action in EventGroup.PBX_IDENTITY.actions,
     ),
-    "credentials": Kind(
+    "credentials": ExceptionKind(
         Look("Credentials edited", "warn", "key"),
         lambda facts: (
             facts.action == EventAction.SECOND_FACTOR_RESET
             or (facts.action == EventAction.PBX_EDITED and bool(CREDENTIALS & facts.said["fields"].keys()))
         ),
     ),
-    "role": Kind(Look("Role changed", "calm", "users"), lambda facts: facts.action in EventGroup.ROLE.actions),
-    "export": Kind(
+    "role": ExceptionKind(Look("Role changed", "calm", "users"), lambda facts: facts.action in EventGroup.ROLE.actions),
+    "export": ExceptionKind(
         Look("Exported", "calm", "arrow-down-tray"), lambda facts: facts.action in EventGroup.EXPORT.actions
     ),
 }

@@ -12,7 +12,7 @@ from pbxadmin.access.models import AnyUser, Customer
 from pbxadmin.access.permissions import customer_ids
 from pbxadmin.access.roles import Action
 
-INSTALLATION, EVERYBODY = 0, -1  # in the counts of days: of no customer, and of all of them and the installation
+NO_CUSTOMER, ALL_CUSTOMERS = 0, -1  # in the counts of days: of no customer, and of all of them and the installation
 
 
 class DeskItemQuerySet(models.QuerySet["DeskItem"]):
@@ -180,7 +180,7 @@ class Day(models.Model):
 class DayCountQuerySet(models.QuerySet["DayCount"]):
     def for_customers(self, ids: Collection[int] | None) -> Self:
         """Those of these customers; None means all, and the installation."""
-        return self.filter(customer_id__in=[EVERYBODY] if ids is None else ids)
+        return self.filter(customer_id__in=[ALL_CUSTOMERS] if ids is None else ids)
 
     def in_groups(self) -> Iterable[tuple[date, str, str, int]]:
         """Day, action, outcome and how many, over all customers in it."""

@@ -14,12 +14,12 @@ from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.audit.chain import verify
 from pbxadmin.audit.checkpoints import Checkpoint, Head, heads_by_chain, newest_head, read_checkpoints
 from pbxadmin.audit.log import hold, record
-from pbxadmin.audit.models import MOST, Event, is_text
+from pbxadmin.audit.models import MAX_ID, Event, is_text
 from pbxadmin.web.words import number_of
 
 from .desk import chain_read, reading_hold
 from .models import DeskItem, DeskItemQuerySet, Period
-from .selectors import within
+from .selectors import within_period
 
 
 class NotReady(Exception):
@@ -62,7 +62,7 @@ class ChainState:
 
 def chain_state(period: Period) -> ChainState:
     chain = chain_of(period)
-    last = Event.objects.filter(chain=chain, sequence__lte=MOST).aggregate(last=Max("sequence"))["last"] or 0
+    last = Event.objects.filter(chain=chain, sequence__lte=MAX_ID).aggregate(last=Max("sequence"))["last"] or 0
     found = newest_head(chain)
     if found is None:
         return ChainState(last)
@@ -71,7 +71,7 @@ def chain_state(period: Period) -> ChainState:
 
 def counts_in(period: Period) -> dict[str, int]:
     """How many events lie in the period, by outcome ("" for those that have none). Not what auditors do about it."""
-    found = within(Event.objects.filter(customer_id=period.customer_id), period.starts_on, period.ends_on)
+    found = within_period(Event.objects.filter(customer_id=period.customer_id), period.starts_on, period.ends_on)
     counts: Counter[str] = Counter()
     for outcome, count in found.order_by().values_list("outcome").annotate(count=Count("pk")):
         counts[outcome if is_text(outcome) else ""] += count

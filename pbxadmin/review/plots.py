@@ -11,7 +11,7 @@ from .figures import GROUPS, Figures
 from .selectors import EventFilter
 
 FEWEST_BARS, MOST_BARS = 30, 92  # a single day is a bar as well, not a wall
-STEP, GAP = 12.0, 2.0
+BAR_STEP, GAP = 12.0, 2.0
 TALL, LEAST = 72.0, 3.5  # units; even a single event of a rare outcome is seen
 BETWEEN = 1.0
 
@@ -30,7 +30,7 @@ class Bar:
 
     @property
     def days(self) -> str:
-        return words_of(self.first, self.last)
+        return days_in_words(self.first, self.last)
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Plot:
 
     @property
     def width(self) -> float:
-        return max((self.last - self.first).days // self.days_each + 1, FEWEST_BARS) * STEP
+        return max((self.last - self.first).days // self.days_each + 1, FEWEST_BARS) * BAR_STEP
 
     @property
     def bar_width(self) -> float:
-        return STEP - GAP
+        return BAR_STEP - GAP
 
     @property
     def grid(self) -> list[float]:
@@ -72,9 +72,13 @@ def plot(figures: Figures, wanted: EventFilter, kept_since: date | None) -> Plot
         begins = first + timedelta(days=place * days_each)
         ends = begins + min(timedelta(days=days_each - 1), last - begins)
         query = replace(wanted, since=begins, until=ends).query
-        bars.append(Bar(place * STEP, begins, ends, stack.total(), said(stack), query, parts_of(stack, peak, top)))
+        bars.append(
+            Bar(
+                place * BAR_STEP, begins, ends, stack.total(), counts_in_words(stack), query, parts_of(stack, peak, top)
+            )
+        )
     per = "day" if days_each == 1 else f"{days_each} days"
-    words = f"Events per {per} by outcome, {words_of(first, last)}: {said(figures.by_group)}"
+    words = f"Events per {per} by outcome, {days_in_words(first, last)}: {counts_in_words(figures.by_group)}"
     return Plot(bars, first, last, days_each, peak, round(top, 1), words)
 
 
@@ -100,7 +104,7 @@ def parts_of(stack: Counter[str], peak: int, top: float) -> list[tuple[float, fl
     return parts
 
 
-def said(counts: Counter[str]) -> str:
+def counts_in_words(counts: Counter[str]) -> str:
     return ", ".join(f"{counts[group]} {look.label.lower()}" for group, look in GROUPS.items() if counts[group])
 
 
@@ -113,5 +117,5 @@ def stack_height(stack: Counter[str], peak: int) -> float:
     return sum(heights) + BETWEEN * (len(heights) - 1)
 
 
-def words_of(first: date, last: date) -> str:
+def days_in_words(first: date, last: date) -> str:
     return f"{first}" if first == last else f"{first} to {last}"

@@ -12,14 +12,14 @@ from django.utils import timezone
 
 from pbxadmin.audit.models import Event, EventQuerySet, is_text
 
-from .models import EVERYBODY, INSTALLATION, RolledUp
+from .models import ALL_CUSTOMERS, NO_CUSTOMER, RolledUp
 
 # A transaction may commit an event later than another that got a higher id; none stays open this long.
 SETTLED = timedelta(minutes=15)
 AHEAD = timedelta(days=30)  # no clock runs so far ahead; what says so was altered, and is not waited for
-STEP, STEPS = 2_000, 10
+EVENTS_PER_STEP, MOST_STEPS = 2_000, 10
 
-Row = tuple[int, datetime, int | None, str, str]
+CountedRow = tuple[int, datetime, int | None, str, str]
 
 ADD_COUNT = """
 INSERT INTO review_daycount (day, customer_id, action, outcome, count) VALUES (%s, %s, %s, %s, %s)
@@ -41,13 +41,13 @@ def not_rolled_up(events: EventQuerySet) -> EventQuerySet:
     return events.filter(pk__gt=Coalesce(Subquery(RolledUp.objects.values("up_to")[:1]), 0))
 
 
-def roll_up(steps: int = STEPS) -> int:
+def roll_up(steps: int = MOST_STEPS) -> int:
     """Count what has settled since the last time, at most so many steps of it. Gives how many events that were."""
     counted = 0
     for _ in range(steps):
         found = roll_up_step()
         counted += found
-        if found < STEP:
+        if found < EVENTS_PER_STEP:
             break
     return counted
 
@@ -55,36 +55,36 @@ def roll_up(steps: int = STEPS) -> int:
 def roll_up_step() -> int:
     before = RolledUp.objects.get_or_create(pk=1)[0].up_to
     following = Event.objects.filter(pk__gt=before).order_by("pk")
-    rows = settled(following.values_list("pk", "at", "customer_id", "action", "outcome")[:STEP])
+    rows = settled(following.values_list("pk", "at", "customer_id", "action", "outcome")[:EVENTS_PER_STEP])
     if not rows:
         return 0
     with transaction.atomic():
         # Whoever moves the mark counts these events; another process finds it moved and counts none.
         if not RolledUp.objects.filter(pk=1, up_to=before).update(up_to=rows[-1][0]):
             return 0
-        add(rows)
+        add_counts(rows)
     return len(rows)
 
 
-def settled(rows: Iterable[Row]) -> list[Row]:
+def settled(rows: Iterable[CountedRow]) -> list[CountedRow]:
     """Those before the first that is too young; a clock that ran a little ahead only makes the roll-up wait."""
     now = timezone.now()
     young, never = now - SETTLED, now + AHEAD
     return list(takewhile(lambda row: not row[1] or not young < row[1] < never, rows))
 
 
-def is_countable(row: Row) -> bool:
+def is_countable(row: CountedRow) -> bool:
     """Not a row that somebody altered to what is no event: a time that is none, an outcome that is no text."""
     _, at, customer_id, *words = row
     return isinstance(at, datetime) and isinstance(customer_id, int | None) and all(map(is_text, words))
 
 
-def add(rows: Sequence[Row]) -> None:
+def add_counts(rows: Sequence[CountedRow]) -> None:
     counts: Counter[tuple[date, int, str, str]] = Counter()
     days: dict[date, tuple[int, int]] = {}
     for pk, at, customer_id, action, outcome in filter(is_countable, rows):
-        counts[at.date(), customer_id or INSTALLATION, action, outcome] += 1
-        counts[at.date(), EVERYBODY, action, outcome] += 1
+        counts[at.date(), customer_id or NO_CUSTOMER, action, outcome] += 1
+        counts[at.date(), ALL_CUSTOMERS, action, outcome] += 1
         days[at.date()] = (days.get(at.date(), (pk, pk))[0], pk)
     with connection.cursor() as cursor:
         cursor.executemany(ADD_COUNT, [(str(key[0]), *key[1:], count) for key, count in sorted(counts.items())])

@@ -11,7 +11,7 @@ from pbxadmin.web.templatetags.pbxadmin import clock, event_outcome, icon, visib
 
 from .wording import gist
 
-SHORT = 24  # of a value in a line; the event itself shows the whole
+SHOWN_LENGTH = 24  # of a value in a line; the event itself shows the whole
 
 
 class Line(NamedTuple):
@@ -41,8 +41,8 @@ def line_of(event: Event) -> Line:
         where=where(said["pbx_name"], said["ivr_number"], said["ivr_name"]),
         values=values(event),
         who=visible(said["actor_name"]),
-        customer=named(said["customer_name"]),
-        ticket=named(shortened(said["ticket"])),
+        customer=shown_name(said["customer_name"]),
+        ticket=shown_name(shortened(said["ticket"])),
         outcome=outcome_of(event),
     )
 
@@ -55,8 +55,8 @@ def outcome_of(event: Event) -> str:
 
 def where(pbx: str, number: str, name: str) -> str:
     if not number:
-        return named(pbx)
-    return format_html('{} <span class="muted">{} {}</span>', named(pbx), visible(number), visible(name))
+        return shown_name(pbx)
+    return format_html('{} <span class="muted">{} {}</span>', shown_name(pbx), visible(number), visible(name))
 
 
 def values(event: Event) -> str:
@@ -76,9 +76,9 @@ def part(label: str, before: str, asked: str) -> str:
     return format_html("{} {} → {}", label, visible(shortened(before)), visible(shortened(asked)))
 
 
-def named(name: str) -> str:
+def shown_name(name: str) -> str:
     return visible(name) if name else ""
 
 
 def shortened(text: str) -> str:
-    return text if len(text) <= SHORT else f"{text[: SHORT - 1]}…"
+    return text if len(text) <= SHOWN_LENGTH else f"{text[: SHOWN_LENGTH - 1]}…"

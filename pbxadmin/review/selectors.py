@@ -14,7 +14,7 @@ from pbxadmin.access.permissions import customer_ids
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import ACTION_LABELS, EventAction
 from pbxadmin.audit.log import folded
-from pbxadmin.audit.models import MOST, Event, EventQuerySet
+from pbxadmin.audit.models import MAX_ID, Event, EventQuerySet
 from pbxadmin.fleet.record_fields import IMPORT_COLUMNS
 from pbxadmin.web.filters import (
     MOST_WORDS,
@@ -90,9 +90,9 @@ class EventFilter(FilterValues):
         """Whether the roll-up can say how many events this finds."""
         return not (self.is_search or self.pbx or self.ivr or self.actor or self.ticket)
 
-    def narrow(self, events: EventQuerySet, above: int = 0, below: int = MOST) -> EventQuerySet:
+    def narrow(self, events: EventQuerySet, above: int = 0, below: int = MAX_ID) -> EventQuerySet:
         """above, below: ids between which the events are."""
-        return within(self.matching(events), self.first_day, self.until, above, below)
+        return within_period(self.matching(events), self.first_day, self.until, above, below)
 
     def matching(self, events: EventQuerySet) -> EventQuerySet:
         """All that is asked but the period."""
@@ -144,8 +144,8 @@ def names_of(wanted: EventFilter, newest: Event | None, customers: Iterable[tupl
     return names | {"customer": dict(customers).get(wanted.customer or 0, "")}
 
 
-def within(
-    events: EventQuerySet, since: date | None, until: date | None, above: int = 0, below: int = MOST
+def within_period(
+    events: EventQuerySet, since: date | None, until: date | None, above: int = 0, below: int = MAX_ID
 ) -> EventQuerySet:
     """Those of a period, days included, and between two ids.
 
@@ -155,7 +155,7 @@ def within(
     """
     if since or until:
         first, last = ids_within(since, until)
-        above, below = max(above, (first or MOST) - 1), min(below, (last or 0) + 1)
+        above, below = max(above, (first or MAX_ID) - 1), min(below, (last or 0) + 1)
     return on_days(events.filter(pk__gt=above, pk__lt=below), since, until)
 
 

@@ -136,7 +136,7 @@ def test_a_number_that_is_none_is_named(three_events, without_triggers):
 def test_derived_columns_are_told_from_altered_ones_also_when_a_later_version_derives_otherwise(
     three_events, monkeypatch
 ):
-    monkeypatch.setattr("pbxadmin.audit.log.words_of", lambda data: "otherwise")
+    monkeypatch.setattr("pbxadmin.audit.log.search_words", lambda data: "otherwise")
 
     assert found() == []
 

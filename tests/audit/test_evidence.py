@@ -140,7 +140,7 @@ def altered(files, change):
     """The events after this change, written as the maker writes them."""
     events = [json.loads(line) for line in files["events.jsonl"].decode().splitlines()]
     change(events)
-    return files | {"events.jsonl": b"".join(verify_pack.canonical(event).encode() + b"\n" for event in events)}
+    return files | {"events.jsonl": b"".join(verify_pack.canonical_text(event).encode() + b"\n" for event in events)}
 
 
 def renamed(event):
@@ -222,7 +222,7 @@ def test_a_zip_file_that_was_damaged_does_not_pass(log, tmp_path, damage):
     path.write_bytes(damage(file.getvalue()))
 
     with pytest.raises(verify_pack.Bad, match="damaged"):
-        verify_pack.read(path)
+        verify_pack.read_pack(path)
 
 
 # --- its own Ed25519, against the one of cryptography ---
@@ -235,11 +235,11 @@ def test_its_signature_check_agrees_with_cryptography(settings, seed):
     signature = Ed25519PrivateKey.from_private_bytes(settings.SEAL_KEYS[0]).sign(message)
     text = verify_pack.base64.urlsafe_b64encode(signature).decode()
 
-    assert verify_pack.is_signed(message, text, public_key())
-    assert not verify_pack.is_signed(message + b"x", text, public_key())
+    assert verify_pack.has_signature(message, text, public_key())
+    assert not verify_pack.has_signature(message + b"x", text, public_key())
     for place in range(0, 64, 7):
         other = verify_pack.base64.urlsafe_b64encode(flipped(signature, place, 4)).decode()
-        assert not verify_pack.is_signed(message, other, public_key())
+        assert not verify_pack.has_signature(message, other, public_key())
 
 
 @pytest.mark.parametrize(
@@ -247,4 +247,4 @@ def test_its_signature_check_agrees_with_cryptography(settings, seed):
     [("", ""), ("AA==", "AA=="), ("ä", "ö"), (None, None), ("A" * 86 + "==", "/" * 43 + "=")],
 )
 def test_what_is_no_signature_or_no_key_is_no_proof(signature, public):
-    assert not verify_pack.is_signed(b"message", signature, public)
+    assert not verify_pack.has_signature(b"message", signature, public)

@@ -10,7 +10,7 @@ from django.db import connection
 
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.checkpoints import (
-    canonical,
+    canonical_json,
     checkpoint_make,
     checkpoints_path,
     public_key,
@@ -236,7 +236,7 @@ def test_an_acceptance_to_which_more_checkpoints_are_added_accepts_nothing(accep
     settings.SEAL_KEYS = NEW
     facts = json.loads(lines()[2])
     facts["unproven"].append(done.digest)
-    rewrite([*lines()[:2], canonical(facts), lines()[3]])
+    rewrite([*lines()[:2], canonical_json(facts), lines()[3]])
 
     assert len(faults()) == 5  # three foreign ones, the altered one, and who does not follow it
 

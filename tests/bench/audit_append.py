@@ -14,7 +14,7 @@ from django.db import connection, connections, transaction
 
 from pbxadmin.audit import log
 from pbxadmin.audit.actions import EventAction
-from pbxadmin.audit.log import COLUMNS, INSERT, record
+from pbxadmin.audit.log import EVENT_COLUMNS, INSERT, record
 from pbxadmin.audit.models import Event
 
 from .figures import at_least, heading
@@ -106,7 +106,7 @@ def ready_made(writer: int, number: int) -> None:
         made.update(event)
     values = made | {"chain": f"bench:{writer}", "sequence": own_place(writer)}
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(INSERT, [*map(values.get, COLUMNS)])
+        cursor.execute(INSERT, [*map(values.get, EVENT_COLUMNS)])
         cursor.fetchone()
 
 

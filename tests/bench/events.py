@@ -14,7 +14,7 @@ from django.db import connection, models, transaction
 from django.utils import timezone
 
 from pbxadmin.audit.log import Named, written
-from pbxadmin.audit.models import INSTALLATION, Event
+from pbxadmin.audit.models import INSTALLATION_CHAIN, Event
 
 CUSTOMERS, PBXS_EACH, IVRS_EACH, PEOPLE, DAYS = 100, 25, 20, 60, 365
 BATCH = 2_000
@@ -55,7 +55,7 @@ def fill_events(count: int, *, customers: Sequence[Named] | None = None, days: i
     tails = {chain: (sequence, digest) for chain, sequence, digest in heads()}
     batch: list[tuple[Any, ...]] = []
     for at, facts in zip(made.times(count, days), made.facts(), strict=False):
-        chain = f"customer:{facts['customer_id']}" if facts["customer_id"] else INSTALLATION
+        chain = f"customer:{facts['customer_id']}" if facts["customer_id"] else INSTALLATION_CHAIN
         sequence, previous = tails.get(chain, (0, ""))
         columns = written(chain, sequence + 1, previous, at, facts)
         tails[chain] = (sequence + 1, columns["hash"])

@@ -72,7 +72,7 @@ def test_a_second_run_changes_nothing(pbxs, newer_key):
 
 
 def test_it_goes_on_where_it_was_stopped(pbxs, newer_key, monkeypatch):
-    monkeypatch.setattr(rotation, "STEP", 2)
+    monkeypatch.setattr(rotation, "SECRETS_AT_A_TIME", 2)
     steps = []
 
     def stopped_in_the_third(step, done):

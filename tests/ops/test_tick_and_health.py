@@ -85,7 +85,7 @@ def test_a_job_that_fails_does_not_stop_the_others(monkeypatch, caplog):
 def fast(monkeypatch, done):
     """Workers without their long waits."""
     monkeypatch.setattr(working, "INTERVAL_S", 0.02)
-    monkeypatch.setattr(working, "WAIT_S", 0.02)
+    monkeypatch.setattr(working, "RESTART_AFTER_S", 0.02)
     monkeypatch.setattr(ticking, "LOOK_S", 0.02)
 
 

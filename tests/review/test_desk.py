@@ -149,7 +149,7 @@ def test_the_desk_goes_on_where_it_stopped(acme, bellweather, django_assert_num_
 
 
 def test_a_chain_longer_than_a_batch_is_read_to_its_end(acme, monkeypatch):
-    monkeypatch.setattr("pbxadmin.review.desk.BATCH", 2)
+    monkeypatch.setattr("pbxadmin.review.desk.EVENTS_AT_A_TIME", 2)
     events = [outcome(acme, "unknown") for _ in range(5)]
 
     desk_read()
@@ -346,9 +346,9 @@ def test_a_chain_that_is_read_anew_keeps_its_marks_and_is_told_once(auditor, acm
 
 def test_a_chain_that_cannot_be_read_keeps_no_other_from_the_desk(acme, bellweather, monkeypatch, caplog):
     broken, other = outcome(acme, "unknown"), outcome(bellweather, "unknown")
-    customer_of = desk.customer_of
+    customer_of = desk.customer_of_chain
     with monkeypatch.context() as patch:
-        patch.setattr(desk, "customer_of", lambda chain: 1 / 0 if str(acme.pk) in chain else customer_of(chain))
+        patch.setattr(desk, "customer_of_chain", lambda chain: 1 / 0 if str(acme.pk) in chain else customer_of(chain))
 
         assert kinds(other) == ["unknown"]
 

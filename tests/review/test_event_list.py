@@ -41,7 +41,7 @@ def roll_up_next(count):
     """The next events, however young."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pbxadmin.review.rollup.SETTLED", timedelta(days=-1))
-        patch.setattr("pbxadmin.review.rollup.STEP", count)
+        patch.setattr("pbxadmin.review.rollup.EVENTS_PER_STEP", count)
         assert roll_up(1) == count
 
 

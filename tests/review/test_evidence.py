@@ -136,7 +136,7 @@ def test_the_command_packs_a_filter_of_all_events(events, acme, tmp_path):
 
     count = Event.objects.filter(customer_id=acme.pk).exclude(action="evidence.made").count()
     assert out.getvalue().startswith(f"{count} events in 1 chain packed.")
-    assert list(verify_pack.check(verify_pack.read(path))) == []
+    assert list(verify_pack.check(verify_pack.read_pack(path))) == []
     assert path.stat().st_mode & 0o077 == 0
     assert Event.objects.filter(action="evidence.made", customer_id=acme.pk).exists()
 

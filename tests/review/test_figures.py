@@ -46,7 +46,7 @@ def fill(count, *customers, days=40):
 def test_figures_are_the_count_over_the_events_however_much_is_rolled_up(acme, bellweather, monkeypatch, who, part):
     fill(1000, acme, bellweather)
     monkeypatch.setattr("pbxadmin.review.rollup.SETTLED", timedelta(days=-1))
-    monkeypatch.setattr("pbxadmin.review.rollup.STEP", 100)
+    monkeypatch.setattr("pbxadmin.review.rollup.EVENTS_PER_STEP", 100)
     roll_up(part // 100)
     user = make_user("auditor", None if who == "of all" else acme)
     if who == "of both":

@@ -12,7 +12,7 @@ from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.ops.tick import JOBS
-from pbxadmin.review.models import EVERYBODY, Day, DayCount, RolledUp
+from pbxadmin.review.models import ALL_CUSTOMERS, Day, DayCount, RolledUp
 from pbxadmin.review.rollup import roll_up
 from tests.bench.events import fill_events
 
@@ -24,9 +24,9 @@ def counted():
     found = {tuple(key): count for *key, count in keys}
     everybody = Counter()
     for (day, customer, action, outcome), count in found.items():
-        everybody[day, action, outcome] += count if customer != EVERYBODY else -count
+        everybody[day, action, outcome] += count if customer != ALL_CUSTOMERS else -count
     assert not any(everybody.values())
-    return {key: count for key, count in found.items() if key[1] != EVERYBODY}
+    return {key: count for key, count in found.items() if key[1] != ALL_CUSTOMERS}
 
 
 def in_the_log():
@@ -37,7 +37,7 @@ def in_the_log():
 @pytest.mark.django_db
 def test_it_is_the_count_over_the_events_however_it_is_cut_into_steps(monkeypatch):
     fill_events(700, customers=[ACME, (2, "Bellweather Clinics")], days=9)
-    monkeypatch.setattr("pbxadmin.review.rollup.STEP", 64)
+    monkeypatch.setattr("pbxadmin.review.rollup.EVENTS_PER_STEP", 64)
     monkeypatch.setattr("pbxadmin.review.rollup.SETTLED", timedelta(0))
 
     assert [roll_up(3), roll_up(3), roll_up(20), roll_up(20)] == [192, 192, 316, 0]
@@ -93,7 +93,7 @@ def test_a_time_far_ahead_which_no_clock_says_holds_nothing_up():
 @pytest.mark.django_db(transaction=True)
 def test_processes_that_roll_up_at_once_count_no_event_twice(monkeypatch):
     fill_events(900, customers=[ACME], days=3)
-    monkeypatch.setattr("pbxadmin.review.rollup.STEP", 50)
+    monkeypatch.setattr("pbxadmin.review.rollup.EVENTS_PER_STEP", 50)
     monkeypatch.setattr("pbxadmin.review.rollup.SETTLED", timedelta(0))
 
     def work(_):

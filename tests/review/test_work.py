@@ -10,7 +10,7 @@ from pbxadmin.review.exports import events_export
 from pbxadmin.review.figures import figures
 from pbxadmin.review.rollup import roll_up
 from pbxadmin.review.selectors import EventFilter, events_for
-from pbxadmin.review.views.log import page_of
+from pbxadmin.review.views.log import log_page
 from tests.bench.events import fill_events
 from tests.factories import make_customer, make_user
 
@@ -64,12 +64,12 @@ def test_a_deep_page_is_no_more_work_than_the_first(acme, user, wanted, outcomes
     monkeypatch.setattr("pbxadmin.review.views.log.PAGE_SIZE", 5)
     fill(acme, 1500)
     wanted = EventFilter(since=wanted.since, outcomes=outcomes)
-    pages = [page_of(events_for(user), wanted, "")]
+    pages = [log_page(events_for(user), wanted, "")]
     while pages[-1].next_cursor:
-        pages.append(page_of(events_for(user), wanted, pages[-1].next_cursor))
+        pages.append(log_page(events_for(user), wanted, pages[-1].next_cursor))
 
     def steps(cursor):
-        return steps_of(lambda: page_of(events_for(user), wanted, cursor))
+        return steps_of(lambda: log_page(events_for(user), wanted, cursor))
 
     first = steps("")
     for near in (1, len(pages) // 2, len(pages) - 2):

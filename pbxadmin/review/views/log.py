@@ -28,10 +28,10 @@ from pbxadmin.web.pages import Column, Page, cursor_of, keyset, place_of
 
 from .common import PAGE_SIZE, reviewable
 
-OTHERS = 20
+MOST_OTHERS = 20
 HISTORY = 8
 MOST_NAMES = 500
-ORDER = ("-id",)
+LOG_ORDER = ("-id",)
 # Backwards from the end of the log, which no id is before.
 LAST_PAGE = cursor_of("p", {"id": 0}, [Column("id", descending=True)])
 
@@ -41,7 +41,7 @@ LAST_PAGE = cursor_of("p", {"id": 0}, [Column("id", descending=True)])
 def event_list(request: HttpRequest) -> HttpResponse:
     wanted = EventFilter.from_query(request.GET)
     cursor = request.GET.get("cursor", "")
-    page = page_of(reviewable(request), wanted, cursor)
+    page = log_page(reviewable(request), wanted, cursor)
     user = user_of(request)
     customers = list(customers_of(user, Action.REVIEW_LOG).values_list("pk", "name")[:MOST_NAMES])
     context = {
@@ -61,17 +61,17 @@ def event_list(request: HttpRequest) -> HttpResponse:
     return render_either(request, "review/event_list.html", "review/_event_table.html", context)
 
 
-def page_of(events: EventQuerySet, wanted: EventFilter, cursor: str) -> Page[Event]:
+def log_page(events: EventQuerySet, wanted: EventFilter, cursor: str) -> Page[Event]:
     """Words are looked for in their index alone, which has the ids and is a tenth of the log."""
     backwards, place = place_of(cursor, 1)
     start = {"above" if backwards else "below": place[0]} if place and isinstance(place[0], int) else {}
     found = wanted.narrow(events, **start)
     if wanted.words:
-        ids = keyset(found.values("id"), ORDER, cursor, PAGE_SIZE)
+        ids = keyset(found.values("id"), LOG_ORDER, cursor, PAGE_SIZE)
         by_id = Event.objects.in_bulk([row["id"] for row in ids.rows])
         page = Page([by_id[row["id"]] for row in ids.rows], ids.next_cursor, ids.previous_cursor)
     else:
-        page = keyset(found, ORDER, cursor, PAGE_SIZE)
+        page = keyset(found, LOG_ORDER, cursor, PAGE_SIZE)
     return replace(page, next_cursor="") if cursor == LAST_PAGE else page
 
 
@@ -125,7 +125,7 @@ def history(request: HttpRequest) -> HttpResponse:
 
 
 def newest(events: EventQuerySet, wanted: EventFilter) -> list[Event]:
-    return list(wanted.narrow(events).order_by(*ORDER)[:HISTORY])
+    return list(wanted.narrow(events).order_by(*LOG_ORDER)[:HISTORY])
 
 
 @login_required
@@ -145,7 +145,7 @@ def event_page(request: HttpRequest, pk: int) -> HttpResponse:
         "detail": detail_lines(event),
         "pbx_now": Pbx.objects.filter(pk=event.pbx_id).values_list("name", flat=True).first() if event.pbx_id else None,
         "customer_now": Customer.objects.filter(pk=event.customer_id or 0).values_list("name", flat=True).first(),
-        "others": list(of_change.order_by("id")[:OTHERS]),
+        "others": list(of_change.order_by("id")[:MOST_OTHERS]),
         "of_ivr": [one for one in newest(events, of_ivr) if one.pk != pk] if of_ivr.pbx and of_ivr.ivr else [],
         "ivr_query": of_ivr.query,
         "chain_before": in_chain.get(event.sequence - 1),
