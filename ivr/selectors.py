@@ -20,7 +20,7 @@ from pbxadmin.web.filters import (
     saved_list,
     switch_parameter,
     text_parameter,
-    typed,
+    typed_text,
 )
 
 from .models import Change, ChangeQuerySet, Ivr, IvrQuerySet
@@ -38,7 +38,7 @@ CHANGE_SEARCH = ("number", "name", "pbx_name", "customer_name", "planned_by_name
 
 
 def read_tag(given: Sequence[str]) -> str:
-    return fold(typed(last(given)))[:LONGEST_TEXT]
+    return fold(typed_text(last(given)))[:LONGEST_TEXT]
 
 
 def read_order(given: Sequence[str]) -> str:

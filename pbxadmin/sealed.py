@@ -95,10 +95,10 @@ def key_id_of(key: bytes) -> str:
 
 
 def bound_to(row: models.Model, column: str) -> str:
-    return place_of(type(row), column, row.pk)
+    return column_place(type(row), column, row.pk)
 
 
-def place_of(model: type[models.Model], column: str, key: Any) -> str:
+def column_place(model: type[models.Model], column: str, key: Any) -> str:
     return f"{model._meta.label_lower}.{column}:{key}"
 
 
@@ -172,7 +172,7 @@ class Kept:
 
 Source = Callable[[], Iterator[Kept]]
 SOURCES: list[Source] = []  # of sealed values that stand in no SealedField, such as inside the JSON of another package
-STEP = 200
+ROWS_AT_ONCE = 200
 
 
 def keeps_secrets(source: Source) -> Source:
@@ -194,13 +194,13 @@ def kept_secrets() -> Iterator[Kept]:
 def kept_in(model: type[models.Model], column: str) -> Iterator[Kept]:
     rows = model._base_manager.exclude(**{column: ""}).order_by("pk").values_list("pk", column)
     last = None
-    while found := list((rows if last is None else rows.filter(pk__gt=last))[:STEP]):
+    while found := list((rows if last is None else rows.filter(pk__gt=last))[:ROWS_AT_ONCE]):
         for pk, text in found:
             last = pk
-            yield Kept(place_of(model, column, pk), text, replacing(model, column, pk, text))
+            yield Kept(column_place(model, column, pk), text, column_replacing(model, column, pk, text))
 
 
-def replacing(model: type[models.Model], column: str, pk: Any, old: Any) -> Callable[[str], bool]:
+def column_replacing(model: type[models.Model], column: str, pk: Any, old: Any) -> Callable[[str], bool]:
     def replace(new: str) -> bool:
         return bool(model._base_manager.filter(pk=pk, **{column: old}).update(**{column: new}))
 

@@ -121,10 +121,10 @@ def outside_accept_view(request: HttpRequest, event_id: int) -> HttpResponse:
         messages.success(request, "Accepted: it may stay as it is.")
     else:
         messages.info(request, "Somebody accepted it already.")
-    return go(request, f"/audit/{event.pk}/" if may_review else ivr_address(event))
+    return go(request, f"/audit/{event.pk}/" if may_review else recorded_ivr_address(event))
 
 
-def ivr_address(event: Event) -> str:
+def recorded_ivr_address(event: Event) -> str:
     number = event.data["ivr_number"]
     if event.pbx_id is None:
         raise Http404

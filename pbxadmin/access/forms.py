@@ -10,12 +10,12 @@ from django.utils import timezone
 
 from .models import Customer, User
 from .names import tidy
-from .permissions import customers_of, last_day_to_give, roles_to_give, too_late
+from .permissions import customers_of, last_day_to_give, outlasts, roles_to_give
 from .roles import Action, Role
 from .rules import TIME_ZONES, Rule, check_link, check_pattern
 
 Data = Mapping[str, Any] | None
-ALL = "all"  # instead of a customer's id
+EVERY_CUSTOMER = "all"  # instead of a customer's id
 OWN_LAST_DAY = "Your own role there ends on {}. What you give ends by then."
 DAYS = [(str(number), name) for number, name in enumerate(("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"), 1)]
 SECTIONS = {
@@ -78,7 +78,7 @@ class RoleForm(forms.Form):
         self.user = user
         customers = dict(customers_of(user, Action.MANAGE_PEOPLE).values_list("pk", "name"))
         roles = {role for pk in (None, *customers) for role in roles_to_give(user, pk)}
-        for_all = [(ALL, "All customers")] if roles_to_give(user, None) else []
+        for_all = [(EVERY_CUSTOMER, "All customers")] if roles_to_give(user, None) else []
         self.choose("customer", [("", "Choose a customer"), *for_all, *customers.items()])
         self.choose("role", [("", "Choose a role"), *(choice for choice in Role.choices if choice[0] in roles)])
 
@@ -89,7 +89,7 @@ class RoleForm(forms.Form):
     def clean_customer(self) -> Customer | None:
         """Return the customer, or None for all customers."""
         chosen = self.cleaned_data["customer"]
-        return None if chosen == ALL else Customer.objects.get(pk=chosen)
+        return None if chosen == EVERY_CUSTOMER else Customer.objects.get(pk=chosen)
 
     def clean_role(self) -> Role:
         return Role(self.cleaned_data["role"])
@@ -102,7 +102,7 @@ class RoleForm(forms.Form):
         customer_id = customer.pk if customer else None
         if role not in roles_to_give(self.user, customer_id):
             self.add_error("role", f"You cannot make somebody {role.label.lower()} of {customer or 'all customers'}.")
-        if too_late(values["ends_on"], last_day_to_give(self.user, customer_id)):
+        if outlasts(values["ends_on"], last_day_to_give(self.user, customer_id)):
             self.add_error("ends_on", OWN_LAST_DAY.format(last_day_to_give(self.user, customer_id)))
         return values
 
@@ -118,7 +118,7 @@ class LastDayForm(forms.Form):
 
     def clean_ends_on(self) -> date | None:
         day: date | None = self.cleaned_data["ends_on"]
-        if too_late(day, self.latest):
+        if outlasts(day, self.latest):
             raise ValidationError(OWN_LAST_DAY.format(self.latest))
         return day
 

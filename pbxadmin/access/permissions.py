@@ -19,13 +19,13 @@ __all__ = [
     "customers_of",
     "last_day_to_give",
     "only_customer",
+    "outlasts",
     "require",
     "require_anywhere",
     "require_role",
     "require_rule_over",
     "roles_to_give",
     "rules_over",
-    "too_late",
 ]
 
 
@@ -81,7 +81,7 @@ def last_day_to_give(user: User, customer_id: int | None) -> date | None:
     return max((day for day in days if day), default=None) if None not in days else None
 
 
-def too_late(day: date | None, latest: date | None) -> bool:
+def outlasts(day: date | None, latest: date | None) -> bool:
     """Return whether a role that ends on this day (None: never) outlasts the latest day that may be given."""
     return latest is not None and (day is None or day > latest)
 

@@ -14,7 +14,7 @@ from .models import Customer, Membership, User, as_named, forget_grants
 from .names import saving_a_name
 from .roles import Role
 
-Fields = Mapping[str, Mapping[str, Any]]
+FieldChanges = Mapping[str, Mapping[str, Any]]
 
 
 def customer_create(*, name: str) -> Customer:
@@ -126,7 +126,7 @@ def sessions_end(*, user: User, but: str | None = None) -> int:
     return ended
 
 
-def membership_event(action: EventAction, membership: Membership, fields: Fields | None = None) -> None:
+def membership_event(action: EventAction, membership: Membership, fields: FieldChanges | None = None) -> None:
     """Record an event in the chain of the customer, or of the installation if the membership is for all customers."""
     customer, ends_on = membership.customer, membership.ends_on
     detail = {"role": membership.role, "ends_on": ends_on.isoformat() if ends_on else ""}
@@ -134,7 +134,7 @@ def membership_event(action: EventAction, membership: Membership, fields: Fields
         action,
         customer=as_named(customer),
         fields=fields,
-        detail=named(membership.user) | detail,
+        detail=person_detail(membership.user) | detail,
     )
 
 
@@ -142,5 +142,5 @@ def day_in_words(day: date | None) -> str:
     return day.isoformat() if day else "no end"
 
 
-def named(person: User) -> dict[str, Any]:
+def person_detail(person: User) -> dict[str, Any]:
     return {"user_id": person.pk, "user": person.username}

@@ -11,7 +11,7 @@ from pbxadmin.access.names import fold
 from pbxadmin.access.reauthentication import is_recently_authenticated
 from pbxadmin.web.htmx import is_own_path
 
-from .middleware import client_address, parsed
+from .middleware import client_address, parsed_address
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -42,6 +42,6 @@ class AccountAdapter(DefaultAccountAdapter):
 
 def source(address: str) -> str:
     """Return what counts as one source of attempts: an IPv4 address, or the /64 network of an IPv6 address."""
-    if isinstance(parsed(address), IPv6Address):
+    if isinstance(parsed_address(address), IPv6Address):
         return str(ip_network(f"{address}/64", strict=False))
     return address

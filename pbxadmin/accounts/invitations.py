@@ -19,7 +19,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from pbxadmin.access.models import Customer, Membership, User, as_named
-from pbxadmin.access.permissions import last_day_to_give, roles_to_give, too_late
+from pbxadmin.access.permissions import last_day_to_give, outlasts, roles_to_give
 from pbxadmin.access.roles import Role
 from pbxadmin.access.services import membership_grant
 from pbxadmin.audit.actions import EventAction
@@ -58,7 +58,7 @@ def invitation_create(
 
     Raises ValidationError if this address has the same offer already, or if this person sent too many.
     """
-    now, token = timezone.now(), new_token()
+    now, token = timezone.now(), new_invitation_token()
     with transaction.atomic():
         User.objects.select_for_update().get(pk=by.pk)  # locks the inviter, so that the count is right
         if Invitation.objects.filter(invited_by=by, created_at__gt=now - timedelta(hours=1)).count() >= MOST_AN_HOUR:
@@ -85,7 +85,7 @@ def invitation_renew(*, invitation: Invitation, by: User) -> str:
     Raises ValidationError right after the last link, or if the offer outlasts the sender's own role; InvitationGone if
     the invitation is no longer waiting.
     """
-    now, token = timezone.now(), new_token()
+    now, token = timezone.now(), new_invitation_token()
     if now - invitation.renewed_at < SEND_AGAIN_AFTER:
         raise ValidationError("It was sent just now. Wait five minutes before you send it again.")
     if not could_be_sent(invitation, by):
@@ -131,7 +131,7 @@ def could_be_sent(invitation: Invitation, by: User) -> bool:
     """Return whether this user may give the offered role until its last day."""
     latest = last_day_to_give(by, invitation.customer_id)
     is_theirs = invitation.role in roles_to_give(by, invitation.customer_id)
-    return is_theirs and not too_late(invitation.ends_on, latest)
+    return is_theirs and not outlasts(invitation.ends_on, latest)
 
 
 def invitation_accept(*, invitation: Invitation, user: User) -> None:
@@ -178,7 +178,7 @@ def invitation_event(action: EventAction, invitation: Invitation) -> None:
     record(action, customer=as_named(customer), detail=detail)
 
 
-def new_token() -> str:
+def new_invitation_token() -> str:
     return secrets.token_urlsafe(32)
 
 

@@ -1,6 +1,5 @@
 """Middleware: the audit context of a request, the use of its session, and the demand for a second factor."""
 
-from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import structlog
@@ -11,10 +10,10 @@ from django.urls import reverse
 from pbxadmin.access.models import User
 from pbxadmin.audit.context import Actor, AuditContext, acting
 from pbxadmin.web.htmx import lead_away
+from pbxadmin.web.middleware import GetResponse
 
 from .second_factor import lacks_second_factor
 
-GetResponse = Callable[[HttpRequest], HttpResponseBase]
 NOBODY = Actor(None, "not signed in")
 
 
@@ -55,17 +54,17 @@ def client_address(request: HttpRequest) -> str:
 
     Reads X-Forwarded-For from the right, and only the part that settings.TRUSTED_PROXIES wrote: anybody can send one.
     """
-    nearest = parsed(request.META.get("REMOTE_ADDR", ""))
+    nearest = parsed_address(request.META.get("REMOTE_ADDR", ""))
     forwarded = request.headers.get("X-Forwarded-For", "").split(",")
     while forwarded and nearest is not None and is_proxy(nearest):
-        farther = parsed(forwarded.pop())
+        farther = parsed_address(forwarded.pop())
         if farther is None:
             break
         nearest = farther
     return str(nearest or "")
 
 
-def parsed(text: str) -> IPv4Address | IPv6Address | None:
+def parsed_address(text: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(text.strip())
     except ValueError:

@@ -21,7 +21,7 @@ from pbxadmin.access.roles import SITE_ADMIN
 from pbxadmin.sealed import Kept, SealBroken, keeps_secrets, opened_text, sealed_text
 
 SECRETS = ("secret", "seed")  # of a TOTP app, and of recovery codes
-STEP = 200
+FACTORS_AT_ONCE = 200
 
 
 class Placed(str):
@@ -38,7 +38,7 @@ class MfaAdapter(DefaultMFAAdapter):
 
     def encrypt(self, text: str) -> str:
         """Seal a new secret for the signed-in user, whose own it always is."""
-        return sealed_text(text, place_of(context.request.user.pk))
+        return sealed_text(text, factor_place(context.request.user.pk))
 
     def decrypt(self, encrypted_text: str) -> str:
         if not isinstance(encrypted_text, Placed):
@@ -58,7 +58,7 @@ class MfaAdapter(DefaultMFAAdapter):
         return super().get_public_key_credential_rp_entity() | {"name": "PBX Admin"}
 
 
-def place_of(user_id: int) -> str:
+def factor_place(user_id: int) -> str:
     return f"mfa.authenticator:{user_id}"
 
 
@@ -67,22 +67,24 @@ def secrets_know_their_place(instance: Authenticator, **_: Any) -> None:
     data = instance.__dict__.get("data") or {}
     for name in set(SECRETS) & data.keys():
         data[name] = Placed(data[name])
-        data[name].place = place_of(instance.user_id)
+        data[name].place = factor_place(instance.user_id)
 
 
 @keeps_secrets
 def kept() -> Iterator[Kept]:
     """Yield every sealed secret, for `rotate_keys`."""
     last = 0
-    while found := list(Authenticator.objects.filter(pk__gt=last).order_by("pk")[:STEP]):
+    while found := list(Authenticator.objects.filter(pk__gt=last).order_by("pk")[:FACTORS_AT_ONCE]):
         for row in found:
             last = row.pk
             for name in SECRETS:
                 if name in row.data:
-                    yield Kept(place_of(row.user_id), row.data[name], replacing(row.pk, name, row.data[name]))
+                    yield Kept(
+                        factor_place(row.user_id), row.data[name], factor_replacing(row.pk, name, row.data[name])
+                    )
 
 
-def replacing(pk: int, name: str, old: str) -> Callable[[str], bool]:
+def factor_replacing(pk: int, name: str, old: str) -> Callable[[str], bool]:
     def replace(new: str) -> bool:
         with transaction.atomic():
             row = Authenticator.objects.select_for_update().filter(pk=pk).first()

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from pbxadmin.access.models import Session, User
 from pbxadmin.access.names import saving_a_name
-from pbxadmin.access.services import Fields, named, sessions_end
+from pbxadmin.access.services import FieldChanges, person_detail, sessions_end
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
@@ -42,7 +42,7 @@ def person_create(*, username: str, name: str, email: str, password: str) -> Use
         user.full_clean()
         user.save()
         EmailAddress.objects.create(user=user, email=email, verified=True, primary=True)
-        record(EventAction.PERSON_ADDED, actor=Actor(user.pk, user.display_name), detail=named(user))
+        record(EventAction.PERSON_ADDED, actor=Actor(user.pk, user.display_name), detail=person_detail(user))
     return user
 
 
@@ -119,7 +119,7 @@ def refuse_last_admin(user: User) -> None:
 
 
 def person_event(
-    action: EventAction, person: User, *, fields: Fields | None = None, concerns_all: bool = False
+    action: EventAction, person: User, *, fields: FieldChanges | None = None, concerns_all: bool = False
 ) -> None:
     """Record an event in the chain of each customer that the person has a role for.
 
@@ -130,6 +130,6 @@ def person_event(
     customers = dict.fromkeys(membership.customer for membership in memberships)
     chains = [(customer.pk, customer.name) for customer in customers if customer]
     if concerns_all or person.is_superuser or None in customers or not customers:
-        record(action, fields=fields, detail=named(person))
+        record(action, fields=fields, detail=person_detail(person))
     for customer in chains:
-        record(action, customer=customer, fields=fields, detail=named(person))
+        record(action, customer=customer, fields=fields, detail=person_detail(person))

@@ -29,7 +29,7 @@ from pbxadmin.audit.log import record
 PROVIDER = "sso"
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 LEEWAY_S = 60
-KEPT = ("sub", "email", "email_verified")
+STORED_CLAIMS = ("sub", "email", "email_verified")
 BROKEN = (OAuth2Error, RequestException, jwt.PyJWTError, KeyError, TypeError, ValueError)
 
 NO_ANSWER = "{name} gave no usable answer. Try again; if it stays so, tell whoever runs PBX Admin."
@@ -91,7 +91,7 @@ class Provider(OpenIDConnectOAuth2Adapter):
             if told["sub"] != claims["sub"]:
                 raise OAuth2Error("userinfo is about somebody else")
             claims = told | claims
-        kept = {name: claims[name] for name in KEPT if name in claims}
+        kept = {name: claims[name] for name in STORED_CLAIMS if name in claims}
         provider = self.get_provider()  # type: ignore[no-untyped-call]
         login: SocialLogin = provider.sociallogin_from_response(request, {"id_token": kept})
         return login

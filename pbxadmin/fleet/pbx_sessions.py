@@ -94,17 +94,17 @@ def check_allowed(pbx: Pbx, *, insist: bool = False) -> None:
     if pbx.state == PbxState.CREDENTIALS_REJECTED:
         raise PbxHeldBack(f"{pbx.name} rejected its credentials. Nothing is sent until somebody edits them.")
     if pbx.is_locked and pbx.locked_until:
-        raise PbxHeldBack(f"{pbx.name} is locked until {clock(pbx.locked_until)}. Nothing is sent before that.")
+        raise PbxHeldBack(f"{pbx.name} is locked until {time_of_day(pbx.locked_until)}. Nothing is sent before that.")
     if pbx.is_paused and pbx.paused_until and not insist:
         raise PbxHeldBack(
-            f"{pbx.name} is paused until {clock(pbx.paused_until)}, after {pbx.failures} failures in a row."
+            f"{pbx.name} is paused until {time_of_day(pbx.paused_until)}, after {pbx.failures} failures in a row."
             " Test the connection to try sooner."
         )
     if not pbx.password_digest:
         raise PbxHeldBack(f"{pbx.name} has no password yet. Edit the PBX and enter it.")
 
 
-def clock(at: datetime) -> str:
+def time_of_day(at: datetime) -> str:
     return f"{at:%H:%M} UTC"
 
 
@@ -161,11 +161,11 @@ def pbx_states_record(contacts: Iterable[tuple[Pbx, PbxClient]]) -> None:
 
 
 def columns_of(pbx: Pbx, client: PbxClient, now: datetime) -> dict[str, Any]:
-    columns = learned(pbx, client.calls[-1].error, now) | new_token(pbx, client)
-    return columns | identity(pbx, client.device) if client.device else columns
+    columns = learned(pbx, client.calls[-1].error, now) | token_columns(pbx, client)
+    return columns | identity_columns(pbx, client.device) if client.device else columns
 
 
-def identity(pbx: Pbx, device: DeviceInfo) -> dict[str, Any]:
+def identity_columns(pbx: Pbx, device: DeviceInfo) -> dict[str, Any]:
     """Return the identity of the device as columns. An unexpected device is recorded once, and blocks writes."""
     found: dict[str, Any] = {"identity_at": timezone.now()}
     if not pbx.serial or device.serial in ("", pbx.serial):
@@ -192,7 +192,7 @@ def learn_alike(pbxs: Sequence[Pbx], columns: dict[str, Any]) -> None:
                 setattr(pbx, column, value)
 
 
-def new_token(pbx: Pbx, client: PbxClient) -> dict[str, Any]:
+def token_columns(pbx: Pbx, client: PbxClient) -> dict[str, Any]:
     """Return the columns that store the token of this client, none when it is the stored one."""
     if client.token is None:
         return {"token": "", "token_at": None}

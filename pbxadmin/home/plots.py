@@ -7,7 +7,7 @@ from math import ceil
 from pbxadmin.fleet.models import PbxState
 from pbxadmin.web.words import PBX_STATES, number_of
 
-COLUMNS, STEP, MOST = 20, 18, 200
+CELLS_PER_LINE, CELL_STEP, MOST_CELLS = 20, 18, 200
 
 
 @dataclass(frozen=True)
@@ -21,19 +21,24 @@ class Squares:
 
     @property
     def width(self) -> int:
-        return COLUMNS * STEP
+        return CELLS_PER_LINE * CELL_STEP
 
 
 def fleet_squares(by_state: Mapping[str, int]) -> Squares:
     total = sum(by_state.values())
-    stands_for = max(1, ceil(total / MOST))
+    stands_for = max(1, ceil(total / MOST_CELLS))
     states = [state for state in PbxState.values for _ in range(ceil(by_state.get(state, 0) / stands_for))]
     cells = [
-        (place % COLUMNS * STEP, place // COLUMNS * STEP, PBX_STATES[state].tone, state != PbxState.REACHABLE)
+        (
+            place % CELLS_PER_LINE * CELL_STEP,
+            place // CELLS_PER_LINE * CELL_STEP,
+            PBX_STATES[state].tone,
+            state != PbxState.REACHABLE,
+        )
         for place, state in enumerate(states)
     ]
     said = ", ".join(
         f"{by_state[state]} {PBX_STATES[state].label.lower()}" for state in PbxState.values if by_state.get(state)
     )
     words = f"{number_of(total, 'PBX')}: {said}"
-    return Squares(cells, ceil(len(cells) / COLUMNS) * STEP, stands_for, words)
+    return Squares(cells, ceil(len(cells) / CELLS_PER_LINE) * CELL_STEP, stands_for, words)

@@ -20,7 +20,7 @@ from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import NEEDS_A_PERSON, Pbx, PbxState
 from pbxadmin.review.models import DeskItem, Period
 from pbxadmin.review.selectors import ids_within
-from pbxadmin.web.pages import keyset
+from pbxadmin.web.pages import PAGE_SIZE, keyset
 from pbxadmin.web.words import PBX_STATES
 from pbxadmin.yeastar.readings import ADDRESSABLE
 
@@ -32,8 +32,7 @@ RECENT_CHANGES = 8
 MOST_TODO = 8
 OUTSIDE_DAYS = 30
 READ_LATELY = timedelta(minutes=15)
-PAGE_SIZE = 50
-NOT_VERIFIED = (Change.Status.UNKNOWN, Change.Status.NOT_AS_ASKED)
+UNVERIFIED_OUTCOMES = (Change.Status.UNKNOWN, Change.Status.NOT_AS_ASKED)
 
 
 @login_required
@@ -43,7 +42,7 @@ def home(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     pbxs = Pbx.objects.visible_to(user).in_use()
     changes = Change.objects.visible_to(user)
-    unsettled = changes.showing(*NOT_VERIFIED).filter(planned_at__gte=now - timedelta(days=RECENT_DAYS))
+    unsettled = changes.showing(*UNVERIFIED_OUTCOMES).filter(planned_at__gte=now - timedelta(days=RECENT_DAYS))
     troubled = pbxs.filter(state__in=NEEDS_A_PERSON)
     first_pbxs = list(troubled.select_related("customer").order_by("state_at")[:MOST_TODO])
     first_changes = list(unsettled[:MOST_TODO])

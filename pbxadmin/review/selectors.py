@@ -23,7 +23,7 @@ from pbxadmin.web.filters import (
     number_parameter,
     parameter,
     text_parameter,
-    typed,
+    typed_text,
     whole,
 )
 from pbxadmin.web.words import OUTCOMES
@@ -44,7 +44,7 @@ def events_for(user: AnyUser) -> EventQuerySet:
 
 
 def read_outcomes(given: Sequence[str]) -> tuple[str, ...]:
-    return tuple(sorted({typed(outcome)[:20] for outcome in given} - {""}))
+    return tuple(sorted({typed_text(outcome)[:20] for outcome in given} - {""}))
 
 
 @dataclass(frozen=True)

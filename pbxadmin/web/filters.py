@@ -22,7 +22,7 @@ Value = TypeVar("Value")
 Filter = TypeVar("Filter", bound="ListFilter")
 
 
-def typed(value: str | None) -> str:
+def typed_text(value: str | None) -> str:
     """Return the text without outer blanks and NUL, which PostgreSQL does not accept."""
     return (value or "").replace("\0", "").strip()[:LONGEST_TEXT]
 
@@ -98,7 +98,7 @@ def parameter(default: Value, read: Callable[[Sequence[str]], Value], name: str 
 
 
 def text_parameter() -> str:
-    return parameter("", lambda given: typed(last(given)))
+    return parameter("", lambda given: typed_text(last(given)))
 
 
 def number_parameter() -> int | None:

@@ -12,19 +12,20 @@ from django.core.exceptions import FieldError, ValidationError
 from django.db.models import F, Q, QuerySet
 from django.db.models.expressions import OrderBy
 
-Row = TypeVar("Row")
+RowT = TypeVar("RowT")
+PAGE_SIZE = 50  # rows of a list on one page, unless it says otherwise
 
 
 @dataclass(frozen=True)
-class Page(Generic[Row]):
+class Page(Generic[RowT]):
     """A page of rows, and the cursors of its neighbours ("" if there is none)."""
 
-    rows: Sequence[Row]
+    rows: Sequence[RowT]
     next_cursor: str = ""
     previous_cursor: str = ""
 
 
-def keyset(rows: QuerySet[Any, Row], order: Sequence[str], cursor: str, size: int) -> Page[Row]:
+def keyset(rows: QuerySet[Any, RowT], order: Sequence[str], cursor: str, size: int) -> Page[RowT]:
     """Return one page of a query in this order.
 
     order: column names, the last one unique; "-" before a name sorts it descending.
@@ -32,7 +33,7 @@ def keyset(rows: QuerySet[Any, Row], order: Sequence[str], cursor: str, size: in
     cursor: from an earlier page, "" for the first page; an invalid one counts as "".
     """
     columns = [Column(name.removeprefix("-"), name.startswith("-"), name == order[-1]) for name in order]
-    backwards, place = place_of(cursor, len(columns))
+    backwards, place = cursor_place(cursor, len(columns))
     ordered = rows.order_by(*(column.ordering(backwards) for column in columns))
     try:
         found = list(ordered.filter(beyond(columns, place, backwards))[: size + 1] if place else ordered[: size + 1])
@@ -110,7 +111,7 @@ def value_at(row: Any, path: str) -> Any:
     return row
 
 
-def place_of(cursor: str, size: int) -> tuple[bool, list[Any]]:
+def cursor_place(cursor: str, size: int) -> tuple[bool, list[Any]]:
     """Return whether a cursor leads backwards, and the values to start after."""
     try:
         values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))

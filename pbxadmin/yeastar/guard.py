@@ -85,10 +85,10 @@ def is_allowed(text: str, networks: Networks) -> bool:
 def is_open(address: Address, networks: Networks) -> bool:
     """Return whether an address is in one of the networks. A closed network opens only to one that lies in it."""
     holding = [network for network in networks if address in network]
-    return bool(holding) and all(any(within(n, closed) for n in holding) for closed in CLOSED if address in closed)
+    return bool(holding) and all(any(is_within(n, closed) for n in holding) for closed in CLOSED if address in closed)
 
 
-def within(network: Network, outer: Network) -> bool:
+def is_within(network: Network, outer: Network) -> bool:
     return network.network_address in outer and network.prefixlen >= outer.prefixlen
 
 

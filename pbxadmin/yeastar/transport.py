@@ -476,7 +476,7 @@ class Transport:
             except PbxError as error:
                 failure = error.with_traceback(None)
             except (requests.ConnectTimeout, TimeoutError):
-                failure = too_late(exchange.phase)
+                failure = timed_out(exchange.phase)
             except (requests.Timeout, ReadTimeoutError):
                 failure = PbxOutcomeUnknown("The PBX took the request and did not answer in time.")
             except Exception as error:  # whatever it is: its frames know the URL, and callers know only PbxError
@@ -531,7 +531,7 @@ def read_limited(read1: Callable[..., bytes]) -> bytes:
     return b"".join(parts)
 
 
-def too_late(phase: Phase) -> PbxError:
+def timed_out(phase: Phase) -> PbxError:
     if phase is Phase.CONNECTING:
         return PbxUnreachable("No connection in time. Is the PBX on, is its port open to this server?")
     return PbxOutcomeUnknown("The PBX took the request and did not answer in time.")

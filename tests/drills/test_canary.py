@@ -204,7 +204,7 @@ DEFECTS = {
     "deciding the outcome": "ivr.changes.readings.judge",
     "reading a list": "pbxadmin.yeastar.s_series.driver.read_ivrs",
     "writing an update": "pbxadmin.yeastar.s_series.driver.write_update",
-    "keeping the token": "pbxadmin.fleet.pbx_sessions.new_token",
+    "keeping the token": "pbxadmin.fleet.pbx_sessions.token_columns",
     "recording the state": "pbxadmin.fleet.pbx_sessions.learned",
     "the adapter below requests": "requests.adapters.HTTPAdapter.send",
     "opening the connection": "pbxadmin.yeastar.transport.connect_checked",

@@ -13,7 +13,7 @@ from pbxadmin.web.filters import (
     parameter,
     switch_parameter,
     text_parameter,
-    typed,
+    typed_text,
     whole,
 )
 
@@ -51,9 +51,9 @@ def test_an_id_is_a_number():
 
 
 def test_typed_words_come_without_what_no_database_takes():
-    assert typed(" Main\0 menu ") == "Main menu"
-    assert typed(None) == ""
-    assert len(typed("x" * 1000)) == LONGEST_TEXT
+    assert typed_text(" Main\0 menu ") == "Main menu"
+    assert typed_text(None) == ""
+    assert len(typed_text("x" * 1000)) == LONGEST_TEXT
 
 
 @dataclass(frozen=True)

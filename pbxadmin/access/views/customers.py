@@ -16,17 +16,15 @@ from pbxadmin.access.models import Customer, Membership
 from pbxadmin.access.permissions import can, require
 from pbxadmin.access.reauthentication import requires_reauthentication
 from pbxadmin.access.roles import Action
-from pbxadmin.web.filters import typed
+from pbxadmin.web.filters import typed_text
 from pbxadmin.web.htmx import go
-from pbxadmin.web.pages import keyset
-
-PAGE_SIZE = 50
+from pbxadmin.web.pages import PAGE_SIZE, keyset
 
 
 @login_required
 @require_GET
 def customer_list(request: HttpRequest) -> HttpResponse:
-    q = typed(request.GET.get("q"))
+    q = typed_text(request.GET.get("q"))
     customers = Customer.objects.visible_to(request.user).matching(q.split())
     page = keyset(customers, ("folded", "id"), request.GET.get("cursor", ""), PAGE_SIZE)
     return render(
@@ -52,7 +50,7 @@ def customer_page(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 @require_POST
-def customer_rename(request: HttpRequest, pk: int) -> HttpResponse:
+def customer_rename_view(request: HttpRequest, pk: int) -> HttpResponse:
     customer = get_object_or_404(Customer.objects.visible_to(request.user), pk=pk)
     require(request.user, Action.MANAGE_CUSTOMERS, customer)
     form = CustomerForm(request.POST)
@@ -63,7 +61,7 @@ def customer_rename(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 @requires_reauthentication
-def customer_archive(request: HttpRequest, pk: int) -> HttpResponse:
+def customer_archive_view(request: HttpRequest, pk: int) -> HttpResponse:
     customer = get_object_or_404(Customer.objects.visible_to(request.user), pk=pk)
     require(request.user, Action.MANAGE_CUSTOMERS, customer)
     form = ArchiveForm(request.POST if request.method == "POST" else None, customer=customer)
@@ -78,7 +76,7 @@ def customer_archive(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_POST
 @requires_reauthentication
-def customer_unarchive(request: HttpRequest, pk: int) -> HttpResponse:
+def customer_unarchive_view(request: HttpRequest, pk: int) -> HttpResponse:
     customer = get_object_or_404(Customer.objects.visible_to(request.user), pk=pk)
     require(request.user, Action.MANAGE_CUSTOMERS, customer)
     services.customer_unarchive(customer=customer)

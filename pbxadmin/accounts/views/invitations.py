@@ -31,9 +31,8 @@ from pbxadmin.accounts.invitations import (
 from pbxadmin.accounts.models import Invitation
 from pbxadmin.env import EMAIL_BACKENDS
 from pbxadmin.web.htmx import go
-from pbxadmin.web.pages import keyset
+from pbxadmin.web.pages import PAGE_SIZE, keyset
 
-PAGE_SIZE = 50
 HELD = "invitation"  # in the session: the digest of the link that was opened
 
 

@@ -30,9 +30,7 @@ from pbxadmin.access.services import membership_end, membership_grant, membershi
 from pbxadmin.accounts import services
 from pbxadmin.accounts.forms import PeopleFilter, PersonForm
 from pbxadmin.web.htmx import go, render_either
-from pbxadmin.web.pages import keyset
-
-PAGE_SIZE = 50
+from pbxadmin.web.pages import PAGE_SIZE, keyset
 
 
 @login_required
@@ -104,7 +102,7 @@ def role_end(request: HttpRequest, pk: int, membership_pk: int) -> HttpResponse:
 @login_required
 @require_POST
 @requires_reauthentication
-def person_edit(request: HttpRequest, pk: int) -> HttpResponse:
+def person_edit_view(request: HttpRequest, pk: int) -> HttpResponse:
     user, person = user_of(request), visible_person(request, pk)
     require_rule_over(user, person)
     form = PersonForm(request.POST, user=user, person=person)
@@ -127,7 +125,7 @@ def person_switch(request: HttpRequest, pk: int, enabled: bool) -> HttpResponse:
 @login_required
 @require_POST
 @requires_reauthentication
-def second_factor_reset(request: HttpRequest, pk: int) -> HttpResponse:
+def second_factor_reset_view(request: HttpRequest, pk: int) -> HttpResponse:
     person = other_person(request, pk)
     require_rule_over(request.user, person)
     services.second_factor_reset(user=person)

@@ -21,11 +21,9 @@ from pbxadmin.fleet.record_fields import EXPORT_COLUMNS
 from pbxadmin.fleet.sheet import exported
 from pbxadmin.web.csv import csv_response
 from pbxadmin.web.htmx import go, render_either
-from pbxadmin.web.pages import keyset
+from pbxadmin.web.pages import PAGE_SIZE, keyset
 
 from .common import managed_pbx, pbx_to_show, to_pbx_page
-
-PAGE_SIZE = 50
 
 
 @login_required

@@ -1,4 +1,4 @@
-"""Who may open the auditor's pages, and how long their lists are."""
+"""Who may open the auditor's pages."""
 
 from django.http import HttpRequest
 
@@ -8,8 +8,6 @@ from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.models import EventQuerySet
 from pbxadmin.review.selectors import events_for
-
-PAGE_SIZE = 50
 
 
 def auditor(request: HttpRequest) -> User:

@@ -15,10 +15,10 @@ from pbxadmin.review.kinds import KINDS
 from pbxadmin.review.models import DeskItem
 from pbxadmin.review.wording import gist
 from pbxadmin.web.htmx import go, render_either
-from pbxadmin.web.pages import keyset
+from pbxadmin.web.pages import PAGE_SIZE, keyset
 from pbxadmin.web.words import number_of
 
-from .common import PAGE_SIZE, auditor
+from .common import auditor
 
 
 @login_required

@@ -24,9 +24,9 @@ from pbxadmin.review.rows import lines_of
 from pbxadmin.review.selectors import FIELD_LABELS, OUTCOME_LABELS, SEARCH_DAYS, EventFilter, names_of
 from pbxadmin.review.wording import answered_code, changed_fields, detail_lines
 from pbxadmin.web.htmx import render_either, wants_fragment
-from pbxadmin.web.pages import Column, Page, cursor_of, keyset, place_of
+from pbxadmin.web.pages import PAGE_SIZE, Column, Page, cursor_of, cursor_place, keyset
 
-from .common import PAGE_SIZE, reviewable
+from .common import reviewable
 
 MOST_OTHERS = 20
 HISTORY = 8
@@ -63,7 +63,7 @@ def event_list(request: HttpRequest) -> HttpResponse:
 
 def log_page(events: EventQuerySet, wanted: EventFilter, cursor: str) -> Page[Event]:
     """Words are looked for in their index alone, which has the ids and is a tenth of the log."""
-    backwards, place = place_of(cursor, 1)
+    backwards, place = cursor_place(cursor, 1)
     start = {"above" if backwards else "below": place[0]} if place and isinstance(place[0], int) else {}
     found = wanted.narrow(events, **start)
     if wanted.words:

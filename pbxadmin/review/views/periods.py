@@ -17,9 +17,9 @@ from pbxadmin.review.models import DeskItem, DeskItemQuerySet, Period
 from pbxadmin.review.periods import NotReady, chain_state, counts_in, items_in, period_add, period_sign
 from pbxadmin.review.selectors import OUTCOME_LABELS
 from pbxadmin.web.htmx import go
-from pbxadmin.web.pages import keyset
+from pbxadmin.web.pages import PAGE_SIZE, keyset
 
-from .common import PAGE_SIZE, auditor
+from .common import auditor
 from .desk import desk_rows
 
 ENDS = OUTCOME_LABELS.keys() - {"sending"}  # what was being sent has an outcome of its own, or will have

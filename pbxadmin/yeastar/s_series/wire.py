@@ -52,7 +52,7 @@ def parse_json(body: bytes) -> Any:
         raise PbxBadAnswer("The PBX answered with more parts than any answer of this API has.")
     payload, is_json = None, True
     try:
-        payload = cleaned(
+        payload = clean_json(
             json.loads(
                 body.decode("utf-8"),
                 object_pairs_hook=without_doubles,
@@ -85,7 +85,7 @@ def finite(text: str) -> float:
     return value
 
 
-def cleaned(value: Any, levels: int = DEEPEST) -> Any:
+def clean_json(value: Any, levels: int = DEEPEST) -> Any:
     """Return a JSON value without NUL and lone surrogates, which no database or page takes.
 
     Raises ValueError for a value that is nested deeper than `levels`.
@@ -95,9 +95,9 @@ def cleaned(value: Any, levels: int = DEEPEST) -> Any:
     if isinstance(value, list | dict) and not levels:
         raise ValueError("too deep")
     if isinstance(value, list):
-        return [cleaned(item, levels - 1) for item in value]
+        return [clean_json(item, levels - 1) for item in value]
     if isinstance(value, dict):
-        return {cleaned(key): cleaned(item, levels - 1) for key, item in value.items()}
+        return {clean_json(key): clean_json(item, levels - 1) for key, item in value.items()}
     return value
 
 

@@ -194,8 +194,8 @@ ON_THE_WIRE: dict[Fault, Callable[[Due], bytes | Pieces]] = {
     Fault.SILENT: lambda due: silence(),
     Fault.HANDSHAKE_DRIP: lambda due: handshake_drip(),
     Fault.CUT: lambda due: http(due.answer[: len(due.answer) // 2], length=len(due.answer)),
-    Fault.ERRNO: lambda due: http(as_json({"status": "Failed", "errno": due.order.errno})),
-    Fault.PAYLOAD: lambda due: http(as_json(due.order.payload)),
+    Fault.ERRNO: lambda due: http(payload_bytes({"status": "Failed", "errno": due.order.errno})),
+    Fault.PAYLOAD: lambda due: http(payload_bytes(due.order.payload)),
     Fault.HTTP_500: lambda due: http(page("Internal error"), status="500 Internal Server Error", kind="text/html"),
     Fault.HTML: lambda due: http(page("Please sign in"), kind="text/html"),
     Fault.TRUNCATED: lambda due: http(due.answer[: len(due.answer) // 2]),
@@ -214,7 +214,7 @@ ON_THE_WIRE: dict[Fault, Callable[[Due], bytes | Pieces]] = {
 }
 
 
-def as_json(payload: Any) -> bytes:
+def payload_bytes(payload: Any) -> bytes:
     """Return the payload as JSON; bytes stay as they are."""
     if isinstance(payload, bytes):
         return payload

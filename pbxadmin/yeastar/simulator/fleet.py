@@ -25,7 +25,7 @@ from .seed import seeded
 
 START_S = 120.0
 # What outlives the process, of each PBX.
-KEPT = ("name", "scheme", "port", "username", "password", "serial", "ivrs")
+STATE_FIELDS = ("name", "scheme", "port", "username", "password", "serial", "ivrs")
 
 
 class Fleet:
@@ -100,7 +100,7 @@ class Fleet:
         if self.state_file is None:
             return
         with self.saving:
-            running = [{key: getattr(pbx, key) for key in KEPT} for pbx in self.pbxs]
+            running = [{key: getattr(pbx, key) for key in STATE_FIELDS} for pbx in self.pbxs]
             state = {"certificate": self.certificate, "pbxs": running + self.kept[len(running) :]}
             write_private(self.state_file, json.dumps(state, indent=1))
 

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from .device import Device, Fields
-from .faults import AS_ASKED, ON_ACCEPT, Fault, Misbehaviour, Stores, as_json, due, http, page, pieces
+from .faults import AS_ASKED, ON_ACCEPT, Fault, Misbehaviour, Stores, due, http, page, payload_bytes, pieces
 
 HOST = "127.0.0.1"
 LONGEST_S = 90.0
 HEAD_LIMIT = 65536
-BODY_LIMIT = 1_048_576
+REQUEST_LIMIT = 1_048_576
 
 
 class Received(NamedTuple):
@@ -189,7 +189,7 @@ class SimulatedPbx(Device):
             self.bytes_received += len(head)
             lines = head.decode("latin-1").split("\r\n")
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-            body = await reader.readexactly(min(int(headers.get("content-length", "0")), BODY_LIMIT))
+            body = await reader.readexactly(min(int(headers.get("content-length", "0")), REQUEST_LIMIT))
             self.bytes_received += len(body)
         except asyncio.IncompleteReadError as error:
             self.bytes_received += len(error.partial)
@@ -206,14 +206,14 @@ class SimulatedPbx(Device):
         self.received.append(Received(call, read_body(request.body)))
         if self.one_at_a_time and self.in_flight:
             self.max_in_flight = max(self.max_in_flight, self.in_flight + 1)
-            writer.write(http(as_json({"status": "Failed", "errno": "20010"})))
+            writer.write(http(payload_bytes({"status": "Failed", "errno": "20010"})))
             return
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
         try:
             order = due(self.orders, call)
             await self.think()
-            answer = as_json(self.work(request, version, call, order))
+            answer = payload_bytes(self.work(request, version, call, order))
         finally:
             self.in_flight -= 1
         for piece, pause_s in pieces(answer, request.target, order):
