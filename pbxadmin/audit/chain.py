@@ -1,6 +1,6 @@
-"""Walking the chains: does every event still say what was recorded, in its place, up to the last checkpoint?
+"""Verification of the chains: every event says what was recorded, in its place, and fits the checkpoints.
 
-The rows are read as tuples and their stored text is hashed as it is. Words are only looked for when something differs.
+Rows are read as tuples and their stored text is hashed as it is. Faults are put into words only when something differs.
 """
 
 import json
@@ -21,7 +21,7 @@ from .models import is_text
 ROWS_AT_A_TIME = 2_000
 PLACED = ("chain", "sequence", "previous_hash")
 NAMES = (*PLACED, *sorted(name for name in INDEX if name not in ("at", *PLACED, *DERIVED)))
-# As the text says it, so that no time is built for a comparison. SQLite leaves out microseconds that are none.
+# The database writes times as the text does, so that none is parsed to compare them. SQLite omits zero microseconds.
 AT_AS_TEXT = {
     "sqlite": "replace(at, ' ', 'T') || '+00:00'",
     "postgresql": """to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')""",
@@ -35,7 +35,7 @@ CHAIN_PLACE, SEQUENCE_PLACE, PREVIOUS_PLACE = range(AT_PLACE + 1, AT_PLACE + 4)
 
 @dataclass(frozen=True)
 class ChainFault:
-    """What is wrong at one place of a chain. event_id: None when nothing is there.
+    """One fault at one place of a chain. event_id: None when no event is there.
 
     is_against_checkpoint: the chain by itself is good, but not the one that a checkpoint was made of.
     """
@@ -53,7 +53,7 @@ class ChainFault:
 
 @dataclass
 class Report:
-    """What a walk found. `chains` holds the length of each chain as far as it is there.
+    """The result of a verification. chains: the number of events found in each chain.
 
     accepted: where the log differs from a checkpoint, and somebody accepted that with a reason.
     """
@@ -68,7 +68,7 @@ class Report:
 
 
 class EventRow(NamedTuple):
-    """An event as the database keeps it. `columns` are its time and NAMES, in the order of `said`."""
+    """An event as the database stores it. columns: its time and NAMES, in the order of `columns_in_text`."""
 
     id: int
     hash: str
@@ -98,7 +98,7 @@ HeadsByChain = Mapping[str, HeadsByNumber]
 
 
 def verify(chain: str = "", known: HeadsByChain | None = None) -> Report:
-    """Walk every chain, or this one, from its first event by the stored text and hashes, and go on after a fault.
+    """Verify every chain, or this one, from its first event, by stored text and hashes. Continue after a fault.
 
     known: heads in checkpoints, which are kept outside the database (checkpoints.heads_by_chain).
     """
@@ -115,7 +115,7 @@ def verify(chain: str = "", known: HeadsByChain | None = None) -> Report:
 
 
 def stored_rows(chain: str) -> Iterator[Stored]:
-    """id, hash, text, DERIVED, time and NAMES of each event, chain by chain."""
+    """Yield id, hash, text, DERIVED, time and NAMES of each event, chain by chain."""
     columns = ", ".join(["id", "hash", "text", *DERIVED, AT_AS_TEXT[connection.vendor], *NAMES])
     is_postgresql = connection.vendor == "postgresql"
     # A transaction lets PostgreSQL hand out rows as they are asked for; on SQLite it would keep writers out.
@@ -127,7 +127,7 @@ def stored_rows(chain: str) -> Iterator[Stored]:
 
 
 class Walk:
-    """Along one chain. `id`, `hash` and `sequence` are those of the event before the one that is looked at."""
+    """The verification of one chain. `id`, `hash` and `sequence` belong to the event before the current one."""
 
     def __init__(self, report: Report, chain: str, known: HeadsByNumber) -> None:
         self.report = report
@@ -138,9 +138,9 @@ class Walk:
         self.unlike: list[tuple[CheckpointHead, int]] = []
 
     def along(self, rows: Iterable[Stored]) -> None:
-        """Nearly all rows are good, so that is found out in one go; whatever raises is not good.
+        """Verify rows in order. Nearly all are good, which one expression proves; a row that raises is not good.
 
-        Names of this loop alone, and no calls that can be spared: it is what a walk of millions of events consists of.
+        Only local names and as few calls as possible: this loop is most of the time of millions of events.
         """
         before_id, before_hash, number, known = 0, "", 0, self.known
         for row in rows:
@@ -215,7 +215,7 @@ class Walk:
 
 
 def index_problems(row: EventRow) -> Iterator[str]:
-    """Columns beside the text are used to find events, so one that says something else hides them."""
+    """Yield what is wrong with the columns: they are used to find events, so a false one hides an event."""
     try:
         data = json.loads(row.text)
         expected = index_of(data)

@@ -1,4 +1,4 @@
-"""Whether one row, by itself, says what was recorded. `chain.verify` says it of all, and of their links."""
+"""The check of a single row: does it say what was recorded? `chain.verify` checks all rows and their links."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Who is acting, from where, in which request. Set once at the edge, read by `log.record`."""
+"""The context of events: the actor, the address and the request. Set once at the edge, read by `log.record`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""An evidence pack: events for somebody who has no access to us, with all that is needed to check them."""
+"""Evidence packs: events for somebody without access to PBX Admin, with everything needed to check them."""
 
 import hashlib
 import zipfile
@@ -55,7 +55,7 @@ What it does not prove
 
 @dataclass
 class Pack:
-    """What was packed. chains: of each, how many of its events and whether that is all of them."""
+    """The content of a pack. chains: for each, how many of its events it holds and whether these are all."""
 
     count: int = 0
     chains: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -91,7 +91,7 @@ def pack_write(file: IO[bytes], events: EventQuerySet, *, made_by: str, wanted: 
 
 
 def write_events(whole: zipfile.ZipFile, events: EventQuerySet, pack: Pack) -> str:
-    """The SHA-256 of events.jsonl, which it writes."""
+    """Write events.jsonl and return its SHA-256."""
     digest = hashlib.sha256()
     with whole.open("events.jsonl", "w", force_zip64=True) as lines:
         for line in event_lines(events, pack):

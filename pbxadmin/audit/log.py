@@ -23,7 +23,7 @@ INDEX = {
 }
 TOLD = {name: most for name, most in INDEX.items() if name not in ("at", *DERIVED)}
 UNKEPT = re.compile("[\x00\ud800-\udfff]")  # NUL and lone surrogates: not every database takes them
-SHORT_VALUE = 3  # values of fields up to this long, such as a number of seconds, are no words to look for
+SHORT_VALUE = 3  # characters; shorter values, such as a number of seconds, are not searched for
 
 
 def record(
@@ -73,7 +73,7 @@ def record(
 
 
 def append(chain: str, facts: Mapping[str, Any]) -> Event:
-    """What can be said before the chain is locked is said before: others wait for their turn meanwhile."""
+    """Insert an event at the end of a chain. What can be is computed before the chain is locked: others wait."""
     derived = derived_of(facts)
     with transaction.atomic(), connection.cursor() as cursor:
         sequence, previous = locked_tail(cursor, chain)
@@ -87,7 +87,7 @@ def append(chain: str, facts: Mapping[str, Any]) -> Event:
 
 
 EVENT_COLUMNS = [field.name for field in Event._meta.concrete_fields if field.name != "id"]
-# By hand, because the model's own way takes several times as long, and writers wait for each other.
+# Plain SQL, because saving a model takes several times as long while other writers wait.
 INSERT = (
     f"INSERT INTO audit_event ({', '.join(EVENT_COLUMNS)})"  # noqa: S608
     f" VALUES ({', '.join(['%s'] * len(EVENT_COLUMNS))}) RETURNING id"
@@ -100,7 +100,7 @@ TAIL = (
 
 
 def locked_tail(cursor: CursorWrapper, chain: str) -> tuple[int, str]:
-    """Number and hash of the last event, 0 and "" for none; nobody else appends until the transaction ends.
+    """Lock a chain until the transaction ends; return number and hash of its last event, 0 and "" for none.
 
     On SQLite the IMMEDIATE transaction is that lock already. On PostgreSQL both go in one message, and the second
     sees what was committed before the first got the lock.
@@ -132,7 +132,7 @@ def written(
     facts: Mapping[str, Any],
     derived: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """All columns of the event that takes this place of a chain. at: UTC. derived: where it is known already."""
+    """Return all columns of the event at this place of a chain. at: UTC. derived: as of derived_of, when known."""
     derived = derived or derived_of(facts)
     when = at.isoformat(timespec="microseconds")
     place = {"chain": chain, "sequence": sequence, "at": when, "previous_hash": previous}
@@ -142,20 +142,20 @@ def written(
 
 
 def derived_digest(derived: Sequence[str]) -> str:
-    """What the text says of the columns that are made of several facts.
+    """Return the digest of the derived columns that the text holds.
 
-    They can be told from altered ones although a later version derives them otherwise, and without deriving them anew.
+    It shows whether they were altered, without deriving them again and even if a later version derives them otherwise.
     """
     return hashlib.sha256("\n".join(derived).encode()).hexdigest()[:32]
 
 
 def index_of(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns beside the text that it says outright. Raises KeyError when it says too little."""
+    """Return the columns that the text states directly. Raises KeyError when it lacks one."""
     return {**told_of(data), "at": datetime.fromisoformat(data["at"])}
 
 
 def told_of(data: Mapping[str, Any]) -> dict[str, Any]:
-    """All but the time, cut to what they hold."""
+    """Return these columns without the time, each cut to its length."""
     return {name: data[name][:most] if most and data[name] is not None else data[name] for name, most in TOLD.items()}
 
 
@@ -169,14 +169,14 @@ def field_names_of(data: Mapping[str, Any]) -> str:
 
 
 def search_words(data: Mapping[str, Any]) -> str:
-    """Names, numbers, address, ticket, reason, and what is said in the detail and the longer values, folded."""
+    """Return what a search finds: names, numbers, address, ticket, reason, detail and the longer values, folded."""
     names = ("actor_name", "address", "customer_name", "pbx_name", "ivr_number", "ivr_name", "ticket", "reason")
     values = (said for said in leaves(data["fields"]) if len(said) > SHORT_VALUE)
     return folded(" ".join(filter(None, (*(data[name] for name in names), *leaves(data["detail"]), *values))))
 
 
 def leaves(value: Any) -> Iterator[str]:
-    """Every text and number in it, as text, in the order of the keys, in which it is stored."""
+    """Yield every text and number of a value as text, in the order of its keys, as it is stored."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, int) and not isinstance(value, bool):
@@ -190,7 +190,7 @@ def leaves(value: Any) -> Iterator[str]:
 
 
 def folded(text: str) -> str:
-    """The form in which words are looked for, whatever their case and width."""
+    """Return a text as searches compare it, independent of case and width."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
@@ -203,7 +203,7 @@ def link(previous: str, text: str) -> str:
 
 
 def storable(value: Any) -> Any:
-    """The same value in types and characters that JSON and every database take."""
+    """Return the same value in types and characters that JSON and every database accept."""
     if isinstance(value, str):
         return UNKEPT.sub("\N{REPLACEMENT CHARACTER}", value)
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""One line of the log. Ids and names are text and numbers as they were: nothing here points at anything."""
+"""The table of events. Ids and names are stored as they were; nothing refers to another table."""
 
 import json
 from collections.abc import Collection
@@ -30,20 +30,20 @@ class EventQuerySet(models.QuerySet["Event"]):
         return self if ids is None else self.filter(customer_id__in=ids)
 
     def hash_at(self, chain: str, sequence: int) -> str | None:
-        """Of the event at this place of a chain; None when nothing is there."""
+        """Return the hash of the event at this place of a chain, or None when there is no event."""
         return self.filter(chain=chain, sequence=sequence).values_list("hash", flat=True).first()
 
 
 class Event(models.Model):
-    """`text` is the event: canonical JSON, which is what was hashed. The columns beside it are its index.
+    """One event of the log. `text` is the event: canonical JSON, which was hashed. The other columns are its index.
 
-    field_names: of the fields that it says something of, a blank before, between and after them.
-    words: what a person may look for, folded (log.words_of).
+    field_names: the fields that it states values of, with a blank before, between and after them.
+    words: what a search finds, folded (log.search_words).
     hash: SHA-256, hex, over the previous hash of the chain, a line feed, and `text`.
 
-    Ids are given in the order of the log, so every way of narrowing it has an index that ends in the id: a page is read
-    in order, from where it starts, and nothing is sorted. There is none on `at`: the log page finds the ids of a period
-    by the roll-up of review. That of the words is a narrow copy of the log, which a search reads instead of it.
+    Ids grow in the order of the log, so every filter has an index that ends in the id: a page is read in order, from
+    where it starts, and nothing is sorted. `at` has no index: the log page finds the ids of a period by the roll-up of
+    review. The index of the words is a narrow copy of the log, which a search reads instead.
     """
 
     chain = models.CharField(max_length=40)
@@ -92,7 +92,7 @@ class Event(models.Model):
 
     @classmethod
     def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **more: Any) -> Self:
-        """What is of another type than its column is taken for nothing: SQLite keeps whatever it is given."""
+        """Read values of the wrong type as empty: SQLite stores any type in any column."""
         taken = [column_value(*one) for one in zip(field_names, values, strict=True)]
         event = super().from_db(db, field_names, taken, **more)
         event.is_typed = all(map(is_, taken, values))
@@ -104,10 +104,10 @@ class Event(models.Model):
 
     @cached_property
     def data(self) -> dict[str, Any]:
-        """What `text` says; pages show this, not the index beside it.
+        """Return the facts of `text`; pages show these, not the index.
 
-        Of a text that the log cannot have written it is what the index says, and that it was altered: whoever alters
-        one event must not keep auditors from all the others.
+        When the log cannot have written this text, return what the index says and that the event was altered: one
+        altered event must not keep auditors from all the others.
         """
         try:
             found = json.loads(self.text)
@@ -129,12 +129,12 @@ def column_value(name: str, value: Any) -> Any:
 
 
 def is_text(value: Any) -> bool:
-    """Whether a column of text that was read by itself holds one; SQLite may hold bytes there."""
+    """Return whether a value of a text column is a text; SQLite may hold bytes there."""
     return isinstance(value, str)
 
 
 def is_readable(said: Any) -> bool:
-    """Whether it has the form of an event; what it says may be false all the same."""
+    """Return whether a decoded text has the form of an event. Its content may be false all the same."""
     if not isinstance(said, dict) or not isinstance(said.get("detail"), dict):
         return False
     fields = said.get("fields")

@@ -1,6 +1,6 @@
-"""A role of PostgreSQL that may add events and read them, and nothing else of the log, while it works with the rest.
+"""The PostgreSQL role for daily work: of the log it may only add and read events.
 
-The owner of a table can always drop its triggers, so whoever runs PBX Admin should not be the owner.
+The owner of a table can always drop its triggers, so PBX Admin should not run as the owner.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ FEWER_RIGHTS: Mapping[str, str] = {TABLE: "SELECT, INSERT", "django_migrations":
 
 
 def grant_statements(role: str) -> list[str]:
-    """What the owner has to say for this role, for the tables that there are now."""
+    """Return the statements that the owner has to execute for this role and the tables that exist now."""
     name, quoted = connection.ops.quote_name, connection.ops.quote_name(role)
     tables = sorted(connection.introspection.table_names())
     return [
@@ -29,14 +29,14 @@ def grant_statements(role: str) -> list[str]:
 
 
 def grants_apply(role: str) -> None:
-    """All of it or nothing. Run as the owner."""
+    """Execute all of these statements in one transaction. Run as the owner."""
     with transaction.atomic(), connection.cursor() as cursor:
         for statement in grant_statements(role):
             cursor.execute(statement)
 
 
 def why_not(role: str) -> str:
-    """Why this role could not be kept from the log, in a sentence; "" when it can."""
+    """Return why this role could alter the log nevertheless, in a sentence; "" when it could not."""
     can_become = "SELECT tableowner FROM pg_tables WHERE tablename = %s AND pg_has_role(%s, tableowner, 'MEMBER')"
     with connection.cursor() as cursor:
         cursor.execute("SELECT rolsuper FROM pg_roles WHERE rolname = %s", [role])

@@ -1,8 +1,8 @@
-"""What a database gives although it is none of ours.
+"""Reading of values that PBX Admin cannot have written.
 
-SQLite keeps whatever the owner of its file writes anywhere; PostgreSQL has times that Python does not know. A row that
-cannot be read would hide itself, all others of its page, and what `audit_verify` would say of it. So bytes that are no
-text come as text that shows them, and a time that is none comes as None.
+SQLite stores whatever the owner of its file writes; PostgreSQL has times that Python cannot represent. A row that
+cannot be read would hide itself, the others of its page, and its fault from `audit_verify`. So bytes that are no text
+are read as text that shows them, and invalid times as None.
 """
 
 import sqlite3
@@ -15,7 +15,7 @@ from django.utils.dateparse import parse_datetime
 
 
 def tolerate(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    """Of each new connection. The converters of SQLite are one table for all connections of the process."""
+    """Make a new connection read such values. SQLite has one table of converters for all connections of a process."""
     if connection.vendor == "sqlite":
         connection.connection.text_factory = as_text
         sqlite3.register_converter("datetime", as_time)
@@ -40,7 +40,7 @@ def as_time(stored: bytes) -> datetime | None:
 
 @cache
 def tolerant(loader: type[Any]) -> type[Any]:
-    """The same way to read a time, but None for 'infinity' and years that Python does not count."""
+    """Return a loader of times like this one that reads 'infinity' and years out of Python's range as None."""
     from psycopg import DataError
 
     class Tolerant(loader):  # type: ignore[misc]

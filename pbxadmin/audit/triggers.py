@@ -37,7 +37,7 @@ def triggers_for(vendor: str) -> dict[str, str]:
 
 
 def triggers_missing(connection: BaseDatabaseWrapper) -> list[str]:
-    """Names of triggers that are not there, or, on PostgreSQL, would not fire for everybody."""
+    """Return the names of triggers that are missing or, on PostgreSQL, would not fire for everybody."""
     if connection.vendor == "sqlite":
         query = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = %s"
     else:
@@ -49,7 +49,7 @@ def triggers_missing(connection: BaseDatabaseWrapper) -> list[str]:
 
 
 def triggers_install(connection: BaseDatabaseWrapper) -> None:
-    """Put back what is missing."""
+    """Create the triggers that are missing."""
     with connection.cursor() as cursor:
         for name in triggers_missing(connection):
             if connection.vendor == "postgresql":
@@ -61,7 +61,7 @@ def triggers_install(connection: BaseDatabaseWrapper) -> None:
 
 
 def triggers_remove(connection: BaseDatabaseWrapper) -> None:
-    """For the reverse of the first migration, and nothing else in the product."""
+    """Drop all triggers. In the product only the reverse of the first migration does this."""
     on_table = f" ON {TABLE}" if connection.vendor == "postgresql" else ""
     with connection.cursor() as cursor:
         for name in triggers_for(connection.vendor):
@@ -71,7 +71,7 @@ def triggers_remove(connection: BaseDatabaseWrapper) -> None:
 
 
 def triggers_put_back(connection: BaseDatabaseWrapper) -> None:
-    """Install what is missing, once there is a log."""
+    """Create the triggers that are missing, when the table of the log exists."""
     if TABLE in connection.introspection.table_names():
         triggers_install(connection)
 
@@ -82,7 +82,7 @@ def install_after_migrate(using: str, **_: Any) -> None:
 
 @register(Tags.database)
 def triggers_check(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """For `check --database default`; nothing before there is a log."""
+    """Report missing triggers to `check --database default`; nothing before the table of the log exists."""
     found: list[CheckMessage] = []
     for alias in databases or ():
         connection = connections[alias]

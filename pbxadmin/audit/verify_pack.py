@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Checks an evidence pack of PBX Admin. Needs Python 3.9 or newer and nothing else.
+"""Check an evidence pack of PBX Admin. Needs Python 3.9 or newer and nothing else.
 
     python3 verify.py evidence.zip --key=PUBLIC_KEY
     python3 verify.py                    # the unpacked folder that this file is in
 
-PUBLIC_KEY is the operator's, told to you on another way than with the pack. Without it the signatures only show that
-the pack is as its maker left it, not who the maker is. Exit code 0: nothing was changed. 1: something was, and lines
-that start with BAD say what.
+PUBLIC_KEY is the operator's, told to you by another way than with the pack. Without it the signatures only show that
+the pack is as its maker left it, not who the maker is. Exit code 0: nothing was changed. 1: something was changed, and
+lines that start with BAD name it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ ROOT = pow(2, (P - 1) // 4, P)
 
 
 def point(encoded: bytes) -> Point | None:
-    """A point of the curve as (x, y, 1, xy), or None."""
+    """Return the point of the curve as (x, y, 1, xy), or None."""
     y = int.from_bytes(encoded, "little")
     odd, y = y >> 255, y & ((1 << 255) - 1)
     if y >= P:
@@ -83,7 +83,7 @@ BASE = point((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
 
 
 def has_signature(message: bytes, signature: str, public: str) -> bool:
-    """Whether `signature` (base64) over these bytes is of the owner of this public key (base64)."""
+    """Return whether the owner of this public key (base64) made this signature (base64) over these bytes."""
     mark, key = decode_base64(signature), decode_base64(public)
     owner = point(key) if len(key) == 32 else None
     if owner is None or BASE is None or len(mark) != 64:
@@ -100,7 +100,7 @@ def has_signature(message: bytes, signature: str, public: str) -> bool:
 
 
 def decode_base64(text: str) -> bytes:
-    """Nothing for what is not base64, or not as it is written: its last character has bits that say nothing."""
+    """Return the bytes, or none when the text is not canonical base64: unused bits of its last character must be 0."""
     try:
         data = base64.urlsafe_b64decode(text)
     except (ValueError, TypeError, AttributeError):
@@ -116,7 +116,7 @@ class Bad(Exception):
 
 
 def read_pack(place: Path) -> dict[str, bytes]:
-    """The files of a pack: name and bytes. Raises Bad."""
+    """Return the files of a pack by name. Raises Bad."""
     if place.is_dir():
         return {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()}
     return read_zip(place)
@@ -136,7 +136,7 @@ def read_zip(place: Path | IO[bytes]) -> dict[str, bytes]:
 
 
 def parse_event(line: str) -> dict[str, Any]:
-    """An event of events.jsonl. Raises Bad."""
+    """Return an event of events.jsonl. Raises Bad."""
     try:
         event = json.loads(line)
         if canonical_text(event) != line:
@@ -160,14 +160,14 @@ def parse_event(line: str) -> dict[str, Any]:
 
 
 class Chain:
-    """What was found of one chain."""
+    """The events found of one chain."""
 
     def __init__(self) -> None:
         self.count = self.links = 0
         self.last: dict[str, Any] = {}
 
     def take(self, event: dict[str, Any]) -> None:
-        """Raises Bad when this event cannot follow the one before it."""
+        """Count the next event. Raises Bad when it cannot follow the one before it."""
         before, self.last = self.last, event
         self.count += 1
         if event["sequence"] == 1 and event["previous_hash"]:
@@ -183,7 +183,7 @@ class Chain:
 
 
 def check_events(data: bytes, chains: dict[str, Chain]) -> Iterator[str]:
-    """Every fault of events.jsonl; fills `chains`."""
+    """Yield every fault of events.jsonl, and fill `chains`."""
     lines = data.decode("utf-8", "replace").split("\n")
     if lines.pop():
         yield "events.jsonl: its last line is not whole"
@@ -200,7 +200,7 @@ def check_events(data: bytes, chains: dict[str, Chain]) -> Iterator[str]:
 
 
 def check_heads(files: dict[str, bytes], pack: dict[str, Any], chains: dict[str, Chain]) -> Iterator[str]:
-    """Every fault of the checkpoint, and of what the pack says of its chains."""
+    """Yield every fault of the checkpoint, and of what pack.json says of its chains."""
     try:
         checkpoint = json.loads(files["seal.json"])
         signature = checkpoint.pop("signature")
@@ -229,7 +229,7 @@ def check_heads(files: dict[str, bytes], pack: dict[str, Any], chains: dict[str,
 
 
 def check(files: dict[str, bytes], key: str = "") -> Iterator[str]:
-    """Every fault of a pack. Prints what it holds."""
+    """Yield every fault of a pack, and print what it holds."""
     chains: dict[str, Chain] = {}
     yield from check_events(files.get("events.jsonl", b""), chains)
     try:

@@ -1,4 +1,4 @@
-"""What `manage.py demo` fills the database with. It can be run again: what is there is kept."""
+"""Content of the database for `manage.py demo`. It can be run again: existing rows are left as they are."""
 
 import json
 import secrets
@@ -60,7 +60,7 @@ COUNTRIES = {
 
 @contextmanager
 def simulated_fleet(count: int) -> Iterator[list[dict[str, Any]]]:
-    """A fleet in a process of its own, which ends with the block or with us. What it says of each PBX."""
+    """Run a fleet in a process of its own, which ends with the block or with ours. Yield a description of each PBX."""
     command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "simulate", "--pbxs", str(count), "--json"]
     command += ["--state", str(settings.DATA_DIR / "fleet.json"), "--until-eof"]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)  # noqa: S603
@@ -73,7 +73,7 @@ def simulated_fleet(count: int) -> Iterator[list[dict[str, Any]]]:
 
 
 def fill(fleet: list[dict[str, Any]]) -> dict[str, str]:
-    """Customers, people and PBX records for this fleet, and a first read of all. The password of each user name."""
+    """Add customers, people and PBX records, and start a first refresh. Return the password of each user name."""
     customers = [customer_named(name) for name in (ACME, BELLWEATHER)]
     passwords = kept_passwords()
     known = set(User.objects.values_list("username", flat=True))
@@ -90,7 +90,7 @@ def fill(fleet: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def sign_ins(passwords: dict[str, str]) -> Iterator[str]:
-    """A line for each person, below what they are and of whom."""
+    """Yield lines with user name and password, below a line with their roles for each customer."""
     for customer in (None, ACME, BELLWEATHER):
         people = [(name, role) for name, _, _, role, where, _ in PEOPLE if where == customer]
         roles = ", ".join(role.label.lower() if role else "site admin" for _, role in people)
@@ -109,7 +109,7 @@ def person(username: str, first: str, last: str, password: str) -> User:
 
 
 def kept_passwords() -> dict[str, str]:
-    """Made once and kept beside the keys, so that a second start prints the same."""
+    """Return a password for each user name. They are stored beside the keys, so that a second start prints the same."""
     path = settings.DATA_DIR / "demo_sign_ins.json"
     kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
     passwords = {username: kept.get(username) or f"{username}-{secrets.token_hex(5)}" for username, *_ in PEOPLE}

@@ -1,4 +1,4 @@
-"""Two questions of whoever watches the service: does the process live, and can it do its work?"""
+"""Health checks of the service: /healthz (does the process live) and /readyz (can it work)."""
 
 import logging
 from datetime import timedelta
@@ -24,9 +24,9 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 @require_GET
 def readyz(request: HttpRequest) -> JsonResponse:
-    """503 when database, migrations, triggers of the log, keys or workers are not as they must be.
+    """Answer 503 when database, migrations, triggers of the log, keys or workers are not as they must be.
 
-    Anybody may ask, so why is said in the log alone.
+    Anybody may ask, so the reason is only in the log of the service.
     """
     try:
         reasons = why_not_ready()
@@ -37,7 +37,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 
 class LastSaid:
-    """Each change of the reasons is one line: it is asked every few seconds, and strangers may ask more often."""
+    """The reasons that were logged last. Only a change is logged: the check runs every few seconds, or more often."""
 
     def __init__(self) -> None:
         self.reasons: list[str] = []

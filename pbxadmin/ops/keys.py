@@ -1,4 +1,4 @@
-"""What a demo needs before settings: keys that only their owner can read, and leave to reach its own fleet."""
+"""Preparations of the demo that come before settings: its keys, and permission to connect to its own fleet."""
 
 import base64
 import os
@@ -9,7 +9,7 @@ HERE = Path(__file__).resolve().parent.parent.parent
 
 
 def make_data_folder() -> None:
-    """Make DATA_DIR and, in it, the keys that the environment does not give. What is there is kept."""
+    """Make DATA_DIR and, in it, the keys that the environment does not give. Existing files are left as they are."""
     folder = Path(os.environ.get("DATA_DIR") or HERE / "data").absolute()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     makers = {"SECRET_KEY": lambda: secrets.token_urlsafe(48), "PBX_KEYS": new_pbx_key}
@@ -19,7 +19,7 @@ def make_data_folder() -> None:
 
 
 def allow_own_fleet() -> None:
-    """The simulated PBXs are on loopback, where nothing connects to unless it is named."""
+    """Permit connections to loopback, where the simulated PBXs are, unless PBX_NETWORKS says otherwise."""
     if "PBX_NETWORKS_FILE" not in os.environ:
         os.environ.setdefault("PBX_NETWORKS", "127.0.0.0/8,::1/128")
 

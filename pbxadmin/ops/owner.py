@@ -1,4 +1,4 @@
-"""Two users of one PostgreSQL: the owner, as whom `migrate` runs, and the role that works and may not alter the log."""
+"""The two roles of PostgreSQL: the owner, for `migrate`, and the role for daily work, which cannot alter the log."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from django.db import connection
 
 @contextmanager
 def as_owner() -> Iterator[None]:
-    """What this block asks of the database, it asks as the owner, where MIGRATE_DATABASE_URL names one."""
+    """Connect as the owner during this block, if MIGRATE_DATABASE_URL names one."""
     if settings.MIGRATE_DATABASE is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""The keys in PBX_KEYS: sealing every secret anew with the newest one, and saying when they are the wrong ones."""
+"""Rotation of PBX_KEYS, which seals every secret with the newest key, and the check that the keys are right."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -26,8 +26,11 @@ WRONG_KEYS = (
 
 @dataclass
 class Rotation:
-    """sealed: values sealed anew. current: those that the newest key had sealed already. changed: replaced by
-    somebody meanwhile, and left as they are. failed: what did not open, as place and reason."""
+    """The result of a rotation, as counts of values.
+
+    sealed: sealed again. current: sealed with the newest key before. changed: replaced by somebody meanwhile, and left
+    as they are. failed: place and reason of each value that did not open.
+    """
 
     sealed: int = 0
     current: int = 0
@@ -43,7 +46,7 @@ def keys_rotate() -> Rotation:
     """Seal every secret with the newest key, in steps that each commit, and record how far it came.
 
     A value is replaced only while it is what was read, so an edit at the same time is never undone. It may be stopped
-    anywhere and run again: what the newest key sealed already is passed over.
+    at any point and run again: it skips what the newest key sealed already.
     """
     done = Rotation()
     try:
@@ -79,10 +82,10 @@ def rotate_step(step: list[Kept], done: Rotation) -> None:
 
 
 def wrong_keys(sample: int = SAMPLE) -> str:
-    """Why PBX_KEYS are the wrong ones, in a sentence for whoever starts us; "" when one of the first secrets opens.
+    """Return why PBX_KEYS are the wrong keys, in a sentence for the operator; "" when one of the first secrets opens.
 
-    A single secret that does not open stops nothing: its PBX says so, and all others go on. A database without secrets,
-    or one that was never migrated, has nothing to say.
+    A single secret that does not open stops nothing: its PBX says so, and all others work. A database without secrets,
+    or one that was never migrated, gives "".
     """
     reasons: Counter[str] = Counter()
     try:
@@ -100,13 +103,13 @@ def wrong_keys(sample: int = SAMPLE) -> str:
 
 
 def require_right_keys() -> None:
-    """Raises CommandError, for commands that would only fail later and for each PBX."""
+    """Raise CommandError for wrong keys, in commands that would fail later for each PBX."""
     if why := wrong_keys():
         raise CommandError(why)
 
 
 @register(Tags.database)
 def keys_check(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """The same as a warning of `migrate` and of `check --database default`, which need no key themselves."""
+    """Warn of wrong keys in `migrate` and `check --database default`, which need no key themselves."""
     why = wrong_keys() if databases else ""
     return [CheckWarning(why, id="pbxadmin.W001")] if why else []

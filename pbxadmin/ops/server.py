@@ -13,9 +13,9 @@ from .workers import Workers
 
 
 class Server(BaseApplication):
-    """One process that serves; `run` returns by SystemExit when it is told to stop.
+    """A server of one process. `run` ends with SystemExit when it is told to stop.
 
-    when_ready: called in that process once it takes requests.
+    when_ready: called in that process once it accepts requests.
     """
 
     def __init__(self, host: str, port: int, *, work: bool, when_ready: Callable[[], None] | None = None) -> None:
@@ -61,6 +61,6 @@ class Server(BaseApplication):
 
 
 def collect_static() -> None:
-    """Hashed and compressed copies of our static files, where the server finds them."""
+    """Collect hashed and compressed copies of the static files where the server finds them."""
     settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
     call_command("collectstatic", interactive=False, verbosity=0)

@@ -1,4 +1,4 @@
-"""The tick: what has to happen by itself, every ten seconds, in one process at a time."""
+"""The tick: runs the periodic jobs, every ten seconds, in one process at a time."""
 
 import logging
 from collections.abc import Callable
@@ -28,7 +28,7 @@ KICKS_KEPT = timedelta(days=1)
 
 
 def kicks_forget() -> int:
-    """Drop the queue's rows of kicks that were given out a day ago: the work itself has rows of its own. How many."""
+    """Delete the queue's rows of tasks that started a day ago; the work itself has its own rows. Return how many."""
     old = DBTaskResult.objects.filter(started_at__lt=timezone.now() - KICKS_KEPT)
     return old.delete()[0]
 
@@ -63,7 +63,7 @@ def tick() -> bool:
 
 
 def ticks(stopping: Event) -> None:
-    """Tick until told to stop; a database that is away is waited for."""
+    """Tick until told to stop; while the database cannot be reached, keep trying."""
     while not stopping.is_set():
         try:
             close_old_connections()

@@ -14,7 +14,7 @@ NOT_ALLOWED = "42501"
 
 
 def why_not_there(error: DatabaseError) -> str:
-    """Which table or column is not there, and what to do; "" when no migration would make it."""
+    """Return which table or column is missing and what to do; "" when no migration would make it."""
     text = str(error).partition("\n")[0]
     is_known = any(words in text for words in NOT_THERE)
     if not is_known and sqlstate_of(error) not in UNDEFINED:
@@ -28,7 +28,7 @@ def why_not_there(error: DatabaseError) -> str:
 
 
 def why_not_allowed(error: DatabaseError) -> str:
-    """What the role that we work as may not do, and who may; "" for any other error."""
+    """Return what the role of this connection may not do, and who may; "" for any other error."""
     if sqlstate_of(error) != NOT_ALLOWED:
         return ""
     text = str(error).partition("\n")[0]

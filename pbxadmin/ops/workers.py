@@ -21,7 +21,7 @@ STOP_S = 10.0
 
 
 class Workers:
-    """The threads that work and the one that ticks. One that dies is started anew."""
+    """The threads that work and the one that ticks. A worker that dies is started again."""
 
     def __init__(self, count: int | None = None) -> None:
         self.count = count or settings.WORK_THREADS
@@ -36,7 +36,7 @@ class Workers:
             thread.start()
 
     def stop(self) -> None:
-        """Let what is running end, for a while. What is cut off is kicked again: rows are truth, tasks are kicks."""
+        """Wait a while for running tasks to end. Rows are truth: a tick starts again what is cut off."""
         self.stopping.set()
         for worker in list(self.working.values()):  # a thread may be adding its own just now
             worker.running = False
@@ -62,7 +62,7 @@ class Workers:
 
 
 def new_worker() -> Any:
-    """A worker of the task package, without its signal handling: that belongs to a main thread."""
+    """Return a worker of the task package, without its signal handling, which only works in a main thread."""
     return Worker(
         queue_names=["default"],
         interval=INTERVAL_S,

@@ -1,6 +1,6 @@
 """The desk: exceptions picked out of the log as it grows, each open until an auditor marks it reviewed.
 
-What is on the desk follows from the log. A chain has no gaps and its events are committed in order, so the desk reads
+The log alone decides what is on the desk. A chain has no gaps and its events are committed in order, so the desk reads
 each chain from where it stopped, and never by event ids, which may be committed out of order.
 """
 
@@ -36,9 +36,9 @@ GONE = "Gone from the log"
 
 
 def desk_read(seconds: float = READ_S) -> int:
-    """Take up what came into the log since the last time; how many events were read. Stops after `seconds`.
+    """Read the events that came into the log since the last time; return how many. Stops after `seconds`.
 
-    A chain that cannot be read keeps none of the others from it, and is tried again the next time.
+    A chain that cannot be read does not stop the others, and is tried again the next time.
     """
     give_up = time.monotonic() + seconds
     seen, _ = DeskReading.objects.get_or_create(chain="")
@@ -61,7 +61,7 @@ def desk_read(seconds: float = READ_S) -> int:
 
 @acting(AuditContext())  # not the person whose page made us look, nor their address
 def chain_read(chain: str) -> int:
-    """One batch of a chain; how many events. 0 when there is nothing new, or when somebody else takes it now."""
+    """Read one batch of a chain; return how many events. 0 when nothing is new, or another process reads it now."""
     reading, _ = DeskReading.objects.get_or_create(chain=chain)
     if reading.hash and reading.hash != Event.objects.hash_at(chain, reading.sequence):
         read_anew(reading)
@@ -81,9 +81,9 @@ def chain_read(chain: str) -> int:
 
 
 def read_anew(reading: DeskReading) -> None:
-    """Begin a chain again that is not the one that was read: cut off, or that of an older copy of the database.
+    """Read a chain from its start: it is not the one that was read, but cut off, or of an older copy of the database.
 
-    Its new events have numbers that were read already and would be passed over. What is on the desk stays as it is.
+    Its new events have numbers that were read already and would be skipped. Items on the desk stay as they are.
     """
     sentence = f"The desk had read {reading.chain} up to number {reading.sequence}, which is gone or another event."
     log.error("%s It is read anew.", sentence)
@@ -99,7 +99,7 @@ def read_anew(reading: DeskReading) -> None:
 
 
 def reading_hold(chain: str) -> None:
-    """Let nobody else take up events of this chain until the caller's transaction ends."""
+    """Keep other processes from reading this chain until the caller's transaction ends."""
     DeskReading.objects.get_or_create(chain=chain)
     DeskReading.objects.select_for_update().get(chain=chain)
 
@@ -134,7 +134,7 @@ def refused_before(event: Event) -> bool:
 
 
 def events_of(items: Collection[DeskItem]) -> dict[int, Event]:
-    """The events of these items by id. One that somebody took out of the log stands as what the desk knows of it."""
+    """Return the events of these items by id. For one that is gone from the log, return what the desk knows of it."""
     events = Event.objects.in_bulk([item.event_id for item in items])
     gone = [item for item in items if item.event_id not in events]
     names = Customer.objects.in_bulk({item.customer_id for item in gone if item.customer_id})
@@ -147,7 +147,7 @@ def events_of(items: Collection[DeskItem]) -> dict[int, Event]:
 
 
 def items_review(items: Collection[DeskItem], *, note: str, by: str) -> int:
-    """Mark items reviewed, each with an event that says so; how many were still open.
+    """Mark items reviewed, each with an event; return how many were still open.
 
     by: the name of the auditor, who is the actor of the events.
     """

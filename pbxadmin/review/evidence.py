@@ -1,4 +1,4 @@
-"""Evidence packs: what a filter of the log page finds, signed and with its verifier, for somebody outside."""
+"""Making evidence packs of what a filter of the log page finds, and recording it."""
 
 import hashlib
 from collections.abc import Collection
@@ -17,14 +17,14 @@ from .selectors import EventFilter
 
 
 def filter_query(wanted: EventFilter) -> str:
-    """The filter as it stands in an address, with the day from which a search really looked."""
+    """Return the query of the filter, with the first day that a search really covered."""
     if wanted.first_day == wanted.since:
         return wanted.query
     return f"{wanted.query}&from={wanted.first_day}"
 
 
 def evidence_make(file: IO[bytes], events: EventQuerySet, *, made_by: str, wanted: str) -> Pack:
-    """Write the pack and record that it was made, and by its SHA-256 which one it is, before anybody gets it."""
+    """Write the pack and record it with its SHA-256 before anybody gets it."""
     pack = pack_write(file, events, made_by=made_by, wanted=wanted, site=settings.SITE_URL)
     file.seek(0)
     digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
@@ -34,6 +34,6 @@ def evidence_make(file: IO[bytes], events: EventQuerySet, *, made_by: str, wante
 
 
 def customer_of_pack(chains: Collection[str]) -> tuple[int, str] | None:
-    """Whose log it belongs to: of the one customer whose events were packed, else the installation's."""
+    """Return the only customer whose events were packed, or None when the event belongs to the installation."""
     (chain, *others) = sorted(chains) or [""]
     return None if others else as_named(customer_of_chain(chain))

@@ -1,4 +1,4 @@
-"""A whole filter of the log as a file: streamed, counted, and an event itself at its beginning and at its end."""
+"""Exports of the log: a whole filter as a file, streamed and counted, with an event at its start and at its end."""
 
 import csv
 import hashlib
@@ -39,7 +39,7 @@ ExportRow = tuple[Any, ...]
 
 
 def events_export(*, user: "User", wanted: EventFilter, form: str) -> Iterator[bytes]:
-    """What the person may see of a filter, oldest first, up to now. form: of FORMATS.
+    """Return what the person may see of a filter, oldest first, up to now. form: a key of FORMATS.
 
     Before the first byte an event says that the export begins, and a checkpoint of its chains is made. Another event
     says how it ended, also when nobody took the last byte.
@@ -54,29 +54,29 @@ def events_export(*, user: "User", wanted: EventFilter, form: str) -> Iterator[b
 
 
 def customer_of_export(user: "User", wanted: EventFilter) -> Named | None:
-    """Whose chain says it: of the only customer whose events can be in it, else the installation's."""
+    """Return the only customer whose events the export can hold, or None: its chain records the export."""
     return as_named(only_customer(user, Action.REVIEW_LOG, wanted.customer))
 
 
 def chains_of(user: "User", wanted: EventFilter) -> list[str] | None:
-    """The chains that its events can be in; None for all of them."""
+    """Return the chains of the events that the export can hold; None for all chains."""
     ids = customer_ids(user, Action.REVIEW_LOG)
     only = {wanted.customer} if wanted.customer and (ids is None or wanted.customer in ids) else ids
     return None if only is None else [f"customer:{pk}" for pk in sorted(only)]
 
 
 def unmap() -> None:
-    """Until the request is over: what SQLite maps of a log that is read from end to end would count as our memory."""
+    """Switch off memory mapping of SQLite until the request ends: a whole log read would count as our memory."""
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA mmap_size = 0")
 
 
 def windows(wanted: EventFilter, end: int) -> Iterator[range]:
-    """The ids of the period before `end`, part by part.
+    """Yield the ids of the period below `end`, in parts.
 
-    They are all that a query may say of ids: of two lower bounds SQLite goes by the first, and would read the whole
-    period for each part of it.
+    A query must have no other bounds of ids: of two lower bounds SQLite uses the first, and would read the whole period
+    for each part.
     """
     first, last = ids_within(wanted.first_day, wanted.until)
     ids = range(first or end, min(last or 0, end - 1) + 1)
@@ -84,7 +84,7 @@ def windows(wanted: EventFilter, end: int) -> Iterator[range]:
 
 
 def rows_of(events: EventQuerySet) -> list[ExportRow]:
-    """Past the layer that makes rows one by one: numbers and texts are what the driver gives already."""
+    """Fetch rows from the driver directly: the model layer would convert each row, and nothing needs conversion."""
     try:
         query = events.order_by("pk").values_list(*STORED_COLUMNS).query.sql_with_params()
     except EmptyResultSet:
@@ -98,7 +98,7 @@ def rows_of(events: EventQuerySet) -> list[ExportRow]:
 def counted(
     parts: Iterator[tuple[int, str]], began: Event, customer: Named | None, context: AuditContext
 ) -> Iterator[bytes]:
-    """The parts as bytes. How many events went out, and the hash of all bytes, are an event when there is no more."""
+    """Yield the parts as bytes; at the end, record how many events went out and the hash of all bytes."""
     digest, events, is_whole = hashlib.sha256(), 0, False
     try:
         for count, part in parts:
@@ -114,7 +114,7 @@ def counted(
 
 
 def as_csv(wanted: EventFilter, found: Iterator[list[ExportRow]]) -> Iterator[tuple[int, str]]:
-    """Cells that a spreadsheet would run begin with an apostrophe (web.csv.restored gives them back)."""
+    """Yield the file as CSV. Cells that a spreadsheet would run begin with an apostrophe (web.csv.restored)."""
     total = 0
     yield 0, "\ufeff" + csv_text([HEADER])
     for rows in found:
@@ -135,13 +135,13 @@ def in_order(row: ExportRow) -> ExportRow:
 
 
 def time_in(text: str) -> str:
-    """The event's time. What comes before it in the text is no place for these characters: a quote there is escaped."""
+    """Return the time of an event from its text. TIME_KEY cannot come before it: quotes in values are escaped."""
     start = text.find(TIME_KEY) + len(TIME_KEY)
     return text[start : start + TIME_LENGTH]
 
 
 def as_jsonl(wanted: EventFilter, found: Iterator[list[ExportRow]]) -> Iterator[tuple[int, str]]:
-    """Each event is its stored text, to the letter, in a line with its id and hash."""
+    """Yield the file as JSON Lines: each event is its stored text, unchanged, with id and hash."""
     total = 0
     for rows in found:
         total += len(rows)

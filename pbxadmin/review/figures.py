@@ -1,4 +1,4 @@
-"""How many events a filter finds, of which outcome, on which days."""
+"""Figures of the log page: how many events a filter finds, by outcome and by day."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from .models import DayCount, DayCountQuerySet
 from .rollup import not_rolled_up, rolled_up_to
 from .selectors import EventFilter, events_for
 
-EARLIEST = 500  # events among which the first by its clock is, though another has a lower id
+EARLIEST = 500  # the event with the earliest time is among so many lowest ids
 MOST_LIVE = 10_000  # events that are counted one by one while somebody waits
 OUTSIDE, OTHER_EVENTS = "outside", "others"
 # In the order of the line of figures, and of the plot from its bottom up.
@@ -33,7 +33,7 @@ Counts = Counter[tuple[date, str]]  # of a day and a group
 
 @dataclass(frozen=True)
 class Figures:
-    """at_least: there are more events than were counted; those that were are the newest."""
+    """Counts of events. at_least: there are more than were counted; the newest were counted."""
 
     counts: Counts
     at_least: bool = False
@@ -61,12 +61,12 @@ class Figures:
 
 
 def figures(user: AnyUser, wanted: EventFilter) -> Figures:
-    """What the person may see of it. From the roll-up where that can say it, else by reading, up to a limit."""
+    """Count what the person may see of a filter: from the roll-up where possible, else by reading up to a limit."""
     return rolled_up(user, wanted) if wanted.is_rolled_up else count_live(user, wanted)
 
 
 def rolled_up(user: AnyUser, wanted: EventFilter) -> Figures:
-    """Counts of days, and of the events that came in after them."""
+    """Add up the counts of the roll-up and of the events that came after it."""
     for _ in range(3):
         mark = rolled_up_to()
         counts = grouped(day_counts(user, wanted).in_groups())
@@ -92,7 +92,7 @@ def day_counts(user: AnyUser, wanted: EventFilter) -> DayCountQuerySet:
 
 
 def count_live(user: AnyUser, wanted: EventFilter, *, above: int = 0) -> Figures:
-    """Count the newest events one by one, those above an id. One whose time is none is of no day."""
+    """Count the newest events above an id one by one. An event without a valid time belongs to no day."""
     events = wanted.narrow(events_for(user), above=above)
     rows = list(events.order_by("-pk").values_list("at", "action", "outcome")[: MOST_LIVE + 1])
     at_least = len(rows) > MOST_LIVE
@@ -114,7 +114,7 @@ def group_of(action: str, outcome: str) -> str:
 
 
 def kept_since(user: AnyUser) -> date | None:
-    """The day of the first event that the person may see; None when there is none."""
+    """Return the day of the first event that the person may see, or None."""
     counted = DayCount.objects.for_customers(customer_ids(user, Action.REVIEW_LOG))
     first = counted.aggregate(first=Min("day"))["first"]
     live = not_rolled_up(events_for(user)).order_by("pk").values_list("at", flat=True)[:EARLIEST]

@@ -23,14 +23,14 @@ MONTHS, QUARTERS = 13, 6
 
 
 def event_id(text: str) -> int:
-    """Raises ValueError also for what no database takes."""
+    """Return the id. Raises ValueError, also for a number that no database accepts."""
     if not text.isascii() or len(text) > 18:
         raise ValueError("no id of an event")
     return int(text)
 
 
 class ReviewForm(forms.Form):
-    """Which exceptions were looked at, and what was found."""
+    """The form that marks exceptions reviewed, with a note of what was found."""
 
     event = forms.TypedMultipleChoiceField(coerce=event_id)
     note = forms.CharField(max_length=500, error_messages={"required": "Say in a few words what you found."})
@@ -43,7 +43,7 @@ class ReviewForm(forms.Form):
         self.fields["event"].error_messages["required"] = "Choose what you have looked at."
 
     def clean_event(self) -> list[DeskItem]:
-        """All of them, or none: an id that is not on this person's desk makes the whole request wrong."""
+        """Return all items. An id that is not on this person's desk makes the whole request invalid."""
         wanted = set(self.cleaned_data["event"])
         found = list(self.items.filter(event_id__in=wanted))
         if len(found) != len(wanted):
@@ -107,7 +107,7 @@ class PeriodForm(forms.Form):
 
 
 def spans(today: date) -> list[tuple[str, str]]:
-    """The last months and quarters, the current ones among them, newest first."""
+    """Return the last months and quarters, including the current ones, newest first."""
     found = []
     day = today
     for _ in range(MONTHS):

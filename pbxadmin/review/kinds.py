@@ -1,4 +1,4 @@
-"""Which events an auditor has to look at, and why: the kinds of exceptions, decided from an event alone."""
+"""The kinds of exceptions: which events an auditor has to look at, and why. Decided from an event alone."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -41,7 +41,7 @@ DESK_ACTIONS = frozenset({EventAction.CHANGE_SENDING, EventAction.PBX_EDITED, Ev
 
 
 class Facts(NamedTuple):
-    """What an event says, and what has to be asked beside it.
+    """An event and the facts beside it that decide its kinds.
 
     was_refused_before: the same IVR refused a change within the day before. is_out_of_hours: by the customer's own
     time zone. needs_reason: the customer's rule.
@@ -65,7 +65,7 @@ class Facts(NamedTuple):
         return self.action == EventAction.CHANGE_SENDING
 
     def turned_on(self, name: str) -> bool:
-        """Whether this switch was off, or not known to be on, and now is on as far as anybody can tell."""
+        """Return whether this switch was off, or not known to be on, and is on now as far as anybody can tell."""
         if self.action not in EventGroup.CHANGE_OUTCOME.actions | EventGroup.OUTSIDE.actions:
             return False
         field = self.said["fields"].get(name, {})
@@ -134,5 +134,5 @@ LOOKED_AT = DESK_ACTIONS.union(*(group.actions for group in DESK_GROUPS))
 
 
 def kinds_of(facts: Facts) -> Iterator[str]:
-    """The kinds of exception that an event is; none for one that an auditor need not look at."""
+    """Yield the kinds of exception that an event is; none for one that an auditor need not look at."""
     return (name for name, kind in KINDS.items() if kind.holds(facts))

@@ -1,4 +1,4 @@
-"""What is kept beside the log: which events the desk has to look at, periods to sign off, and counts of each day."""
+"""Tables beside the log: exceptions on the desk, periods to sign off, and counts of each day."""
 
 from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime, time
@@ -17,7 +17,7 @@ NO_CUSTOMER, ALL_CUSTOMERS = 0, -1  # in the counts of days: of no customer, and
 
 class DeskItemQuerySet(models.QuerySet["DeskItem"]):
     def visible_to(self, user: AnyUser) -> Self:
-        """Items of customers whose log this person reviews; those of the installation only with the right for all."""
+        """Filter to items of customers whose log this person reviews; of the installation, with the right for all."""
         ids = customer_ids(user, Action.REVIEW_LOG)
         return self if ids is None else self.filter(customer_id__in=ids)
 
@@ -29,7 +29,7 @@ class DeskItemQuerySet(models.QuerySet["DeskItem"]):
 
 
 class DeskItem(models.Model):
-    """One event that an auditor has to look at. It is open until somebody marks it reviewed, which is an event too.
+    """An event that an auditor has to look at. It is open until somebody marks it reviewed, which is an event too.
 
     kinds: names of review.kinds, with a blank before and after each.
     """
@@ -63,10 +63,10 @@ class DeskItem(models.Model):
 
 
 class DeskReading(models.Model):
-    """How far the desk has read a chain. Moved on by a conditional update, so that no event is taken twice.
+    """The place up to which the desk has read a chain. A conditional update moves it, so that no event is read twice.
 
-    hash: of the event that was read last; "" of one that was read before hashes were kept. A chain that has another one
-    there is not the one that was read. The row of the chain "" holds the highest event id that was seen in any chain.
+    hash: of the last event read; "" when it was read before hashes were stored. A chain with another hash at this place
+    is not the one that was read. The row of the chain "" holds the highest event id seen in any chain.
     """
 
     chain = models.CharField(max_length=40, primary_key=True)
@@ -86,7 +86,7 @@ class PeriodQuerySet(models.QuerySet["Period"]):
         return self.exclude(signed_at=None).filter(reopened_at=None)
 
     def holding(self, days: Iterable[date]) -> Self:
-        """Those that one of these days lies in."""
+        """Filter to periods that contain one of these days."""
         some = Q(pk__in=[])
         for day in days:
             some |= Q(starts_on__lte=day, ends_on__gte=day)
@@ -140,12 +140,12 @@ class Period(models.Model):
 
     @property
     def bounds(self) -> tuple[datetime, datetime]:
-        """Its first and its last moment."""
+        """Return its first and its last moment."""
         return datetime.combine(self.starts_on, time.min, UTC), datetime.combine(self.ends_on, time.max, UTC)
 
 
 class RolledUp(models.Model):
-    """Up to which event the roll-up counts. One row; what comes after it is counted when somebody asks."""
+    """The last event that the roll-up counted. One row; later events are counted when somebody asks."""
 
     up_to = models.PositiveBigIntegerField(default=0)
 
@@ -159,13 +159,13 @@ class DayQuerySet(models.QuerySet["Day"]):
         return found.filter(day__lte=until) if until else found
 
     def ids(self) -> tuple[int | None, int | None]:
-        """The first and the last event of these days, as far as they are rolled up."""
+        """Return the first and the last event id of these days, as far as they are rolled up."""
         found = self.aggregate(first=Min("first_id"), last=Max("last_id"))
         return found["first"], found["last"]
 
 
 class Day(models.Model):
-    """Which events are of a day: none with a lower id than the first, none with a higher one than the last."""
+    """The range of event ids of a day: none of its events lies outside."""
 
     day = models.DateField(primary_key=True)
     first_id = models.PositiveBigIntegerField()
@@ -179,19 +179,19 @@ class Day(models.Model):
 
 class DayCountQuerySet(models.QuerySet["DayCount"]):
     def for_customers(self, ids: Collection[int] | None) -> Self:
-        """Those of these customers; None means all, and the installation."""
+        """Filter to counts of these customers; None means all customers and the installation."""
         return self.filter(customer_id__in=[ALL_CUSTOMERS] if ids is None else ids)
 
     def in_groups(self) -> Iterable[tuple[date, str, str, int]]:
-        """Day, action, outcome and how many, over all customers in it."""
+        """Return day, action, outcome and count, added up over the customers."""
         return self.values_list("day", "action", "outcome").annotate(total=Sum("count"))
 
 
 class DayCount(models.Model):
-    """How many events of a customer, an action and an outcome there are on a day.
+    """The number of events of a customer, an action and an outcome on a day.
 
-    And of all customers, which is most asked for and much shorter than their sum. Not of a PBX or a person: that would
-    be a row for almost every event.
+    There are rows for all customers together too: they are needed most, and adding up would read many more. There are
+    none by PBX or person: that would be a row for almost every event.
     """
 
     day = models.DateField()

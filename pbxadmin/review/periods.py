@@ -27,7 +27,7 @@ class NotReady(Exception):
 
 
 def month(day: date) -> tuple[date, date]:
-    """The first and the last day of the month that a day is in."""
+    """Return the first and the last day of the month of a day."""
     first = day.replace(day=1)
     return first, (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
 
@@ -49,7 +49,7 @@ def period_add(*, customer: Customer, starts_on: date, ends_on: date, by: str) -
 
 @dataclass(frozen=True)
 class ChainState:
-    """How far the chain of a period's customer goes, and whether it holds what its newest checkpoint says.
+    """The state of the chain of a period's customer, compared with its newest checkpoint.
 
     last: its last number, 0 for none. Everything before the checkpoint is checked when the period is signed.
     """
@@ -70,7 +70,7 @@ def chain_state(period: Period) -> ChainState:
 
 
 def counts_in(period: Period) -> dict[str, int]:
-    """How many events lie in the period, by outcome ("" for those that have none). Not what auditors do about it."""
+    """Count the events in the period by outcome ("" for none), without the work of auditors on it."""
     found = within_period(Event.objects.filter(customer_id=period.customer_id), period.starts_on, period.ends_on)
     counts: Counter[str] = Counter()
     for outcome, count in found.order_by().values_list("outcome").annotate(count=Count("pk")):
@@ -87,12 +87,13 @@ def period_sign(*, period: Period, by: str) -> None:
     """Sign a period off when its customer's chain is whole and fits its checkpoints and every exception was reviewed.
 
     by: the name of the auditor, who is the actor of the event. Raises NotReady. From the first count on nobody else can
-    append to this chain: no exception slips in between. What is locked is locked in the order in which the desk does so
-    when it reads, so that neither waits for the other.
+    append to this chain, so that no exception slips in between. Locks are taken in the order in which the desk takes
+    them when it reads, so that neither waits for the other.
     """
     file = read_checkpoints()
     if file.faults:
         raise NotReady(f"The checkpoints of the log are not whole. First: {file.faults[0]}")
+    # Outside the transaction: this reads the whole chain, and others may go on appending meanwhile.
     faults = verify(chain_of(period), heads_by_chain(file.entries)).faults
     if faults:
         raise NotReady(f"The chain of {period.customer} has {number_of(len(faults), 'fault')}. First: {faults[0]}")
@@ -101,6 +102,7 @@ def period_sign(*, period: Period, by: str) -> None:
         period = Period.objects.select_for_update(of=("self",)).select_related("customer").get(pk=period.pk)
         if period.state == "signed":
             return
+        # From here on nobody else appends: count, record, and let the desk read up to the signature.
         hold(chain_of(period))
         by_outcome = {outcome or "none": count for outcome, count in sorted(counts_in(period).items())}
         event = period_event(EventAction.PERIOD_SIGNED, period, events=by_outcome)

@@ -1,4 +1,4 @@
-"""Events per day by outcome, as bars for an SVG without script or style."""
+"""The plot of events per day by outcome: bars for an SVG without script or style."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ BETWEEN = 1.0
 
 @dataclass(frozen=True)
 class Bar:
-    """One day, or several when the period is long. parts: y, height and tone, from the bottom up."""
+    """A bar of one day, or of several when the period is long. parts: y, height and tone, from the bottom up."""
 
     x: float
     first: date
@@ -57,7 +57,7 @@ class Plot:
 
 
 def plot(figures: Figures, wanted: EventFilter, kept_since: date | None) -> Plot | None:
-    """None when there is nothing to draw. It runs over the period as far as it is said, else over the days counted."""
+    """Return the plot of the period, or of the counted days when the filter has none; None when nothing was counted."""
     if figures.days is None:
         return None
     first, last = drawn_days(figures, wanted, kept_since)
@@ -83,7 +83,7 @@ def plot(figures: Figures, wanted: EventFilter, kept_since: date | None) -> Plot
 
 
 def drawn_days(figures: Figures, wanted: EventFilter, kept_since: date | None) -> tuple[date, date]:
-    """The period, cut to the log's own; of counts that stop at a limit, only the days that were counted."""
+    """Return the first and last day to draw: the period, within the log; the counted days if counting stopped early."""
     first, last = figures.days or (date.max, date.min)
     if wanted.until:
         last = max(last, min(wanted.until, timezone.now().date()))

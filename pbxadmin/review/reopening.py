@@ -1,4 +1,4 @@
-"""An event that comes after a sign-off and belongs to what was signed reopens it."""
+"""Reopening of signed periods by events that come after the sign-off and belong to them."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -14,7 +14,7 @@ from .models import Period
 
 
 def periods_reopen(customer: Customer, events: Sequence[Event]) -> None:
-    """Reopen the signed periods that these events of a customer belong to: by their time, or by their change's."""
+    """Reopen the signed periods that these events of a customer belong to, by their time or that of their change."""
     signed = Period.objects.signed().filter(customer=customer).select_related("customer")
     for period in signed.filter(signed_sequence__lt=events[-1].sequence):
         late = (event for event in events if event.sequence > (period.signed_sequence or 0))
@@ -24,13 +24,14 @@ def periods_reopen(customer: Customer, events: Sequence[Event]) -> None:
 
 
 def belongs(event: Event, period: Period) -> bool:
+    """Return whether an event belongs to a period; what auditors do at the desk is about one, not part of it."""
     if event.action in EventGroup.REVIEW.actions:
         return False
     return any(period.starts_on <= day <= period.ends_on for day in days_of(event))
 
 
 def days_of(event: Event) -> set[date]:
-    """The day of an event, and the day on which the change began that it is about."""
+    """Return the day of an event, and the day on which its change began."""
     days = {event.at.date()}
     if event.change_id is not None:
         began = Event.objects.filter(change_id=event.change_id).order_by("pk").first()

@@ -1,4 +1,4 @@
-"""Rolling the log up. Events never change, so each is counted once, in the order of the ids, when it has settled."""
+"""The roll-up of the log. Events never change, so each is counted once, in the order of ids, when it has settled."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -33,7 +33,7 @@ ON CONFLICT (day) DO UPDATE SET last_id = excluded.last_id
 
 
 def rolled_up_to() -> int:
-    """The id of the last event that was counted; 0 for none."""
+    """Return the id of the last event that was counted; 0 for none."""
     return RolledUp.objects.values_list("up_to", flat=True).first() or 0
 
 
@@ -42,7 +42,7 @@ def not_rolled_up(events: EventQuerySet) -> EventQuerySet:
 
 
 def roll_up(steps: int = MOST_STEPS) -> int:
-    """Count what has settled since the last time, at most so many steps of it. Gives how many events that were."""
+    """Count the events that settled since the last time, in at most so many steps; return how many."""
     counted = 0
     for _ in range(steps):
         found = roll_up_step()
@@ -67,14 +67,14 @@ def roll_up_step() -> int:
 
 
 def settled(rows: Iterable[CountedRow]) -> list[CountedRow]:
-    """Those before the first that is too young; a clock that ran a little ahead only makes the roll-up wait."""
+    """Return the rows before the first that is too young. A clock that ran a little ahead only delays the roll-up."""
     now = timezone.now()
     young, never = now - SETTLED, now + AHEAD
     return list(takewhile(lambda row: not row[1] or not young < row[1] < never, rows))
 
 
 def is_countable(row: CountedRow) -> bool:
-    """Not a row that somebody altered to what is no event: a time that is none, an outcome that is no text."""
+    """Return whether a row has values of the right types: somebody may have altered it so that it has not."""
     _, at, customer_id, *words = row
     return isinstance(at, datetime) and isinstance(customer_id, int | None) and all(map(is_text, words))
 

@@ -1,4 +1,4 @@
-"""A line of the log, made here and not in the template: names and filters looked up fifty times cost most of a page."""
+"""Lines of the log page, made here and not in the template, which would take most of the time of the page."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ SHOWN_LENGTH = 24  # of a value in a line; the event itself shows the whole
 
 
 class Line(NamedTuple):
-    """Cells are markup; names in them are escaped and kept to themselves."""
+    """The cells of a line as markup; names in them are escaped and isolated."""
 
     pk: int
     at: str
@@ -60,7 +60,7 @@ def where(pbx: str, number: str, name: str) -> str:
 
 
 def values(event: Event) -> str:
-    """What changed from what to what, or why it did not, in one line."""
+    """Return in one line what changed from which value to which, or why it did not."""
     said, more = gist(event)
     parts = [part(*one) for one in said]
     if more:

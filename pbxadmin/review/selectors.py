@@ -1,4 +1,4 @@
-"""Which events an auditor looks at: the filters of the log page, as they stand in the URL."""
+"""Filters of the log page, as they stand in the URL, and the events that they find."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,7 +39,7 @@ OUTCOME_LABELS = {name: look.label for name, look in OUTCOMES.items() if name !=
 
 
 def events_for(user: AnyUser) -> EventQuerySet:
-    """Events that this person may review; those of the installation only with the right for all customers."""
+    """Return the events that this person may review; of the installation only with the right for all customers."""
     return Event.objects.for_customers(customer_ids(user, Action.REVIEW_LOG))
 
 
@@ -73,13 +73,13 @@ class EventFilter(FilterValues):
 
     @property
     def is_search(self) -> bool:
-        """Whether it asks for something that no index finds, so that events have to be read for it."""
+        """Return whether the filter asks for something that no index finds, so that events have to be read."""
         by_name = self.actor and self.actor_id is None
         return bool(self.q or self.field or by_name or (self.ivr and self.pbx is None))
 
     @cached_property
     def first_day(self) -> date | None:
-        """From which day on events are shown; a search looks back a while only, unless it says from when."""
+        """Return the first day of events that are shown; a search looks back SEARCH_DAYS unless it names a day."""
         if self.since or not self.is_search:
             return self.since
         last = min(self.until or date.max, timezone.now().date())
@@ -87,7 +87,7 @@ class EventFilter(FilterValues):
 
     @property
     def is_rolled_up(self) -> bool:
-        """Whether the roll-up can say how many events this finds."""
+        """Return whether the roll-up can count the events of this filter."""
         return not (self.is_search or self.pbx or self.ivr or self.actor or self.ticket)
 
     def narrow(self, events: EventQuerySet, above: int = 0, below: int = MAX_ID) -> EventQuerySet:
@@ -95,7 +95,7 @@ class EventFilter(FilterValues):
         return within_period(self.matching(events), self.first_day, self.until, above, below)
 
     def matching(self, events: EventQuerySet) -> EventQuerySet:
-        """All that is asked but the period."""
+        """Apply everything but the period."""
         exact: dict[str, Any] = {
             "customer_id": self.customer,
             "pbx_id": self.pbx,
@@ -117,7 +117,7 @@ class EventFilter(FilterValues):
         return events
 
     def chips(self, names: Mapping[str, str]) -> list[tuple[str, str]]:
-        """What it is narrowed to, each with the query without it. names: of "customer", "pbx" and "actor", as known."""
+        """Return each narrowing in words, with the query without it. names: of "customer", "pbx", "actor"."""
         said: list[tuple[str, dict[str, Any]]] = [
             (f"“{self.q}”" if self.q else "", {"q": ""}),
             (f"Customer {names.get('customer') or self.customer}" if self.customer else "", {"customer": None}),
@@ -135,7 +135,7 @@ class EventFilter(FilterValues):
 
 
 def names_of(wanted: EventFilter, newest: Event | None, customers: Iterable[tuple[int, str]]) -> dict[str, str]:
-    """Names of what a filter gives by its id, as the newest event that it finds has them.
+    """Return the names of what a filter gives by its id, as the newest event that it finds has them.
 
     customers: ids and names of those that the person may review.
     """
@@ -147,11 +147,10 @@ def names_of(wanted: EventFilter, newest: Event | None, customers: Iterable[tupl
 def within_period(
     events: EventQuerySet, since: date | None, until: date | None, above: int = 0, below: int = MAX_ID
 ) -> EventQuerySet:
-    """Those of a period, days included, and between two ids.
+    """Filter to a period, both days included, and between two ids.
 
-    The ids that the period runs between are said too: they are what the log is in order of. But each bound only once,
-    since of two SQLite goes by the first, and reads all that lies between them. That there is one leads it to the
-    index that is in their order.
+    The query also bounds the ids of the period, because the log is in the order of ids and SQLite then uses the index
+    in this order. Each bound stands only once: of two, SQLite uses the first, and reads everything between them.
     """
     if since or until:
         first, last = ids_within(since, until)
@@ -165,7 +164,7 @@ def on_days(events: EventQuerySet, since: date | None, until: date | None) -> Ev
 
 
 def ids_within(since: date | None, until: date | None) -> tuple[int | None, int | None]:
-    """Between which ids all events of a period are: of rolled-up days, and of what came in after the roll-up."""
+    """Return the lowest and highest id of a period: of rolled-up days, and of events after the roll-up."""
     first, last = Day.objects.within(since, until).ids()
     later = on_days(not_rolled_up(Event.objects.all()), since, until)
     found = later.aggregate(first=Min("pk"), last=Max("pk"))

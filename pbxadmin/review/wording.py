@@ -1,4 +1,4 @@
-"""What an event says, in words for a person."""
+"""Events in words for a person."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,9 +14,9 @@ READ_BACK = ("verified", "not-as-asked", "refused")  # outcomes that say what th
 
 
 def changed_fields(event: Event) -> list[dict[str, Any]]:
-    """Before, asked and found of each field, in words where the field is one of an IVR.
+    """Return before, asked and found of each field, in words for the fields of an IVR.
 
-    differs: the PBX was found to hold another value than was asked for, and not because it had refused.
+    differs: the PBX holds another value than was asked for, although it did not refuse.
     """
     outcome = event.data["outcome"]
     return [
@@ -31,13 +31,13 @@ def changed_fields(event: Event) -> list[dict[str, Any]]:
 
 
 def as_known(said: dict[str, Any], outcome: str) -> dict[str, Any]:
-    """Without a found value where nothing was read back: empty is not the same as not reported."""
+    """Return the values without "found" when nothing was read back: that is not the same as not reported."""
     is_empty = said.get("found") is None and outcome not in READ_BACK
     return {kind: value for kind, value in said.items() if kind != "found"} if is_empty else said
 
 
 def answered_code(event: Event) -> tuple[str, str] | None:
-    """The code that the PBX answered, as it was, and what the vendor's guides say of it."""
+    """Return the code that the PBX answered and its meaning in the vendor's guides, or None."""
     answer = event.data["detail"].get("answer")
     code = str(answer.get("code") or "") if isinstance(answer, dict) else ""
     return (code, meaning(code).text) if code else None
@@ -48,7 +48,7 @@ def label_of(name: str) -> str:
 
 
 def in_words(name: str, said: dict[str, Any], kind: str) -> str:
-    """ "" when nothing was said; an IVR's field that was not reported says so."""
+    """Return a value in words; "" when it is not in the event. An IVR field without a value says "not reported"."""
     if kind not in said:
         return ""
     value = said[kind]
@@ -58,19 +58,19 @@ def in_words(name: str, said: dict[str, Any], kind: str) -> str:
 
 
 def detail_lines(event: Event) -> list[tuple[str, str]]:
-    """What is recorded beside the fields, a line each: label and value. What is empty is left out."""
+    """Return label and value of each detail that is not empty."""
     return [(label_of(name), said) for name, said in flat("", event.data["detail"])]
 
 
 def importance(item: tuple[str, Any]) -> tuple[int, str]:
-    """Who and what first, the rest by name; ids, which say little to a person, last."""
+    """Return the sort key of a detail: people and things first, the rest by name, ids last."""
     key = item[0]
     place = FIRST.index(key) if key in FIRST else len(FIRST) + key.endswith("_id")
     return place, key
 
 
 def flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Nested values one by one, named by their way: an answer's code is "answer code"."""
+    """Yield nested values one by one, named by their path: the code of an answer is "answer code"."""
     if isinstance(value, dict):
         for key, item in sorted(value.items(), key=importance):
             yield from flat(f"{name} {key}".strip(), item)
@@ -81,16 +81,16 @@ def flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def note_of(event: Event) -> list[tuple[str, str, str]]:
-    """What an auditor found, which says more than the numbers beside it."""
+    """Return the note of an auditor as a part of a line, which says more than the ids beside it."""
     note = event.data["reason"]
     return [("", "", note if len(note) <= MOST_NOTE else f"{note[: MOST_NOTE - 1]}…")] if note else []
 
 
 def gist(event: Event) -> tuple[list[tuple[str, str, str]], int]:
-    """An event in one line of the list: label, before and asked of the first fields, and how many more there are.
+    """Return an event as one line: label, before and asked of the first fields, and how many more fields there are.
 
-    What did not go well says why instead, without the label that stands before it; what changed no field says what
-    else is recorded. Fields of a person, or of their role, say whose they are.
+    An event that did not go well gives its reason instead, without the label that stands before it. One that changed no
+    field gives its details. Fields of a person, or of their role, begin with the user name.
     """
     detail = event.data["detail"]
     why = detail.get("why") or detail.get("sentence")

@@ -48,7 +48,7 @@ def show_desk(request: HttpRequest, form: ReviewForm | None) -> HttpResponse:
 
 
 def desk_rows(items: Any) -> list[dict[str, Any]]:
-    """Each item with its event in words, and with what its change has come to since."""
+    """Return each item with its event in words and with the outcome that its change has now."""
     events = events_of(items)
     changes = {event.change_id for event in events.values() if event.change_id}
     now = dict(Change.objects.filter(pk__in=changes).values_list("pk", "status"))

@@ -25,7 +25,7 @@ PACK_LIMIT = 200_000  # events of a pack that a person waits for; the command ha
 @login_required
 @require_http_methods(["GET", "POST"])
 def evidence_page(request: HttpRequest) -> HttpResponseBase:
-    """What a pack of this filter would be, and by POST the pack itself."""
+    """Show what a pack of this filter would hold; POST answers with the pack."""
     user = auditor(request)
     wanted = EventFilter.from_query(request.GET)
     events = wanted.narrow(events_for(user))

@@ -62,7 +62,7 @@ def event_list(request: HttpRequest) -> HttpResponse:
 
 
 def log_page(events: EventQuerySet, wanted: EventFilter, cursor: str) -> Page[Event]:
-    """Words are looked for in their index alone, which has the ids and is a tenth of the log."""
+    """Return a page of events. Words are searched in their index alone, which is a tenth of the log."""
     backwards, place = cursor_place(cursor, 1)
     start = {"above" if backwards else "below": place[0]} if place and isinstance(place[0], int) else {}
     found = wanted.narrow(events, **start)
@@ -78,7 +78,7 @@ def log_page(events: EventQuerySet, wanted: EventFilter, cursor: str) -> Page[Ev
 @login_required
 @require_GET
 def figures_part(request: HttpRequest) -> HttpResponse:
-    """The line of figures and the plot of a filter: loaded after the page, or a page of its own."""
+    """Show the figures and the plot of a filter: loaded after the log page, or as a page of its own."""
     reviewable(request)
     wanted, user = EventFilter.from_query(request.GET), user_of(request)
     found, since = figures(user, wanted), kept_since(user)
@@ -95,7 +95,7 @@ def figures_part(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_GET
 def export(request: HttpRequest) -> HttpResponseBase:
-    """The whole filter as a file. How many events it will hold stands in the figures of the page."""
+    """Answer with the whole filter as a file. The figures of the log page say how many events it will hold."""
     reviewable(request)
     form = request.GET.get("format", "")
     form = form if form in FORMATS else "csv"
@@ -106,7 +106,7 @@ def export(request: HttpRequest) -> HttpResponseBase:
 
 
 def pbxs_to_choose(user: User, wanted: EventFilter) -> list[tuple[int, str]]:
-    """PBXs of the chosen customer. Without one there may be thousands; their own pages lead to their events."""
+    """Return the PBXs of the chosen customer; none without a customer, because there may be thousands."""
     if wanted.customer is None:
         return []
     mine = Pbx.objects.visible_to(user).filter(customer_id=wanted.customer)
@@ -116,7 +116,7 @@ def pbxs_to_choose(user: User, wanted: EventFilter) -> list[tuple[int, str]]:
 @login_required
 @require_GET
 def history(request: HttpRequest) -> HttpResponse:
-    """The newest events of a filter, for the page of what it is about. Without HTMX it leads to the log."""
+    """Show the newest events of a filter on the page of its subject. Without HTMX redirect to the log."""
     events, wanted = reviewable(request), EventFilter.from_query(request.GET)
     if not wants_fragment(request):
         return redirect(f"/audit/?{wanted.query}")

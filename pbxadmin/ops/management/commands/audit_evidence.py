@@ -46,7 +46,7 @@ class Command(BaseCommand):
 
 
 def named_filter(query: str) -> EventFilter:
-    """Raises CommandError for a part that would be ignored: a pack must not hold more than was asked for."""
+    """Return the filter of this query. Raises CommandError for a part that the log page would ignore."""
     given = QueryDict(query)
     wanted = EventFilter.from_query(given)
     understood = QueryDict(wanted.query)

@@ -45,7 +45,7 @@ class Command(BaseCommand):
 
 
 def log_to(path: Path) -> None:
-    """A service logs to standard error. Here that is the terminal of somebody who wants to read how to sign in."""
+    """Write the log to a file instead of standard error, which is the terminal that shows how to sign in."""
     path.touch(mode=0o600)
     logging: dict[str, Any] = settings.LOGGING  # which Django reads once more when the server starts
     logging["handlers"]["stderr"]["stream"] = path.open("a", encoding="utf-8")

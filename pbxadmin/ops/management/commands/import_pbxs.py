@@ -44,7 +44,7 @@ def content_of(path: Path) -> bytes:
 
 
 def sentences(plan: ImportPlan) -> list[str]:
-    """What would be done, one line for each; a password is said to be set and never shown."""
+    """Yield what would be done, one line for each; a password is said to be set and never shown."""
     said = [f"+ customer {customer.name}" for customer in plan.new_customers]
     for line in plan.todo:
         fields = [f"{name} {before!r} → {after!r}" for name, before, after in line.changes if line.pbx]
