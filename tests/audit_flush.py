@@ -5,6 +5,7 @@ off would be a back door.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -16,7 +17,8 @@ from pbxadmin.audit.triggers import triggers_install, triggers_remove
 
 @pytest.fixture(autouse=True, scope="session")
 def flush_takes_the_triggers_away() -> Iterator[None]:
-    original = TransactionTestCase._fixture_teardown
+    test_case: Any = TransactionTestCase  # its hook is not public
+    original = test_case._fixture_teardown
 
     def teardown(self: TransactionTestCase) -> None:
         triggers_remove(connection)
@@ -25,9 +27,9 @@ def flush_takes_the_triggers_away() -> Iterator[None]:
         finally:
             triggers_install(connection)
 
-    TransactionTestCase._fixture_teardown = teardown
+    test_case._fixture_teardown = teardown
     yield
-    TransactionTestCase._fixture_teardown = original
+    test_case._fixture_teardown = original
 
 
 @pytest.fixture(autouse=True)

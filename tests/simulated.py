@@ -12,8 +12,9 @@ from pbxadmin.yeastar.drivers import driver_of
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.guard import allowed
 from pbxadmin.yeastar.s_series.driver import password_digest
+from pbxadmin.yeastar.secret import Secret
 from pbxadmin.yeastar.simulator import Fleet, SimulatedPbx
-from pbxadmin.yeastar.transport import Endpoint, Secret, Transport, Trust, TrustMode
+from pbxadmin.yeastar.transport import Endpoint, Transport, Trust, TrustMode
 
 EXCHANGE_S = 30.0  # long enough on any machine; `short_deadlines` is for faults that only a deadline ends
 NUMERIC = re.compile(r"[0-9a-fx:.]*", re.IGNORECASE)  # an address in one of its spellings

@@ -142,7 +142,7 @@ def thinks_better_of_an_invitation(day: Day) -> None:
 def mara_is_invited_and_comes(day: Day) -> None:
     asked = {"name": "Mara", "email": "mara@example.com", "role": "helpdesk", "customer": day.customer.pk}
     day.post("/people/invite/", **asked)
-    link = re.search(r"http://testserver(/invitations/\S+)", mail.outbox[-1].body)
+    link = re.search(r"http://testserver(/invitations/\S+)", str(mail.outbox[-1].body))
     assert link is not None
     guest = Client()
     guest.get(link[1], follow=True)
@@ -173,7 +173,7 @@ def she_forgets_her_password(day: Day) -> None:
     guest.force_login(day.mara)
     Client().post("/accounts/password/reset/", {"email": "mara@example.com"})
     mail_reset_link.func("mara@example.com", "http://testserver")
-    link = re.search(r"http://testserver(/accounts/password/reset/key/\S+)", mail.outbox[-1].body)
+    link = re.search(r"http://testserver(/accounts/password/reset/key/\S+)", str(mail.outbox[-1].body))
     assert link is not None
     guest = Client()
     place = guest.get(link[1])["Location"]

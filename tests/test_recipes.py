@@ -59,7 +59,7 @@ def settings_read() -> Iterator[str]:
             name = node.args[0]
             is_parser = isinstance(node.func.value, ast.Name) and node.func.value.id == "env"
             if is_parser and isinstance(name, ast.Constant) and node.func.attr != "BadSetting":
-                yield name.value
+                yield str(name.value)
 
 
 def test_the_readme_has_every_setting_and_no_other() -> None:

@@ -58,7 +58,7 @@ def link(client: Client, manager: User, offer: dict[str, Any]) -> str:
 
 
 def mailed_link() -> str:
-    return str(re.findall(r"http://testserver(/invitations/\S+/)", mail.outbox[-1].body)[0])
+    return str(re.findall(r"http://testserver(/invitations/\S+/)", str(mail.outbox[-1].body))[0])
 
 
 def opened(link: str) -> Client:
@@ -88,7 +88,7 @@ def test_an_invitation_is_mailed_with_all_that_one_needs_to_know(
     assert sent.from_email == "PBX Admin <pbxadmin@localhost>"
     assert "Hello Nora Quist," in sent.body
     assert f"Sue Marsh invites you to PBX Admin, as helpdesk of Acme Logistics until {day}." in sent.body
-    assert re.search(r"^http://testserver/invitations/[A-Za-z0-9_-]{43}/$", sent.body, re.MULTILINE)
+    assert re.search(r"^http://testserver/invitations/[A-Za-z0-9_-]{43}/$", str(sent.body), re.MULTILINE)
     assert "on its way to nora@example.com" in client.get("/people/invitations/").content.decode()
 
 
@@ -256,7 +256,8 @@ def test_a_mail_server_that_is_away_is_said_and_the_invitation_can_be_sent_again
 
 def test_a_line_of_another_library_does_not_hold_the_link_either() -> None:
     record = logging.LogRecord("django.request", logging.ERROR, "", 0, "Broken: %s", ("/invitations/s3cret/",), None)
-    given = {name: value for name, value in settings.LOGGING["formatters"]["json"].items() if name != "()"}
+    formatters: Any = settings.LOGGING["formatters"]
+    given = {name: value for name, value in formatters["json"].items() if name != "()"}
 
     line = structlog.stdlib.ProcessorFormatter(**given).format(record)
 
@@ -286,7 +287,7 @@ def test_an_invitation_out_of_sight_or_of_more_than_ones_own_rights_cannot_be_to
     client: Client, manager: User, acme: Customer, bellweather: Customer, what: str
 ) -> None:
     admin = make_user(is_superuser=True)
-    values = {"by": admin, "email": "bea@example.com", "name": "Bea", "ends_on": None}
+    values: dict[str, Any] = {"by": admin, "email": "bea@example.com", "name": "Bea", "ends_on": None}
     theirs, _ = invitation_create(role=Role.VIEWER, customer=bellweather, **values)
     of_all, _ = invitation_create(role=Role.VIEWER, customer=None, **values)
     auditor, _ = invitation_create(role=Role.AUDITOR, customer=acme, **values)

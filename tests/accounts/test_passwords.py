@@ -41,7 +41,7 @@ def ask(client: Client, email: str) -> Any:
 
 
 def link_in_the_mail() -> str:
-    found = re.search(r"http://testserver(/accounts/password/reset/key/\S+)", mail.outbox[-1].body)
+    found = re.search(r"http://testserver(/accounts/password/reset/key/\S+)", str(mail.outbox[-1].body))
     assert found is not None
     return found[1]
 

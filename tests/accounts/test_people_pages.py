@@ -1,6 +1,7 @@
 """The pages of people: who sees whom, who may change what, and what is recorded of it."""
 
 import datetime as dt
+from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
@@ -46,7 +47,7 @@ def posts_on(person: User) -> list[str]:
     return [f"/people/{person.pk}/{path}/" for path in paths]
 
 
-def facts(person: User) -> tuple[object, ...]:
+def facts(person: User) -> tuple[Any, ...]:
     """What must not change: the account and its roles."""
     account = User.objects.values_list(
         "username", "first_name", "email", "is_active", "is_superuser", "is_staff", "password"
@@ -155,8 +156,8 @@ def test_htmx_gets_the_table_alone(client: Client, admin: User, mara: User) -> N
 
 
 def test_the_list_takes_few_queries_however_long_it_is(
-    client: Client, admin: User, acme: Customer, django_assert_max_num_queries
-) -> None:  # type: ignore[no-untyped-def]
+    client: Client, admin: User, acme: Customer, django_assert_max_num_queries: Any
+) -> None:
     for n in range(60):
         make_user("viewer", acme, username=f"user{n:03}")
 
@@ -402,7 +403,7 @@ def test_nobody_gives_or_takes_their_own_roles(client: Client, manager: User, ac
 
 def test_somebody_whose_last_role_is_over_keeps_the_session_and_sees_nothing(
     client: Client, acme: Customer, time_machine
-) -> None:  # type: ignore[no-untyped-def]
+) -> None:
     time_machine.move_to(dt.datetime(2026, 6, 30, 23, 59, tzinfo=dt.UTC))
     client.force_login(make_user("auditor", acme, ends_on=dt.date(2026, 6, 30)))
     assert client.get(f"/customers/{acme.pk}/").status_code == 200

@@ -131,7 +131,7 @@ def test_a_disabled_person_stays_out_though_linked(client: Client, provider: Ope
     assert not is_in(client)
 
 
-WRONG = {
+WRONG: dict[str, dict[str, Any]] = {
     "signed by a stranger": {"signing_key": "new"},
     "not signed": {"algorithm": "none"},
     "signed with a secret": {"algorithm": "HS256"},

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -22,7 +23,7 @@ from pbxadmin.review.kinds import DESK_ACTIONS, DESK_GROUPS, OFF_DESK_GROUPS
 RECIPE = 'the recipe "Add an event" in CONTRIBUTING.md'
 
 
-def unperformed() -> set[str]:
+def unperformed() -> set[EventAction]:
     """Actions of which the log holds no event."""
     return set(EventAction) - set(Event.objects.order_by().values_list("action", flat=True).distinct())
 
@@ -72,7 +73,7 @@ def test_every_action_is_in_the_one_group_that_it_names():
 def test_an_action_without_words_or_group_cannot_be_written():
     for row in (("pbx.painted",), ("pbx.painted", "PBX painted")):
         with pytest.raises(TypeError):
-            EventAction.__new_member__(EventAction, *row)
+            EventAction.__new_member__(EventAction, *row)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_an_action_without_words_or_group_cannot_be_written():
     ],
 )
 def test_the_check_names_an_action_that_is_not_complete(name, value, label, problem):
-    made = SimpleNamespace(name=name, value=value, label=label)
+    made: Any = SimpleNamespace(name=name, value=value, label=label)
 
     assert any(problem in found for found in problems_of_actions([made]))
 

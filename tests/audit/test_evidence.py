@@ -1,5 +1,6 @@
 """An evidence pack holds what proves itself: clean it passes, and whatever is changed in it shows."""
 
+import base64
 import io
 import json
 import subprocess
@@ -11,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pbxadmin.audit import verify_pack
 from pbxadmin.audit.actions import EventAction
-from pbxadmin.audit.checkpoints import public_key, read_checkpoints
+from pbxadmin.audit.checkpoints import checkpoint_make, public_key, read_checkpoints
 from pbxadmin.audit.evidence import pack_write
 from pbxadmin.audit.log import link, record
 from pbxadmin.audit.models import Event
@@ -86,7 +87,7 @@ def test_what_was_recorded_after_the_checkpoint_is_left_out(log, monkeypatch):
         record(EventAction.PBX_EDITED, customer=ACME)
         return done
 
-    original = evidence.checkpoint_make
+    original = checkpoint_make
     monkeypatch.setattr(evidence, "checkpoint_make", make)
 
     files, pack = packed()
@@ -233,12 +234,12 @@ def test_its_signature_check_agrees_with_cryptography(settings, seed):
     settings.SEAL_KEYS = [bytes([seed]) * 32]
     message = b"m" * seed
     signature = Ed25519PrivateKey.from_private_bytes(settings.SEAL_KEYS[0]).sign(message)
-    text = verify_pack.base64.urlsafe_b64encode(signature).decode()
+    text = base64.urlsafe_b64encode(signature).decode()
 
     assert verify_pack.has_signature(message, text, public_key())
     assert not verify_pack.has_signature(message + b"x", text, public_key())
     for place in range(0, 64, 7):
-        other = verify_pack.base64.urlsafe_b64encode(flipped(signature, place, 4)).decode()
+        other = base64.urlsafe_b64encode(flipped(signature, place, 4)).decode()
         assert not verify_pack.has_signature(message, other, public_key())
 
 

@@ -85,7 +85,7 @@ def test_a_long_name_is_cut_in_its_column_and_whole_in_the_text():
 
 def test_an_unknown_action_is_refused():
     with pytest.raises(ValueError, match="no action"):
-        record("pbx.painted")
+        record("pbx.painted")  # type: ignore[arg-type]
 
     assert not Event.objects.exists()
 

@@ -10,14 +10,13 @@ from django.db import connection
 
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.checkpoints import (
-    canonical_json,
     checkpoint_make,
     checkpoints_path,
     public_key,
     read_checkpoints,
     signed,
 )
-from pbxadmin.audit.log import record
+from pbxadmin.audit.log import canonical_json, record
 from pbxadmin.audit.models import Event
 from pbxadmin.audit.triggers import triggers_install, triggers_remove
 from pbxadmin.ops.checkpointing import lost_since_checkpoint

@@ -9,6 +9,7 @@ import multiprocessing
 import time
 from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 from django.db import connection, connections, transaction
 
@@ -66,7 +67,7 @@ def rate(append: Append) -> float:
     return total / SECONDS
 
 
-def write(append: Append, writer: int, start: object, done: object) -> None:
+def write(append: Append, writer: int, start: Any, done: Any) -> None:
     append(writer, 0)
     start.wait()
     until, written_so_far = time.perf_counter() + SECONDS, 0
@@ -89,19 +90,19 @@ def chained(customer: int) -> None:
     )
 
 
-made: dict[str, object] = {}
+made: dict[str, Any] = {}
 
 
 def unchained(writer: int, number: int) -> None:
     """In this process for good, which ends with it."""
-    log.locked_tail = lambda *of: (own_place(writer), "")  # type: ignore[assignment]
+    log.locked_tail = lambda *of: (own_place(writer), "")
     chained(CUSTOMERS + 1 + writer)
 
 
 def ready_made(writer: int, number: int) -> None:
     if not made:
         chained(1)
-        event = Event.objects.order_by("-id").values().first()
+        event: Any = Event.objects.order_by("-id").values().first()
         event["at"] = connection.ops.adapt_datetimefield_value(event["at"])
         made.update(event)
     values = made | {"chain": f"bench:{writer}", "sequence": own_place(writer)}

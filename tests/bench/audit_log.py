@@ -4,7 +4,7 @@ import csv
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from statistics import median
 from typing import Any
@@ -21,8 +21,8 @@ from pbxadmin.review import rollup
 from pbxadmin.review.exports import HEADER, WINDOW, events_export
 from pbxadmin.review.models import DayCount
 from pbxadmin.review.selectors import EventFilter, events_for, ids_within
-from pbxadmin.review.views.log import LAST_PAGE, PAGE_SIZE
-from pbxadmin.web.pages import Column, cursor_of
+from pbxadmin.review.views.log import LAST_PAGE
+from pbxadmin.web.pages import PAGE_SIZE, Column, cursor_of
 
 from .events import fill_events
 from .figures import goal, heading, in_turns, table
@@ -30,7 +30,7 @@ from .figures import goal, heading, in_turns, table
 EVENTS = int(os.environ.get("BENCH_EVENTS", "100000"))
 CUSTOMERS, DAYS, ROUNDS, EXPORT_ROUNDS = 100, 730, 15, 5
 EMPTY = "empty page"
-FRAGMENT = {"HX-Request": "true"}
+FRAGMENT: dict[str, Any] = {"HX-Request": "true"}
 
 
 def main() -> None:
@@ -83,7 +83,7 @@ def signed_in(user: User) -> Client:
     return client
 
 
-def get(client: Client, address: str, rows: bool | None = None, **headers: str) -> Callable[[], None]:
+def get(client: Client, address: str, rows: bool | None = None, **headers: Any) -> Callable[[], None]:
     """rows: whether there must be some on the page."""
 
     def page() -> None:
@@ -166,7 +166,7 @@ def export() -> None:
     alone, both = "csv.writer alone", "driver and csv.writer"
     ways = {
         alone: lambda: csv.writer(Sink()).writerows(rows),
-        both: lambda: [csv.writer(Sink()).writerows(part) for part in driver_rows(first or 1, last or 0)],
+        both: lambda: write_all(driver_rows(first or 1, last or 0)),
         "our export": lambda: deque(events_export(user=user, wanted=wanted, form="csv"), 0),
         "our export, JSON Lines": lambda: deque(events_export(user=user, wanted=wanted, form="jsonl"), 0),
     }
@@ -184,6 +184,11 @@ def memory(user: User) -> None:
         size += len(part)
         grown = max(grown, resident() - before)
     goal(f"MiB that the process grows by for a file of {size >> 20} MiB", grown / 2**20, 50)
+
+
+def write_all(parts: Iterable[list[tuple[Any, ...]]]) -> None:
+    for part in parts:
+        csv.writer(Sink()).writerows(part)
 
 
 def driver_rows(first: int, last: int) -> Iterator[list[tuple[Any, ...]]]:

@@ -15,7 +15,8 @@ from pbxadmin.yeastar.drivers import driver_of
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.guard import allowed
 from pbxadmin.yeastar.s_series.driver import password_digest
-from pbxadmin.yeastar.transport import Endpoint, Secret, Transport, Trust, TrustMode
+from pbxadmin.yeastar.secret import Secret
+from pbxadmin.yeastar.transport import Endpoint, Transport, Trust, TrustMode
 
 from .figures import goal, heading, in_turns, table
 from .fleet import distant_fleet

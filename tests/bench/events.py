@@ -5,7 +5,7 @@ hours of working days. The same seed makes the same events.
 """
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Any
@@ -83,7 +83,7 @@ def stored(value: Any, field: "models.Field[Any, Any]") -> Any:
     return value if is_plain else field.get_db_prep_save(value, connection)
 
 
-def insert(rows: Iterable[tuple[Any, ...]]) -> None:
+def insert(rows: Sequence[tuple[Any, ...]]) -> None:
     names = ", ".join(COLUMNS)
     with transaction.atomic(), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -101,7 +101,9 @@ class Maker:
         self.customers = customers
         self.sizes = list(accumulate(1 / (place + 3) for place in range(len(customers))))
         self.weights = list(accumulate(weight for _, _, weight in KINDS))
-        self.people = [{"id": n, "name": f"{NAMES[n % len(NAMES)]} {n}"} for n in range(1, PEOPLE + 1)]
+        self.people: list[dict[str, Any]] = [
+            {"id": n, "name": f"{NAMES[n % len(NAMES)]} {n}"} for n in range(1, PEOPLE + 1)
+        ]
         self.change = 0
 
     def times(self, count: int, days: int) -> list[datetime]:

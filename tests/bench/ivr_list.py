@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from html import unescape
 from statistics import median
 
@@ -72,7 +72,7 @@ def pbx(customer: Customer, number: int) -> Pbx:
     )
 
 
-def ivr(pbx: Pbx, number: int, read_at: object) -> Ivr:
+def ivr(pbx: Pbx, number: int, read_at: datetime) -> Ivr:
     turn = pbx.pk * 3 + number
     values = {
         "number": str(6500 + number),

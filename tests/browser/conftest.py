@@ -1,6 +1,7 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.test import override_settings
@@ -10,7 +11,7 @@ from ivr.refresh import pbx_refresh
 from pbxadmin.access.roles import Role
 from pbxadmin.audit.context import SYSTEM
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.yeastar.simulator import Fleet
+from pbxadmin.yeastar.simulator import Fleet, SimulatedPbx
 from tests.factories import PASSWORD, make_pbx, make_user
 
 CHROMIUM = "/usr/bin/chromium"
@@ -42,22 +43,26 @@ def _orm_beside_playwright() -> Iterator[None]:
 
 
 @pytest.fixture
-def pbx(transactional_db: None, make_fleet: Callable[..., Fleet]) -> Pbx:
-    """A simulated PBX, read once; its twin in the fleet is `pbx.twin`."""
-    twin = make_fleet().pbxs[0]
-    values = {"name": "ACME-HQ", "host": "127.0.0.1", "port": twin.port, "fingerprint": twin.fingerprint}
-    pbx = make_pbx(username=twin.username, password=twin.password, **values)
+def twin(make_fleet: Callable[..., Fleet]) -> SimulatedPbx:
+    """The simulated PBX that `pbx` is the record of."""
+    return make_fleet().pbxs[0]
+
+
+@pytest.fixture
+def pbx(transactional_db: None, twin: SimulatedPbx) -> Pbx:
+    """The record of a simulated PBX, read once."""
+    at: dict[str, Any] = {"host": "127.0.0.1", "port": twin.port, "fingerprint": twin.fingerprint}
+    pbx = make_pbx(name="ACME-HQ", username=twin.username, password=twin.password, **at)
     pbx_refresh(pbx=pbx, actor=SYSTEM)
     pbx.refresh_from_db()
-    pbx.twin = twin
     return pbx
 
 
 @pytest.fixture
-def signed_in(browser: Browser, live_server, pbx: Pbx) -> Callable[..., Page]:
+def signed_in(browser: Browser, live_server: Any, pbx: Pbx) -> Iterator[Callable[..., Page]]:
     """A page of somebody who has signed in through the form."""
 
-    def open_page(role: Role = Role.HELPDESK, **options: object) -> Page:
+    def open_page(role: Role = Role.HELPDESK, **options: Any) -> Page:
         make_user(role, pbx.customer, username=role.value, first_name="Mara", last_name="Lindqvist")
         page = browser.new_context(base_url=live_server.url, **options).new_page()
         page.goto("/")

@@ -1,11 +1,14 @@
 """Every page that the matrix knows: no accessibility fault, no sideways scroll, nothing in the console."""
 
+from typing import Any
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.test import Client, override_settings
 from playwright.sync_api import Browser, Page
 
+from pbxadmin.access.models import User
 from tests.factories import make_user
 from tests.matrix.table import OK, ROWS
 from tests.matrix.world import World, make_side, make_world
@@ -21,7 +24,7 @@ def world(transactional_db: None) -> World:
     return make_world()
 
 
-def page_of(browser: Browser, address: str, person: object, **options: object) -> Page:
+def page_of(browser: Browser, address: str, person: User, **options: Any) -> Page:
     client = Client()
     client.force_login(person)
     context = browser.new_context(base_url=address, **options)

@@ -1,6 +1,7 @@
 """An invitation in a browser, from the form to the first sign-in. With JavaScript on and off."""
 
 import re
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -28,7 +29,7 @@ def test_a_manager_invites_somebody_who_makes_an_account_and_signs_in(signed_in,
     expect(page.get_by_text("on its way to nora@example.com")).to_be_visible()
 
     theirs = browser.new_context(base_url=live_server.url, java_script_enabled=javascript).new_page()
-    theirs.goto(re.findall(r"/invitations/\S+/", mail.outbox[-1].body)[0])
+    theirs.goto(re.findall(r"/invitations/\S+/", str(mail.outbox[-1].body))[0])
     expect(theirs).to_have_url(re.compile("/invitations/$"))
     theirs.get_by_label("User name").fill("nora")
     theirs.get_by_label("Password", exact=True).fill("plenty of horses")
@@ -48,7 +49,7 @@ def test_a_manager_invites_somebody_who_makes_an_account_and_signs_in(signed_in,
 def test_the_pages_of_people_fit_and_can_be_used_by_everybody(signed_in, pbx, size, scheme):
     mara = make_user("helpdesk", pbx.customer, username="mara", email="mara.lindqvist@voice.example.com")
     manager = make_user("manager", pbx.customer, username="sue")
-    offer = {"email": "nora@example.com", "name": "Nora Quist", "role": Role.VIEWER, "ends_on": None}
+    offer: dict[str, Any] = {"email": "nora@example.com", "name": "Nora Quist", "role": Role.VIEWER, "ends_on": None}
     invitation_create(by=manager, customer=pbx.customer, **offer)
     page = signed_in(Role.MANAGER, viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
 

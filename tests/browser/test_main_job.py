@@ -10,7 +10,7 @@ from pbxadmin.access.roles import Role
 
 
 @pytest.mark.parametrize("javascript", [True, False])
-def test_helpdesk_finds_an_ivr_changes_one_number_and_sees_proof(signed_in, pbx, javascript):
+def test_helpdesk_finds_an_ivr_changes_one_number_and_sees_proof(signed_in, pbx, twin, javascript):
     page = signed_in(java_script_enabled=javascript)
 
     page.get_by_label("Search IVRs").fill("main acme")
@@ -21,15 +21,15 @@ def test_helpdesk_finds_an_ivr_changes_one_number_and_sees_proof(signed_in, pbx,
     page.get_by_label("Ticket").fill("INC-4411")
     page.get_by_role("button", name="Review change").click()
     expect(page.locator("[data-outcome=planned]")).to_be_visible()
-    assert pbx.twin.count("ivr/update") == 0
+    assert twin.count("ivr/update") == 0
     page.get_by_role("button", name="Apply on ACME-HQ").click()
 
     expect(page.locator("[data-outcome=verified]")).to_be_visible()
     expect(page.get_by_role("heading", name="Verified")).to_be_visible()
     expect(page.locator("#receipt")).to_contain_text("VERIFIED: read back, all as asked")
     expect(page).to_have_url(re.compile(r"/changes/\d+/$"))
-    assert pbx.twin.ivrs["6500"]["responsetimeout"] == "7"
-    assert pbx.twin.count("ivr/update") == 1
+    assert twin.ivrs["6500"]["responsetimeout"] == "7"
+    assert twin.count("ivr/update") == 1
 
 
 def test_with_the_keyboard_one_lands_on_the_outcome_of_what_one_applied(signed_in, pbx):
@@ -79,7 +79,7 @@ def test_an_expired_session_leads_to_sign_in_and_back(signed_in, pbx):
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
 
 
-def test_two_clicks_on_apply_send_once(signed_in, pbx):
+def test_two_clicks_on_apply_send_once(signed_in, pbx, twin):
     page = signed_in()
     page.goto(f"/pbxs/{pbx.pk}/ivrs/6500/edit/")
     page.get_by_label("Response timeout").fill("8")
@@ -88,7 +88,7 @@ def test_two_clicks_on_apply_send_once(signed_in, pbx):
     page.get_by_role("button", name="Apply on ACME-HQ").dblclick()
 
     expect(page.locator("[data-outcome=verified]")).to_be_visible()
-    assert pbx.twin.count("ivr/update") == 1
+    assert twin.count("ivr/update") == 1
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -16,7 +16,7 @@ from tests.factories import make_pbx
 
 def record_of(simulated: SimulatedPbx, **values: Any) -> Pbx:
     """The record of a simulated PBX, as a manager would have entered it."""
-    right = {
+    right: dict[str, Any] = {
         "host": "127.0.0.1",
         "port": simulated.port,
         "username": simulated.username,

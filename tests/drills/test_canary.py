@@ -75,7 +75,8 @@ class Ear(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
         self.lines: list[str] = []
-        known = {key: value for key, value in LOGGING["formatters"]["json"].items() if key != "()"}
+        formatters: Any = LOGGING["formatters"]
+        known = {key: value for key, value in formatters["json"].items() if key != "()"}
         self.formatters = (logging.Formatter("%(name)s %(message)s"), structlog.stdlib.ProcessorFormatter(**known))
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -221,7 +222,7 @@ def mails(settings: Any) -> Iterator[Callable[[], str]]:
     settings.ADMINS = [("Root", "root@example.com")]
     handler, logger = AdminEmailHandler(include_html=True), logging.getLogger("django.request")
     logger.addHandler(handler)
-    yield lambda: "\n".join(f"{sent.body} {sent.alternatives}" for sent in mail.outbox)
+    yield lambda: "\n".join(f"{sent.body} {getattr(sent, 'alternatives', '')}" for sent in mail.outbox)
     logger.removeHandler(handler)
 
 

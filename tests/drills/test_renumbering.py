@@ -15,7 +15,8 @@ from tests.drills.edits import planned, text_of
 
 pytestmark = [pytest.mark.tls, pytest.mark.django_db, pytest.mark.usefixtures("short_deadlines")]
 
-UPDATE, READ_BACK = {"call": "ivr/update"}, {"call": "ivr/query", "after": 1}
+UPDATE: dict[str, Any] = {"call": "ivr/update"}
+READ_BACK: dict[str, Any] = {"call": "ivr/query", "after": 1}
 TABLE: dict[str, tuple[Fault, dict[str, Any], str, str]] = {
     "all is well": (Fault.NONE, UPDATE, "verified", "now answers number 6599."),
     "the answer is lost": (Fault.CLOSE, UPDATE, "verified", "gave no usable answer. It was read back: number 6599."),

@@ -233,7 +233,8 @@ def order(pbx: SimulatedPbx, row: Row, fault: Fault) -> None:
     call, calls_before, connections_before = PHASES[row.phase]
     bound = {key: value.on(pbx) if isinstance(value, Edit) else value for key, value in row.order.items()}
     after = connections_before if fault in ON_ACCEPT else calls_before
-    pbx.misbehave(fault, **{"call": call, "after": after} | bound)
+    asked: dict[str, Any] = {"call": call, "after": after} | bound
+    pbx.misbehave(fault, **asked)
     if row.also:
         pbx.misbehave(**row.also)
 

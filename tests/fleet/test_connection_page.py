@@ -33,7 +33,7 @@ def recorded(acme: Customer, simulated_pbx: SimulatedPbx) -> Callable[..., Pbx]:
     """Make the record of the simulated PBX."""
 
     def make(**values: Any) -> Pbx:
-        right = {
+        right: dict[str, Any] = {
             "host": "127.0.0.1",
             "port": simulated_pbx.port,
             "username": simulated_pbx.username,

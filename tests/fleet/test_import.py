@@ -24,7 +24,7 @@ from pbxadmin.fleet import imports
 from pbxadmin.fleet.imports import import_apply, import_plan, imports_forget
 from pbxadmin.fleet.models import Lease, Pbx, PbxImport
 from pbxadmin.fleet.record_fields import EXPORT_COLUMNS
-from pbxadmin.fleet.services import pbx_edit
+from pbxadmin.fleet.services import pbx_create, pbx_edit
 from pbxadmin.yeastar.s_series.driver import password_digest
 from tests.factories import make_customer, make_pbx, make_user
 
@@ -275,7 +275,7 @@ def test_a_late_error_leaves_nothing_behind(
     rows = [GOOD | {"name": f"ACME-{number}"} for number in range(5)]
     url, page = previewed(client, sheet(*rows))
     plan = plan_in(page)
-    real = imports.pbx_create
+    real = pbx_create
 
     def taken_at_the_fourth(**given: Any) -> Pbx:
         if given["values"]["name"] == "ACME-3":

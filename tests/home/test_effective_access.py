@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from ivr.models import Ivr
-from pbxadmin.access.roles import IN_WORDS, Action
+from pbxadmin.access.roles import IN_WORDS, Action, Role
 from pbxadmin.access.services import customer_archive, membership_grant
 from tests.factories import make_customer, make_pbx, make_user
 
@@ -49,7 +49,7 @@ def rows_of(client, person):
 
 def test_each_customer_is_shown_with_roles_rights_and_counts(client, admin, acme, bellweather):
     mara = make_user("helpdesk", acme)
-    membership_grant(user=mara, role="auditor", customer=bellweather, ends_on=date(2999, 6, 30))
+    membership_grant(user=mara, role=Role.AUDITOR, customer=bellweather, ends_on=date(2999, 6, 30))
 
     assert rows_of(client, mara) == [
         ["Acme Logistics", "Helpdesk", "see PBXs, IVRs and changes, edit IVRs", "2", "6"],
@@ -65,7 +65,7 @@ def test_each_customer_is_shown_with_roles_rights_and_counts(client, admin, acme
 
 def test_roles_for_one_customer_and_for_all_add_up(client, admin, acme, bellweather):
     ada = make_user("auditor")
-    membership_grant(user=ada, role="helpdesk", customer=acme)
+    membership_grant(user=ada, role=Role.HELPDESK, customer=acme)
 
     found = rows_of(client, ada)
 
@@ -77,9 +77,9 @@ def test_roles_for_one_customer_and_for_all_add_up(client, admin, acme, bellweat
 
 def test_a_manager_is_told_nothing_of_customers_whose_people_they_do_not_manage(client, acme, bellweather):
     mara = make_user("helpdesk", acme)
-    membership_grant(user=mara, role="manager", customer=bellweather)
+    membership_grant(user=mara, role=Role.MANAGER, customer=bellweather)
     sue = make_user("manager", acme)
-    membership_grant(user=sue, role="viewer", customer=bellweather)
+    membership_grant(user=sue, role=Role.VIEWER, customer=bellweather)
     client.force_login(sue)
 
     assert [row[0] for row in rows_of(client, mara)] == ["Acme Logistics"]

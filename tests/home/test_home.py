@@ -2,12 +2,14 @@
 
 import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
 
 from ivr.changes.restore import outside_accept
 from ivr.models import Ivr
+from pbxadmin.access.roles import Role
 from pbxadmin.access.services import customer_archive, membership_grant
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
@@ -141,7 +143,7 @@ def test_who_sees_both_customers_sees_both_counted(client, acme, bellweather, wh
     both(acme, bellweather)
     user = make_user(is_superuser=who == "site admin")
     for customer in {"viewer of all": [None], "viewer of both": [acme, bellweather]}.get(who, []):
-        membership_grant(user=user, role="viewer", customer=customer)
+        membership_grant(user=user, role=Role.VIEWER, customer=customer)
     client.force_login(user)
 
     page = page_of(client)
@@ -319,7 +321,7 @@ def test_what_was_accepted_restored_or_vanished_and_is_back_needs_nobody(client,
     make_ivr(pbx, "6501", prompt_repeat="1")
     outside_accept(event=changed_outside(pbx), note="Told.")
     changed_outside(pbx, number="6501")
-    facts = {"customer": (acme.pk, acme.name), "pbx": (pbx.pk, pbx.name)}
+    facts: dict[str, Any] = {"customer": (acme.pk, acme.name), "pbx": (pbx.pk, pbx.name)}
     record(EventAction.IVR_VANISHED, ivr=("6500", "Main_Menu"), **facts)
     gone = record(EventAction.IVR_VANISHED, ivr=("6502", "Sales"), **facts)
 

@@ -277,7 +277,12 @@ def test_an_outcome_that_is_not_known_is_said_where_the_ivr_is_shown_or_edited(h
 def test_half_of_the_web_threads_wait_for_pbxs_and_the_rest_are_told_to_come_back(helpdesk, pbx, pbx_http, monkeypatch):
     monkeypatch.setattr("pbxadmin.fleet.concurrency._waiting_slots", BoundedSemaphore(1))
     answers = []
-    pbx_http.fail("ivr/query", lambda double, body: answers.append(helpdesk.get(address(pbx))) or {"status": "Failed"})
+
+    def opened_meanwhile(double, body):
+        answers.append(helpdesk.get(address(pbx)))
+        return {"status": "Failed"}
+
+    pbx_http.fail("ivr/query", opened_meanwhile)
 
     helpdesk.get(address(pbx))
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from ivr.changes.compare import compare
 from pbxadmin.yeastar.drivers import writable_fields
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS, ApiVersion, IvrField, Kind
-from pbxadmin.yeastar.s_series.wire import IvrSettings, identity_key, write_update
+from pbxadmin.yeastar.readings import IvrSettings
+from pbxadmin.yeastar.s_series.wire import identity_key, write_update
 
 # What a person may ask for, by the kind of field, and what a PBX may hold: also what it would not take from us.
 ASKED = {

@@ -6,6 +6,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -324,6 +325,6 @@ def press_apply(address: str, change: Change, session: str) -> None:
     connection.close()
 
 
-def csrf_of(opener: urllib.request.OpenerDirector) -> str:
+def csrf_of(opener: Any) -> str:
     (handler,) = (each for each in opener.handlers if isinstance(each, urllib.request.HTTPCookieProcessor))
     return next(cookie.value or "" for cookie in handler.cookiejar if cookie.name == "csrf")

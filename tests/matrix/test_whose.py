@@ -47,7 +47,7 @@ def buttons(page: str) -> list[str]:
 
 
 def says_whose(answer: HttpResponseBase) -> list[str]:
-    page = b"".join(answer).decode()  # type: ignore[arg-type]
+    page = b"".join(answer).decode()
     for text in (part(page, "<title>", "</title>"), part(page, '<div class="head"', "</h1>.*?</div>")):
         assert CUSTOMER in text
         assert PBX in text

@@ -98,7 +98,7 @@ def make_side(words: tuple[str, ...]) -> Side:
     today = timezone.now().date()
     period = period_add(customer=customer, starts_on=month(today)[0], ends_on=month(today)[1], by=person_name)
     desk_read()
-    offer = {"email": f"{site}@example.com", "name": person_name, "role": Role.VIEWER, "ends_on": None}
+    offer: dict[str, Any] = {"email": f"{site}@example.com", "name": person_name, "role": Role.VIEWER, "ends_on": None}
     invitation, _ = invitation_create(by=person, customer=customer, **offer)
     Invitation.objects.filter(pk=invitation.pk).update(renewed_at=timezone.now() - timedelta(hours=1))
     ids = {
@@ -136,7 +136,7 @@ def make_world() -> World:
     for role in Role:
         membership_grant(user=foreign, role=role, customer=them.customer)
     people["wrong customer"] = foreign
-    for role in Role.values:
-        people[role] = make_user(role, us.customer)
+    for name in Role.values:
+        people[name] = make_user(name, us.customer)
     people["site admin"] = make_user(is_superuser=True)
     return World(us, them, people)

@@ -32,7 +32,7 @@ def manage(tmp_path):
 
     A process that says nothing is ended as well, so that a test which waits for its words fails and does not hang.
     """
-    started = []
+    started: list[tuple[subprocess.Popen[str], Timer]] = []
     (tmp_path / "data").mkdir(mode=0o700)
 
     def start(*words, environment=None, **options):

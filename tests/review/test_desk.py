@@ -1,6 +1,7 @@
 """The desk: what comes onto it, who sees it, and how it is marked."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -36,8 +37,8 @@ def of(customer):
 
 
 def outcome(customer, word, **more):
-    more = {"pbx": HQ, "ivr": MENU, "change_id": 1} | more
-    return record(EventAction.CHANGE_OUTCOME, customer=of(customer), outcome=word, **more)
+    facts: dict[str, Any] = {"pbx": HQ, "ivr": MENU, "change_id": 1} | more
+    return record(EventAction.CHANGE_OUTCOME, customer=of(customer), outcome=word, **facts)
 
 
 def kinds(event):

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 import pytest
 import time_machine
 
+from pbxadmin.access.roles import Role
 from pbxadmin.access.services import membership_grant
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Actor
@@ -112,14 +113,14 @@ def test_no_filter_reaches_past_the_right(client, acme, bellweather):
 
 def test_roles_for_two_customers_add_up_to_both_logs_but_not_the_installations(client, acme, bellweather):
     user = make_user("auditor", acme)
-    membership_grant(user=user, role="viewer", customer=bellweather)
+    membership_grant(user=user, role=Role.VIEWER, customer=bellweather)
     client.force_login(user)
     first, second = (record(EventAction.PBX_EDITED, customer=of(customer)).pk for customer in (acme, bellweather))
 
     assert first in listed(client)
     assert second not in listed(client)
 
-    membership_grant(user=user, role="auditor", customer=bellweather)
+    membership_grant(user=user, role=Role.AUDITOR, customer=bellweather)
 
     assert {first, second} <= set(listed(client))
     assert not Event.objects.filter(pk__in=listed(client), chain="installation").exists()
@@ -420,7 +421,7 @@ def test_pages_follow_each_other_both_ways(auditor, acme, monkeypatch):
         if not page.next_cursor:
             break
         cursor = page.next_cursor
-    back = []
+    back: list[list[int]] = []
     while page.previous_cursor:
         page = auditor.get(f"/audit/?pbx=501&cursor={page.previous_cursor}").context["page"]
         back.insert(0, [event.pk for event in page.rows])

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -183,7 +184,7 @@ def test_an_export_makes_a_checkpoint_of_its_chains_and_no_others(client, audito
 def test_one_that_is_broken_off_says_so(acme, monkeypatch):
     monkeypatch.setattr("pbxadmin.review.exports.WINDOW", 100)
     fill(acme)
-    parts = events_export(user=make_user("auditor"), wanted=EventFilter(), form="jsonl")
+    parts: Any = events_export(user=make_user("auditor"), wanted=EventFilter(), form="jsonl")
     data = next(parts)
 
     parts.close()

@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -60,7 +61,11 @@ def auditor(client):
 def event():
     """One in the middle of its chain that the desk has to look at."""
     pbx = make_pbx(make_customer("Acme Logistics"), name="ACME-HQ")
-    facts = {"customer": (pbx.customer_id, pbx.customer.name), "pbx": (pbx.pk, pbx.name), "ivr": ("6500", "Main_Menu")}
+    facts: dict[str, Any] = {
+        "customer": (pbx.customer_id, pbx.customer.name),
+        "pbx": (pbx.pk, pbx.name),
+        "ivr": ("6500", "Main_Menu"),
+    }
     fields = {"prompt_repeat": {"before": "1", "found": "5"}}
     events = [record(EventAction.IVR_CHANGED_OUTSIDE, fields=fields, **facts) for _ in range(3)]
     return events[1]
@@ -119,7 +124,7 @@ def test_the_event_says_that_it_is_not_as_recorded(auditor, event, column, odd):
 def test_events_are_recorded_whatever_stands_in_the_last_one(event, column, odd):
     last = Event.objects.get(pk=event.pk + 1)
     tamper(last, column, WRITTEN[odd])
-    facts = {"customer": (event.customer_id, "Acme Logistics")}
+    facts: dict[str, Any] = {"customer": (event.customer_id, "Acme Logistics")}
 
     events = [record(EventAction.PBX_EDITED, **facts), record(EventAction.PBX_EDITED, **facts)]
 

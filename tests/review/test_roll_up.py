@@ -3,6 +3,7 @@
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -22,7 +23,7 @@ ACME = (1, "Acme Logistics")
 def counted():
     keys = DayCount.objects.values_list("day", "customer_id", "action", "outcome", "count")
     found = {tuple(key): count for *key, count in keys}
-    everybody = Counter()
+    everybody: Counter[tuple[Any, ...]] = Counter()
     for (day, customer, action, outcome), count in found.items():
         everybody[day, action, outcome] += count if customer != ALL_CUSTOMERS else -count
     assert not any(everybody.values())

@@ -47,6 +47,10 @@ def meanwhile(first: Callable[[], Any], second: Callable[[], Any]) -> Any:
         return running.result(60)
 
 
+def offered(customer: Customer | None) -> dict[str, Any]:
+    return {"email": "m@example.com", "name": "M", "role": Role.VIEWER, "customer": customer, "ends_on": None}
+
+
 def refusal(act: Callable[[], Any]) -> str:
     with pytest.raises(ValidationError) as caught:
         act()
@@ -113,7 +117,7 @@ def test_of_two_site_admins_who_put_each_other_out_one_stays() -> None:
 def test_of_two_people_with_the_same_invitation_one_gets_the_role() -> None:
     acme, sue = make_customer("Acme Logistics"), make_user(is_superuser=True)
     mara, nora = make_user(username="mara"), make_user(username="nora")
-    offer = {"email": "m@example.com", "name": "M", "role": Role.VIEWER, "customer": acme, "ends_on": None}
+    offer = offered(customer=acme)
     invitation, _ = invitation_create(by=sue, **offer)
 
     def late() -> None:
@@ -127,7 +131,7 @@ def test_of_two_people_with_the_same_invitation_one_gets_the_role() -> None:
 
 def test_invitations_sent_at_once_are_counted_one_after_the_other() -> None:
     sue = make_user(is_superuser=True)
-    offer = {"email": "m@example.com", "name": "M", "role": Role.VIEWER, "customer": None, "ends_on": None}
+    offer = offered(customer=None)
 
     told = meanwhile(
         lambda: invitation_create(by=sue, **offer), lambda: refusal(lambda: invitation_create(by=sue, **offer))

@@ -42,7 +42,7 @@ from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME, ApiVersion
 from pbxadmin.yeastar.s_series.wire import read_ivr
 from tests.factories import make_customer, make_pbx
-from tests.pbx_http import HOST, Fault, PbxDouble, breaks, cannot_be_reached, loses_the_answer, refused, says
+from tests.pbx_http import HOST, PbxDouble, breaks, cannot_be_reached, loses_the_answer, refused, says
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,6 +50,7 @@ STEPS, EXAMPLES = 60, 80
 MARA = Actor(7, "Mara Lindqvist")
 Status = Change.Status
 Body = dict[str, Any]
+ModelFault = Callable[["ModelPbx", Body], Any]
 NUMBERS = ("6500", "6501", "6502", "6510", "6511")
 SUCCESS = {"status": "Success"}
 customers = count(1)
@@ -135,7 +136,7 @@ def values_of(ivr: dict[str, str]) -> dict[str, str | None]:
     return read_ivr(ivr, ApiVersion.V1_0).values()
 
 
-def on_update(fault: Fault) -> Fault:
+def on_update(fault: ModelFault) -> Any:
     """A fault of ivr/update that keeps what it was told, as a good call does."""
 
     def told(pbx: ModelPbx, body: Body) -> Any:
@@ -186,7 +187,8 @@ def applies_and_dies(pbx: ModelPbx, body: Body) -> Any:
     raise Died
 
 
-LOGIN: dict[str, Fault] = {
+# What a fault is given is the one PBX there is, a ModelPbx.
+LOGIN: dict[str, Any] = {
     "breaks": breaks,
     "cannot be reached": cannot_be_reached,
     "wrong password": says(refused("20003")),
@@ -194,7 +196,7 @@ LOGIN: dict[str, Fault] = {
     "no JSON": says("<html>busy</html>"),
     "dies": dies,
 }
-READ: dict[str, Fault] = {
+READ: dict[str, Any] = {
     "breaks": breaks,
     "cannot be reached": cannot_be_reached,
     "no JSON": says("<html>busy</html>"),
@@ -203,7 +205,7 @@ READ: dict[str, Fault] = {
     "doubled": says('{"status":"Failed","status":"Success"}'),
     "dies": dies,
 }
-UPDATE: dict[str, Fault] = {
+UPDATE: dict[str, Any] = {
     "breaks": breaks,
     "cannot be reached": cannot_be_reached,
     "loses the answer": loses_the_answer,
@@ -353,7 +355,7 @@ class ChangeMachine(RuleBasedStateMachine):
         clashes: somebody changed the same fields on the PBX first. waits: some time passes after it.
         """
         self.all_is_well()
-        pk = self.plan(which, wanted)
+        pk: int = self.plan(which, wanted)  # type: ignore[assignment]  # never `multiple()`
         if clashes:
             change = Change.objects.get(pk=pk)
             theirs = {BY_NAME[name].wire: THEIRS[name] for name in change.wanted if name in THEIRS}

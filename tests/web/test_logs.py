@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+from typing import Any
 
 import pytest
 import structlog
@@ -13,7 +14,8 @@ from django.utils.module_loading import import_string
 @pytest.fixture
 def written():
     """What a handler such as the service's own writes; the level is the one of its root."""
-    given, root, stream = settings.LOGGING, logging.getLogger(), io.StringIO()
+    given: Any = settings.LOGGING
+    root, stream = logging.getLogger(), io.StringIO()
     handler, before = logging.StreamHandler(stream), root.level
     form = {name: value for name, value in given["formatters"]["json"].items() if name != "()"}
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(**form))

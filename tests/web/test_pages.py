@@ -40,7 +40,7 @@ def walk(order, size, rows=None):
         if not page.next_cursor:
             break
         cursor = page.next_cursor
-    back = []
+    back: list[list[str]] = []
     while page.previous_cursor:
         page = keyset(rows, order, page.previous_cursor, size)
         assert page.next_cursor

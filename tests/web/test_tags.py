@@ -59,7 +59,7 @@ def test_what_never_was_is_never():
     ],
 )
 def test_a_clock_says_as_much_of_the_date_as_is_needed_and_all_of_it_on_hover(now, at, shown):
-    at = datetime(*at, tzinfo=UTC)
+    at = datetime(*at, tzinfo=UTC)  # type: ignore[misc]
 
     assert clock(at) == (f'<time datetime="{at:%Y-%m-%dT%H:%M:%S}Z" title="{at:%Y-%m-%d %H:%M:%S} UTC">{shown}</time>')
 

@@ -13,7 +13,8 @@ from pbxadmin.yeastar.drivers import driver_of
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.guard import allowed
-from pbxadmin.yeastar.transport import Endpoint, Secret, Transport, Trust, TrustMode
+from pbxadmin.yeastar.secret import Secret
+from pbxadmin.yeastar.transport import Endpoint, Transport, Trust, TrustMode
 
 
 def peak_kib() -> int:

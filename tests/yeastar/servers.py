@@ -122,7 +122,8 @@ class Signer:
 def certificate(
     name: str, own: Key, signer: Signer, *, is_ca: bool = False, expired: bool = False, names: Iterable[str] = ()
 ) -> str:
-    called = [x509.DNSName(each) for each in names] or [x509.IPAddress(IPv4Address("127.0.0.1"))]
+    called: list[x509.GeneralName] = [x509.DNSName(each) for each in names]
+    called = called or [x509.IPAddress(IPv4Address("127.0.0.1"))]
     return (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))

@@ -30,7 +30,8 @@ from pbxadmin.yeastar.errors import (
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.readings import DeviceInfo, IvrSettings
 from pbxadmin.yeastar.s_series.driver import password_digest
-from pbxadmin.yeastar.transport import Endpoint, Secret, Transport, Trust, TrustMode
+from pbxadmin.yeastar.secret import Secret
+from pbxadmin.yeastar.transport import Endpoint, Transport, Trust, TrustMode
 
 V1_0, V1_1, V2_0 = ApiVersion
 PASSWORD = "Api-Pässw0rd"

@@ -37,11 +37,11 @@ from pbxadmin.yeastar.errors import (
 )
 from pbxadmin.yeastar.readings import IvrSettings
 from pbxadmin.yeastar.s_series.driver import password_digest
+from pbxadmin.yeastar.secret import Secret
 from pbxadmin.yeastar.simulator import ALWAYS, NOTHING, Fault, Fleet, SimulatedPbx, faults
 from pbxadmin.yeastar.transport import (
     BODY_LIMIT,
     Endpoint,
-    Secret,
     TlsProfile,
     Transport,
     Trust,

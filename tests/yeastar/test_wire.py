@@ -21,7 +21,6 @@ from pbxadmin.yeastar.errors import (
 )
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS, ApiVersion, FieldError, Kind
 from pbxadmin.yeastar.readings import DeviceInfo, IvrSettings
-from pbxadmin.yeastar.s_series import wire
 from pbxadmin.yeastar.s_series.wire import (
     parse_json,
     read_answer,
@@ -179,7 +178,7 @@ def test_nothing_is_said_to_be_nothing(body: bytes) -> None:
 
 @pytest.mark.parametrize("part", [b"[", b"{", b"[],", b'{"a":1},', b"1,"])
 def test_more_parts_than_any_answer_has_are_not_even_parsed(part: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire.json, "loads", lambda *args, **more: pytest.fail("it was parsed"))
+    monkeypatch.setattr("pbxadmin.yeastar.s_series.wire.json.loads", lambda *args, **more: pytest.fail("it was parsed"))
 
     with pytest.raises(PbxBadAnswer, match="more parts"):
         read_answer(b'{"status":"Success","ivr":[' + part * 100_000)
