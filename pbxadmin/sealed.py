@@ -1,8 +1,8 @@
-"""A column that keeps a secret: AES-256-GCM, with the row bound in.
+"""A column that stores a secret, encrypted with AES-256-GCM and bound to its row.
 
 The text is "v1.<key id>.<nonce and ciphertext, URL-safe base64>". The table, column and primary key of the row are
-associated data, so a sealed value that was moved to another row or column does not open. The keys are
-settings.PBX_KEYS, newest first; the key id says which of them sealed a value.
+associated data, so a sealed value that was moved to another row or column does not open. The keys are in
+settings.PBX_KEYS, newest first; the key id names the one that sealed a value.
 """
 
 import base64
@@ -26,11 +26,11 @@ FORM = re.compile(rf"{VERSION}\.(?P<key_id>[0-9a-f]{{8}})\.(?P<payload>[\w-]+=*)
 
 
 class SealBroken(Exception):
-    """The value does not open: its key is not in PBX_KEYS, or it was altered or moved from another row."""
+    """A sealed value that does not open: its key is not in PBX_KEYS, or it was altered or moved from another row."""
 
 
 class Sealed:
-    """What a SealedField holds. It shows itself as *** everywhere; only `open` gives the secret out."""
+    """The value of a SealedField. It shows itself as *** everywhere; only `open` returns the secret."""
 
     __slots__ = ("_bound_to", "text")
 
@@ -56,26 +56,26 @@ class Sealed:
         raise TypeError("a Sealed value does not pickle")
 
     def open(self) -> str:
-        """The secret. Raises SealBroken."""
+        """Return the secret. Raises SealBroken."""
         return opened_text(self.text, self._bound_to)
 
 
 def newest_key() -> bytes:
-    """Return the key that seals from now on."""
+    """Return the key that seals new values. Raises ImproperlyConfigured when there is none."""
     if not settings.PBX_KEYS:
         raise ImproperlyConfigured("PBX_KEYS is not set.")
     return settings.PBX_KEYS[0]
 
 
 def sealed_text(secret: str, place: str) -> str:
-    """The secret sealed with the newest key, so that it opens for this place only."""
+    """Return the secret sealed with the newest key, so that it opens for this place only."""
     key, nonce = newest_key(), os.urandom(NONCE_BYTES)
     sealed = nonce + AESGCM(key).encrypt(nonce, secret.encode(), place.encode())
     return f"{VERSION}.{key_id_of(key)}.{base64.urlsafe_b64encode(sealed).decode()}"
 
 
 def opened_text(text: str, place: str) -> str:
-    """The secret that was sealed for this place. Raises SealBroken."""
+    """Return the secret that was sealed for this place. Raises SealBroken."""
     form = FORM.fullmatch(text)
     if form is None:
         raise SealBroken("A sealed value is not in its form.")
@@ -103,7 +103,7 @@ def column_place(model: type[models.Model], column: str, key: Any) -> str:
 
 
 def seal(row: models.Model, column: str, secret: str) -> None:
-    """Put a secret into a SealedField of a row that has a primary key; saving it is the caller's."""
+    """Put a secret into a SealedField of a row, which the caller saves. Raises ValueError for a row without a key."""
     if row.pk is None:
         raise ValueError("a row is saved before a secret is sealed to it")
     place = bound_to(row, column)
@@ -111,7 +111,7 @@ def seal(row: models.Model, column: str, secret: str) -> None:
 
 
 class SealedAttribute:
-    """Reads as Sealed, bound to the row it is read from; takes Sealed, or "" for nothing."""
+    """The attribute of a SealedField: reads as Sealed, bound to its row; accepts Sealed, or "" for no secret."""
 
     def __init__(self, column: str) -> None:
         self.column = column
@@ -135,11 +135,11 @@ def text_of(value: Any) -> str:
 
 
 class SealedField(models.TextField[Any, Any]):
-    """Ciphertext of one secret, "" for none. Set by `seal`."""
+    """The ciphertext of one secret, "" for none. Set it with `seal`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kept: dict[str, Any] = {"blank": True, "default": "", "editable": False}
-        super().__init__(*args, **kept | kwargs)
+        fixed: dict[str, Any] = {"blank": True, "default": "", "editable": False}
+        super().__init__(*args, **fixed | kwargs)
 
     def contribute_to_class(self, cls: type[models.Model], name: str, private_only: bool = False) -> None:
         super().contribute_to_class(cls, name, private_only)
@@ -150,10 +150,11 @@ class SealedField(models.TextField[Any, Any]):
 
 
 @dataclass(frozen=True)
-class Kept:
-    """One sealed value that is kept somewhere.
+class StoredSecret:
+    """One sealed value and the place where it is stored.
 
-    place: what it is bound to. replace: puts another text there, if the old one still is; False when it is not.
+    place: the table, column and key that it is bound to. replace: stores another text there, unless somebody changed it
+    meanwhile; then it returns False.
     """
 
     place: str
@@ -166,38 +167,38 @@ class Kept:
         return form["key_id"] if form else ""
 
     def open(self) -> str:
-        """The secret. Raises SealBroken."""
+        """Return the secret. Raises SealBroken."""
         return opened_text(self.text, self.place)
 
 
-Source = Callable[[], Iterator[Kept]]
-SOURCES: list[Source] = []  # of sealed values that stand in no SealedField, such as inside the JSON of another package
+Source = Callable[[], Iterator[StoredSecret]]
+SOURCES: list[Source] = []  # of secrets outside SealedFields, such as in the JSON of another package
 ROWS_AT_ONCE = 200
 
 
-def keeps_secrets(source: Source) -> Source:
-    """Tell `rotate_keys` and the check of the keys about secrets that stand in no SealedField."""
+def secrets_source(source: Source) -> Source:
+    """Register a source of secrets outside SealedFields, for `rotate_keys` and the check of the keys."""
     SOURCES.append(source)
     return source
 
 
-def kept_secrets() -> Iterator[Kept]:
-    """Every sealed value of this installation, a few rows at a time."""
+def stored_secrets() -> Iterator[StoredSecret]:
+    """Yield every sealed value of this installation. Reads a few rows at a time."""
     for model in apps.get_models():
         for column in model._meta.concrete_fields:
             if isinstance(column, SealedField):
-                yield from kept_in(model, column.name)
+                yield from secrets_in_column(model, column.name)
     for source in SOURCES:
         yield from source()
 
 
-def kept_in(model: type[models.Model], column: str) -> Iterator[Kept]:
+def secrets_in_column(model: type[models.Model], column: str) -> Iterator[StoredSecret]:
     rows = model._base_manager.exclude(**{column: ""}).order_by("pk").values_list("pk", column)
     last = None
     while found := list((rows if last is None else rows.filter(pk__gt=last))[:ROWS_AT_ONCE]):
         for pk, text in found:
             last = pk
-            yield Kept(column_place(model, column, pk), text, column_replacing(model, column, pk, text))
+            yield StoredSecret(column_place(model, column, pk), text, column_replacing(model, column, pk, text))
 
 
 def column_replacing(model: type[models.Model], column: str, pk: Any, old: Any) -> Callable[[str], bool]:

@@ -18,7 +18,7 @@ from django.dispatch import receiver
 
 from pbxadmin.access.models import User, grants_of
 from pbxadmin.access.roles import SITE_ADMIN
-from pbxadmin.sealed import Kept, SealBroken, keeps_secrets, opened_text, sealed_text
+from pbxadmin.sealed import SealBroken, StoredSecret, opened_text, sealed_text, secrets_source
 
 SECRETS = ("secret", "seed")  # of a TOTP app, and of recovery codes
 FACTORS_AT_ONCE = 200
@@ -70,8 +70,8 @@ def secrets_know_their_place(instance: Authenticator, **_: Any) -> None:
         data[name].place = factor_place(instance.user_id)
 
 
-@keeps_secrets
-def kept() -> Iterator[Kept]:
+@secrets_source
+def kept() -> Iterator[StoredSecret]:
     """Yield every sealed secret, for `rotate_keys`."""
     last = 0
     while found := list(Authenticator.objects.filter(pk__gt=last).order_by("pk")[:FACTORS_AT_ONCE]):
@@ -79,7 +79,7 @@ def kept() -> Iterator[Kept]:
             last = row.pk
             for name in SECRETS:
                 if name in row.data:
-                    yield Kept(
+                    yield StoredSecret(
                         factor_place(row.user_id), row.data[name], factor_replacing(row.pk, name, row.data[name])
                     )
 

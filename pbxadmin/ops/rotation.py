@@ -13,7 +13,7 @@ from django.db import DatabaseError, transaction
 
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
-from pbxadmin.sealed import Kept, SealBroken, kept_secrets, key_id_of, newest_key, sealed_text
+from pbxadmin.sealed import SealBroken, StoredSecret, key_id_of, newest_key, sealed_text, stored_secrets
 
 SECRETS_AT_A_TIME = 100
 SAMPLE = 20
@@ -50,7 +50,7 @@ def keys_rotate() -> Rotation:
     """
     done = Rotation()
     try:
-        for step in in_steps(kept_secrets()):
+        for step in in_steps(stored_secrets()):
             rotate_step(step, done)
     finally:
         failed = [place for place, _ in done.failed[:NAMED]]
@@ -59,26 +59,26 @@ def keys_rotate() -> Rotation:
     return done
 
 
-def in_steps(secrets: Iterator[Kept]) -> Iterator[list[Kept]]:
+def in_steps(secrets: Iterator[StoredSecret]) -> Iterator[list[StoredSecret]]:
     while step := list(islice(secrets, SECRETS_AT_A_TIME)):
         yield step
 
 
-def rotate_step(step: list[Kept], done: Rotation) -> None:
+def rotate_step(step: list[StoredSecret], done: Rotation) -> None:
     newest = key_id_of(newest_key())
-    fresh: list[tuple[Kept, str]] = []
-    for kept in step:
-        if kept.key_id == newest:
+    resealed: list[tuple[StoredSecret, str]] = []
+    for stored in step:
+        if stored.key_id == newest:
             done.current += 1
             continue
         try:
-            fresh.append((kept, sealed_text(kept.open(), kept.place)))
+            resealed.append((stored, sealed_text(stored.open(), stored.place)))
         except SealBroken as error:
-            done.failed.append((kept.place, str(error)))
+            done.failed.append((stored.place, str(error)))
     with transaction.atomic():
-        replaced = sum(kept.replace(text) for kept, text in fresh)
+        replaced = sum(stored.replace(text) for stored, text in resealed)
     done.sealed += replaced
-    done.changed += len(fresh) - replaced
+    done.changed += len(resealed) - replaced
 
 
 def wrong_keys(sample: int = SAMPLE) -> str:
@@ -90,9 +90,9 @@ def wrong_keys(sample: int = SAMPLE) -> str:
     reasons: Counter[str] = Counter()
     try:
         with transaction.atomic():
-            for kept in islice(kept_secrets(), sample):
+            for stored in islice(stored_secrets(), sample):
                 try:
-                    kept.open()
+                    stored.open()
                 except SealBroken as error:
                     reasons[str(error)] += 1
                 else:

@@ -20,7 +20,7 @@ from pbxadmin.access.roles import Role
 from pbxadmin.accounts.services import second_factor_reset
 from pbxadmin.audit.models import Event
 from pbxadmin.ops.rotation import keys_rotate
-from pbxadmin.sealed import SealBroken, kept_secrets
+from pbxadmin.sealed import SealBroken, stored_secrets
 from pbxadmin.settings import ROLE_NAMES
 from tests.factories import PASSWORD, make_user
 
@@ -290,7 +290,7 @@ def test_keys_are_rotated_for_factors_too(client: Client, mara: User, settings: 
     settings.PBX_KEYS = [b"n" * 32]
 
     assert done.is_whole
-    assert len({kept.place for kept in kept_secrets()}) == 1
+    assert len({kept.place for kept in stored_secrets()}) == 1
     for code in (code_for(secret, 1), codes[0]):
         elsewhere = Client()
         sign_in(elsewhere, code)

@@ -13,7 +13,7 @@ from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.ops import rotation
 from pbxadmin.ops.rotation import keys_rotate, wrong_keys
-from pbxadmin.sealed import Kept, key_id_of, seal, sealed_text
+from pbxadmin.sealed import StoredSecret, key_id_of, seal, sealed_text
 from pbxadmin.yeastar.s_series.driver import password_digest
 from tests.factories import make_customer, make_pbx, make_user
 
@@ -58,7 +58,7 @@ def test_every_secret_opens_with_the_newest_key_alone_afterwards(pbxs, newer_key
 
 
 def test_every_sealed_column_of_every_model_is_found(pbxs, newer_key):
-    columns = {kept.place.partition(":")[0] for kept in sealed.kept_secrets()}
+    columns = {kept.place.partition(":")[0] for kept in sealed.stored_secrets()}
 
     assert {"fleet.pbx.password_digest", "fleet.pbx.token"} <= columns
 
@@ -139,7 +139,7 @@ def test_secrets_of_another_package_are_sealed_anew_when_they_are_registered(new
     def one_of_theirs():
         old = User.objects.values_list("last_name", flat=True).get()
         replace = lambda new: bool(User.objects.filter(last_name=old).update(last_name=new))  # noqa: E731
-        yield Kept(place, old, replace)
+        yield StoredSecret(place, old, replace)
 
     monkeypatch.setattr(sealed, "SOURCES", [one_of_theirs])
 
