@@ -44,17 +44,19 @@ MOST_ADDRESSES = 3  # of a name that are tried
 EXCHANGE_S = 8.0
 BODY_LIMIT = 2 * 1024 * 1024
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
-TOKEN_IN_URL = re.compile(r"token=[^&\s\"']*")
+# The query parameters that carry a secret. Drivers use names of their own: `query_of` adds them before sending.
+_secret_parameters = {"token"}
 
 
-def without_token(record: logging.LogRecord) -> bool:
-    """Filter what urllib3 logs: it names every request by its URL, and the token must not be in it at any level."""
-    record.msg, record.args = TOKEN_IN_URL.sub("token=***", record.getMessage()), ()
+def without_secrets(record: logging.LogRecord) -> bool:
+    """Filter what urllib3 logs: it names every request by its URL, and no secret must be in it at any level."""
+    names = "|".join(map(re.escape, [*_secret_parameters]))
+    record.msg, record.args = re.sub(rf"\b({names})=[^&\s\"']*", r"\1=***", record.getMessage()), ()
     return True
 
 
 for _name in ("urllib3.connectionpool", "urllib3.util.retry"):
-    logging.getLogger(_name).addFilter(without_token)
+    logging.getLogger(_name).addFilter(without_secrets)
 
 
 class TrustMode(StrEnum):
@@ -517,6 +519,8 @@ def revealed(values: Mapping[str, Text]) -> dict[str, str]:
 
 
 def query_of(request: PbxRequest) -> str:
+    """Return the query part of a URL, with its question mark, "" for none."""
+    _secret_parameters.update(name for name, value in request.query.items() if isinstance(value, Secret))
     return f"?{urlencode(revealed(request.query), safe='', quote_via=quote)}" if request.query else ""
 
 

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 
 from pbxadmin.yeastar import transport as transport_module
 from pbxadmin.yeastar.client import PbxClient
+from pbxadmin.yeastar.driver import CallKind, PbxRequest
 from pbxadmin.yeastar.errors import (
     PbxBadAnswer,
     PbxBusy,
@@ -268,6 +269,20 @@ def test_urllib3_never_logs_a_token_whatever_its_level(log: tuple[int, str], cap
         logging.getLogger(name).log(*log, "x", "/api/v1.0.0/ivr/query?token=canary&x=1")
 
     assert caplog.messages == [log[1] % ("x", "/api/v1.0.0/ivr/query?token=***&x=1")] * 2
+
+
+def test_urllib3_logs_no_secret_under_whatever_name_a_driver_sends_it(
+    caplog: pytest.LogCaptureFixture, simulated_pbx: SimulatedPbx
+) -> None:
+    everything_is_logged(caplog)
+    query: dict[str, str | Secret] = {"only": "6500", "session": Secret("canary")}
+
+    client_for(simulated_pbx).transport.exchange(
+        PbxRequest(CallKind.READ, "menus", "/api/v1.0.0/menus", method="GET", query=query), time.monotonic() + 8
+    )
+
+    assert "only=6500&session=*** " in caplog.text
+    assert "canary" not in caplog.text
 
 
 def test_a_secret_shows_itself_nowhere() -> None:
