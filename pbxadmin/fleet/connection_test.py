@@ -15,7 +15,7 @@ from django.utils import timezone
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.client import PAGE_S, PbxClient
-from pbxadmin.yeastar.drivers import driver_of
+from pbxadmin.yeastar.drivers import driver_of, is_writable, writable_fields
 from pbxadmin.yeastar.errors import (
     PbxBadAnswer,
     PbxError,
@@ -249,6 +249,11 @@ class ConnectionTest:
         return isinstance(error, PbxBadAnswer)
 
     @property
+    def version_difference(self) -> str:
+        """Return in a sentence what using the found version instead of the one in use would change."""
+        return version_difference(self.pbx.api_version, self.found_version)
+
+    @property
     def signed_in(self) -> PbxClient:
         if self.client is None:
             raise PbxHeldBack("There was no login.")
@@ -276,6 +281,17 @@ def connection_test(pbx: Pbx, held_by: str, *, detects: bool = False) -> Connect
         | ({"capability": test.found_version} if test.found_version else {}),
     )
     return test
+
+
+def version_difference(in_use: str, found: str) -> str:
+    """Return in a sentence which fields only one of these two API versions can change."""
+    gained = [field.label.lower() for field in writable_fields(found) if not is_writable(field.name, in_use)]
+    lost = [field.label.lower() for field in writable_fields(in_use) if not is_writable(field.name, found)]
+    if not gained and not lost:
+        return f"{found} can change the same fields as {in_use}."
+    can = [f"{' and '.join(gained)} can be changed"] if gained else []
+    cannot = [f"{' and '.join(lost)} cannot" + ("" if gained else " be changed")] if lost else []
+    return f"With {found}, {', '.join(can + cannot)}."
 
 
 def certificate_in_words(shown: Certificate) -> Shown:

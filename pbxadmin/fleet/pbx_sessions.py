@@ -230,7 +230,7 @@ def pause_end(failures: int, now: datetime) -> datetime | None:
 def state_after(error: PbxError | None) -> tuple[PbxState, str]:
     """Return state and reason after a call that ended in this error. A refusal of the call itself is an answer."""
     if isinstance(error, PbxLocked):
-        return PbxState.LOCKED, "Too many wrong passwords came from our address (20002)."
+        return PbxState.LOCKED, f"Too many wrong passwords came from our address ({error.code})."
     if isinstance(error, PbxTokenRefused):
         return PbxState.UNREACHABLE, "The PBX refused its own new token."
     if isinstance(error, PbxLoginRefused):

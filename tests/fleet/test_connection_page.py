@@ -13,6 +13,7 @@ from django.test import Client, RequestFactory
 
 from pbxadmin.access.models import Customer
 from pbxadmin.audit.models import Event
+from pbxadmin.fleet.connection_test import version_difference
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.views.connection import may_test_again
 from pbxadmin.yeastar.simulator import V1_0, V1_1, V2_0, Fault, SimulatedPbx
@@ -276,11 +277,24 @@ def test_the_newest_version_that_answers_is_kept_and_one_button_away(
     manager.post(f"/pbxs/{pbx.pk}/use-version/", {"version": "v2.0.0"})
 
     assert "Use v2.0.0" in page
+    assert "With v2.0.0, dial outbound can be changed, number cannot. Choosing it sends nothing to the PBX." in page
     assert simulated_pbx.calls() == ["login", "deviceinfo/query", "ivr/query", "login"]
     assert (found.api_version, found.capability, found.capability_at is not None) == ("v1.0.0", "v2.0.0", True)
     assert Pbx.objects.get().api_version == "v2.0.0"
     assert Event.objects.get(action="pbx.edited").data["fields"]["api_version"]["asked"] == "v2.0.0"
     assert Event.objects.get(action="pbx.tested").data["detail"]["capability"] == "v2.0.0"
+
+
+@pytest.mark.parametrize(
+    ("in_use", "found", "sentence"),
+    [
+        (V1_0, V1_1, "v1.1.0 can change the same fields as v1.0.0."),
+        (V1_0, V2_0, "With v2.0.0, dial outbound can be changed, number cannot."),
+        (V2_0, V1_1, "With v1.1.0, number can be changed, dial outbound cannot."),
+    ],
+)
+def test_the_page_says_which_fields_the_found_version_can_change(in_use: str, found: str, sentence: str) -> None:
+    assert version_difference(in_use, found) == sentence
 
 
 ANSWERING: dict[str, tuple[str, set[str], str, int]] = {
