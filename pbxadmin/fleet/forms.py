@@ -96,10 +96,18 @@ class PbxForm(RecordFieldsForm):
                 values[field.name] = self.get_initial_for_field(self.fields[field.name], field.name)
         if values.get("trust") == TrustMode.CA and values.get("ca_certificate") == "":
             self.add_error("ca_certificate", "Paste the certificate of the authority that this PBX is trusted by.")
+        if self.needs_password_again(values):
+            self.add_error("password", f"Enter it again: {values['api_version']} needs it in another form.")
         customer = values.get("customer", self.pbx.customer if self.pbx else None)
         if self.is_taken(customer, values.get("name", "")):
             self.add_error("name", f"{customer} has a PBX with this name already.")
         return values
+
+    def needs_password_again(self, values: Mapping[str, Any]) -> bool:
+        """Return whether the stored digest is of no use, because the driver of another vendor made it."""
+        if self.pbx is None or not self.pbx.password_digest or values.get("password"):
+            return False
+        return values.get("api_version", self.pbx.api_version) not in self.pbx.driver.newest_first
 
     def is_taken(self, customer: Customer | None, name: str) -> bool:
         others = Pbx.objects.exclude(pk=self.pbx.pk) if self.pbx else Pbx.objects.all()

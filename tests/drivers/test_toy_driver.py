@@ -15,7 +15,7 @@ from pbxadmin.yeastar.driver import Driver
 from tests.drills.edits import filled, planned
 from tests.factories import make_user
 
-from .toy import TOY, ToyDriver, ToyPbx, toy_pbx
+from .toy import PASSWORD, TOY, ToyDriver, ToyPbx, toy_pbx
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.tls]
 STEPS_OF_A_PASSED_TEST = ["address", "tcp", "tls", "login", "device", "ivrs"]
@@ -35,10 +35,15 @@ def manager(client: Client, acme: Customer) -> Client:
     return client
 
 
+def typed_record(acme: Customer, toy: ToyPbx, **values: str) -> dict[str, object]:
+    """Return the form of the record of the toy as a manager fills it in."""
+    where = {"customer": acme.pk, "name": "Toy-1", "scheme": "http", "host": "127.0.0.1", "port": toy.port}
+    return where | {"api_version": TOY, "username": "api", "password": PASSWORD} | values
+
+
 @pytest.fixture
 def pbx(manager: Client, acme: Customer, toy: ToyPbx) -> Pbx:
-    typed = {"customer": acme.pk, "name": "Toy-1", "scheme": "http", "host": "127.0.0.1", "port": toy.port}
-    manager.post("/pbxs/add/", typed | {"api_version": TOY, "username": "api", "password": "open sesame"})
+    manager.post("/pbxs/add/", typed_record(acme, toy))
     return Pbx.objects.get(name="Toy-1")
 
 
@@ -53,6 +58,41 @@ def test_a_pbx_of_another_vendor_passes_the_connection_test(manager: Client, pbx
         ("GET", "/me", "toy-key"),
         ("GET", "/menus", "toy-key"),
     ]
+
+
+def test_its_newest_api_version_is_looked_for_among_its_own(manager: Client, pbx: Pbx, toy: ToyPbx) -> None:
+    page = manager.post(f"/pbxs/{pbx.pk}/test/", {"detect": "on"}).content.decode()
+
+    assert f"{TOY} answers. {TOY} is in use." in page
+    assert [path for _, path, _ in toy.received].count("/session") == 1
+
+
+def test_a_password_that_it_refuses_is_sent_once(manager: Client, acme: Customer, toy: ToyPbx) -> None:
+    manager.post("/pbxs/add/", typed_record(acme, toy, password="open barley"))
+    pbx = Pbx.objects.get(name="Toy-1")
+
+    manager.post(f"/pbxs/{pbx.pk}/test/")
+    manager.post(f"/pbxs/{pbx.pk}/refresh/")
+
+    pbx.refresh_from_db()
+    assert pbx.state == "credentials-rejected"
+    assert toy.received == [("POST", "/session", None)]
+
+
+@pytest.mark.parametrize("versions", [(TOY, "v1.0.0"), ("v1.0.0", TOY)], ids=["to S-Series", "to the toy"])
+def test_a_password_kept_for_one_vendor_is_not_sent_to_another(
+    manager: Client, acme: Customer, toy: ToyPbx, versions: tuple[str, str]
+) -> None:
+    before, after = versions
+    manager.post("/pbxs/add/", typed_record(acme, toy, api_version=before))
+    pbx = Pbx.objects.get(name="Toy-1")
+
+    without = manager.post(f"/pbxs/{pbx.pk}/edit/", typed_record(acme, toy, api_version=after, password=""))
+    again = manager.post(f"/pbxs/{pbx.pk}/edit/", typed_record(acme, toy, api_version=after))
+
+    assert (without.status_code, again.status_code) == (422, 302)
+    assert f"Enter it again: {after} needs it in another form." in without.content.decode()
+    assert Pbx.objects.get().api_version == after
 
 
 def test_its_ivr_is_shown_with_the_field_that_only_it_has(manager: Client, pbx: Pbx) -> None:
@@ -91,3 +131,34 @@ def test_a_change_of_it_is_sent_once_and_verified_by_reading_back(manager: Clien
     assert Event.objects.get(action="change.outcome").outcome == "verified"
     receipt = manager.get(f"{change.get_absolute_url()}receipt.txt").content.decode()
     assert "Response timeout 3 s → 5 s" in receipt
+
+
+def test_a_change_whose_token_it_refuses_is_sent_once_more_after_one_login(
+    manager: Client, pbx: Pbx, toy: ToyPbx
+) -> None:
+    change = planned(manager, pbx, response_timeout="5")
+    toy.received.clear()
+    toy.ends_key_before = "PATCH"
+
+    manager.post(f"{change.get_absolute_url()}apply/")
+
+    assert Change.objects.get(pk=change.pk).status == "verified"
+    assert toy.received == [
+        ("GET", "/menus?only=6500", "toy-key"),
+        ("PATCH", "/menus/6500", "toy-key"),
+        ("POST", "/session", None),
+        ("GET", "/me", "second-key"),
+        ("PATCH", "/menus/6500", "second-key"),
+        ("GET", "/menus?only=6500", "second-key"),
+    ]
+
+
+def test_nothing_is_written_to_an_unexpected_device(manager: Client, pbx: Pbx, toy: ToyPbx) -> None:
+    change = planned(manager, pbx, response_timeout="5")
+    toy.serial, toy.ends_key_before = "TOY-4711", "PATCH"
+
+    manager.post(f"{change.get_absolute_url()}apply/")
+
+    assert Change.objects.get(pk=change.pk).status == "not-sent"
+    assert toy.menus["6500"]["wait"] == 3
+    assert Event.objects.get(action="pbx.stranger").data["detail"]["found"] == "TOY-4711"

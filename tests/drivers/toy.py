@@ -19,6 +19,7 @@ from pbxadmin.yeastar.readings import DeviceInfo, IvrSettings
 from pbxadmin.yeastar.secret import Secret
 
 TOY = "toy-1"
+PASSWORD = "open sesame"
 KEYS = {"name": "title", "response_timeout": "wait"}
 LANGUAGE = IvrField("language", "Language", Kind.TEXT, Group.CALLERS_MEET, "language", "Spoken by the prompts.")
 
@@ -97,21 +98,30 @@ class ToyDriver:
 
 
 class ToyPbx:
-    """What the PBX holds. received: method, path and X-Toy-Key of each request."""
+    """A PBX of the made-up vendor.
+
+    received: method, path and X-Toy-Key of each request. ends_key_before: the method at which the key that it gave out
+    becomes worthless, once.
+    """
 
     def __init__(self) -> None:
+        self.serial = "TOY-0815"
+        self.key = "toy-key"
+        self.ends_key_before = ""
         self.menus = {"6500": {"no": "6500", "title": "Main_Menu", "wait": 3, "language": "Welsh"}}
         self.received: list[tuple[str, str, str | None]] = []
         self.port = 0
 
     def carry_out(self, method: str, path: str, key: str | None, body: Mapping[str, Any]) -> dict[str, Any]:
         self.received.append((method, path, key))
+        if method == self.ends_key_before:
+            self.key, self.ends_key_before = "second-key", ""
         if (method, path) == ("POST", "/session"):
-            return {"ok": True, "key": "toy-key"} if body["secret"] == "open sesame" else {"ok": False, "why": "login"}
-        if key != "toy-key":
+            return {"ok": True, "key": self.key} if body["secret"] == PASSWORD else {"ok": False, "why": "login"}
+        if key != self.key:
             return {"ok": False, "why": "key"}
         if path == "/me":
-            return {"ok": True, "id": "TOY-0815"}
+            return {"ok": True, "id": self.serial}
         if method == "PATCH":
             menu = self.menus[path.rsplit("/", 1)[1]]
             menu |= {"wait": int(body["wait"])} if "wait" in body else {"title": body["title"]}
