@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pbxadmin.fleet.models import Pbx
 from pbxadmin.ops.tick import JOBS
-from pbxadmin.yeastar.drivers import DRIVERS
-from pbxadmin.yeastar.fields import ApiVersion
+from pbxadmin.yeastar.drivers import DRIVERS, writable_fields
+from pbxadmin.yeastar.fields import BY_NAME, ApiVersion
 from pbxadmin.yeastar.simulator import device
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -91,4 +92,7 @@ def test_a_driver_offers_what_the_pages_need(version: str) -> None:
     assert driver.api_version == version, recipe("Add a vendor")
     assert len(set(names)) == len(names), recipe("Add a vendor")
     assert any(version in field.writable for field in driver.fields), recipe("Add a vendor")
-    assert {call.name for call in (driver.identity(), driver.apply(), driver.logout(), driver.read(None))} != {""}
+    assert version in driver.newest_first, recipe("Add a vendor")
+    assert len(version) <= (Pbx._meta.get_field("api_version").max_length or 0), recipe("Add a vendor")
+    assert set(BY_NAME) >= {field.name for field in writable_fields(version)}, recipe("Add a vendor")
+    assert "" not in {call.name for call in (driver.identity(), driver.logout(), driver.read(None))}

@@ -49,7 +49,7 @@ class IvrField:
     """One setting of an IVR.
 
     wire: its key in answers of v1.x (v2.0.0 differs for the number only, see `wire_key`).
-    writable, required: the API versions whose ivr/update takes, or insists on, this field.
+    writable, required: the API versions that can change this field, and those that insist on it in every change.
     """
 
     name: str

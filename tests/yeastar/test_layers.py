@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import pbxadmin.yeastar
 from pbxadmin.yeastar import errors
 from pbxadmin.yeastar.s_series import codes
+from pbxadmin.yeastar.simulator import device
 
 PACKAGE = Path(pbxadmin.yeastar.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -34,7 +36,7 @@ def imported(source: str, package: tuple[str, ...]) -> Iterator[str]:
             yield "an import by name, which nobody can check"
 
 
-def strangers(source: str, package: tuple[str, ...]) -> list[str]:
+def forbidden_imports(source: str, package: tuple[str, ...]) -> list[str]:
     """What a file imports and must not."""
     own = ".".join(("pbxadmin", "yeastar"))
     return [
@@ -50,7 +52,7 @@ def strangers(source: str, package: tuple[str, ...]) -> list[str]:
 def test_the_vendors_api_imports_no_django_and_nothing_else_of_ours(file: Path) -> None:
     package = ("pbxadmin", "yeastar", *file.relative_to(PACKAGE).parts[:-1])
 
-    assert strangers(file.read_text(encoding="utf-8"), package) == []
+    assert forbidden_imports(file.read_text(encoding="utf-8"), package) == []
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,26 @@ def test_the_vendors_api_imports_no_django_and_nothing_else_of_ours(file: Path) 
     ],
 )
 def test_a_stray_import_is_found(line: str) -> None:
-    assert len(strangers(line, ("pbxadmin", "yeastar"))) == 1
+    assert len(forbidden_imports(line, ("pbxadmin", "yeastar"))) == 1
+
+
+def wire_names() -> set[str]:
+    """Return what only the S-Series API says: paths of its calls, keys of its requests, its form of a password."""
+    return {"md5", "ivrid", *device.RULES, *(call for call in device.CALLS if "/" in call)}
+
+
+def test_what_only_the_vendor_says_stands_in_its_driver_and_in_the_simulator() -> None:
+    """The table of fields holds the keys of answers too, as one column: a field is added in one place."""
+    own, table = (PACKAGE / "s_series", PACKAGE / "simulator"), PACKAGE / "fields.py"
+    found = []
+    for file in sorted(path for root in (PACKAGE.parent, PACKAGE.parents[1] / "ivr") for path in root.rglob("*.py")):
+        if any(folder in file.parents for folder in own):
+            continue
+        names = wire_names() - device.RULES.keys() if file == table else wire_names()
+        text = file.read_text(encoding="utf-8")
+        found += [f"{name} in {file.name}" for name in names if re.search(rf"\b{name}\b", text)]
+
+    assert found == []
 
 
 def test_the_files_of_the_package_are_all_looked_at() -> None:
