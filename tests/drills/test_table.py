@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.tls, pytest.mark.django_db, pytest.mark.usefixtures("s
 WANTED = {"response_timeout": "6", "prompt_repeat": "2"}
 
 # The faults, by what is known after them.
-STRANGER = (Fault.OTHER_CERTIFICATE,)
+OTHER_CERT = (Fault.OTHER_CERTIFICATE,)
 NO_CONNECTION = (Fault.CLOSE_ON_ACCEPT, Fault.SILENT_ON_ACCEPT, Fault.HANDSHAKE_DRIP)
 NO_ANSWER = tuple(fault for fault in Fault if fault not in {*ON_ACCEPT, Fault.NONE, Fault.ERRNO, Fault.PAYLOAD})
 GOOD, CUT_OFF, ERRNO, PAYLOAD = ((fault,) for fault in (Fault.NONE, Fault.CLOSE, Fault.ERRNO, Fault.PAYLOAD))
@@ -107,7 +107,7 @@ TABLE = [
 
     # The token is too old, and the login goes wrong: nothing was sent.
     row("login",     NO_CONNECTION,   NOT_SENT, "not-sent",             (0, 0, 0), DOWN,     UNREAD),
-    row("login",     STRANGER,        NOT_SENT, "not-sent",             (0, 0, 0), BAD_CERT, PIN),
+    row("login",     OTHER_CERT,      NOT_SENT, "not-sent",             (0, 0, 0), BAD_CERT, PIN),
     row("login",     NO_ANSWER,       NOT_SENT, "not-sent",             (1, 0, 0), DOWN,     UNREAD),
     row("login",     PAYLOAD,         NOT_SENT, "not-sent",             (1, 0, 0), UP,       "gave no token",
         payload=SUCCESS),
@@ -122,7 +122,7 @@ TABLE = [
 
     # It cannot be read first, or not as a whole: nothing was sent.
     row("pre-read",  NO_CONNECTION,   NOT_SENT, "not-sent",             (0, 0, 0), DOWN,     UNREAD),
-    row("pre-read",  STRANGER,        NOT_SENT, "not-sent",             (0, 0, 0), BAD_CERT, PIN),
+    row("pre-read",  OTHER_CERT,      NOT_SENT, "not-sent",             (0, 0, 0), BAD_CERT, PIN),
     row("pre-read",  NO_ANSWER,       NOT_SENT, "not-sent",             (0, 1, 0), DOWN,     UNREAD),
     row("pre-read",  PAYLOAD,         NOT_SENT, "not-sent",             (0, 1, 0), UP,       "another", payload=OTHER),
     row("pre-read",  PAYLOAD,         NOT_SENT, "not-sent",             (0, 1, 0), UP,       "number twice",
@@ -159,7 +159,7 @@ TABLE = [
 
     # The update does not leave us, so there is nothing to read back.
     row("update",    NO_CONNECTION,   NOT_SENT, "sending not-sent",     (0, 1, 0), DOWN,     "Nothing was sent."),
-    row("update",    STRANGER,        NOT_SENT, "sending not-sent",     (0, 1, 0), BAD_CERT, PIN),
+    row("update",    OTHER_CERT,      NOT_SENT, "sending not-sent",     (0, 1, 0), BAD_CERT, PIN),
     # It leaves us, and no usable answer comes: what is read back decides.
     row("update",    NO_ANSWER,       VERIFIED, "sending verified",     (0, 2, 1), UP,       ALTHOUGH_SILENT),
     row("update",    NO_ANSWER,       DIFFERS,  "sending not-as-asked", (0, 2, 1), UP,       SILENCE_OF_NOTHING,
@@ -209,7 +209,7 @@ TABLE = [
 
     # It was sent and cannot be read back: unknown, until it can.
     row("read-back", NO_CONNECTION,   UNKNOWN,  "sending unknown",      (0, 1, 1), DOWN,     UNREADABLE),
-    row("read-back", STRANGER,        UNKNOWN,  "sending unknown",      (0, 1, 1), BAD_CERT, UNREADABLE),
+    row("read-back", OTHER_CERT,      UNKNOWN,  "sending unknown",      (0, 1, 1), BAD_CERT, UNREADABLE),
     row("read-back", NO_ANSWER,       UNKNOWN,  "sending unknown",      (0, 2, 1), DOWN,     UNREADABLE),
     row("read-back", PAYLOAD,         UNKNOWN,  "sending unknown",      (0, 2, 1), UP,       UNREADABLE, payload=OTHER),
     row("read-back", ERRNO,           UNKNOWN,  "sending unknown",      (0, 2, 1), UP,       "(30001)", errno="30001"),

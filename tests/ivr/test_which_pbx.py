@@ -114,7 +114,7 @@ def test_a_change_is_not_sent_to_a_device_that_was_accepted_after_it_was_planned
     assert pbx_http.received == []
 
 
-def test_a_device_that_is_accepted_while_it_is_talked_to_is_no_stranger_afterwards(pbx_http):
+def test_a_device_that_is_accepted_while_it_is_talked_to_is_not_unexpected_afterwards(pbx_http):
     pbx = make_pbx(serial="369364835218", other_serial="999")
     pbx_http.serial = "999"
 
