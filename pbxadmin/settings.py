@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
+from django.contrib.messages import constants as messages
 
 from pbxadmin import env
 from pbxadmin.access.roles import SITE_ADMIN, Role
@@ -104,6 +105,15 @@ TEMPLATES = [
         },
     }
 ]
+
+# A message wears its tone, as every other sentence does.
+MESSAGE_TAGS = {
+    messages.DEBUG: "accent",
+    messages.INFO: "accent",
+    messages.SUCCESS: "ok",
+    messages.WARNING: "accent",
+    messages.ERROR: "bad",
+}
 
 DATABASES = {
     "default": env.database("DATABASE_URL", env.text("DATABASE_URL", f"sqlite:///{DATA_DIR / 'pbxadmin.sqlite3'}"))

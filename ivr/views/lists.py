@@ -118,7 +118,6 @@ def list_row(row: dict[str, Any]) -> tuple[Any, ...]:
         number,
         ivr_address(row["pbx_id"], number) if ADDRESSABLE.fullmatch(number) else "",
         row["name"],
-        row["pbx_id"],
         row["pbx__name"],
         row["pbx__customer__name"],
         BY_NAME["response_timeout"].in_words(row["response_timeout"]),

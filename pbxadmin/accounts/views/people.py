@@ -204,5 +204,6 @@ def role_row(
     user: User, membership: Membership, is_self: bool, day_form: tuple[int, LastDayForm] | None
 ) -> dict[str, Any]:
     may_change = not is_self and membership.role in roles_to_give(user, membership.customer_id)
-    is_failed = day_form is not None and day_form[0] == membership.pk
-    return {"membership": membership, "may_change": may_change, "form": day_form[1] if is_failed and day_form else None}
+    failed = day_form[1] if day_form is not None and day_form[0] == membership.pk else None
+    last_day = failed["ends_on"].value() if failed else membership.ends_on and membership.ends_on.isoformat()
+    return {"membership": membership, "may_change": may_change, "form": failed, "last_day": last_day or ""}

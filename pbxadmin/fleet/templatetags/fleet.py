@@ -2,6 +2,7 @@
 
 from django import template
 
+from pbxadmin.fleet.connection_test import ConnectionTest, Step
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.record_fields import RECORD_FIELD_BY_NAME
 
@@ -16,6 +17,16 @@ def trusted_by(pbx: Pbx) -> str:
 @register.filter
 def tls_profile(pbx: Pbx) -> str:
     return dict(RECORD_FIELD_BY_NAME["tls_profile"].options)[pbx.tls_profile]
+
+
+@register.simple_tag
+def step_tone(test: ConnectionTest, step: Step) -> str:
+    """Return the tone of one step: a certificate that may be pinned is a question, not a failure."""
+    if step.passed is None:
+        return "calm"
+    if step.passed:
+        return "ok"
+    return "warn" if step.name == "tls" and test.certificate and test.certificate.may_be_pinned else "bad"
 
 
 @register.filter

@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms, template
 from django.core.serializers.json import DjangoJSONEncoder
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -74,6 +75,22 @@ def field_row(field: forms.BoundField) -> dict[str, Any]:
         "is_check": is_check,
         "unit": getattr(field.field, "unit", ""),
     }
+
+
+@register.simple_block_tag
+def empty_state(content: str, *, icon: str, heading: str, url: str = "", label: str = "") -> str:
+    """Render the panel that stands where a list has nothing to show; the block is its sentence.
+
+    url and label: a button that leads on; none without url.
+    """
+    context = {"icon_name": icon, "heading": heading, "text": str_safe(content.strip()), "url": url, "label": label}
+    return render_to_string("web/_empty.html", context)
+
+
+@register.simple_block_tag
+def account_head(content: str, *, heading: str) -> str:
+    """Render the head of a page below "Your account"; the block is the sentence under its heading."""
+    return render_to_string("account/_head.html", {"heading": heading, "text": str_safe(content.strip())})
 
 
 @register.filter
