@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 
 from pbxadmin.web.templatetags.pbxadmin import age, ago, clock, visible
 from pbxadmin.web.words import OUTCOMES, PBX_STATES
+from tests.markup import as_read
 
 NOW = datetime(2026, 3, 15, 12, 30, 45, tzinfo=UTC)
 
@@ -136,7 +137,7 @@ class PlainForm(forms.Form):
 
 
 def field(form, name):
-    return drawn("{% field_row field %}", field=form[name])
+    return as_read(drawn("{% field_row field %}", field=form[name]))
 
 
 def widget(row):
