@@ -14,12 +14,7 @@ from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.simulator import Fleet, SimulatedPbx
 from tests.factories import PASSWORD, make_pbx, make_user
 
-CHROMIUM = "/usr/bin/chromium"
-# Without the last flags Chromium calls home at every start.
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
+from .chromium import CHROMIUM, FLAGS
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
