@@ -77,6 +77,16 @@ def field_row(field: forms.BoundField) -> dict[str, Any]:
     }
 
 
+@register.simple_block_tag(takes_context=True)
+def rail(context: template.Context, content: str) -> str:
+    """Render the links at the side of each page; the block names the one that the page belongs to.
+
+    content: home, ivrs, pbxs, customers, changes, audit, people, or nothing.
+    """
+    with context.push(here=content.strip()):
+        return template.Engine.get_default().get_template("web/_rail.html").render(context)
+
+
 @register.simple_block_tag
 def empty_state(content: str, *, icon: str, heading: str, url: str = "", label: str = "") -> str:
     """Render the panel that stands where a list has nothing to show; the block is its sentence.
