@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from django.db import models
 from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
 
 from pbxadmin.access.models import AnyUser
@@ -183,7 +184,7 @@ class Change(models.Model):
         return f"{self.pbx_name} {self.number}: {self.status}"
 
     def get_absolute_url(self) -> str:
-        return f"/changes/{self.pk}/"
+        return reverse("ivr:change-page", args=[self.pk])
 
     @property
     def version(self) -> str:

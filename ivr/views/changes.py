@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET, require_POST
 
+from ivr.addresses import ivr_address
 from ivr.changes.apply import NotConfirmed, change_apply
 from ivr.changes.plan import change_resolve
 from ivr.changes.receipts import place_in_log, receipt, receipt_for_customer, ticket_link
@@ -34,7 +35,7 @@ from pbxadmin.web.words import OUTCOMES
 from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.readings import IvrSettings
 
-from .common import actor, ivr_address
+from .common import actor
 
 log = logging.getLogger(__name__)
 CHANGES_PER_PAGE = 50

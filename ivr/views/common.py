@@ -1,7 +1,5 @@
 """What the views of this app share: finding a PBX the person may see, and saying what a failed exchange means."""
 
-from urllib.parse import quote
-
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 
@@ -19,11 +17,6 @@ def actor() -> Actor:
 
 def pbx_or_404(request: HttpRequest, pbx_id: int) -> Pbx:
     return get_object_or_404(Pbx.objects.visible_to(user_of(request)).select_related("customer"), pk=pbx_id)
-
-
-def ivr_address(pbx_id: int, number: str) -> str:
-    """The page of an IVR; a number may hold what means something else in an address."""
-    return f"/pbxs/{pbx_id}/ivrs/{quote(number, safe='*')}/"
 
 
 def addressable(number: str) -> str:

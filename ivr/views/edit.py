@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
+from ivr.addresses import ivr_address
 from ivr.changes.plan import Opened, change_plan, conflict_with_newer_reading
 from ivr.field_rules import right_to_change, rights_to_change
 from ivr.forms import IvrForm, opened_from, opened_now
@@ -32,7 +33,7 @@ from pbxadmin.yeastar.fields import BY_NAME, IvrField
 from pbxadmin.yeastar.readings import IvrSettings
 
 from .changes import show
-from .common import actor, addressable, ivr_address, pbx_or_404, status_of
+from .common import actor, addressable, pbx_or_404, status_of
 from .missing_ivr import missing_ivr_or_404
 
 TOO_OLD = "This form was opened too long ago, so the PBX was read again. Look at the values, then review once more."

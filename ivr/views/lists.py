@@ -8,10 +8,12 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
 
+from ivr.addresses import ivr_address
 from ivr.models import Change, Ivr, Refresh, RefreshItem
 from ivr.refresh import pbx_refresh, refresh_start
 from ivr.selectors import SORTS, IvrFilter, ivrs_found, pbxs_in_view
@@ -34,7 +36,7 @@ from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS
 from pbxadmin.yeastar.readings import ADDRESSABLE
 
-from .common import actor, ivr_address, pbx_or_404, status_of
+from .common import actor, pbx_or_404, status_of
 from .edit import read_live
 from .missing_ivr import CHANGES_SHOWN, missing_ivr_page, outside_events
 
@@ -208,14 +210,14 @@ def pbx_refresh_view(request: HttpRequest, pbx_id: int) -> HttpResponse:
         messages.error(request, f"{pbx.name} could not be read. {error}")
     else:
         messages.success(request, f"{pbx.name} was read: {number_of(count, 'IVR')}.")
-    return go(request, own_address(request, f"/pbxs/{pbx.pk}/ivrs/"))
+    return go(request, own_address(request, reverse("ivr:ivr-list", args=[pbx.pk])))
 
 
 def own_address(request: HttpRequest, default: str) -> str:
     """Return where the form wants to go back to, if it is one of our own pages."""
     wanted = request.POST.get("next", "")
-    is_ours = wanted.startswith("/pbxs/") and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None)
-    return wanted if is_ours else default
+    is_of_a_pbx = wanted.startswith(reverse("fleet:pbx-list"))
+    return wanted if is_of_a_pbx and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None) else default
 
 
 @login_required
@@ -225,9 +227,9 @@ def refresh_all(request: HttpRequest) -> HttpResponse:
     pbxs = pbxs_in_view(user_of(request), IvrFilter.from_query(request.GET))
     if not pbxs:
         messages.info(request, "There is no PBX to read.")
-        return go(request, "/ivrs/")
+        return go(request, reverse("ivr:ivr-list-all"))
     run = refresh_start(pbxs=pbxs, actor=actor())
-    return go(request, f"/refreshes/{run.pk}/")
+    return go(request, reverse("ivr:refresh-page", args=[run.pk]))
 
 
 @login_required

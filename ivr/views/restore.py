@@ -5,10 +5,12 @@ from collections.abc import Collection, Mapping
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
+from ivr.addresses import ivr_address
 from ivr.changes.restore import Restoration, moved_since_event, outside_accept, restoration_of, restore_plan
 from ivr.field_rules import rights_to_change
 from ivr.forms import RecordForm
@@ -121,12 +123,6 @@ def outside_accept_view(request: HttpRequest, event_id: int) -> HttpResponse:
         messages.success(request, "Accepted: it may stay as it is.")
     else:
         messages.info(request, "Somebody accepted it already.")
-    return go(request, f"/audit/{event.pk}/" if may_review else recorded_ivr_address(event))
-
-
-def recorded_ivr_address(event: Event) -> str:
-    number = event.data["ivr_number"]
-    if event.pbx_id is None:
-        raise Http404
-    base = f"/pbxs/{event.pbx_id}/ivrs/"
-    return f"{base}{number}/" if ADDRESSABLE.fullmatch(number) and "#" not in number else base
+    if may_review:
+        return go(request, reverse("review:event-page", args=[event.pk]))
+    return go(request, ivr_address(event.pbx_id or 0, event.data["ivr_number"]))

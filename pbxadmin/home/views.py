@@ -9,9 +9,9 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from ivr.addresses import ivr_address
 from ivr.models import Change, Ivr
 from ivr.open_outside_changes import open_outside_changes
-from ivr.views.common import ivr_address
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.permissions import can_anywhere
 from pbxadmin.access.person import user_of
@@ -22,7 +22,6 @@ from pbxadmin.review.models import DeskItem, Period
 from pbxadmin.review.selectors import ids_within
 from pbxadmin.web.pages import PAGE_SIZE, keyset
 from pbxadmin.web.words import PBX_STATES
-from pbxadmin.yeastar.readings import ADDRESSABLE
 
 from .effective_access import effective_access
 from .plots import fleet_squares
@@ -57,7 +56,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "more_troubled": needs - len(first_pbxs),
         "unsettled": first_changes,
         "more_unsettled": unsettled_count - len(first_changes),
-        "outside": [(event, where_of(event)) for event in outside[:MOST_TODO]],
+        "outside": [(event, ivr_of(event)) for event in outside[:MOST_TODO]],
         "more_outside": max(len(outside) - MOST_TODO, 0),
         "outside_count": len(outside),
         "outside_days": OUTSIDE_DAYS,
@@ -103,7 +102,6 @@ def outside_since(user: User, at: datetime) -> list[Event]:
     return open_outside_changes(user, first) if first else []
 
 
-def where_of(event: Event) -> str:
-    """Return the address of the IVR of an event, or of its PBX if the number cannot be part of an address."""
-    number = str(event.data["ivr_number"])
-    return ivr_address(event.pbx_id or 0, number) if ADDRESSABLE.fullmatch(number) else f"/pbxs/{event.pbx_id}/ivrs/"
+def ivr_of(event: Event) -> str:
+    """Return the address of the IVR that an event is about."""
+    return ivr_address(event.pbx_id or 0, str(event.data["ivr_number"]))

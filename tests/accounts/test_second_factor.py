@@ -46,7 +46,7 @@ def set_up(client: Client) -> str:
 
 
 def shown_codes(client: Client, url: str = CODES) -> list[str]:
-    return re.findall(r"^(?: *<pre[^>]*>)?(\d{8})$", client.get(url).content.decode(), re.MULTILINE)
+    return re.findall(r"(?:^|<pre[^>]*>)(\d{8})$", client.get(url).content.decode(), re.MULTILINE)
 
 
 def sign_in(client: Client, code: str | None = None, **more: Any) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from ivr.models import Change
@@ -84,4 +85,5 @@ def desk_review(request: HttpRequest) -> HttpResponse:
     count = items_review(form.cleaned_data["event"], note=form.cleaned_data["note"], by=user.display_name)
     messages.success(request, f"{number_of(count, 'exception')} marked reviewed, in the log too.")
     query = request.GET.urlencode()
-    return go(request, f"/audit/desk/?{query}" if query else "/audit/desk/")
+    address = reverse("review:desk")
+    return go(request, f"{address}?{query}" if query else address)

@@ -5,9 +5,11 @@ from dataclasses import replace
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from ivr.addresses import ivr_address
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.permissions import customers_of
 from pbxadmin.access.person import user_of
@@ -119,7 +121,7 @@ def history(request: HttpRequest) -> HttpResponse:
     """Show the newest events of a filter on the page of its subject. Without HTMX redirect to the log."""
     events, wanted = reviewable(request), EventFilter.from_query(request.GET)
     if not wants_fragment(request):
-        return redirect(f"/audit/?{wanted.query}")
+        return redirect(f"{reverse('review:event-list')}?{wanted.query}")
     context = {"events": newest(events, wanted), "query": wanted.query}
     return render(request, "review/_history.html", context)
 
@@ -148,6 +150,7 @@ def event_page(request: HttpRequest, pk: int) -> HttpResponse:
         "others": list(of_change.order_by("id")[:MOST_OTHERS]),
         "of_ivr": [one for one in newest(events, of_ivr) if one.pk != pk] if of_ivr.pbx and of_ivr.ivr else [],
         "ivr_query": of_ivr.query,
+        "ivr_address": ivr_address(event.pbx_id or 0, str(event.data.get("ivr_number") or "")),
         "chain_before": in_chain.get(event.sequence - 1),
         "chain_after": in_chain.get(event.sequence + 1),
         "address": request.build_absolute_uri(),

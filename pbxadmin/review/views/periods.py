@@ -5,6 +5,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from pbxadmin.access.permissions import customers_of
@@ -36,7 +37,7 @@ def period_list(request: HttpRequest) -> HttpResponse:
         values = {name: form.cleaned_data[name] for name in ("customer", "starts_on", "ends_on")}
         try:
             period = period_add(**values, by=user.display_name)
-            return go(request, f"/audit/periods/{period.pk}/")
+            return go(request, reverse("review:period-page", args=[period.pk]))
         except ValidationError as error:
             form.add_error(None, error)
     found = Period.objects.visible_to(user).select_related("customer")
@@ -85,4 +86,4 @@ def period_sign_view(request: HttpRequest, pk: int) -> HttpResponse:
     except NotReady as error:
         return show_period(request, period, problem=str(error))
     messages.success(request, f"{period.customer}, {period.starts_on} to {period.ends_on}, is signed off.")
-    return go(request, f"/audit/periods/{pk}/")
+    return go(request, reverse("review:period-page", args=[pk]))
