@@ -1,4 +1,4 @@
-"""Work with one PBX: the order of calls, the one login, and the rules that hold for every vendor."""
+"""A client for one PBX: the order of calls, the single login, and the rules that hold for every vendor."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ PAGE_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One exchange that took place. name: the vendor's own. error: what it ended in, None for success."""
+    """An exchange that took place. name: the vendor's name of it. error: how it failed, None for success."""
 
     kind: CallKind
     name: str
@@ -26,13 +26,13 @@ class Call:
 
 @dataclass
 class PbxClient:
-    """One PBX, for one caller at a time: whoever builds it holds that PBX's lease.
+    """A client for one PBX and one caller at a time. The code that builds it holds the lease of that PBX.
 
-    driver: what speaks the API of this PBX.
-    token: one that is known to be recent, or None; after use, the one to keep.
-    until: time.monotonic() at which all work with this client ends; 20 s from now unless told otherwise.
-    known_serial: whom we expect, "" for anybody; asked after each login, and nothing is written to another device.
-    None asks nothing.
+    driver: speaks the API of this PBX.
+    token: a recent token, or None; after use, the token to store.
+    until: time.monotonic() at which all work with this client ends; 20 s from now by default.
+    known_serial: the serial number to expect, "" for any. It is compared after each login, and nothing is written to
+    another device. None skips the comparison.
     """
 
     transport: Transport
@@ -52,25 +52,25 @@ class PbxClient:
 
     @property
     def was_refused(self) -> bool:
-        """Return whether the PBX refused a login of this client. Another one would bring the lockout nearer."""
+        """Return whether the PBX refused a login of this client. Another attempt would bring the lockout nearer."""
         return any(call.kind is CallKind.LOGIN and isinstance(call.error, PbxLoginRefused) for call in self.calls)
 
     def login(self) -> None:
-        """Get a token: one attempt, never repeated, since five wrong ones lock our address out.
+        """Get a token. This is one attempt and never retried: five wrong passwords lock our address out.
 
         Raises PbxLoginRefused or PbxLocked, PbxHeldBack after one of these, otherwise any PbxError.
         """
         if self.was_refused:
-            raise PbxHeldBack("The PBX refused the login just before. It is not tried again.")
+            raise PbxHeldBack("The PBX refused the login just before. PBX Admin does not retry it.")
         self.token = None
         self.token = self.driver.token(self.exchange(self.driver.login(self.username, self.digest)))
         if self.token is None:
             raise PbxBadAnswer("The PBX accepted the login and gave no token.")
         if self.known_serial is not None:
-            self.meet()
+            self.identify()
 
-    def meet(self) -> None:
-        """Ask the device who it is. A device that does not say is taken for the known one."""
+    def identify(self) -> None:
+        """Read the identity of the device. A device that does not report one is taken for the known device."""
         try:
             self.device = self.driver.device(self.exchange(self.with_token(self.driver.identity())))
         except PbxError:
@@ -78,15 +78,15 @@ class PbxClient:
         self.is_unexpected_device = bool(self.known_serial and self.device.serial not in ("", self.known_serial))
 
     def query_ivrs(self, numbers: Sequence[str] | None = None) -> tuple[IvrSettings, ...]:
-        """Read all IVRs, or those with these numbers.
+        """Read all IVRs, or only the IVRs with these numbers.
 
-        Raises PbxNotFound, otherwise any PbxError. What a PBX answers when only some of the numbers exist is not
-        documented.
+        Raises PbxNotFound, otherwise any PbxError. The vendor does not document the answer for a list of which only
+        some numbers exist.
         """
         return self.driver.ivrs(self.call(self.driver.read(numbers)))
 
     def query_ivr(self, number: str) -> IvrSettings:
-        """Read one IVR as the PBX holds it now. Raises PbxNotFound when it has none of that number."""
+        """Read one IVR as the PBX holds it now. Raises PbxNotFound when no IVR has that number."""
         found = {ivr.number: ivr for ivr in self.query_ivrs([number])}
         if number in found:
             return found[number]
@@ -95,10 +95,11 @@ class PbxClient:
         raise self.driver.not_found()
 
     def update_ivr(self, live: IvrSettings, wanted: Mapping[str, str]) -> None:
-        """Ask the PBX to change one IVR. Returning means that it said Success, not that it is so: read it back.
+        """Ask the PBX to change one IVR. A return means that it answered Success, which proves nothing: read it back.
 
-        live: the IVR as just read. wanted: canonical text by own field name, only what is to change.
-        Sent once; sent again only if the token was refused on this very call, which proves that nothing was done.
+        live: the IVR as just read. wanted: canonical text by field name, for the fields to change only.
+        Sends the update once, and again only if the PBX refused the token on this call, which proves that nothing was
+        done.
         Raises PbxNotSent also when a login that had to come first failed; otherwise any PbxError of the update itself.
         """
         self.call(self.driver.update(live, wanted))
@@ -107,7 +108,7 @@ class PbxClient:
         return self.driver.device(self.call(self.driver.identity()))
 
     def apply(self) -> None:
-        """Make earlier updates take effect, after a batch of them. A single update applies itself."""
+        """Make a batch of earlier updates take effect. A single update takes effect by itself."""
         self.call(self.driver.apply())
 
     def logout(self) -> None:
@@ -117,7 +118,7 @@ class PbxClient:
             self.token = None
 
     def call(self, request: PbxRequest) -> dict[str, Any]:
-        """Make a request with a token. A refused token gets one new login and the same request once more."""
+        """Send a request with a token. After a refused token, log in once and send the same request once more."""
         if self.token is not None:
             try:
                 return self.exchange(self.with_token(request))
@@ -130,7 +131,7 @@ class PbxClient:
         return self.driver.with_token(request, self.token) if self.token else request
 
     def login_for(self, kind: CallKind) -> None:
-        """Log in before a call. An update that waits for a login which fails was not sent: raise PbxNotSent then."""
+        """Log in before a request. Raises PbxNotSent when the request is an update, whatever made the login fail."""
         failure: PbxError | None = None
         try:
             self.login()
@@ -156,7 +157,7 @@ class PbxClient:
         try:
             payload = self.driver.answer(self.transport.exchange(request, self.until))
         except PbxError as error:
-            failure = error.with_traceback(None)  # its frames hold the answer, and a token may be in that
+            failure = error.with_traceback(None)  # the frames hold the answer, which may contain a token
         if request.kind is CallKind.LOGIN and isinstance(failure, PbxRefused):
             failure = self.driver.login_refusal(failure)
         self.calls.append(Call(request.kind, request.name, time.monotonic() - started, failure))

@@ -1,8 +1,8 @@
-"""What the API of a vendor must offer. `drivers.py` says which driver a PBX record gets.
+"""Protocol that each driver implements. `drivers.py` maps a PBX record to its driver.
 
-A driver makes requests and reads answers; it opens no connection and keeps no state, so one object serves all PBXs.
-Trust, address guard, deadlines, the order of calls and the one login belong to transport.py and client.py, for all
-drivers alike.
+A driver builds requests and reads answers. It opens no connection and keeps no state, so one object serves all PBXs.
+Trust, the address guard, deadlines, the order of calls and the single login belong to transport.py and client.py, and
+are the same for all drivers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ Text = str | Secret
 
 
 class CallKind(StrEnum):
-    """What an exchange is for, whatever the vendor calls it."""
+    """Purpose of an exchange, independent of the vendor's name for it."""
 
     LOGIN = "login"
     IDENTITY = "identity"
@@ -31,10 +31,10 @@ class CallKind(StrEnum):
 
 @dataclass(frozen=True)
 class PbxRequest:
-    """One request. path: below the address of the PBX. A `Secret` is revealed only while the request is sent.
+    """A request to a PBX. A `Secret` in it is revealed only while it is sent.
 
-    name: the vendor's name of the call. It is stored with changes, so it never changes.
-    body: a JSON object; None sends none.
+    name: the vendor's name of the call. Changes store it, so it never changes.
+    path: below the address of the PBX. body: a JSON object, or None to send no body.
     """
 
     kind: CallKind
@@ -47,12 +47,12 @@ class PbxRequest:
 
 
 class Driver(Protocol):
-    """One API version of one vendor.
+    """Interface of a driver for one API version of one vendor.
 
-    api_version: as it is stored with PBX records and changes.
-    fields: what it reports of an IVR, in the order of the page. A field that it cannot write, such as a number where
-    IVRs cannot be renumbered, does not name this version in `writable`.
-    newest_first: the versions of the same vendor that "Detect API version" tries.
+    api_version: the value that PBX records and changes store.
+    fields: the fields of an IVR that this version reports, in the order of the page. Its capabilities are in
+    `IvrField.writable`: a number that does not name this version there means that IVRs cannot be renumbered.
+    newest_first: the versions of this vendor, in the order in which "Detect API version" tries them.
     """
 
     @property
@@ -65,30 +65,30 @@ class Driver(Protocol):
     def newest_first(self) -> tuple[str, ...]: ...
 
     def digest(self, password: str) -> str:
-        """Return what is kept of a password: no more than the login needs."""
+        """Return the form of a password to store, which holds no more than the login needs."""
 
     def login(self, username: str, digest: Secret) -> PbxRequest: ...
 
     def token(self, answer: Mapping[str, Any]) -> Secret | None:
-        """Return the token in the answer to a login, or None when it holds none that can be used."""
+        """Return the token in the answer to a login, or None when there is no usable token."""
 
     def with_token(self, request: PbxRequest, token: Secret) -> PbxRequest: ...
 
     def identity(self) -> PbxRequest: ...
 
     def device(self, answer: Mapping[str, Any]) -> DeviceInfo:
-        """Return who answered. Raises PbxBadAnswer."""
+        """Return the identity of the device that answered. Raises PbxBadAnswer."""
 
     def read(self, numbers: Sequence[str] | None) -> PbxRequest:
-        """Return the request for the IVRs with these numbers, or for all."""
+        """Return the request that reads the IVRs with these numbers, or all IVRs for None."""
 
     def ivrs(self, answer: Mapping[str, Any]) -> tuple[IvrSettings, ...]:
-        """Return the IVRs in the PBX's order. Raises PbxBadAnswer when the list proves nothing."""
+        """Return the IVRs in the order of the PBX. Raises PbxBadAnswer for a list that cannot be relied on."""
 
     def further_values(self, raw: Mapping[str, Any]) -> dict[str, str | None]:
-        """Return canonical text by name of the fields that only this driver has, from an IVR as it was received.
+        """Return canonical text by field name, for the fields that only this driver has. raw: an IVR as received.
 
-        They are shown. They are not compared, recorded or written: for that a field needs a column of its own.
+        Pages show these fields. To be compared, recorded or written, a field needs a column of its own.
         """
 
     def update(self, live: IvrSettings, wanted: Mapping[str, str]) -> PbxRequest:
@@ -105,7 +105,7 @@ class Driver(Protocol):
         """Return the error for an IVR that a good answer does not name."""
 
     def login_refusal(self, error: PbxRefused) -> PbxRefused:
-        """Return what the refusal of a login means."""
+        """Return the error to raise for a refused login, such as PbxLoginRefused."""
 
     def is_other_version(self, error: PbxRefused) -> bool:
-        """Return whether a PBX refuses like this when it has another version of the API."""
+        """Return whether this refusal means that the PBX does not have this API version."""

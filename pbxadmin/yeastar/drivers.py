@@ -1,4 +1,4 @@
-"""Which driver speaks to a PBX: the one that its record's API version names."""
+"""Registry of drivers. The API version of a PBX record names its driver."""
 
 from .driver import Driver
 from .fields import ApiVersion, IvrField
@@ -8,12 +8,12 @@ DRIVERS: dict[str, Driver] = {version.value: SSeriesDriver(version) for version 
 
 
 def driver_of(api_version: str) -> Driver:
-    """Return the driver for an API version. Raises KeyError for one that no driver speaks."""
+    """Return the driver for an API version. Raises KeyError for a version without a driver."""
     return DRIVERS[api_version]
 
 
 def api_versions() -> tuple[tuple[str, str], ...]:
-    """Return the choices of a form: value and label of each API version that a driver speaks."""
+    """Return the value and label of each API version that has a driver, as choices of a form."""
     return tuple((version, version) for version in DRIVERS)
 
 

@@ -1,14 +1,14 @@
-"""What can go wrong in talking to a PBX, named by what we know afterwards.
+"""Errors of talking to a PBX, named by what we know afterwards.
 
     PbxError
     ├── PbxNotSent            nothing left us
     │   ├── PbxUntrusted        the certificate is not the one we trust
     │   ├── PbxUnreachable      no connection
-    │   └── PbxHeldBack         our own rule: rejected credentials, a lock, a missing setting
+    │   └── PbxHeldBack         a rule of ours: rejected credentials, a lock, a missing setting
     │       └── PbxForbidden      an address that we do not connect to
     ├── PbxOutcomeUnknown     the request left us; no usable answer came back
-    │   └── PbxBadAnswer        an answer came, and it is not one of this API
-    └── PbxRefused(code)      the PBX said no; which code means what is the driver's own
+    │   └── PbxBadAnswer        an answer came that is not one of this API
+    └── PbxRefused(code)      the PBX refused; the driver knows what the code means
         ├── PbxNotFound         it has no such IVR
         ├── PbxBusy             try later
         └── PbxLoginRefused     the user name or password is wrong
@@ -19,7 +19,7 @@ str(error) is one sentence that is safe to show: it holds no URL, token, passwor
 """
 
 FORBIDDEN = "The address of this PBX is outside the networks that PBX Admin may connect to (setting PBX_NETWORKS)."
-FORBIDDEN_PORT = "The port of this PBX is none that PBX Admin may connect to (setting PBX_PORTS)."
+FORBIDDEN_PORT = "PBX Admin may not connect to the port of this PBX (setting PBX_PORTS)."
 
 
 class PbxError(Exception):
@@ -31,7 +31,7 @@ class PbxNotSent(PbxError):
 
 
 class PbxUntrusted(PbxNotSent):
-    """Raised when the certificate is not the one we trust. `found` is the SHA-256 fingerprint shown, when known."""
+    """Raised when the certificate is not the one we trust. found: its SHA-256 fingerprint, "" when not known."""
 
     def __init__(self, message: str, found: str = "") -> None:
         super().__init__(message)
@@ -43,13 +43,13 @@ class PbxUnreachable(PbxNotSent):
 
 
 class PbxHeldBack(PbxNotSent):
-    """Raised when a rule of ours kept us from trying."""
+    """Raised when a rule of ours held the request back."""
 
 
 class PbxForbidden(PbxHeldBack):
     """Raised for an address that the guard refuses. Not an OSError: that would look like a fault of the network.
 
-    The sentence is the same wherever it is refused, and does not say which address a name led to.
+    The message is the same in all places and does not reveal which address a name resolves to.
     """
 
     def __init__(self, message: str = FORBIDDEN) -> None:
@@ -61,11 +61,11 @@ class PbxOutcomeUnknown(PbxError):
 
 
 class PbxBadAnswer(PbxOutcomeUnknown):
-    """Raised when something answered that is not this API."""
+    """Raised when the answer is not one of this API."""
 
 
 class PbxRefused(PbxError):
-    """Raised when the PBX said no. code: its own code as text, "" when it gave none. meaning: the code in words."""
+    """Raised when the PBX refused. code: the code of the PBX as text, "" for none. meaning: the code in words."""
 
     def __init__(self, code: str, meaning: str) -> None:
         super().__init__(f"{meaning} ({code or 'no code'})")
@@ -74,11 +74,11 @@ class PbxRefused(PbxError):
 
 
 class PbxNotFound(PbxRefused):
-    """Raised when the IVR addressed is not on this PBX."""
+    """Raised when this PBX has no such IVR."""
 
 
 class PbxBusy(PbxRefused):
-    """Raised when the PBX cannot do it now."""
+    """Raised when the PBX is busy and asks to be tried later."""
 
 
 class PbxLoginRefused(PbxRefused):
@@ -86,8 +86,8 @@ class PbxLoginRefused(PbxRefused):
 
 
 class PbxLocked(PbxLoginRefused):
-    """Raised while our address is locked out, for about ten minutes."""
+    """Raised while the PBX locks our address out, which takes about ten minutes."""
 
 
 class PbxTokenRefused(PbxLoginRefused):
-    """Raised when the token is not valid any more. The call was not carried out."""
+    """Raised when the token is no longer valid. The PBX did not carry out the request."""

@@ -1,4 +1,4 @@
-"""The one table of IVR fields. Forms, hints, previews, the wire format and audit labels are derived from it.
+"""Table of the IVR fields. Forms, hints, previews, the wire format and audit labels are derived from it.
 
 A value is text in one canonical form wherever it travels: digits for numbers ("3"), "on"/"off" for switches,
 the PBX's own text for the rest, and None for "not reported". A PBX may report anything, and what it reports must
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 NOT_REPORTED = "not reported"
-# The vendor's final list, and the backslash that its drafts had.
+# From the vendor's final guide, plus the backslash, which only its drafts list.
 FORBIDDEN_IN_NAMES = "!$()/#;,[]\"=<>&'`^%@{}|\\"
 
 
@@ -41,12 +41,12 @@ class Kind(StrEnum):
 
 
 class FieldError(ValueError):
-    """Raised for typed text that is not allowed. str() is one sentence that says what is."""
+    """Raised for entered text that is not allowed. str() is a sentence that says what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class IvrField:
-    """One setting of an IVR.
+    """A setting of an IVR.
 
     wire: its key in answers of v1.x (v2.0.0 differs for the number only, see `wire_key`).
     writable, required: the API versions that can change this field, and those that insist on it in every change.
@@ -68,11 +68,11 @@ class IvrField:
         return "number" if self.kind is Kind.NUMBER and version is ApiVersion.V2_0 else self.wire
 
     def check(self, typed: str) -> str:
-        """Return the canonical text of what a person typed. Raises FieldError."""
+        """Return the canonical form of entered text. Raises FieldError."""
         return CHECKS[self.kind](self, typed.strip())
 
     def fits(self, value: str | None) -> bool:
-        """Return whether a value that a PBX reported is one that we would write; "not reported" fits."""
+        """Return whether we would write a value that a PBX reported. "Not reported" (None) counts as yes."""
         if value is None or self.kind is Kind.TEXT:
             return True
         try:

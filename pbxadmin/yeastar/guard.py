@@ -1,4 +1,4 @@
-"""Which addresses we connect to: a form that asks us to connect must not reach our own services or a cloud's metadata.
+"""Address guard: no form may make us connect to our own services or to the metadata of a cloud.
 
 Neither `is_private` nor `is_global` of `ipaddress` is the rule: 64:ff9b::a9fe:a9fe and 168.63.129.16 are global,
 fd00:ec2::254 is as private as any PBX on a LAN, and ::ffff:169.254.169.254 is not link-local.
@@ -15,31 +15,31 @@ Networks = tuple[Network, ...]
 
 NAT64 = ip_network("64:ff9b::/96")
 
-# What a site reaches that names no networks: LANs and the public network, less what is closed.
+# Networks that an installation without PBX_NETWORKS may reach: LANs and the Internet, except what is in CLOSED.
 DEFAULT: Networks = tuple(map(ip_network, ("0.0.0.0/0", "fc00::/7", "2000::/3")))
 
-# Each of these opens only to a network that lies within it: 127.0.0.0/8 opens loopback, 0.0.0.0/0 does not.
+# Only a network within one of these opens it: 127.0.0.0/8 opens loopback, 0.0.0.0/0 does not.
 CLOSED: Networks = tuple(
     map(
         ip_network,
         (
-            "0.0.0.0/8",  # on Linux another name of loopback
+            "0.0.0.0/8",  # on Linux, another way to reach loopback
             "100.64.0.0/10",  # shared by carriers and clouds: neither a LAN nor public
             "127.0.0.0/8",
             "169.254.0.0/16",
             "192.0.0.0/24",  # protocol assignments
             "192.88.99.0/24",  # 6to4 relays
-            "198.18.0.0/15",  # between test devices
+            "198.18.0.0/15",  # benchmarks of network devices
             "224.0.0.0/4",
             "240.0.0.0/4",
-            "::/8",  # unspecified, loopback, NAT64, and IPv4 in older disguises
+            "::/8",  # unspecified, loopback, NAT64, and older ways to embed IPv4
             "100::/64",
             "2001::/32",  # Teredo
             "2002::/16",  # 6to4
             "fe80::/10",
             "fec0::/10",
             "ff00::/8",
-            # Metadata and other inner services of clouds. Opening what is around them does not open them.
+            # Metadata and other internal services of clouds. A wider network does not open them.
             "100.100.100.200/32",
             "168.63.129.16/32",
             "169.254.169.254/32",
@@ -55,12 +55,12 @@ CLOSED: Networks = tuple(
 
 
 def allowed(cidrs: Iterable[str]) -> Networks | None:
-    """PBX_NETWORKS as `check_address` takes it: None, which means the default, when nothing is named."""
+    """Return the networks of PBX_NETWORKS for `check_address`, or None, which means the default, for no networks."""
     return tuple(ip_network(cidr) for cidr in cidrs) or None
 
 
 def check_address(address: str, networks: Networks | None) -> None:
-    """Raises PbxForbidden for an address that we do not connect to, and for text that is no address.
+    """Raise PbxForbidden for an address that we do not connect to, and for text that is not an address.
 
     networks: replace the default; see `allowed`.
     """
@@ -69,7 +69,7 @@ def check_address(address: str, networks: Networks | None) -> None:
 
 
 def check_port(port: int, ports: Collection[range]) -> None:
-    """Raises PbxForbidden for a port that is in none of these, when there are any."""
+    """Raise PbxForbidden for a port outside these ranges. No ranges allow every port."""
     if ports and not any(port in some for some in ports):
         raise PbxForbidden(FORBIDDEN_PORT)
 
@@ -83,7 +83,7 @@ def is_allowed(text: str, networks: Networks) -> bool:
 
 
 def is_open(address: Address, networks: Networks) -> bool:
-    """Return whether an address is in one of the networks. A closed network opens only to one that lies in it."""
+    """Return whether an address is in one of the networks. Only a network within a closed network opens that."""
     holding = [network for network in networks if address in network]
     return bool(holding) and all(any(is_within(n, closed) for n in holding) for closed in CLOSED if address in closed)
 
@@ -93,7 +93,7 @@ def is_within(network: Network, outer: Network) -> bool:
 
 
 def meant_by(address: Address) -> Iterator[Address]:
-    """Return the address and the addresses that it embeds. An IPv4-mapped one is only its IPv4 address."""
+    """Yield the address and every address that it embeds. An IPv4-mapped address yields its IPv4 address only."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         yield address.ipv4_mapped
         return

@@ -1,4 +1,4 @@
-"""What a PBX reports, whatever its vendor: one IVR, and who the device is."""
+"""Readings of a PBX of any vendor: an IVR and the identity of the device."""
 
 import re
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ ADDRESSABLE = re.compile(r"[0-9*#]{1,32}")
 
 @dataclass(frozen=True, slots=True)
 class IvrSettings:
-    """One IVR as a PBX reported it. Values are canonical text (fields.py); None is "not reported".
+    """An IVR as a PBX reported it. Values are canonical text (fields.py); None means "not reported".
 
-    raw: the object as it was received, unknown keys included.
+    raw: the object as received, including unknown keys.
     """
 
     number: str
@@ -34,13 +34,13 @@ class IvrSettings:
 
     @property
     def is_addressable(self) -> bool:
-        """Return whether the number may be used in a URL. Any other is shown and flagged, without link or edit."""
+        """Return whether a URL may contain the number. Pages flag any other number and offer no link or edit."""
         return ADDRESSABLE.fullmatch(self.number) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
-    """Who the PBX says it is. Every value is its own text, "" when it said nothing."""
+    """Identity that a PBX reports. Every value is the text of the PBX, "" for "not reported"."""
 
     serial: str = ""
     model: str = ""

@@ -4,7 +4,7 @@ from typing import NoReturn
 
 
 class Secret:
-    """Holds a token or a password digest so that no repr, log, pickle or frame dump shows it."""
+    """A token or a password digest that no repr, log, pickle or frame dump shows."""
 
     __slots__ = ("_value",)
 

@@ -1,12 +1,13 @@
-"""One HTTPS exchange with one PBX: trust, deadlines, size limit, no redirects, no secret in any message.
+"""HTTPS exchanges with a PBX: trust, deadlines, size limit, no redirects, no secret in any message.
 
 The rules and the measurements behind them are in docs/connector.md. Three things are easy to undo by accident:
 
-* One SSLContext per trust setting is shared by all connections. Left to itself, urllib3 loads the system's CA store
-  into a new context for every connection, which costs fourteen times the CPU of the exchange.
-* The deadline sits in the socket, under TLS and HTTP, so that a PBX which drips one byte at a time cannot stretch it.
-* Errors are raised outside the `except` block that saw the library's exception, because that one knows the URL, and
-  the token is in the URL.
+* All connections with one trust setting share one SSLContext. By default, urllib3 loads the system's CA store into a
+  new context for every connection, which costs fourteen times the CPU of the exchange.
+* The socket itself enforces the deadline, below TLS and HTTP, so that a PBX that sends one byte at a time cannot
+  stretch it.
+* Errors are raised outside the `except` block of the library's exception, because that exception knows the URL, which
+  may contain the token.
 """
 
 import hashlib
@@ -40,7 +41,7 @@ from .guard import Networks, check_address
 from .secret import Secret
 
 CONNECT_S = 4.0
-MOST_ADDRESSES = 3  # of a name that are tried
+MOST_ADDRESSES = 3  # to try for one name
 EXCHANGE_S = 8.0
 BODY_LIMIT = 2 * 1024 * 1024
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
@@ -49,7 +50,7 @@ _secret_parameters = {"token"}
 
 
 def without_secrets(record: logging.LogRecord) -> bool:
-    """Filter what urllib3 logs: it names every request by its URL, and no secret must be in it at any level."""
+    """Mask secrets in what urllib3 logs: it logs the URL of every request, whatever level somebody sets."""
     names = "|".join(map(re.escape, [*_secret_parameters]))
     record.msg, record.args = re.sub(rf"\b({names})=[^&\s\"']*", r"\1=***", record.getMessage()), ()
     return True
@@ -67,18 +68,18 @@ class TrustMode(StrEnum):
 
 
 class TlsProfile(StrEnum):
-    """How old the TLS of a PBX may be. A person chooses it; nothing falls back to it."""
+    """Oldest TLS that a PBX may use. A person chooses it; there is no automatic fallback."""
 
     MODERN = "modern"
-    LEGACY = "legacy"  # adds RSA key exchange, which an old S50 insists on; TLS 1.2 at least
+    LEGACY = "legacy"  # adds RSA key exchange, which an old S50 requires; at least TLS 1.2
     ANCIENT = "ancient"  # TLS 1.0 and weaker keys
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """How the PBX proves who it is. A pin is the SHA-256 of its certificate, 64 lower-case hex digits.
+    """Setting of how a PBX proves its identity. A pin is the SHA-256 of its certificate, 64 lower-case hex digits.
 
-    Raises PbxHeldBack for a pin of another shape: an empty one must never switch the check off.
+    Raises PbxHeldBack for a pin of another form: an empty pin must never disable the check.
     """
 
     mode: TrustMode
@@ -107,11 +108,11 @@ class Endpoint:
 
 class Phase(IntEnum):
     CONNECTING = 1
-    SENDING = 2  # from here on, something may have reached the PBX
+    SENDING = 2  # from now on, something may have reached the PBX
 
 
 class Exchange:
-    """What is known about the exchange that this thread is in: its deadline and how far it came."""
+    """Current exchange of this thread: its deadline and its phase."""
 
     def __init__(self, until: float) -> None:
         self.until = until
@@ -145,7 +146,7 @@ def time_left() -> float:
 
 
 class DeadlineSocket(socket.socket):
-    """A socket whose every operation ends at the exchange's deadline, however many operations there are."""
+    """A socket that ends every operation at the deadline of the exchange."""
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         self.settimeout(time_left())
@@ -157,7 +158,7 @@ class DeadlineSocket(socket.socket):
 
 
 class DeadlineSSLSocket(DeadlineSocket, ssl.SSLSocket):
-    """A DeadlineSocket under TLS."""
+    """A DeadlineSocket with TLS."""
 
     def do_handshake(self, block: bool = False) -> None:
         self.settimeout(time_left())
@@ -166,9 +167,9 @@ class DeadlineSSLSocket(DeadlineSocket, ssl.SSLSocket):
 
 @lru_cache(maxsize=256)
 def tls_context(mode: TrustMode, profile: TlsProfile, ca_certificate: str = "") -> ssl.SSLContext:
-    """Return the one context of a trust setting; settings never share one.
+    """Return the context of a trust setting. Each setting has its own, which all its connections share.
 
-    Raises PbxHeldBack when the CA certificate is not one.
+    Raises PbxHeldBack when the CA certificate is not a certificate.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -189,7 +190,7 @@ def tls_context(mode: TrustMode, profile: TlsProfile, ca_certificate: str = "") 
 
 
 def add_ca(context: ssl.SSLContext, pem: str) -> None:
-    """Trust this certificate. Around it may stand any text in any script, as openssl writes it."""
+    """Trust this certificate. Text in any script may surround it, as in the output of openssl."""
     is_certificate = False
     with suppress(ssl.SSLError, ValueError):
         context.load_verify_locations(cadata=pem.encode("ascii", "replace").decode())
@@ -202,15 +203,15 @@ def fingerprint_of(certificate: bytes) -> str:
     return hashlib.sha256(certificate).hexdigest()
 
 
-# getaddrinfo has no timeout of its own, so it runs where it can be left behind. Those left behind, for names that no
-# server answers for, must leave room for all others; threads are made only when they are needed.
+# getaddrinfo has no timeout, so it runs in a thread that can be abandoned. Abandoned threads, for names that no server
+# answers for, must leave room for all others. The pool starts threads only when they are needed.
 _resolver = ThreadPoolExecutor(max_workers=256, thread_name_prefix="resolve")
 
 
 def resolve(host: str, port: int, networks: Networks | None) -> list[str]:
-    """Return the addresses of a host in the system's order, each of them checked.
+    """Return the addresses of a host in the order of the system, after checking each of them.
 
-    Raises PbxForbidden when one of them is not allowed, PbxUnreachable when there is none.
+    Raises PbxForbidden when an address is not allowed, PbxUnreachable when there is no address.
     """
     addresses = look_up(host, port)
     for address in addresses:
@@ -224,12 +225,12 @@ def look_up(host: str, port: int) -> list[str]:
     lookup = _resolver.submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
         found = lookup.result(timeout=min(CONNECT_S, time_left()))
-    except (OSError, UnicodeError):  # also the TimeoutError of result(), and names that no DNS can hold
+    except (OSError, UnicodeError):  # includes the TimeoutError of result(), and names that DNS cannot represent
         lookup.cancel()
         found = []
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     if not addresses:
-        raise PbxUnreachable(f"The name {host} has no address. Is it spelled right?")
+        raise PbxUnreachable(f"The name {host} has no address. Check its spelling.")
     return addresses
 
 
@@ -242,9 +243,9 @@ def is_address(host: str) -> bool:
 
 
 def connect_any(addresses: Sequence[str], port: int, networks: Networks | None) -> DeadlineSocket:
-    """Connect to the first address that accepts: a name may have two families of which only one leads to the PBX.
+    """Connect to the first address that accepts, since often only one of IPv4 and IPv6 leads to the PBX.
 
-    They share the time that one address would have. Raises PbxForbidden, and PbxUnreachable as the first of them does.
+    The addresses share the time of one. Raises PbxForbidden, and the PbxUnreachable of the first address.
     """
     problem: PbxUnreachable | None = None
     until = time.monotonic() + CONNECT_S
@@ -259,7 +260,7 @@ def connect_any(addresses: Sequence[str], port: int, networks: Networks | None) 
 
 
 def connect(address: str, port: int, networks: Networks | None, seconds: float = CONNECT_S) -> DeadlineSocket:
-    """Connect to one address literal by TCP. Raises PbxForbidden, PbxUnreachable."""
+    """Open a TCP connection to an address literal. Raises PbxForbidden, PbxUnreachable."""
     check_address(address, networks)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     link: DeadlineSocket | None = None
@@ -272,11 +273,13 @@ def connect(address: str, port: int, networks: Networks | None, seconds: float =
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         reached = link.getpeername()[0]
     except TimeoutError:
-        problem = f"No answer within {CONNECT_S:.0f} s. Is the PBX on, is port {port} open to this server?"
+        problem = (
+            f"No answer within {CONNECT_S:.0f} s. Check that the PBX is on and that this server may reach port {port}."
+        )
     except ConnectionRefusedError:
-        problem = f"Port {port} refused the connection. Is the API switched on, is the port right?"
+        problem = f"Port {port} refused the connection. Check that the API is on and that the port is right."
     except OSError:
-        problem = f"There is no way to {address} from this server."
+        problem = f"This server has no route to {address}."
     if link is None or problem:
         if link:
             link.close()
@@ -291,7 +294,7 @@ def connect(address: str, port: int, networks: Networks | None, seconds: float =
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What a server shows in the TLS handshake, and how the handshake was agreed on."""
+    """Certificate of a server, and the TLS version and cipher of the handshake."""
 
     der: bytes
     tls_version: str
@@ -303,9 +306,9 @@ class Certificate:
 
 
 def look_at_certificate(link: socket.socket, host: str, trust: Trust) -> Certificate:
-    """Shake hands by TLS on a fresh connection, by this trust setting, and return what was shown. Sends no HTTP.
+    """Do a TLS handshake on a new connection with this trust setting and return the certificate. Sends no HTTP.
 
-    Raises PbxUntrusted when the certificate does not pass, PbxUnreachable when no handshake is agreed on.
+    Raises PbxUntrusted when the certificate is not trusted, PbxUnreachable when the handshake fails otherwise.
     """
     problem: PbxError | None = None
     try:
@@ -317,17 +320,17 @@ def look_at_certificate(link: socket.socket, host: str, trust: Trust) -> Certifi
     except ssl.SSLError as error:
         problem = tls_problem(error)
     except OSError:
-        problem = PbxUnreachable("The PBX did not finish the TLS handshake. Is this an HTTPS port?")
+        problem = PbxUnreachable("The PBX did not finish the TLS handshake. Check that this is an HTTPS port.")
     raise problem
 
 
 def connect_checked(host: str, port: int, networks: Networks | None) -> socket.socket:
-    """Resolve once, check every address, connect to one: each call anew, since an answer of DNS may change."""
+    """Resolve a host, check every address and connect to one. Each call resolves again, since DNS may change."""
     return connect_any(resolve(host, port, networks), port, networks)
 
 
 class PlainConnection(HTTPConnection):
-    """urllib3's connection, to an address that passed the guard, that notes when the first byte leaves."""
+    """A connection of urllib3 to an address that passed the guard. It notes when the first byte is sent."""
 
     networks: Networks | None
 
@@ -342,7 +345,7 @@ class PlainConnection(HTTPConnection):
 
 
 class TlsConnection(HTTPSConnection):
-    """A PlainConnection under TLS. The pin is compared after the handshake and before any byte of the request."""
+    """A PlainConnection with TLS. It compares the pin after the handshake and before sending any byte."""
 
     networks: Networks | None
     pin: str
@@ -357,14 +360,14 @@ class TlsConnection(HTTPSConnection):
         except ssl.SSLError as error:
             problem = tls_problem(error)
         except TimeoutError:
-            problem = PbxUnreachable("The PBX took the connection and did not finish the TLS handshake in time.")
+            problem = PbxUnreachable("The PBX accepted the connection and did not finish the TLS handshake in time.")
         except OSError:
-            problem = PbxUnreachable("The PBX broke the connection off during the TLS handshake.")
+            problem = PbxUnreachable("The PBX closed the connection during the TLS handshake.")
         if problem:
             raise problem
         if self.pin:
             check_pin(self.pin, self.sock)
-        self.is_verified = True  # as far as a person asked for it; urllib3 would warn at each call
+        self.is_verified = True  # as far as a person chose it; otherwise urllib3 warns at each call
 
     def send(self, data: Any) -> None:
         note_sending()
@@ -383,7 +386,8 @@ def tls_problem(error: ssl.SSLError) -> PbxError:
         )
     reason = (error.reason or "no reason given").replace("_", " ").lower()
     return PbxUnreachable(
-        f"The TLS handshake failed ({reason}). Is this an HTTPS port? An old PBX may need the legacy TLS profile."
+        f"The TLS handshake failed ({reason}). Check that this is an HTTPS port."
+        " An old PBX may need the legacy TLS profile."
     )
 
 
@@ -395,7 +399,7 @@ def check_pin(pin: str, link: Any) -> None:
 
 @lru_cache(maxsize=4096)
 def pools(pin: str, networks: Networks | None) -> dict[str, type[Any]]:
-    """urllib3's pools by scheme, of connections that know this pin ("" for none) and these networks."""
+    """Return the pool classes of urllib3 by scheme, with connections that check this pin ("" for none) and networks."""
     plain = type("GuardedPlain", (PlainConnection,), {"networks": networks})
     tls = type("GuardedTls", (TlsConnection,), {"networks": networks, "pin": pin})
     return {
@@ -405,7 +409,7 @@ def pools(pin: str, networks: Networks | None) -> dict[str, type[Any]]:
 
 
 class PbxAdapter(HTTPAdapter):
-    """An adapter of `requests` with our connections and the shared context, so that no call loads a CA store."""
+    """An adapter for `requests` with our connections and the shared context, so that no call loads a CA store."""
 
     def __init__(self, trust: Trust, networks: Networks | None) -> None:
         self.networks = networks
@@ -421,7 +425,7 @@ class PbxAdapter(HTTPAdapter):
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
     ) -> Any:
         host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
-        # urllib3 writes cert_reqs into the shared context: it must be what the context already says.
+        # urllib3 writes cert_reqs into the shared context, so it must equal the value of the context.
         return host, {**pool, "cert_reqs": self.context.verify_mode}
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
@@ -429,16 +433,16 @@ class PbxAdapter(HTTPAdapter):
 
 
 class NoRedirects(requests.Session):
-    """A session that sees no redirects: `requests` reads the whole body of one, even when told not to follow it."""
+    """A session without redirects: `requests` reads the whole body of a redirect even if it does not follow it."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         return None
 
 
 class Transport:
-    """The way to one PBX. Each exchange is a connection of its own: the PBX's small server closes it anyway.
+    """A transport to one PBX. Each exchange has its own connection, since the small server of a PBX closes it anyway.
 
-    networks: where it may connect to, None for the default; see `guard.allowed`.
+    networks: the networks that it may connect to, None for the default; see `guard.allowed`.
     """
 
     def __init__(
@@ -466,8 +470,8 @@ class Transport:
     def exchange(self, request: PbxRequest, until: float) -> bytes:
         """Send one request and return the body of its answer, at most 2 MiB.
 
-        until: time.monotonic() at which the caller's own budget ends; the exchange ends sooner, after 8 s.
-        Raises PbxNotSent when nothing left us, PbxOutcomeUnknown when something may have.
+        until: time.monotonic() at which the time of the caller ends. The exchange ends after 8 s at the latest.
+        Raises PbxNotSent when nothing left us, PbxOutcomeUnknown when something may have left us.
         """
         failure: PbxError | None = None
         answer = b""
@@ -481,10 +485,10 @@ class Transport:
                 failure = timed_out(exchange.phase)
             except (requests.Timeout, ReadTimeoutError):
                 failure = PbxOutcomeUnknown("The PBX took the request and did not answer in time.")
-            except Exception as error:  # whatever it is: its frames know the URL, and callers know only PbxError
+            except Exception as error:  # any: its frames know the URL, and callers expect PbxError only
                 failure = broken(error, exchange.phase)
             finally:
-                self.close()  # a PBX may say that it keeps the connection and close it all the same
+                self.close()  # a PBX may announce keep-alive and close the connection anyway
         if failure is not None:
             raise failure
         return answer
@@ -498,17 +502,21 @@ class Transport:
             timeout=(CONNECT_S, self.exchange_s),
             allow_redirects=False,
             stream=True,
-            verify=True,  # has no say: PbxAdapter's context decides
+            verify=True,  # without effect: the context of PbxAdapter decides
         )
 
     def read(self, response: requests.Response) -> bytes:
         try:
             if 300 <= response.status_code < 400:
-                raise PbxBadAnswer("The PBX answered with a redirect, which is never followed. Check scheme and port.")
+                raise PbxBadAnswer(
+                    "The PBX answered with a redirect, which PBX Admin never follows. Check scheme and port."
+                )
             if response.status_code != 200:
-                raise PbxBadAnswer(f"The PBX answered HTTP {response.status_code}, which is no answer of this API.")
+                raise PbxBadAnswer(
+                    f"The PBX answered with HTTP {response.status_code}, which is not an answer of this API."
+                )
             if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-                raise PbxBadAnswer("The PBX answered in a compressed form that was not asked for.")
+                raise PbxBadAnswer("The PBX answered in a compressed form that was not requested.")
             return read_limited(response.raw.read1)
         finally:
             response.close()
@@ -531,21 +539,23 @@ def read_limited(read1: Callable[..., bytes]) -> bytes:
         parts.append(part)
         size += len(part)
         if size > BODY_LIMIT:
-            raise PbxBadAnswer("The PBX answered more than 2 MiB, which is no answer of this API.")
+            raise PbxBadAnswer("The PBX answered with more than 2 MiB, which is not an answer of this API.")
     return b"".join(parts)
 
 
 def timed_out(phase: Phase) -> PbxError:
     if phase is Phase.CONNECTING:
-        return PbxUnreachable("No connection in time. Is the PBX on, is its port open to this server?")
+        return PbxUnreachable(
+            "No connection in time. Check that the PBX is on and that this server may reach its port."
+        )
     return PbxOutcomeUnknown("The PBX took the request and did not answer in time.")
 
 
 def broken(error: Exception, phase: Phase) -> PbxError:
-    """Return what is known after any other failure. In doubt, something may have reached the PBX.
+    """Return the error that says what is known after any other failure. In doubt, something may have reached the PBX.
 
-    A ValueError concerns the address, as most of requests' own errors do. Nothing else fails before there is a
-    connection without being raised as a PbxError.
+    A ValueError concerns the address, as most errors of requests do. Every other failure before a connection exists is
+    raised as a PbxError.
     """
     is_of_the_network = isinstance(error, OSError | HTTPError) and not isinstance(error, ValueError)
     if phase is Phase.CONNECTING and not is_of_the_network:

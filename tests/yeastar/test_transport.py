@@ -424,7 +424,7 @@ def test_a_closed_port_refuses(post: Post, fleet: Fleet, scheme: str) -> None:
     error = outcome(lambda: post(pbx.port, scheme=scheme))
 
     assert type(error) is PbxUnreachable
-    assert str(error) == f"Port {pbx.port} refused the connection. Is the API switched on, is the port right?"
+    assert str(error) == f"Port {pbx.port} refused the connection. Check that the API is on and that the port is right."
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

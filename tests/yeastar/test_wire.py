@@ -123,7 +123,7 @@ def test_an_errno_that_is_no_code_does_not_get_into_any_message(errno: Any) -> N
     error = refused({"status": "Failed", "errno": errno})
 
     assert type(error) is PbxRefused
-    assert (error.code, str(error)) == ("", "The PBX said no, with a code that no guide lists (no code)")
+    assert (error.code, str(error)) == ("", "The PBX refused with a code that no guide lists (no code)")
 
 
 def test_a_no_without_errno_is_a_no() -> None:

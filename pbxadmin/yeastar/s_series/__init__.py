@@ -1,1 +1,1 @@
-"""The driver for Yeastar S-Series PBXs: HTTP API v1.0.0, v1.1.0 and v2.0.0."""
+"""Driver for Yeastar S-Series PBXs: HTTP API v1.0.0, v1.1.0 and v2.0.0."""

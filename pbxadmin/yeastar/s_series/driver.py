@@ -1,4 +1,4 @@
-"""What the S-Series API wants: POST only, the token in the query, an MD5 in place of the password."""
+"""S-Series driver: POST only, the token in the query, an MD5 in place of the password."""
 
 import hashlib
 import re
@@ -15,21 +15,21 @@ from pbxadmin.yeastar.secret import Secret
 from .codes import NO_SUCH_VERSION, NOT_FOUND, login_refusal, refusal
 from .wire import read_answer, read_device, read_ivrs, write_query, write_update
 
-# Nobody listens there: we want no event reports, but the API wants a port.
+# Nothing listens on this port: we want no event reports, but the API requires a port.
 REPORT_PORT = "8260"
-# The guides show 32 hex digits and promise nothing: what a URL, base64 and JWT are made of will do.
+# The guides show 32 hex digits without promising them, so accept what URLs, base64 and JWT consist of.
 TOKEN = re.compile(r"[0-9A-Za-z._~+/=-]{1,512}")
 NEWEST_FIRST = (ApiVersion.V2_0, ApiVersion.V1_1, ApiVersion.V1_0)
 
 
 def password_digest(password: str) -> str:
-    """Return the MD5 of the UTF-8 bytes of a password in lower-case hex, which is as good as the password itself."""
+    """Return the MD5 of the UTF-8 password as lower-case hex. Anybody who has it can log in with it."""
     return hashlib.md5(password.encode(), usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True)
 class SSeriesDriver:
-    """The S-Series API in one of its versions. Source: the vendor's API guides v1.0.0, v1.1.0 and v2.0.0."""
+    """A driver for one version of the S-Series API. Source: the vendor's API guides v1.0.0, v1.1.0 and v2.0.0."""
 
     version: ApiVersion
     fields: tuple[IvrField, ...] = FIELDS

@@ -1,4 +1,4 @@
-"""Wire text to IvrSettings and back: tolerant in, strict out.
+"""Conversion between the wire format and IvrSettings: tolerant when reading, strict when writing.
 
 Real devices send numbers as text or as numbers, leave optional fields out, send one object where a list is due, and
 use "Failure" where the guide says "Failed". Only the exact word "Success" is success.
@@ -17,7 +17,7 @@ from .codes import refusal
 
 ERRNO = re.compile(r"[0-9]{1,8}")
 LONGEST_NUMBER = 64
-# Far above what a PBX full of IVRs answers. Small parts cost most memory: 2 MiB of "[]," would become 90 MiB.
+# Far more than the answer of a PBX full of IVRs. Small parts cost most memory: 2 MiB of "[]," take 90 MiB.
 MOST_PARTS = 100_000
 DEEPEST = 32
 
@@ -29,7 +29,7 @@ def read_answer(body: bytes) -> dict[str, Any]:
     """
     payload = parse_json(body)
     if not isinstance(payload, dict):
-        raise PbxBadAnswer("The PBX answered JSON that is not an object.")
+        raise PbxBadAnswer("The PBX answered with JSON that is not an object.")
     status = payload.get("status")
     if status == "Success":
         return payload
@@ -39,13 +39,13 @@ def read_answer(body: bytes) -> dict[str, Any]:
 
 
 def read_errno(errno: Any) -> str:
-    """Return the code as text, "" for anything else: it gets into messages and records, and a PBX may send anything."""
+    """Return an errno as text, or "" unless it is a code: it gets into messages, and a PBX may send anything."""
     code = str(errno).strip() if isinstance(errno, str | int) else ""
     return code if ERRNO.fullmatch(code) else ""
 
 
 def parse_json(body: bytes) -> Any:
-    """Parse strict JSON: no doubled keys, no NaN or infinity, limited depth. Replace characters no database takes."""
+    """Parse strict JSON: no doubled keys, no NaN or infinity, limited depth. Replace what no database accepts."""
     if not body.strip():
         raise PbxBadAnswer("The PBX answered with nothing.")
     if sum(map(body.count, (b",", b"[", b"{"))) > MOST_PARTS:
@@ -62,7 +62,7 @@ def parse_json(body: bytes) -> Any:
         )
     except (ValueError, RecursionError):
         is_json = False
-    if not is_json:  # raised here: the exception above would carry the whole answer along
+    if not is_json:  # raised here, because the exception above holds the whole answer
         raise PbxBadAnswer("The PBX answered with something that is not JSON.")
     return payload
 
@@ -86,7 +86,7 @@ def finite(text: str) -> float:
 
 
 def clean_json(value: Any, levels: int = DEEPEST) -> Any:
-    """Return a JSON value without NUL and lone surrogates, which no database or page takes.
+    """Return a JSON value without NUL and lone surrogates, which no database or page accepts.
 
     Raises ValueError for a value that is nested deeper than `levels`.
     """
@@ -102,14 +102,14 @@ def clean_json(value: Any, levels: int = DEEPEST) -> Any:
 
 
 def read_ivrs(payload: Mapping[str, Any], version: ApiVersion) -> tuple[IvrSettings, ...]:
-    """Return the IVRs of an ivr/query answer, in the PBX's order; a missing or null list is none.
+    """Return the IVRs of an ivr/query answer in the order of the PBX. A missing or null list means no IVRs.
 
-    Raises PbxBadAnswer when an entry has no number or a number comes twice: then the list proves nothing.
+    Raises PbxBadAnswer when an entry has no number or two have the same: such a list cannot be relied on.
     """
     found = payload.get("ivr")
     entries = [found] if isinstance(found, dict) else [] if found is None else found
     if not isinstance(entries, list):
-        raise PbxBadAnswer("The PBX answered a list of IVRs that is not a list.")
+        raise PbxBadAnswer("The PBX answered with a list of IVRs that is not a list.")
     ivrs = tuple(read_ivr(entry, version) for entry in entries)
     if len({ivr.number for ivr in ivrs}) != len(ivrs):
         raise PbxBadAnswer("The PBX listed the same IVR number twice.")
@@ -124,12 +124,12 @@ def read_ivr(entry: Any, version: ApiVersion) -> IvrSettings:
     if not number:
         raise PbxBadAnswer("The PBX listed an IVR without a number.")
     if len(number) > LONGEST_NUMBER:
-        raise PbxBadAnswer("The PBX listed an IVR with a number that is too long for one.")
+        raise PbxBadAnswer("The PBX listed an IVR with a number that is too long.")
     return IvrSettings(number=number, **values, raw=entry)
 
 
 def read_value(each: IvrField, value: Any) -> str | None:
-    """Return the canonical text of whatever a PBX put on the wire for this field."""
+    """Return the canonical text of a value of this field as received, or None for "not reported"."""
     if value is None:
         return None
     if isinstance(value, bool) and each.kind is Kind.SWITCH:
@@ -147,8 +147,8 @@ def read_value(each: IvrField, value: Any) -> str | None:
 def write_update(live: IvrSettings, wanted: Mapping[str, str], version: ApiVersion) -> dict[str, str]:
     """Return the body of ivr/update: the identity, the wanted fields, and required fields with their live values.
 
-    A live value that the API itself would not accept (a name with a blank, made on the PBX) is left out.
-    Raises ValueError for a field that this version cannot write: a defect of the caller.
+    Leaves out a live value that the API would not accept, such as a name with a blank that was entered on the PBX.
+    Raises ValueError for a field that this version cannot write, which is a bug of the caller.
     """
     body = {identity_key(version): identity([live.number])}
     for each in FIELDS:
@@ -164,14 +164,14 @@ def write_update(live: IvrSettings, wanted: Mapping[str, str], version: ApiVersi
 
 
 def write_query(numbers: Sequence[str] | None, version: ApiVersion) -> dict[str, str]:
-    """Return the body of ivr/query; None asks for all IVRs. Raises ValueError for numbers that could mean more."""
+    """Return the body of ivr/query; None means all IVRs. Raises ValueError for text that could name other IVRs."""
     if numbers is None:
         return {"number": "all"} if version is ApiVersion.V2_0 else {}
     return {identity_key(version): identity(numbers)}
 
 
 def identity(numbers: Sequence[str]) -> str:
-    """Return numbers as a request names them. "all", a comma and an empty text would mean other IVRs."""
+    """Return numbers as one text. Raises ValueError for "all", a comma and an empty text: they name other IVRs."""
     if not numbers or not all(ADDRESSABLE.fullmatch(number) for number in numbers):
         raise ValueError("not the numbers of IVRs")
     return ",".join(numbers)
@@ -182,7 +182,7 @@ def identity_key(version: ApiVersion) -> str:
 
 
 def read_device(payload: Mapping[str, Any]) -> DeviceInfo:
-    """Return who answered deviceinfo/query. Some firmware has the block under another name."""
+    """Return the identity in a deviceinfo/query answer. Some firmware uses another name for the block."""
     block = payload.get("deviceinfo") or payload.get("device_info")
     if not isinstance(block, dict):
         raise PbxBadAnswer("The PBX answered without its device information.")

@@ -6,8 +6,8 @@
         ...
         assert pbx.calls() == ["login", "ivr/update"]
 
-It uses nothing else of ours. Its table of wire names and rules (device.py) is its own, so that a typo in fields.py
-shows.
+It imports no other code of the project. It has its own table of wire names and rules (device.py), so that tests find a
+typo in fields.py.
 """
 
 from .device import V1_0, V1_1, V2_0

@@ -1,4 +1,4 @@
-"""What an S-Series PBX does with a request, after the vendor's guides for API v1.0.0, v1.1.0 and v2.0.0."""
+"""A simulated S-Series PBX, as the vendor's guides for API v1.0.0, v1.1.0 and v2.0.0 describe it."""
 
 import json
 import re
@@ -16,7 +16,7 @@ Answer = dict[str, Any]
 
 SECONDS = re.compile("[1-9]|10")
 SWITCH = re.compile("on|off", re.IGNORECASE)
-# What ivr/update takes, by its name on the wire.
+# Values that ivr/update accepts, by wire name.
 RULES = {
     "ivrnumber": re.compile("[0-9]{1,7}"),
     "ivrname": re.compile(r"[^\s!$()/#;,\[\]\"=<>&'`^%@{}|\\]{1,31}"),
@@ -39,7 +39,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Asked:
-    """One call. stores: what an update keeps of what was asked, which is how a PBX lies."""
+    """A call. stores: returns the part of an update that is applied, for a PBX that does not do as it answers."""
 
     version: str
     token: str
@@ -52,10 +52,10 @@ class Asked:
 
 
 class Device:
-    """One PBX. Attributes may be changed at any time; the next request sees them.
+    """A PBX. Attributes may be changed at any time and hold from the next request on.
 
-    ivrs: by number, with the names of the wire. extensions: numbers that no IVR may take.
-    versions: of the API that answer. leaves_out: fields that ivr/query does not report.
+    ivrs: fields by wire name, by number. extensions: numbers that no IVR may take.
+    versions: the API versions that answer. leaves_out: fields that ivr/query does not report.
     """
 
     def __init__(self, name: str = "PBX", ivrs: Mapping[str, Fields] | None = None) -> None:
@@ -177,7 +177,7 @@ class Device:
         return {}
 
     def edit(self, number: str, **fields: str) -> None:
-        """Change an IVR as somebody on the PBX's own pages would: without these rules. `ivrnumber` renumbers it."""
+        """Change an IVR as on the pages of the PBX itself, without the rules of the API. `ivrnumber` renumbers it."""
         if fields:
             ivr = self.ivrs.pop(number) | fields
             self.ivrs[ivr["ivrnumber"]] = ivr
@@ -204,7 +204,7 @@ def is_port(value: Any) -> bool:
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """Return the fields of a call; none for an empty body."""
+    """Return the fields in the body of a call. An empty body has none."""
     try:
         asked = json.loads(body) if body.strip() else {}
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""How a simulated PBX misbehaves: what it stores, and what it puts on the wire instead of an answer.
+"""Faults of a simulated PBX: what it stores, and what it sends instead of an answer.
 
 Every fault ends by itself, after a bounded time or number of bytes, and at once when the fleet stops.
 """
@@ -18,18 +18,18 @@ FOR_LONG_S = 60.0
 DRIP_S = 0.05
 MANY_BYTES = 64 * 1024 * 1024
 
-# What goes out, piece by piece, each with the pause after it in seconds.
+# Bytes to send, each piece with the pause after it in seconds.
 Pieces = Iterator[tuple[bytes, float]]
 
 
 class Fault(StrEnum):
-    NONE = "none"  # answers as it should: for what it stores instead, or for an edit in between
-    # Before any request can be read: these know no call, and `after` counts connections.
+    NONE = "none"  # answers correctly; used with `stores`, `before` or `then`
+    # Before a request is read: these match no call, and `after` counts connections.
     CLOSE_ON_ACCEPT = "close-on-accept"
     SILENT_ON_ACCEPT = "silent-on-accept"
     HANDSHAKE_DRIP = "handshake-drip"
     OTHER_CERTIFICATE = "other-certificate"
-    # In place of the answer. The call was carried out before, unless it stores NOTHING.
+    # Instead of the answer. The call has been carried out by then, unless it stores NOTHING.
     CLOSE = "close"
     CUT = "cut"  # closes in the middle of the body
     SILENT = "silent"
@@ -37,7 +37,7 @@ class Fault(StrEnum):
     PAYLOAD = "payload"
     HTTP_500 = "http-500"
     HTML = "html"
-    TRUNCATED = "truncated"  # half of the JSON, as if it were all
+    TRUNCATED = "truncated"  # sends half of the JSON as a complete body
     EMPTY = "empty"
     DRIP_BODY = "drip-body"
     DRIP_HEADERS = "drip-headers"
@@ -54,7 +54,7 @@ class Fault(StrEnum):
 
 ON_ACCEPT = frozenset({Fault.CLOSE_ON_ACCEPT, Fault.SILENT_ON_ACCEPT, Fault.HANDSHAKE_DRIP, Fault.OTHER_CERTIFICATE})
 
-# What becomes of the fields of an update.
+# Returns the fields of an update that are applied.
 Stores = Callable[[Fields], Fields]
 AS_ASKED: Stores = dict
 
@@ -64,18 +64,18 @@ def NOTHING(asked: Fields) -> Fields:
 
 
 def only(*keys: str) -> Stores:
-    """Applies these fields and forgets the others."""
+    """Return a rule that applies only these fields of an update."""
     return lambda asked: {key: value for key, value in asked.items() if key in keys}
 
 
 def instead(**fields: str) -> Stores:
-    """Applies what was asked, but these fields with other values."""
+    """Return a rule that applies an update with other values for these fields."""
     return lambda asked: asked | fields
 
 
 @dataclass
 class Misbehaviour:
-    """One order to misbehave: skips `after` matching calls, then holds for `times` of them."""
+    """An order to misbehave. It skips `after` matching calls and then holds for `times` calls."""
 
     fault: Fault
     call: str | None
@@ -88,7 +88,7 @@ class Misbehaviour:
     then: Callable[[], None]
 
     def matches(self, call: str | None) -> bool:
-        """Return whether this order is about a connection (None) or a call that has come in."""
+        """Return whether this order concerns an incoming call, or an incoming connection for None."""
         if self.fault in ON_ACCEPT:
             return call is None
         return call is not None and self.call in (None, call)
@@ -98,7 +98,7 @@ USUAL = Misbehaviour(Fault.NONE, None, 0, 0, AS_ASKED, "", None, lambda: None, l
 
 
 def due(orders: Iterable[Misbehaviour], call: str | None) -> Misbehaviour:
-    """Return the first order that holds for what has come in, or USUAL. Counts it down, and the skips of all."""
+    """Return the first order that holds for this call, or USUAL. Counts down its times and the skips of all."""
     found = USUAL
     for order in orders:
         if not order.matches(call) or not order.times:
@@ -114,7 +114,7 @@ def due(orders: Iterable[Misbehaviour], call: str | None) -> Misbehaviour:
 def http(
     body: bytes, *, status: str = "200 OK", kind: str = "application/json", length: int = -1, more: str = ""
 ) -> bytes:
-    """Return a whole HTTP answer, with the headers of the real server."""
+    """Return a complete HTTP answer with the headers of the real server."""
     head = (
         f"HTTP/1.1 {status}\r\nServer: Boa/0.94.14rc21\r\nAccept-Ranges: bytes\r\nConnection: close\r\n"
         f"Content-Type: {kind}\r\nContent-Length: {len(body) if length < 0 else length}\r\n{more}\r\n"
@@ -137,7 +137,7 @@ def silence() -> Pieces:
 
 
 def handshake_drip() -> Pieces:
-    """Send the start of a TLS record that never gets complete."""
+    """Return the slow start of a TLS record that is never completed."""
     return drip(b"", b"\x16\x03\x03\x3f\xff" + bytes(2000))
 
 
@@ -172,7 +172,7 @@ def redirect(status: str, place: str) -> bytes:
 
 @dataclass(frozen=True)
 class Due:
-    """What would be right to answer, and the order not to."""
+    """A correct answer, and the order to send something else."""
 
     answer: bytes
     place: str
@@ -180,7 +180,7 @@ class Due:
 
 
 def pieces(answer: bytes, place: str, order: Misbehaviour) -> Pieces:
-    """Return what goes on the wire. answer: the JSON that would be right; place: the URL that was asked for."""
+    """Return the bytes to send. answer: the correct JSON. place: the requested URL."""
     sent = ON_THE_WIRE[order.fault](Due(answer, place, order))
     return iter([(sent, 0.0)]) if isinstance(sent, bytes) else sent
 
@@ -215,7 +215,7 @@ ON_THE_WIRE: dict[Fault, Callable[[Due], bytes | Pieces]] = {
 
 
 def payload_bytes(payload: Any) -> bytes:
-    """Return the payload as JSON; bytes stay as they are."""
+    """Return the payload as JSON. Bytes are returned unchanged."""
     if isinstance(payload, bytes):
         return payload
     return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()

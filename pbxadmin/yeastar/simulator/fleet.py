@@ -1,4 +1,4 @@
-"""A fleet of simulated PBXs: one port of 127.0.0.1 each, one thread and one certificate for all."""
+"""A fleet of simulated PBXs. Each has a port of 127.0.0.1; all share one thread and one certificate."""
 
 import asyncio
 import hashlib
@@ -24,14 +24,14 @@ from .pbx import HOST, Certificates, SimulatedPbx
 from .seed import seeded
 
 START_S = 120.0
-# What outlives the process, of each PBX.
+# Attributes of each PBX that the state file keeps.
 STATE_FIELDS = ("name", "scheme", "port", "username", "password", "serial", "ivrs")
 
 
 class Fleet:
     """Simulated PBXs that listen while the `with` block runs.
 
-    state_file: where IVRs, ports and the certificate outlive the process; saved before each change is answered.
+    state_file: keeps IVRs, ports and the certificate between runs. It is saved before each update is answered.
     """
 
     def __init__(self, count: int = 1, *, state_file: Path | None = None) -> None:
@@ -49,7 +49,7 @@ class Fleet:
 
     @property
     def ca_certificate(self) -> str:
-        """Return the certificate without its key, for a client that trusts it as a CA."""
+        """Return the certificate without its key, as a CA for clients to trust."""
         return self.certificate[self.certificate.index("-----BEGIN CERTIFICATE") :]
 
     @property
@@ -84,7 +84,7 @@ class Fleet:
                 pbx.close()
 
     def switch_off(self, pbx: SimulatedPbx) -> None:
-        """Make its port refuse connections from now on."""
+        """Close the port of a PBX, so that it refuses connections."""
         self.in_loop(pbx.close)
 
     def switch_on(self, pbx: SimulatedPbx) -> None:
@@ -106,7 +106,7 @@ class Fleet:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step, readable by its owner alone."""
+    """Replace a file atomically. Only its owner can read it."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # mode 0600
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
@@ -114,7 +114,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def allow_files(wanted: int) -> None:
-    """Raise the limit of open files as far as we may."""
+    """Raise the limit of open files to the wanted number, or as far as allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

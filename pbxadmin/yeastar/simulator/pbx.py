@@ -1,4 +1,4 @@
-"""A device that listens on a port of 127.0.0.1 and counts what reaches it."""
+"""A simulated PBX that listens on a port of 127.0.0.1 and counts what it receives."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ class Request:
 
     @property
     def place(self) -> tuple[str, str] | None:
-        """Version and call; None for anything that is not below /api/."""
+        """Return version and call, or None for a path that is not below /api/."""
         top, _, rest = urlsplit(self.target).path.removeprefix("/").partition("/")
         version, _, call = rest.partition("/")
         return (version, call) if top == "api" and call else None
@@ -45,19 +45,19 @@ class Request:
 
 @dataclass(frozen=True)
 class Certificates:
-    """Both sides of a TLS server: the certificate of the PBX, and another one."""
+    """TLS contexts: with the certificate of the PBX, and with another certificate."""
 
     own: ssl.SSLContext
     other: ssl.SSLContext
 
 
 class SimulatedPbx(Device):
-    """One PBX of a fleet. What it counts:
+    """A PBX of a fleet.
 
-    received: each call that could be read, in order, with its body. connections: all that were accepted.
-    bytes_received: of HTTP, after TLS. max_in_flight: the most calls that were being worked on at one time.
+    received: each call that could be read, in order, with its body. connections: number of accepted connections.
+    bytes_received: bytes of HTTP, without TLS. max_in_flight: the highest number of calls in progress at one time.
 
-    latency_s: think time of each call. one_at_a_time: answers 20010 to a call that comes during another.
+    latency_s: delay of each answer. one_at_a_time: whether it answers 20010 to a call that comes during another.
     """
 
     def __init__(self, name: str = "PBX", ivrs: Mapping[str, Fields] | None = None) -> None:
@@ -99,22 +99,22 @@ class SimulatedPbx(Device):
         before: Callable[[], None] = lambda: None,
         then: Callable[[], None] = lambda: None,
     ) -> None:
-        """Misbehave at `times` matching calls, `after` so many good ones. The first order that is due holds.
+        """Misbehave at `times` matching calls, after `after` calls without a fault. The first order that is due holds.
 
-        call: such as "ivr/update"; None for any. Faults before the request is read count connections instead.
+        call: for example "ivr/update"; None matches any. Faults before the request is read count connections instead.
         stores: what an update applies: AS_ASKED, NOTHING, only("ivrname"), instead(responsetimeout="10").
         errno, payload: for Fault.ERRNO and Fault.PAYLOAD.
-        before, then: done just before and just after the call is carried out: somebody edits in between.
+        before, then: called just before and just after the call is carried out, to simulate edits by somebody else.
         """
         self.orders.append(Misbehaviour(fault, call, times, after, stores, errno, payload, before, then))
 
     def behave(self) -> None:
         self.orders.clear()
 
-    # Below runs in the fleet's loop.
+    # The methods below run in the event loop of the fleet.
 
     def open(self, certificates: Certificates) -> None:
-        """Start to listen, on the port that this PBX had before if it is still free."""
+        """Start to listen, on the previous port of this PBX if it is still free."""
         self.listener = listener(self.port)
         self.port = self.listener.getsockname()[1]
         self.listen(self.listener, certificates)
@@ -124,7 +124,7 @@ class SimulatedPbx(Device):
             asyncio.get_running_loop().add_reader(listener, self.accept, listener, certificates)
 
     def close(self) -> None:
-        """Stop to listen, and drop what is going on; the port then refuses."""
+        """Stop listening and drop open connections. The port then refuses connections."""
         for task in list(self.tasks):
             task.cancel()
         if self.listener:
@@ -138,7 +138,7 @@ class SimulatedPbx(Device):
             link, _ = listener.accept()
         except BlockingIOError:
             return
-        except OSError:  # out of file descriptors, for a moment
+        except OSError:  # no file descriptor left for a moment
             loop.remove_reader(listener)
             loop.call_later(0.05, self.listen, listener, certificates)
             return
@@ -146,7 +146,7 @@ class SimulatedPbx(Device):
         task = loop.create_task(self.connection(link, certificates))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
-        task.add_done_callback(lambda _: link.close())  # also of one that was cancelled before it began
+        task.add_done_callback(lambda _: link.close())  # also when the task is cancelled before it starts
 
     async def connection(self, link: socket.socket, certificates: Certificates) -> None:
         self.connections += 1
@@ -234,7 +234,7 @@ class SimulatedPbx(Device):
 
 
 def listener(port: int) -> socket.socket:
-    """Open a listening socket on this port, or on any free one for 0."""
+    """Return a listening socket on this port, or on any free port if it is 0 or taken."""
     found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     found.setblocking(False)
@@ -247,7 +247,7 @@ def listener(port: int) -> socket.socket:
 
 
 def read_body(body: bytes) -> Any:
-    """Return the JSON of a body, or its bytes when it is none, for tests to look at."""
+    """Return the JSON of a body, or its bytes if it is not JSON, for tests to inspect."""
     try:
         return json.loads(body) if body else {}
     except ValueError:

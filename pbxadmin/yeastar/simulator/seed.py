@@ -1,4 +1,4 @@
-"""What the PBXs of a fleet hold at first: made from the position alone, so that every run has the same."""
+"""Initial contents of the PBXs of a fleet. They depend on the position only, so that all runs are alike."""
 
 from .device import V2_0, Fields
 from .pbx import SimulatedPbx
@@ -8,7 +8,13 @@ SITES = (
     *("Brno", "Graz", "Tartu", "Basel", "Delft", "Seville", "Patras", "Varna", "Oulu", "Zadar"),
 )
 MENUS = (
-    *("Main_Menu", "After_Hours", "Sales", "Support", "Welcome Guest"),  # a blank: somebody made it on the PBX
+    *(
+        "Main_Menu",
+        "After_Hours",
+        "Sales",
+        "Support",
+        "Welcome Guest",
+    ),  # with a blank, as people can enter it on the PBX
     *("Billing", "Holidays", "Warehouse"),
 )
 PROMPTS = ("[Default]", "welcome-day", "closed-evening", "sales-greeting")
@@ -29,7 +35,7 @@ def seeded(position: int) -> SimulatedPbx:
 
 
 def name(position: int) -> str:
-    """Return the name of a PBX: two of three are ACME's, the others BELL's."""
+    """Return the name of a PBX. Two of three belong to ACME, the others to BELL."""
     third, rest = divmod(position, 3)
     prefix, ordinal = ("BELL", third) if rest == 2 else ("ACME", third * 2 + rest)
     round_, site = divmod(ordinal, len(SITES))
