@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from pbxadmin.audit.models import Event
+from pbxadmin.yeastar.drivers import recorded_meaning
 from pbxadmin.yeastar.fields import BY_NAME
-from pbxadmin.yeastar.s_series.codes import meaning
 
 IN_GIST = 2
 MOST_NOTE = 80
@@ -37,10 +37,10 @@ def as_known(said: dict[str, Any], outcome: str) -> dict[str, Any]:
 
 
 def answered_code(event: Event) -> tuple[str, str] | None:
-    """Return the code that the PBX answered and its meaning in the vendor's guides, or None."""
+    """Return the code that the PBX answered and its meaning, or None."""
     answer = event.data["detail"].get("answer")
     code = str(answer.get("code") or "") if isinstance(answer, dict) else ""
-    return (code, meaning(code).text) if code else None
+    return (code, recorded_meaning(code, str(answer.get("words") or ""))) if code else None
 
 
 def label_of(name: str) -> str:

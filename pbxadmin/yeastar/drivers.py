@@ -2,6 +2,7 @@
 
 from .driver import Driver
 from .fields import ApiVersion, IvrField
+from .s_series.codes import meaning
 from .s_series.driver import SSeriesDriver
 
 DRIVERS: dict[str, Driver] = {version.value: SSeriesDriver(version) for version in ApiVersion}
@@ -24,3 +25,11 @@ def writable_fields(api_version: str) -> tuple[IvrField, ...]:
 
 def is_writable(name: str, api_version: str) -> bool:
     return any(field.name == name for field in writable_fields(api_version))
+
+
+def recorded_meaning(code: str, words: str) -> str:
+    """Return the meaning of a code that was recorded. Vendors give the same code different meanings.
+
+    words: the error as it was recorded with the code, "" when only the code was. Only the S-Series had such records.
+    """
+    return words.removesuffix(".").removesuffix(f" ({code})") if words else meaning(code).text

@@ -249,6 +249,14 @@ def test_the_code_of_the_pbx_stands_with_its_meaning(auditor, acme):
     )
 
 
+def test_the_meaning_of_a_code_is_the_one_that_was_recorded(auditor, acme):
+    answer = {"code": "10012", "words": "The toy has no such menu (10012).", "refused": True}
+
+    event = record(EventAction.CHANGE_OUTCOME, customer=of(acme), detail={"answer": answer})
+
+    assert re.search(r'<b class="mono"><bdi>10012</bdi></b> The toy has no such menu\b', page_of(auditor, event))
+
+
 def test_the_newest_of_the_same_ivr_and_the_neighbours_in_the_chain_are_a_click_away(auditor, acme):
     first, other, mine, last = (
         record(EventAction.CHANGE_OUTCOME, customer=of(acme), pbx=HQ, ivr=(number, "Main"))
