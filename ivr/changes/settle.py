@@ -93,7 +93,7 @@ def settle(change: Change, ending: Ending) -> None:
             EventAction.CHANGE_CONFLICT if verdict.status is Status.CONFLICT else ending.action,
             change,
             outcome=verdict.status.value,
-            detail={"sentence": verdict.sentence, "answer": change.answer},
+            detail={"sentence": verdict.sentence, "answer": change.answer, **found_late(ending)},
         )
         columns = {
             "status": verdict.status,
@@ -103,12 +103,18 @@ def settle(change: Change, ending: Ending) -> None:
             "found": ending.found,
             "calls": [*change.calls, *ending.calls],
             "event_id": event.pk,
-            "finished_at": now,
+            # A late record must not count as newer than what was found after it.
+            "finished_at": ending.found_at or now,
             "claimed_until": None,
             "check_at": next_check(change, verdict, now),
         }
         Change.objects.filter(pk=change.pk).update(**columns)
     change.refresh_from_db()
+
+
+def found_late(ending: Ending) -> dict[str, str]:
+    """Return what the event says of an ending that is recorded after it was found: events since then may be newer."""
+    return {"found_at": ending.found_at.isoformat()} if ending.found_at else {}
 
 
 def is_late(change: Change, ending: Ending) -> bool:

@@ -372,6 +372,31 @@ def test_an_edit_between_an_outcome_and_its_late_record_is_told(
     assert told() == [("ivr.changed-outside", "6500", {"response_timeout": {"before": "6", "found": "9"}})]
 
 
+def test_a_late_record_of_an_earlier_change_does_not_make_a_later_one_of_ours_an_outside_change(
+    pbx: Pbx, pbx_http: PbxDouble, settings: Any, tmp_path: Path
+) -> None:
+    settings.DATA_DIR = tmp_path
+
+    def applied_and_then_the_log_is_away(double: PbxDouble, body: dict[str, Any]) -> Any:
+        rename("audit_event", "audit_event_away")
+        return double.update(body)
+
+    pbx_http.fail("ivr/update", applied_and_then_the_log_is_away)
+    earlier = apply(plan(pbx, pbx_http, response_timeout="6"))
+    rename("audit_event_away", "audit_event")
+    later = apply(plan(pbx, pbx_http, response_timeout="9"))
+
+    replay_spool()
+    read(pbx)
+
+    earlier.refresh_from_db()
+    assert (earlier.status, later.status) == (Status.VERIFIED, Status.VERIFIED)
+    assert told() == []
+    assert earlier.finished_at is not None
+    assert earlier.finished_at < (later.finished_at or earlier.finished_at)
+    assert Event.objects.get(pk=earlier.event_id).data["detail"]["found_at"] == earlier.finished_at.isoformat()
+
+
 def away(*_: Any) -> None:
     raise DatabaseError("away")
 

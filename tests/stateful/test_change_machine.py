@@ -233,15 +233,22 @@ FAULTS = st.sampled_from(
 )
 
 
-class LeaseHandle:
-    """What the PBX must hold, by the log alone. `waiting` is told of a new number before the log says that it is."""
+class HeldByLog:
+    """What the PBX must hold, by the log alone. `waiting` is told of a new number before the log says that it is.
+
+    told_at: when each field was last found, by number and name. An outcome that was recorded late says when it was
+    found, and is no news of what was found after it.
+    """
 
     def __init__(self, ivrs: dict[str, dict[str, str | None]]) -> None:
         self.ivrs = {number: dict(ivr) for number, ivr in ivrs.items()}
         self.waiting: dict[str, dict[str, str | None]] = {}
+        self.told_at: dict[tuple[str, str], datetime] = {}
 
     def after(self, event: Event) -> None:
-        found = {name: said["found"] for name, said in event.data["fields"].items() if "found" in said}
+        found = self.news(
+            {name: said["found"] for name, said in event.data["fields"].items() if "found" in said}, event
+        )
         if event.action == "ivr.changed-outside":
             self.ivrs.get(event.ivr_number, self.waiting.setdefault(event.ivr_number, {})).update(found)
         elif event.action == "ivr.appeared":
@@ -250,6 +257,14 @@ class LeaseHandle:
             del self.ivrs[event.ivr_number]
         elif event.outcome in ("verified", "not-as-asked", "refused"):
             self.after_reading(event, found)
+
+    def news(self, found: dict[str, str | None], event: Event) -> dict[str, str | None]:
+        late = event.data["detail"].get("found_at")
+        at = datetime.fromisoformat(late) if late else event.at
+        fresh = {name: text for name, text in found.items() if self.told_at.get((event.ivr_number, name), at) <= at}
+        for number in {event.ivr_number, found.get("number") or event.ivr_number}:
+            self.told_at |= {(number, name): at for name in fresh}
+        return fresh
 
     def after_reading(self, event: Event, found: dict[str, str | None]) -> None:
         if None in found.values():  # it was gone
@@ -609,7 +624,7 @@ class ChangeMachine(RuleBasedStateMachine):
         """From the first reading on, outcomes and outside changes lead to what is there now."""
         with suppress(PbxError):
             pbx_refresh(pbx=self.pbx, actor=MARA)
-        held = LeaseHandle(self.first)
+        held = HeldByLog(self.first)
         for event in Event.objects.filter(pbx_id=self.pk).order_by("id"):
             held.after(event)
         now = {number: values_of(ivr) for number, ivr in self.pbx_http.ivrs.items()}
