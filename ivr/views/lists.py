@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
 
-from ivr.addresses import ivr_address
+from ivr.addresses import ivr_address, ivr_list_address, ivr_page_address
 from ivr.models import Change, Ivr, Refresh, RefreshItem
 from ivr.refresh import pbx_refresh, refresh_start
 from ivr.selectors import SORTS, IvrFilter, ivrs_found, pbxs_in_view
@@ -34,7 +34,6 @@ from pbxadmin.web.pages import Page, keyset
 from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS
-from pbxadmin.yeastar.readings import ADDRESSABLE
 
 from .common import actor, pbx_or_404, status_of
 from .edit import read_live
@@ -118,7 +117,7 @@ def list_row(row: dict[str, Any]) -> tuple[Any, ...]:
     name = BY_NAME["name"]
     return (
         number,
-        ivr_address(row["pbx_id"], number) if ADDRESSABLE.fullmatch(number) else "",
+        ivr_page_address(row["pbx_id"], number),
         row["name"],
         row["pbx__name"],
         row["pbx__customer__name"],
@@ -210,7 +209,7 @@ def pbx_refresh_view(request: HttpRequest, pbx_id: int) -> HttpResponse:
         messages.error(request, f"{pbx.name} could not be read. {error}")
     else:
         messages.success(request, f"{pbx.name} was read: {number_of(count, 'IVR')}.")
-    return go(request, own_address(request, reverse("ivr:ivr-list", args=[pbx.pk])))
+    return go(request, own_address(request, ivr_list_address(pbx.pk)))
 
 
 def own_address(request: HttpRequest, default: str) -> str:

@@ -7,7 +7,6 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from ivr.addresses import ivr_address
@@ -124,5 +123,5 @@ def outside_accept_view(request: HttpRequest, event_id: int) -> HttpResponse:
     else:
         messages.info(request, "Somebody accepted it already.")
     if may_review:
-        return go(request, reverse("review:event-page", args=[event.pk]))
+        return go(request, event.get_absolute_url())
     return go(request, ivr_address(event.pbx_id or 0, event.data["ivr_number"]))

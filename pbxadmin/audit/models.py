@@ -8,6 +8,7 @@ from operator import is_
 from typing import Any, Self
 
 from django.db import models
+from django.urls import reverse
 
 from .actions import ACTION_LABELS
 
@@ -89,6 +90,9 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.chain} {self.sequence}: {self.action}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("review:event-page", args=[self.pk])
 
     @classmethod
     def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **more: Any) -> Self:

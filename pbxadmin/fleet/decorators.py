@@ -6,7 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
 
-from pbxadmin.web.views import problem
+from pbxadmin.web.problems import problem
 
 from .concurrency import TooManyWaiting, serving_page
 

@@ -11,6 +11,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Aggregate, F, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.db.models.sql.compiler import SQLCompiler
+from django.urls import reverse
 from django.utils import timezone
 
 from pbxadmin.access.models import AnyUser, Customer, User
@@ -193,6 +194,9 @@ class Pbx(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def get_absolute_url(self) -> str:
+        return reverse("fleet:pbx-page", args=[self.pk])
+
     @property
     def version(self) -> str:
         return self.api_version
@@ -363,5 +367,17 @@ class SavedFilter(models.Model):
         return self.name
 
     @property
+    def list_address(self) -> str:
+        return list_address(self.list)
+
+    @property
     def address(self) -> str:
-        return f"/{self.list}/?{self.query}"
+        return f"{self.list_address}?{self.query}"
+
+
+LIST_PAGES = {SavedFilter.List.PBXS: "fleet:pbx-list", SavedFilter.List.IVRS: "ivr:ivr-list-all"}
+
+
+def list_address(list_: str) -> str:
+    """Return the address of the list that saved filters of this name narrow."""
+    return reverse(LIST_PAGES[SavedFilter.List(list_)])

@@ -6,6 +6,7 @@ from typing import Self
 
 from django.db import models
 from django.db.models import Max, Min, Q, Sum
+from django.urls import reverse
 from django.utils import timezone
 
 from pbxadmin.access.models import AnyUser, Customer
@@ -127,6 +128,9 @@ class Period(models.Model):
 
     def __str__(self) -> str:
         return f"{self.customer}, {self.starts_on} to {self.ends_on}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("review:period-page", args=[self.pk])
 
     @property
     def state(self) -> str:

@@ -3,10 +3,10 @@
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.template.loader import render_to_string
 
 from .htmx import wants_fragment
+from .problems import problem
 
 BARE_HEADERS = {
     "Cache-Control": "no-store, private",
@@ -14,11 +14,6 @@ BARE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
 }
-
-
-def problem(request: HttpRequest, status: int, heading: str, text: str) -> HttpResponse:
-    template = "web/_problem.html" if wants_fragment(request) else "web/problem.html"
-    return render(request, template, {"status": status, "heading": heading, "text": text}, status=status)
 
 
 def forbidden(request: HttpRequest, exception: Any = None) -> HttpResponse:

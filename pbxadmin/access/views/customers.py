@@ -37,7 +37,7 @@ def customer_add(request: HttpRequest) -> HttpResponse:
     require(request.user, Action.MANAGE_CUSTOMERS, None)
     form = CustomerForm(request.POST if request.method == "POST" else None)
     if customer := form.saved(services.customer_create):
-        return go(request, reverse("access:customer-page", args=[customer.pk]))
+        return go(request, customer.get_absolute_url())
     return render(request, "access/customer_add.html", {"form": form}, status=422 if form.errors else 200)
 
 

@@ -2,7 +2,6 @@
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.urls import reverse
 
 from pbxadmin.access.permissions import require
 from pbxadmin.access.roles import Action
@@ -21,4 +20,4 @@ def managed_pbx(request: HttpRequest, pk: int) -> Pbx:
 
 
 def to_pbx_page(request: HttpRequest, pbx: Pbx) -> HttpResponse:
-    return go(request, reverse("fleet:pbx-page", args=[pbx.pk]))
+    return go(request, pbx.get_absolute_url())

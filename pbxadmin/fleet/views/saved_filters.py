@@ -11,7 +11,7 @@ from pbxadmin.access.permissions import customers_of, require
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.fleet.forms import SavedFilterForm
-from pbxadmin.fleet.models import SavedFilter
+from pbxadmin.fleet.models import SavedFilter, list_address
 from pbxadmin.fleet.saved_filters import filter_delete, filter_save, may_delete
 from pbxadmin.web.htmx import go
 
@@ -23,7 +23,7 @@ def filter_add(request: HttpRequest) -> HttpResponse:
     form = SavedFilterForm(request.POST, customers=customers_of(request.user, Action.SEE))
     if not form.is_valid():
         messages.error(request, f"Nothing was saved. {form.sentence}")
-        return go(request, f"/{form.list_}/")
+        return go(request, list_address(form.list_))
     values = form.cleaned_data
     if values["customer"]:
         require(request.user, Action.EDIT_IVR, values["customer"])
@@ -34,7 +34,7 @@ def filter_add(request: HttpRequest) -> HttpResponse:
         )
     except ValidationError as error:
         messages.error(request, f"Nothing was saved. {' '.join(error.messages)}")
-        return go(request, f"/{list_}/")
+        return go(request, list_address(list_))
     messages.success(request, f"Saved as {saved.name}.")
     return go(request, saved.address)
 
@@ -47,4 +47,4 @@ def filter_remove(request: HttpRequest, pk: int) -> HttpResponse:
         require(request.user, Action.MANAGE_PBXS, saved.customer)
     filter_delete(saved=saved)
     messages.success(request, f"{saved.name} is deleted.")
-    return go(request, f"/{saved.list}/")
+    return go(request, saved.list_address)

@@ -37,7 +37,7 @@ def period_list(request: HttpRequest) -> HttpResponse:
         values = {name: form.cleaned_data[name] for name in ("customer", "starts_on", "ends_on")}
         try:
             period = period_add(**values, by=user.display_name)
-            return go(request, reverse("review:period-page", args=[period.pk]))
+            return go(request, period.get_absolute_url())
         except ValidationError as error:
             form.add_error(None, error)
     found = Period.objects.visible_to(user).select_related("customer")

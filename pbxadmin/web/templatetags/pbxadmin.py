@@ -8,6 +8,7 @@ from typing import Any
 from django import forms, template
 from django.core.serializers.json import DjangoJSONEncoder
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -88,11 +89,12 @@ def rail(context: template.Context, content: str) -> str:
 
 
 @register.simple_block_tag
-def empty_state(content: str, *, icon: str, heading: str, url: str = "", label: str = "") -> str:
+def empty_state(content: str, *, icon: str, heading: str, page: str = "", url: str = "", label: str = "") -> str:
     """Render the panel that stands where a list has nothing to show; the block is its sentence.
 
-    url and label: a button that leads on; none without url.
+    page, or url, and label: a button that leads on, to a page by its name or to an address.
     """
+    url = reverse(page) if page else url
     context = {"icon_name": icon, "heading": heading, "text": str_safe(content.strip()), "url": url, "label": label}
     return render_to_string("web/_empty.html", context)
 
