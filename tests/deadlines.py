@@ -25,6 +25,7 @@ ENDED_BY_A_DEADLINE = frozenset(
         Fault.SILENT_ON_ACCEPT,
         Fault.HANDSHAKE_DRIP,
         Fault.SILENT,
+        Fault.KEEPS_OPEN,
         Fault.DRIP_BODY,
         Fault.DRIP_HEADERS,
         Fault.ENDLESS_CONTINUE,

@@ -339,6 +339,19 @@ def test_a_web_page_in_place_of_a_version_is_a_version_that_is_not_there(
     assert (Pbx.objects.get().capability, simulated_pbx.count("login")) == ("v1.0.0", 3)
 
 
+def test_a_version_whose_address_is_a_404_page_is_one_that_is_not_there(
+    manager: Client, recorded: Callable[..., Pbx], simulated_pbx: SimulatedPbx
+) -> None:
+    pbx = recorded(api_version=V2_0)
+    simulated_pbx.unknown_is_404 = True
+
+    page = detected(manager, pbx)
+
+    assert simulated_pbx.wrong_logins == 0
+    assert Pbx.objects.get().capability == V1_1
+    assert "Use v1.1.0" in page
+
+
 def test_a_wrong_password_is_told_with_what_to_do(manager: Client, recorded: Callable[..., Pbx]) -> None:
     pbx = recorded(password="wrong")
 

@@ -140,13 +140,35 @@ def test_tokens_expire_at_a_word_and_several_live_side_by_side(simulated_pbx: Si
     assert [ask(simulated_pbx, "apply", token=token) for token in tokens] == [refused("20006")] * 2
 
 
-def test_logging_out_ends_a_token_and_a_heartbeat_prolongs_it(simulated_pbx: SimulatedPbx) -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"ipaddr": "127.0.0.1"},
+        {"ipaddr": "192.168.6.24", "port": 8260, "version": "2.0.0"},
+        {"port": "8260", "url": "1112121212"},
+    ],
+)
+def test_a_heartbeat_as_each_guide_shows_it_prolongs_a_token(simulated_pbx: SimulatedPbx, body: dict[str, Any]) -> None:
     token = signed_in(simulated_pbx)
     before = simulated_pbx.tokens[token]
 
-    assert ask(simulated_pbx, "heartbeat", {"ipaddr": "127.0.0.1"}, token)["status"] == "Success"
+    assert ask(simulated_pbx, "heartbeat", body, token)["status"] == "Success"
     assert simulated_pbx.tokens[token] > before
-    assert ask(simulated_pbx, "heartbeat", {}, token) == refused("20011")
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [({}, "20011"), ({"url": "x"}, "20011"), ({"port": "0"}, "20008"), ({"ipaddr": "127.0.0.1", "port": ""}, "20008")],
+)
+def test_a_heartbeat_without_where_to_or_with_a_wrong_port_is_refused(
+    simulated_pbx: SimulatedPbx, body: dict[str, str], code: str
+) -> None:
+    assert ask(simulated_pbx, "heartbeat", body, signed_in(simulated_pbx)) == refused(code)
+
+
+def test_logging_out_ends_a_token(simulated_pbx: SimulatedPbx) -> None:
+    token = signed_in(simulated_pbx)
+
     assert ask(simulated_pbx, "logout", token=token)["status"] == "Success"
     assert ask(simulated_pbx, "ivr/query", token=token) == refused("20004")
 

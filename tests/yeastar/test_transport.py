@@ -113,14 +113,17 @@ NOTHING_LEFT_US: dict[Fault, tuple[type[PbxError], bool]] = {
 }
 SENT: dict[Fault, tuple[type[PbxError], bool]] = {
     Fault.CLOSE: (PbxOutcomeUnknown, False),
-    Fault.CUT: (PbxOutcomeUnknown, False),
+    Fault.CUT: (PbxBadAnswer, False),  # without a length, a cut answer is broken JSON
+    Fault.CUT_HEADERS: (PbxBadAnswer, False),
+    Fault.SHORT: (PbxOutcomeUnknown, False),
     Fault.SILENT: (PbxOutcomeUnknown, True),
     Fault.ERRNO: (PbxBusy, False),
     Fault.PAYLOAD: (PbxBadAnswer, False),
     Fault.HTTP_500: (PbxBadAnswer, False),
     Fault.HTML: (PbxBadAnswer, False),
-    Fault.TRUNCATED: (PbxBadAnswer, False),
     Fault.EMPTY: (PbxBadAnswer, False),
+    Fault.TRAILING: (PbxBadAnswer, False),
+    Fault.KEEPS_OPEN: (PbxOutcomeUnknown, True),
     Fault.DRIP_BODY: (PbxOutcomeUnknown, True),
     Fault.DRIP_HEADERS: (PbxOutcomeUnknown, True),
     Fault.ENDLESS_HEADERS: (PbxOutcomeUnknown, False),

@@ -11,7 +11,7 @@ typo in fields.py.
 """
 
 from .device import V1_0, V1_1, V2_0
-from .faults import ALWAYS, AS_ASKED, NOTHING, Fault, instead, only
+from .faults import ALWAYS, AS_ASKED, NOTHING, Fault, Framing, instead, only
 from .fleet import Fleet
 from .pbx import SimulatedPbx
 
@@ -24,6 +24,7 @@ __all__ = [
     "V2_0",
     "Fault",
     "Fleet",
+    "Framing",
     "SimulatedPbx",
     "instead",
     "only",

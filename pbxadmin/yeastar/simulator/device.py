@@ -29,6 +29,7 @@ RULES = {
 }
 READ_ONLY = {V1_0: {"dialoutboundroutes"}, V1_1: {"dialoutboundroutes"}, V2_0: {"ivrnumber"}}
 WRONG_LOGINS_ALLOWED = 5
+REPORTS = "8260"  # the port of event reports that nobody named
 
 
 class Refusal(Exception):
@@ -121,8 +122,11 @@ class Device:
         self.tokens = dict.fromkeys(self.tokens, 0.0)
 
     def heartbeat(self, asked: Asked) -> Answer:
-        if not asked.fields.get("ipaddr"):
+        """Prolong the token. The guides name ipaddr as required, and their own example has only port and url."""
+        if not asked.fields.keys() & {"ipaddr", "port"}:
             raise Refusal("20011")
+        if not is_port(asked.fields.get("port", REPORTS)):
+            raise Refusal("20008")
         self.tokens[asked.token] = time.monotonic() + self.token_life_s
         return {}
 

@@ -31,14 +31,17 @@ class Fault(StrEnum):
     OTHER_CERTIFICATE = "other-certificate"
     # Instead of the answer. The call has been carried out by then, unless it stores NOTHING.
     CLOSE = "close"
-    CUT = "cut"  # closes in the middle of the body
+    CUT = "cut"  # closes in the middle of the body; where no length was announced, that is broken JSON and no more
+    CUT_HEADERS = "cut-headers"
+    SHORT = "short"  # announces the length of the body and sends half of it
     SILENT = "silent"
     ERRNO = "errno"
     PAYLOAD = "payload"
     HTTP_500 = "http-500"
     HTML = "html"
-    TRUNCATED = "truncated"  # sends half of the JSON as a complete body
     EMPTY = "empty"
+    TRAILING = "trailing"  # a Web page after the JSON
+    KEEPS_OPEN = "keeps-open"  # sends everything, announces no length and does not close
     DRIP_BODY = "drip-body"
     DRIP_HEADERS = "drip-headers"
     ENDLESS_HEADERS = "endless-headers"
@@ -111,15 +114,35 @@ def due(orders: Iterable[Misbehaviour], call: str | None) -> Misbehaviour:
     return found
 
 
-def http(
-    body: bytes, *, status: str = "200 OK", kind: str = "application/json", length: int = -1, more: str = ""
-) -> bytes:
-    """Return a complete HTTP answer with the headers of the real server."""
-    head = (
-        f"HTTP/1.1 {status}\r\nServer: Boa/0.94.14rc21\r\nAccept-Ranges: bytes\r\nConnection: close\r\n"
-        f"Content-Type: {kind}\r\nContent-Length: {len(body) if length < 0 else length}\r\n{more}\r\n"
-    )
-    return head.encode() + body
+@dataclass(frozen=True)
+class Framing:
+    """How the server of a PBX frames an answer. By default only the end of the connection ends the body, as with Boa.
+
+    line_end: ends each line of the headers. tells_length: whether a Content-Length is announced.
+    """
+
+    protocol: str = "HTTP/1.1"
+    line_end: str = "\r\n"
+    tells_length: bool = False
+
+    def http(
+        self,
+        body: bytes,
+        *,
+        status: str = "200 OK",
+        kind: str = "application/json",
+        length: int | None = None,
+        more: Iterable[str] = (),
+    ) -> bytes:
+        """Return an answer with the headers of the real server. length: what to announce, right or wrong."""
+        announced = len(body) if length is None and self.tells_length else length
+        headers = ["Server: Boa/0.94.14rc21", "Accept-Ranges: bytes", "Connection: close", f"Content-Type: {kind}"]
+        lines = [f"{self.protocol} {status}", *headers, *more]
+        lines += [] if announced is None else [f"Content-Length: {announced}"]
+        return (self.line_end.join(lines) + 2 * self.line_end).encode() + body
+
+    def page(self, text: str, *, status: str = "200 OK", more: Iterable[str] = ()) -> bytes:
+        return self.http(page(text), status=status, kind="text/html", more=more)
 
 
 def page(text: str) -> bytes:
@@ -152,8 +175,8 @@ def endless_continue() -> Pieces:
         yield b"HTTP/1.1 100 Continue\r\n\r\n", DRIP_S
 
 
-def huge() -> Pieces:
-    yield http(b'{"status":"Success","ivr":"', length=MANY_BYTES), 0.0
+def huge(head: bytes) -> Pieces:
+    yield head, 0.0
     for _ in range(MANY_BYTES // 65536):
         yield b"x" * 65536, 0.0
 
@@ -162,55 +185,72 @@ def huge() -> Pieces:
 def gzip_bomb() -> bytes:
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     block = b" " * 1_048_576
-    body = b"".join(packer.compress(block) for _ in range(MANY_BYTES // len(block)))
-    return http(body + packer.flush(), more="Content-Encoding: gzip\r\n")
-
-
-def redirect(status: str, place: str) -> bytes:
-    return http(page("moved"), status=status, kind="text/html", more=f"Location: {place}\r\n")
+    return b"".join(packer.compress(block) for _ in range(MANY_BYTES // len(block))) + packer.flush()
 
 
 @dataclass(frozen=True)
 class Due:
-    """A correct answer, and the order to send something else."""
+    """The correct JSON, the requested URL, and the order to send something else."""
 
     answer: bytes
     place: str
     order: Misbehaviour
+    framing: Framing
+
+    def http(self, body: bytes, **more: Any) -> bytes:
+        return self.framing.http(body, **more)
+
+    @property
+    def whole(self) -> bytes:
+        return self.http(self.answer)
+
+    @property
+    def half(self) -> bytes:
+        return self.answer[: len(self.answer) // 2]
+
+    @property
+    def head(self) -> bytes:
+        return self.http(b"", length=len(self.answer) if self.framing.tells_length else None)
+
+    def redirect(self, status: str) -> bytes:
+        return self.framing.page("moved", status=status, more=[f"Location: {self.place}"])
 
 
-def pieces(answer: bytes, place: str, order: Misbehaviour) -> Pieces:
-    """Return the bytes to send. answer: the correct JSON. place: the requested URL."""
-    sent = ON_THE_WIRE[order.fault](Due(answer, place, order))
+def pieces(due: Due) -> Pieces:
+    """Return the bytes to send."""
+    sent = ON_THE_WIRE[due.order.fault](due)
     return iter([(sent, 0.0)]) if isinstance(sent, bytes) else sent
 
 
 ON_THE_WIRE: dict[Fault, Callable[[Due], bytes | Pieces]] = {
-    Fault.NONE: lambda due: http(due.answer),
-    Fault.OTHER_CERTIFICATE: lambda due: http(due.answer),
+    Fault.NONE: lambda due: due.whole,
+    Fault.OTHER_CERTIFICATE: lambda due: due.whole,
     Fault.CLOSE_ON_ACCEPT: lambda due: iter(()),
     Fault.CLOSE: lambda due: iter(()),
     Fault.SILENT_ON_ACCEPT: lambda due: silence(),
     Fault.SILENT: lambda due: silence(),
     Fault.HANDSHAKE_DRIP: lambda due: handshake_drip(),
-    Fault.CUT: lambda due: http(due.answer[: len(due.answer) // 2], length=len(due.answer)),
-    Fault.ERRNO: lambda due: http(payload_bytes({"status": "Failed", "errno": due.order.errno})),
-    Fault.PAYLOAD: lambda due: http(payload_bytes(due.order.payload)),
-    Fault.HTTP_500: lambda due: http(page("Internal error"), status="500 Internal Server Error", kind="text/html"),
-    Fault.HTML: lambda due: http(page("Please sign in"), kind="text/html"),
-    Fault.TRUNCATED: lambda due: http(due.answer[: len(due.answer) // 2]),
-    Fault.EMPTY: lambda due: http(b""),
-    Fault.DRIP_BODY: lambda due: drip(http(b"", length=len(due.answer)), due.answer),
-    Fault.DRIP_HEADERS: lambda due: drip(b"", http(due.answer)),
+    Fault.CUT: lambda due: due.http(due.half),
+    Fault.CUT_HEADERS: lambda due: due.whole[:40],
+    Fault.SHORT: lambda due: due.http(due.half, length=len(due.answer)),
+    Fault.ERRNO: lambda due: due.http(payload_bytes({"status": "Failed", "errno": due.order.errno})),
+    Fault.PAYLOAD: lambda due: due.http(payload_bytes(due.order.payload)),
+    Fault.HTTP_500: lambda due: due.framing.page("Internal error", status="500 Internal Server Error"),
+    Fault.HTML: lambda due: due.framing.page("Please sign in"),
+    Fault.EMPTY: lambda due: due.http(b""),
+    Fault.TRAILING: lambda due: due.http(due.answer + page("Good bye")),
+    Fault.KEEPS_OPEN: lambda due: iter([(due.whole, FOR_LONG_S)]),
+    Fault.DRIP_BODY: lambda due: drip(due.head, due.answer),
+    Fault.DRIP_HEADERS: lambda due: drip(b"", due.whole),
     Fault.ENDLESS_HEADERS: lambda due: endless_headers(),
     Fault.ENDLESS_CONTINUE: lambda due: endless_continue(),
-    Fault.HUGE: lambda due: huge(),
-    Fault.GZIP_BOMB: lambda due: gzip_bomb(),
-    Fault.REDIRECT_302: lambda due: redirect("302 Found", due.place),
-    Fault.REDIRECT_307: lambda due: redirect("307 Temporary Redirect", due.place),
-    Fault.DOUBLED_KEYS: lambda due: http(b'{"status":"Failed",' + due.answer[1:]),
-    Fault.NAN: lambda due: http(b'{"extra":NaN,' + due.answer[1:]),
-    Fault.DEEP: lambda due: http(b'{"extra":' + b"[" * 100_000 + b"]" * 100_000 + b"," + due.answer[1:]),
+    Fault.HUGE: lambda due: huge(due.http(b'{"status":"Success","ivr":"')),
+    Fault.GZIP_BOMB: lambda due: due.http(gzip_bomb(), more=["Content-Encoding: gzip"]),
+    Fault.REDIRECT_302: lambda due: due.redirect("302 Found"),
+    Fault.REDIRECT_307: lambda due: due.redirect("307 Temporary Redirect"),
+    Fault.DOUBLED_KEYS: lambda due: due.http(b'{"status":"Failed",' + due.answer[1:]),
+    Fault.NAN: lambda due: due.http(b'{"extra":NaN,' + due.answer[1:]),
+    Fault.DEEP: lambda due: due.http(b'{"extra":' + b"[" * 100_000 + b"]" * 100_000 + b"," + due.answer[1:]),
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from .device import Device, Fields
-from .faults import AS_ASKED, ON_ACCEPT, Fault, Misbehaviour, Stores, due, http, page, payload_bytes, pieces
+from .faults import AS_ASKED, ON_ACCEPT, Due, Fault, Framing, Misbehaviour, Stores, due, payload_bytes, pieces
 
 HOST = "127.0.0.1"
 LONGEST_S = 90.0
@@ -27,9 +27,12 @@ class Received(NamedTuple):
 
 @dataclass(frozen=True)
 class Request:
+    """A request. has_length: whether it announced the length of its body, as the server requires of a POST."""
+
     method: str
     target: str
     body: bytes
+    has_length: bool
 
     @property
     def token(self) -> str:
@@ -58,6 +61,7 @@ class SimulatedPbx(Device):
     bytes_received: bytes of HTTP, without TLS. max_in_flight: the highest number of calls in progress at one time.
 
     latency_s: delay of each answer. one_at_a_time: whether it answers 20010 to a call that comes during another.
+    framing: how answers are framed. unknown_is_404: whether an API version that it lacks is a 404 page, not 10003.
     """
 
     def __init__(self, name: str = "PBX", ivrs: Mapping[str, Fields] | None = None) -> None:
@@ -67,6 +71,8 @@ class SimulatedPbx(Device):
         self.fingerprint = ""
         self.latency_s = 0.0
         self.one_at_a_time = False
+        self.framing = Framing()
+        self.unknown_is_404 = False
         self.received: list[Received] = []
         self.connections = 0
         self.bytes_received = 0
@@ -162,7 +168,7 @@ class SimulatedPbx(Device):
 
     async def play_raw(self, link: socket.socket, order: Misbehaviour) -> None:
         loop = asyncio.get_running_loop()
-        for piece, pause_s in pieces(b"", "", order):
+        for piece, pause_s in pieces(Due(b"", "", order, self.framing)):
             await loop.sock_sendall(link, piece)
             await asyncio.sleep(pause_s)
 
@@ -195,18 +201,18 @@ class SimulatedPbx(Device):
             self.bytes_received += len(error.partial)
             raise
         method, target, _ = lines[0].split(" ", 2)
-        return Request(method, target, body)
+        return Request(method, target, body, "content-length" in headers)
 
     async def respond(self, request: Request, writer: asyncio.StreamWriter) -> None:
-        if request.place is None:
-            text = f"{self.name}, a simulated PBX. This is where its own pages would be."
-            writer.write(http(page(text), kind="text/html"))
+        found = self.page_for(request)
+        if found:
+            writer.write(found)
             return
-        version, call = request.place
+        version, call = request.place or ("", "")
         self.received.append(Received(call, read_body(request.body)))
         if self.one_at_a_time and self.in_flight:
             self.max_in_flight = max(self.max_in_flight, self.in_flight + 1)
-            writer.write(http(payload_bytes({"status": "Failed", "errno": "20010"})))
+            writer.write(self.framing.http(payload_bytes({"status": "Failed", "errno": "20010"})))
             return
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
@@ -216,10 +222,20 @@ class SimulatedPbx(Device):
             answer = payload_bytes(self.work(request, version, call, order))
         finally:
             self.in_flight -= 1
-        for piece, pause_s in pieces(answer, request.target, order):
+        for piece, pause_s in pieces(Due(answer, request.target, order, self.framing)):
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(pause_s)
+
+    def page_for(self, request: Request) -> bytes:
+        """Return the Web page that answers a request which is no call of the API, b"" for a call."""
+        if request.method == "POST" and not request.has_length:
+            return self.framing.page("Bad Request", status="400 Bad Request")
+        if request.place is None:
+            return self.framing.page(f"{self.name}, a simulated PBX. This is where its own pages would be.")
+        if self.unknown_is_404 and request.place[0] not in self.versions:
+            return self.framing.page("Not Found", status="404 Not Found")
+        return b""
 
     async def think(self) -> None:
         await asyncio.sleep(self.latency_s)
