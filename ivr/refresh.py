@@ -22,7 +22,13 @@ from pbxadmin.audit.context import SYSTEM, Actor
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.lease import LEASE_S, LeaseHandle, lease_claim
 from pbxadmin.fleet.models import Pbx, PbxState
-from pbxadmin.fleet.pbx_sessions import check_allowed, client_for, open_pbx_session, pbx_state_record, pbx_states_record
+from pbxadmin.fleet.pbx_sessions import (
+    check_allowed,
+    client_or_state,
+    open_pbx_session,
+    pbx_states_record,
+    refused_logins_save,
+)
 from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.client import PAGE_S, PbxClient
 from pbxadmin.yeastar.errors import PbxError, PbxHeldBack
@@ -112,7 +118,7 @@ def refresh_work(run_id: int) -> None:
     try:
         read_what_is_left(run, taken)
     except BaseException:
-        refusals_save(taken)
+        refused_logins_save((work.pbx, work.client) for work in taken)
         raise
     refresh_finish(run_id)
 
@@ -139,11 +145,6 @@ def read_what_is_left(run: Refresh, taken: "list[Work]") -> None:
             done, _ = wait(running, timeout=IN_USE_WAIT_S, return_when=FIRST_COMPLETED)
             results = [result_of(running.pop(future), future) for future in done]
         save_results(results + [result_of(work, future) for future, work in running.items()])
-
-
-def refusals_save(works: Iterable["Work"]) -> None:
-    """Remember at least the refused logins when a run ends by a failure of ours: the next run would repeat them."""
-    pbx_states_record([(work.pbx, work.client) for work in works if work.client.was_refused])
 
 
 @dataclass(frozen=True)
@@ -213,7 +214,7 @@ def take(run: Refresh, at_most: int) -> list[Work]:
             continue
         try:
             check_by_itself(pbx)
-            client = client_for(pbx, time.monotonic() + PAGE_S)
+            client = client_or_state(pbx, time.monotonic() + PAGE_S)
             one = LeaseHandle(held.holder, frozenset([pbx_id]))
             works.append(Work(items[pbx_id], pbx, client, one, run.is_scheduled))
         except PbxError as error:
@@ -269,14 +270,11 @@ def save_results(results: Sequence[Result]) -> None:
     if not results:
         return
     for result in results:
-        if result.problem:
-            was = result.work.pbx.state
-            pbx_state_record(result.work.pbx, result.work.client)
-            if not result.work.is_scheduled or result.work.pbx.state != was:  # that a PBX is still off is no news
-                refresh_failed(result.work.pbx, result.problem)
+        if result.problem and not result.work.is_scheduled:  # by itself, only a new state is news
+            refresh_failed(result.work.pbx, result.problem)
+    pbx_states_record([(result.work.pbx, result.work.client) for result in results])
     read = [result for result in results if not result.problem]
     with transaction.atomic():
-        pbx_states_record([(result.work.pbx, result.work.client) for result in read])
         stored = listings_save([result.listing for result in read])
         items_end({result.work.item_id: ended(result, stored) for result in results})
     for result in results:

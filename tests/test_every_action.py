@@ -306,7 +306,7 @@ def which_an_admin_accepts(day: Day) -> None:
     day.post(f"/outside/{event.pk}/accept/", note="planned with the site")
 
 
-@leaves("refresh.failed")
+@leaves("refresh.failed", "pbx.state-changed")
 def the_pbx_goes_away(day: Day) -> None:
     day.http.fail("ivr/query", cannot_be_reached)
     with pytest.raises(PbxError):

@@ -57,6 +57,7 @@ LIST_COLUMNS = (
     "read_at",
     "pbx__refresh_minutes",
     "pbx__state",
+    "pbx__state_reason",
     "pbx__is_enabled",
 )
 
@@ -128,7 +129,13 @@ def list_row(row: dict[str, Any]) -> tuple[Any, ...]:
         row["dial_outbound"] == "on",
         not name.fits(row["name"]),
         row["read_at"],
-        why_stale(row["read_at"], row["pbx__refresh_minutes"], row["pbx__state"], is_enabled=row["pbx__is_enabled"]),
+        why_stale(
+            row["read_at"],
+            row["pbx__refresh_minutes"],
+            row["pbx__state"],
+            row["pbx__state_reason"],
+            is_enabled=row["pbx__is_enabled"],
+        ),
     )
 
 
@@ -176,7 +183,7 @@ def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
         "ivr": ivr,
         "address": ivr_address(pbx.pk, number),
         "outside": outside_events(pbx, number),
-        "stale": why_stale(ivr.read_at, pbx.refresh_minutes, pbx.state, is_enabled=pbx.is_enabled),
+        "stale": pbx.why_stale(ivr.read_at),
         "groups": groups,
         "is_odd": any(row.is_odd for group in groups.values() for row in group),
         "hears": caller_hears(settings),

@@ -92,6 +92,7 @@ class EventAction(StrEnum):
     PBX_DELETED = "pbx.deleted", "PBX deleted", EventGroup.PBX_RECORD
     PBX_TESTED = "pbx.tested", "Connection tested", EventGroup.CONTACT
     PBX_PINNED = "pbx.pinned", "Certificate pinned", EventGroup.PBX_IDENTITY
+    PBX_STATE_CHANGED = "pbx.state-changed", "State of a PBX changed", EventGroup.CONTACT
     PBX_STRANGER = "pbx.stranger", "Another device answered", EventGroup.CONTACT
     PBX_REPLACED = "pbx.replaced", "Replacement accepted", EventGroup.PBX_IDENTITY
     KEYS_ROTATED = "keys.rotated", "Secrets sealed with the newest key", EventGroup.SECRETS

@@ -23,6 +23,7 @@ from pbxadmin.yeastar.errors import (
     PbxHeldBack,
     PbxLocked,
     PbxLoginRefused,
+    PbxOtherApi,
     PbxRefused,
     PbxUntrusted,
 )
@@ -40,7 +41,7 @@ from pbxadmin.yeastar.transport import (
 
 from .lease import PbxInUse, leased
 from .models import Pbx, PbxState
-from .pbx_sessions import check_allowed, client_for, learn, learned, pbx_state_record, state_after
+from .pbx_sessions import check_allowed, client_for, client_or_state, learn, learned, pbx_state_record, state_after
 from .services import pbx_event
 
 TEST_STEPS = {
@@ -185,7 +186,7 @@ class ConnectionTest:
 
     def login(self) -> str:
         check_allowed(self.pbx, insist=True)  # a person asked for it, so a pause does not count
-        self.client = client_for(self.pbx, self.until)
+        self.client = client_or_state(self.pbx, self.until)
         self.client.known_serial = None  # the next step reads the identity and shows it
         self.client.login()
         return f"Signed in as {self.pbx.username}."
@@ -215,6 +216,8 @@ class ConnectionTest:
         Raises any PbxError that is not the answer to an unknown version, and PbxBadAnswer when no version answers.
         """
         said = self.signed_in.calls[0].error
+        if isinstance(said, PbxOtherApi):
+            raise said
         if said and not self.is_other_version(said):
             raise PbxHeldBack("Not tried: the login failed.")
         for version in self.pbx.driver.newest_first:
@@ -246,7 +249,7 @@ class ConnectionTest:
         """Return whether this is how a PBX answers to a version of the API that it does not have."""
         if isinstance(error, PbxRefused):
             return self.pbx.driver.is_other_version(error)
-        return isinstance(error, PbxBadAnswer)
+        return isinstance(error, PbxBadAnswer) and not isinstance(error, PbxOtherApi)
 
     @property
     def version_difference(self) -> str:

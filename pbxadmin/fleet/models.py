@@ -31,6 +31,7 @@ from .record_fields import SEARCH_LOOKUPS
 class PbxState(models.TextChoices):
     REACHABLE = "reachable"
     UNREACHABLE = "unreachable"
+    REFUSING = "refusing"  # it answers, and refuses every login or reading
     CREDENTIALS_REJECTED = "credentials-rejected"
     LOCKED = "locked"
     UNTRUSTED = "untrusted"
@@ -38,7 +39,13 @@ class PbxState(models.TextChoices):
 
 
 NAME_TAKEN = "There is a saved filter with this name already."
-NEEDS_A_PERSON = (PbxState.UNREACHABLE, PbxState.CREDENTIALS_REJECTED, PbxState.LOCKED, PbxState.UNTRUSTED)
+NEEDS_A_PERSON = (
+    PbxState.UNREACHABLE,
+    PbxState.REFUSING,
+    PbxState.CREDENTIALS_REJECTED,
+    PbxState.LOCKED,
+    PbxState.UNTRUSTED,
+)
 HELD_BACK = (
     PbxState.CREDENTIALS_REJECTED,
     PbxState.UNTRUSTED,
@@ -106,16 +113,20 @@ def has_tag(tag: str, prefix: str = "") -> Q:
     return Q(**{f"{prefix}tag_rows__name": tag})
 
 
-def why_stale(read_at: datetime | None, minutes: int, state: str, *, is_enabled: bool) -> str:
+def why_stale(read_at: datetime | None, minutes: int, state: str, reason: str, *, is_enabled: bool) -> str:
     """Return why the last reading of a PBX is stale, in words, or "" while it is not.
 
     minutes: the interval of its readings; 0 for a PBX that is read by hand only, which is stale only when disabled.
+    reason: of the state. It is given where the state alone does not say what to do.
     """
     if not is_enabled:
         return "disabled"
     if read_at is None or not minutes or timezone.now() - read_at <= timedelta(minutes=2 * minutes):
         return ""
-    return "not read in time" if state == PbxState.REACHABLE else PbxState(state).label.lower()
+    if state == PbxState.REACHABLE:
+        return "not read in time"
+    label = PbxState(state).label.lower()
+    return f"{label}: {reason}" if state == PbxState.REFUSING and reason else label
 
 
 class Pbx(models.Model):
@@ -237,7 +248,7 @@ class Pbx(models.Model):
     def trusted(self) -> Trust:
         """Return whom the connection trusts. Over plain HTTP there is no certificate to verify.
 
-        Raises PbxHeldBack when the pin or the CA is missing.
+        Raises PbxUntrusted when the pin or the CA is missing.
         """
         if self.scheme == "http":
             return Trust(TrustMode.NONE)
@@ -255,7 +266,11 @@ class Pbx(models.Model):
     @property
     def stale(self) -> str:
         """Reason why the last reading is stale, "" when it is not."""
-        return why_stale(self.read_at, self.refresh_minutes, self.state, is_enabled=self.is_enabled)
+        return self.why_stale(self.read_at)
+
+    def why_stale(self, read_at: datetime | None) -> str:
+        """Return why a reading of that time is stale, "" when it is not."""
+        return why_stale(read_at, self.refresh_minutes, self.state, self.state_reason, is_enabled=self.is_enabled)
 
     @property
     def why_not_by_itself(self) -> str:

@@ -13,9 +13,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from pbxadmin.audit.actions import EventAction
+from pbxadmin.audit.context import SYSTEM, AuditContext, acting
 from pbxadmin.audit.log import record
 from pbxadmin.sealed import SealBroken, seal
 from pbxadmin.yeastar.client import PAGE_S, PbxClient
@@ -25,7 +27,9 @@ from pbxadmin.yeastar.errors import (
     PbxHeldBack,
     PbxLocked,
     PbxLoginRefused,
+    PbxNotFound,
     PbxNotSent,
+    PbxOtherApi,
     PbxOutcomeUnknown,
     PbxTokenRefused,
     PbxUntrusted,
@@ -36,7 +40,7 @@ from pbxadmin.yeastar.secret import Secret
 from pbxadmin.yeastar.transport import Transport
 
 from .lease import WAIT_S, LeaseHandle, leased
-from .models import Pbx, PbxState
+from .models import NEEDS_A_PERSON, Pbx, PbxState
 
 TOKEN_USE = timedelta(minutes=25)
 LOCKOUT = timedelta(minutes=10)
@@ -79,7 +83,7 @@ def open_pbx_session(
     with leased(pbx.pk, held_by, wait_s, claim_ends) as lease:
         pbx.refresh_from_db()  # the caller before us may have learned something
         check_allowed(pbx, insist=insist)
-        client = client_for(pbx, until)
+        client = client_or_state(pbx, until)
         try:
             yield PbxSession(pbx, client, lease)
         finally:
@@ -111,7 +115,8 @@ def time_of_day(at: datetime) -> str:
 def client_for(pbx: Pbx, until: float) -> PbxClient:
     """Return a client for a PBX record; the caller holds the lease.
 
-    Raises PbxHeldBack when trust is not set up, PbxForbidden for a port that PBX_PORTS does not name.
+    Raises PbxUntrusted when trust is not set up, PbxHeldBack when the stored password does not open, and PbxForbidden
+    for a port that PBX_PORTS does not name.
     """
     check_port(pbx.port, settings.PBX_PORTS)
     return PbxClient(
@@ -124,6 +129,15 @@ def client_for(pbx: Pbx, until: float) -> PbxClient:
         known_serial=pbx.serial,
         is_unexpected_device=bool(pbx.other_serial),
     )
+
+
+def client_or_state(pbx: Pbx, until: float) -> PbxClient:
+    """Return a client, as `client_for` does. A record that does not allow one gets the state that says why."""
+    try:
+        return client_for(pbx, until)
+    except PbxError as error:
+        learn(pbx, learned(pbx, error, timezone.now()))
+        raise
 
 
 def stored_digest(pbx: Pbx) -> Secret:
@@ -147,21 +161,38 @@ def pbx_state_record(pbx: Pbx, client: PbxClient) -> None:
 
 
 def pbx_states_record(contacts: Iterable[tuple[Pbx, PbxClient]]) -> None:
-    """Record the result of several contacts with as few statements as possible: most PBXs of a refresh are alike."""
+    """Record the result of several contacts with as few statements as possible: most PBXs of a refresh are alike.
+
+    Call it outside a transaction: PBXs with news are recorded one by one, each with its event, so that no two callers
+    wait for each other's chains.
+    """
     now = timezone.now()
     alike: dict[tuple[Any, ...], tuple[dict[str, Any], list[Pbx]]] = {}
     for pbx, client in contacts:
-        if client.calls:
-            columns = columns_of(pbx, client, now)
-            has_own = any(call.kind is CallKind.LOGIN for call in client.calls)  # a token, a serial number
-            key = (pbx.revision, pbx.pk) if has_own else (pbx.revision, *columns.items())
-            alike.setdefault(key, (columns, []))[1].append(pbx)
-    for columns, pbxs in alike.values():
-        learn_alike(pbxs, columns)
+        if not client.calls:
+            continue
+        columns = columns_of(pbx, client, now)
+        if has_begun_or_ended(pbx.state, columns["state"]):
+            learn(pbx, columns)
+            continue
+        has_own = any(call.kind is CallKind.LOGIN for call in client.calls)  # a token, a serial number
+        key = (pbx.revision, pbx.pk) if has_own else (pbx.revision, *columns.items())
+        alike.setdefault(key, (columns, []))[1].append(pbx)
+    with transaction.atomic():
+        for columns, pbxs in alike.values():
+            learn_alike(pbxs, columns)
+
+
+def refused_logins_save(contacts: Iterable[tuple[Pbx, PbxClient]]) -> None:
+    """Save at least the refused logins, without events, after a failure of ours: they must not be repeated."""
+    for pbx, client in contacts:
+        if client.was_refused:
+            learn_alike([pbx], learned(pbx, client.calls[-1].error, timezone.now(), CallKind.LOGIN))
 
 
 def columns_of(pbx: Pbx, client: PbxClient, now: datetime) -> dict[str, Any]:
-    columns = learned(pbx, client.calls[-1].error, now) | token_columns(pbx, client)
+    last = client.calls[-1]
+    columns = learned(pbx, last.error, now, last.kind) | token_columns(pbx, client)
     return columns | identity_columns(pbx, client.device) if client.device else columns
 
 
@@ -179,17 +210,46 @@ def identity_columns(pbx: Pbx, device: DeviceInfo) -> dict[str, Any]:
 
 
 def learn(pbx: Pbx, columns: dict[str, Any]) -> None:
-    """Save what was learned, unless the connection was edited meanwhile: it is not true of the new connection."""
-    learn_alike([pbx], columns)
+    """Save what was learned, with the event of a state that began or ended.
+
+    Nothing is saved when the connection was edited meanwhile: it is not true of the new connection.
+    """
+    was = pbx.state
+    try:
+        with transaction.atomic():
+            if learn_alike([pbx], columns) and has_begun_or_ended(was, pbx.state):
+                record_state(pbx, was)
+    except DatabaseError:
+        learn_alike([pbx], columns)  # the log comes second: who forgets a refused login brings the lockout nearer
+        raise
 
 
-def learn_alike(pbxs: Sequence[Pbx], columns: dict[str, Any]) -> None:
-    """Save the same columns for several PBXs, which have one revision."""
+def learn_alike(pbxs: Sequence[Pbx], columns: dict[str, Any]) -> bool:
+    """Save the same columns for several PBXs, which have one revision. Return whether all of them were saved."""
     same = Pbx.objects.filter(pk__in=[pbx.pk for pbx in pbxs], revision=pbxs[0].revision)
-    if same.update(**columns) == len(pbxs):
-        for pbx in pbxs:
-            for column, value in columns.items():
-                setattr(pbx, column, value)
+    if same.update(**columns) != len(pbxs):
+        return False
+    for pbx in pbxs:
+        for column, value in columns.items():
+            setattr(pbx, column, value)
+    return True
+
+
+def has_begun_or_ended(was: str, state: str) -> bool:
+    """Return whether a state that needs a person began or ended."""
+    return was != state and not {was, state}.isdisjoint(NEEDS_A_PERSON)
+
+
+def record_state(pbx: Pbx, was: str) -> None:
+    """Record that the state of a PBX became another. Nobody did this, whoever's page led to the call."""
+    with acting(AuditContext()):
+        record(
+            EventAction.PBX_STATE_CHANGED,
+            customer=(pbx.customer_id, pbx.customer.name),
+            pbx=(pbx.pk, pbx.name),
+            detail={"was": was, "state": str(pbx.state), "why": pbx.state_reason},
+            actor=SYSTEM,
+        )
 
 
 def token_columns(pbx: Pbx, client: PbxClient) -> dict[str, Any]:
@@ -202,13 +262,16 @@ def token_columns(pbx: Pbx, client: PbxClient) -> dict[str, Any]:
     return {}
 
 
-def learned(pbx: Pbx, error: PbxError | None, now: datetime) -> dict[str, Any]:
-    """Return what an exchange that ended in this error says about the PBX, as columns. None is success."""
-    state, reason = state_after(error)
+def learned(pbx: Pbx, error: PbxError | None, now: datetime, kind: CallKind | None = None) -> dict[str, Any]:
+    """Return what an exchange that ended in this error says about the PBX, as columns. None is success.
+
+    kind: of the exchange, None for an error before the first one.
+    """
+    state, reason = state_after(error, kind)
     found: dict[str, Any] = {"state": state, "state_reason": reason, "state_at": now}
     if state is PbxState.LOCKED:
         found["locked_until"] = now + LOCKOUT
-    if not isinstance(error, PbxNotSent | PbxOutcomeUnknown):
+    if state is not PbxState.UNREACHABLE and not isinstance(error, PbxNotSent):
         return found | {"last_contact_at": now, "failures": 0, "paused_until": None}
     if state is PbxState.UNREACHABLE:
         failures = pbx.failures + 1
@@ -227,16 +290,25 @@ def pause_end(failures: int, now: datetime) -> datetime | None:
     return now + timedelta(seconds=seconds * random.uniform(0.8, 1.0))  # noqa: S311  (no secret)
 
 
-def state_after(error: PbxError | None) -> tuple[PbxState, str]:
-    """Return state and reason after a call that ended in this error. A refusal of the call itself is an answer."""
+def state_after(error: PbxError | None, kind: CallKind | None = None) -> tuple[PbxState, str]:
+    """Return state and reason after a call of this kind that ended in this error.
+
+    A PBX that refuses a login or a reading serves nobody. Refusing an update, or an IVR that it does not have, is an
+    answer to that request alone.
+    """
     if isinstance(error, PbxLocked):
         return PbxState.LOCKED, f"Too many wrong passwords came from our address ({error.code})."
     if isinstance(error, PbxTokenRefused):
-        return PbxState.UNREACHABLE, "The PBX refused its own new token."
+        return PbxState.REFUSING, "The PBX refused its own new token."
     if isinstance(error, PbxLoginRefused):
         return PbxState.CREDENTIALS_REJECTED, REJECTED.format(error.code or "no code")
     if isinstance(error, PbxUntrusted):
         return PbxState.UNTRUSTED, str(error)
+    if isinstance(error, PbxOtherApi):
+        return PbxState.REFUSING, str(error)
     if isinstance(error, PbxNotSent | PbxOutcomeUnknown):
         return PbxState.UNREACHABLE, str(error)
+    is_for_all = kind is CallKind.LOGIN or (kind is CallKind.READ and not isinstance(error, PbxNotFound))
+    if error and is_for_all:
+        return PbxState.REFUSING, f"{error}."
     return PbxState.REACHABLE, ""

@@ -12,6 +12,7 @@ class Look(NamedTuple):
 PBX_STATES = {
     "reachable": Look("Reachable", "ok", "check-circle"),
     "unreachable": Look("Unreachable", "calm", "signal-slash"),
+    "refusing": Look("Refusing", "warn", "hand-raised"),
     "credentials-rejected": Look("Credentials rejected", "bad", "key"),
     "locked": Look("Locked", "warn", "lock-closed"),
     "untrusted": Look("Untrusted", "bad", "shield-exclamation"),

@@ -8,6 +8,7 @@
     │       └── PbxForbidden      an address that we do not connect to
     ├── PbxOutcomeUnknown     the request left us; no usable answer came back
     │   └── PbxBadAnswer        an answer came that is not one of this API
+    │       └── PbxOtherApi       it is one of another API
     └── PbxRefused(code)      the PBX refused; the driver knows what the code means
         ├── PbxNotFound         it has no such IVR
         ├── PbxBusy             try later
@@ -62,6 +63,10 @@ class PbxOutcomeUnknown(PbxError):
 
 class PbxBadAnswer(PbxOutcomeUnknown):
     """Raised when the answer is not one of this API."""
+
+
+class PbxOtherApi(PbxBadAnswer):
+    """Raised when the answer shows that another API answers at this address."""
 
 
 class PbxRefused(PbxError):

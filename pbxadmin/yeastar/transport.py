@@ -79,7 +79,7 @@ class TlsProfile(StrEnum):
 class Trust:
     """Setting of how a PBX proves its identity. A pin is the SHA-256 of its certificate, 64 lower-case hex digits.
 
-    Raises PbxHeldBack for a pin of another form: an empty pin must never disable the check.
+    Raises PbxUntrusted for a pin of another form: an empty pin must never disable the check.
     """
 
     mode: TrustMode
@@ -89,9 +89,9 @@ class Trust:
 
     def __post_init__(self) -> None:
         if self.mode is TrustMode.PIN and not FINGERPRINT.fullmatch(self.fingerprint):
-            raise PbxHeldBack("No certificate is pinned for this PBX. Test the connection and pin the one it shows.")
+            raise PbxUntrusted("No certificate is pinned for this PBX. Test the connection and pin the one it shows.")
         if self.mode is TrustMode.CA and not self.ca_certificate.strip():
-            raise PbxHeldBack("The CA certificate for this PBX is missing. Add it to the PBX's settings.")
+            raise PbxUntrusted("The CA certificate for this PBX is missing. Add it to the PBX's settings.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -324,7 +324,22 @@ def test_each_version_is_tried_once_at_most_and_a_wrong_one_is_no_wrong_password
     assert simulated_pbx.count("login") == logins
     assert Pbx.objects.get().capability == found
     assert ("Use v" in page) == (found not in ("", in_use))
-    assert (simulated_pbx.wrong_logins, state(pbx)) == (0, "reachable")
+    assert (simulated_pbx.wrong_logins, state(pbx)) == (0, "reachable" if in_use in answering else "refusing")
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_p_series_is_named(
+    manager: Client, recorded: Callable[..., Pbx], simulated_pbx: SimulatedPbx, after: int
+) -> None:
+    pbx = recorded()
+    p_series = {"errcode": 10001, "errmsg": "INTERFACE NOT EXISTED"}
+    simulated_pbx.misbehave(Fault.PAYLOAD, payload=p_series, call="login", after=after, times=9)
+
+    page = detected(manager, pbx)
+
+    assert "This looks like a P-Series, which has another API." in page
+    assert simulated_pbx.count("login") == 1 + after
+    assert state(pbx) == ("reachable" if after else "refusing")
 
 
 @pytest.mark.parametrize("fault", [Fault.HTML, Fault.HTTP_500, Fault.EMPTY])

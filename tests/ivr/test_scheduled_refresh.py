@@ -157,7 +157,7 @@ def test_a_pbx_that_is_off_is_told_once_and_not_each_time(pbx: Pbx, pbx_http: Pb
             assert refresh_due() == 1
             work()
 
-    assert Event.objects.filter(action="refresh.failed").count() == 1
+    assert Event.objects.filter(action="pbx.state-changed").count() == 1
     assert pbx_http.calls() == ["login"] * 3
 
 

@@ -181,7 +181,7 @@ def outcome_of(client: PbxClient) -> PbxError | None:
 def test_a_connection_that_is_reset_in_an_answer_leaves_the_update_unknown(framing: Framing) -> None:
     for cut in (1, 40, len(framing.http(REFUSAL)) - 1):
         with RawServer(framing.http(REFUSAL)[:cut], reset=True) as server:
-            error = failed(lambda: client_of(server.port).update_ivr(LIVE, {"response_timeout": "7"}))  # noqa: B023
+            error = failed(lambda: client_of(server.port).update_ivr(LIVE, {"response_timeout": "7"}))
 
         assert isinstance(error, PbxOutcomeUnknown)
         assert not isinstance(error, PbxNotSent)

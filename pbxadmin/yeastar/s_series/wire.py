@@ -9,12 +9,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from pbxadmin.yeastar.errors import PbxBadAnswer
+from pbxadmin.yeastar.errors import PbxBadAnswer, PbxOtherApi
 from pbxadmin.yeastar.fields import FIELDS, ApiVersion, IvrField, Kind
 from pbxadmin.yeastar.readings import ADDRESSABLE, DeviceInfo, IvrSettings
 
 from .codes import refusal
 
+P_SERIES = "This looks like a P-Series, which has another API. PBX Admin speaks the API of the S-Series."
 ERRNO = re.compile(r"[0-9]{1,8}")
 LONGEST_NUMBER = 64
 # Far more than the answer of a PBX full of IVRs. Small parts cost most memory: 2 MiB of "[]," take 90 MiB.
@@ -25,7 +26,8 @@ DEEPEST = 32
 def read_answer(body: bytes) -> dict[str, Any]:
     """Return the payload of a successful answer.
 
-    Raises PbxBadAnswer when it is not a JSON object of this API, PbxRefused when the PBX says no.
+    Raises PbxBadAnswer when it is not a JSON object of this API, PbxOtherApi when it is one of the P-Series, and
+    PbxRefused when the PBX says no.
     """
     payload = parse_json(body)
     if not isinstance(payload, dict):
@@ -33,6 +35,8 @@ def read_answer(body: bytes) -> dict[str, Any]:
     status = payload.get("status")
     if status == "Success":
         return payload
+    if status is None and "errcode" in payload:
+        raise PbxOtherApi(P_SERIES)
     if not isinstance(status, str):
         raise PbxBadAnswer("The PBX answered without saying whether it worked.")
     raise refusal(read_errno(payload.get("errno")))
