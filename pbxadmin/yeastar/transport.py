@@ -38,12 +38,14 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from .driver import PbxRequest, Text
 from .errors import PbxBadAnswer, PbxError, PbxHeldBack, PbxOutcomeUnknown, PbxUnreachable, PbxUntrusted
 from .guard import Networks, check_address
+from .hints import connect_problem, handshake_problem, redirect_problem, scheme_hint, status_problem
 from .secret import Secret
 
 CONNECT_S = 4.0
 MOST_ADDRESSES = 3  # to try for one name
 EXCHANGE_S = 8.0
 BODY_LIMIT = 2 * 1024 * 1024
+OP_LEGACY_SERVER_CONNECT = 0x4  # SSL_OP_LEGACY_SERVER_CONNECT of OpenSSL; `ssl` has the name from Python 3.12 on
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 # The query parameters that carry a secret. Drivers use names of their own: `query_of` adds them before sending.
 _secret_parameters = {"token"}
@@ -72,7 +74,7 @@ class TlsProfile(StrEnum):
 
     MODERN = "modern"
     LEGACY = "legacy"  # adds RSA key exchange, which an old S50 requires; at least TLS 1.2
-    ANCIENT = "ancient"  # TLS 1.0 and weaker keys
+    ANCIENT = "ancient"  # TLS 1.0, weaker keys, and servers without secure renegotiation (RFC 5746)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ class Endpoint:
 class Phase(IntEnum):
     CONNECTING = 1
     SENDING = 2  # from now on, something may have reached the PBX
+    ANSWERED = 3  # an answer began
 
 
 class Exchange:
@@ -185,6 +188,7 @@ def tls_context(mode: TrustMode, profile: TlsProfile, ca_certificate: str = "") 
     elif profile is TlsProfile.ANCIENT:
         context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED  # TLS 1.0; SSL 3 stays off by an option
         context.set_ciphers("DEFAULT:@SECLEVEL=0")
+        context.options |= OP_LEGACY_SERVER_CONNECT
     context.sslsocket_class = DeadlineSSLSocket
     return context
 
@@ -223,12 +227,15 @@ def look_up(host: str, port: int) -> list[str]:
     if is_address(host):
         return [host]
     lookup = _resolver.submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found, is_answered = [], True
     try:
         found = lookup.result(timeout=min(CONNECT_S, time_left()))
-    except (OSError, UnicodeError):  # includes the TimeoutError of result(), and names that DNS cannot represent
+    except (OSError, UnicodeError) as error:  # names that DNS cannot represent are UnicodeErrors
         lookup.cancel()
-        found = []
+        is_answered = not (isinstance(error, TimeoutError) or error.args[:1] == (socket.EAI_AGAIN,))
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    if not is_answered:
+        raise PbxUnreachable(f"No name server answered for {host}. Try again.")
     if not addresses:
         raise PbxUnreachable(f"The name {host} has no address. Check its spelling.")
     return addresses
@@ -276,10 +283,8 @@ def connect(address: str, port: int, networks: Networks | None, seconds: float =
         problem = (
             f"No answer within {CONNECT_S:.0f} s. Check that the PBX is on and that this server may reach port {port}."
         )
-    except ConnectionRefusedError:
-        problem = f"Port {port} refused the connection. Check that the API is on and that the port is right."
-    except OSError:
-        problem = f"This server has no route to {address}."
+    except OSError as error:
+        problem = connect_problem(error, address, port)
     if link is None or problem:
         if link:
             link.close()
@@ -317,10 +322,8 @@ def look_at_certificate(link: socket.socket, host: str, trust: Trust) -> Certifi
         ) as tls:
             cipher = tls.cipher() or ("unknown", "", 0)
             return Certificate(tls.getpeercert(binary_form=True) or b"", tls.version() or "unknown", cipher[0])
-    except ssl.SSLError as error:
-        problem = tls_problem(error)
-    except OSError:
-        problem = PbxUnreachable("The PBX did not finish the TLS handshake. Check that this is an HTTPS port.")
+    except OSError as error:
+        problem = handshake_problem(trust.profile, error)
     raise problem
 
 
@@ -349,6 +352,7 @@ class TlsConnection(HTTPSConnection):
 
     networks: Networks | None
     pin: str
+    profile: TlsProfile
 
     def _new_conn(self) -> socket.socket:
         return connect_checked(self.host, self.port or 443, self.networks)
@@ -357,12 +361,8 @@ class TlsConnection(HTTPSConnection):
         problem: PbxError | None = None
         try:
             super().connect()
-        except ssl.SSLError as error:
-            problem = tls_problem(error)
-        except TimeoutError:
-            problem = PbxUnreachable("The PBX accepted the connection and did not finish the TLS handshake in time.")
-        except OSError:
-            problem = PbxUnreachable("The PBX closed the connection during the TLS handshake.")
+        except OSError as error:
+            problem = handshake_problem(self.profile, error)
         if problem:
             raise problem
         if self.pin:
@@ -379,18 +379,6 @@ def note_sending() -> None:
         _current.exchange.phase = Phase.SENDING
 
 
-def tls_problem(error: ssl.SSLError) -> PbxError:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return PbxUntrusted(
-            f"The certificate of the PBX could not be verified: {error.verify_message[:200].rstrip('.')}."
-        )
-    reason = (error.reason or "no reason given").replace("_", " ").lower()
-    return PbxUnreachable(
-        f"The TLS handshake failed ({reason}). Check that this is an HTTPS port."
-        " An old PBX may need the legacy TLS profile."
-    )
-
-
 def check_pin(pin: str, link: Any) -> None:
     found = fingerprint_of(link.getpeercert(binary_form=True) or b"")
     if not hmac.compare_digest(found, pin):
@@ -398,10 +386,10 @@ def check_pin(pin: str, link: Any) -> None:
 
 
 @lru_cache(maxsize=4096)
-def pools(pin: str, networks: Networks | None) -> dict[str, type[Any]]:
+def pools(pin: str, profile: TlsProfile, networks: Networks | None) -> dict[str, type[Any]]:
     """Return the pool classes of urllib3 by scheme, with connections that check this pin ("" for none) and networks."""
     plain = type("GuardedPlain", (PlainConnection,), {"networks": networks})
-    tls = type("GuardedTls", (TlsConnection,), {"networks": networks, "pin": pin})
+    tls = type("GuardedTls", (TlsConnection,), {"networks": networks, "pin": pin, "profile": profile})
     return {
         "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
         "https": type("TlsPool", (HTTPSConnectionPool,), {"ConnectionCls": tls}),
@@ -414,12 +402,13 @@ class PbxAdapter(HTTPAdapter):
     def __init__(self, trust: Trust, networks: Networks | None) -> None:
         self.networks = networks
         self.context = tls_context(trust.mode, trust.profile, trust.ca_certificate)
+        self.profile = trust.profile
         self.pin = trust.fingerprint if trust.mode is TrustMode.PIN else ""
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
         self.poolmanager = PoolManager(num_pools=1, maxsize=1, block=block, ssl_context=self.context)
-        self.poolmanager.pool_classes_by_scheme = pools(self.pin, self.networks)
+        self.poolmanager.pool_classes_by_scheme = pools(self.pin, self.profile, self.networks)
 
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
@@ -478,7 +467,9 @@ class Transport:
         with exchanging(min(until, time.monotonic() + self.exchange_s)) as exchange:
             try:
                 exchange.left()
-                answer = self.read(self.send(request))
+                response = self.send(request)
+                exchange.phase = Phase.ANSWERED
+                answer = self.read(response)
             except PbxError as error:
                 failure = error.with_traceback(None)
             except (requests.ConnectTimeout, TimeoutError):
@@ -486,7 +477,7 @@ class Transport:
             except (requests.Timeout, ReadTimeoutError):
                 failure = PbxOutcomeUnknown("The PBX took the request and did not answer in time.")
             except Exception as error:  # any: its frames know the URL, and callers expect PbxError only
-                failure = broken(error, exchange.phase)
+                failure = broken(error, exchange.phase, self.endpoint.scheme)
             finally:
                 self.close()  # a PBX may announce keep-alive and close the connection anyway
         if failure is not None:
@@ -508,13 +499,9 @@ class Transport:
     def read(self, response: requests.Response) -> bytes:
         try:
             if 300 <= response.status_code < 400:
-                raise PbxBadAnswer(
-                    "The PBX answered with a redirect, which PBX Admin never follows. Check scheme and port."
-                )
+                raise redirect_problem(self.endpoint.scheme, response.headers.get("Location", ""))
             if response.status_code != 200:
-                raise PbxBadAnswer(
-                    f"The PBX answered with HTTP {response.status_code}, which is not an answer of this API."
-                )
+                raise status_problem(self.endpoint.scheme, response.status_code)
             if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                 raise PbxBadAnswer("The PBX answered in a compressed form that was not requested.")
             return read_limited(response.raw.read1)
@@ -551,7 +538,7 @@ def timed_out(phase: Phase) -> PbxError:
     return PbxOutcomeUnknown("The PBX took the request and did not answer in time.")
 
 
-def broken(error: Exception, phase: Phase) -> PbxError:
+def broken(error: Exception, phase: Phase, scheme: str) -> PbxError:
     """Return the error that says what is known after any other failure. In doubt, something may have reached the PBX.
 
     A ValueError concerns the address, as most errors of requests do. Every other failure before a connection exists is
@@ -560,4 +547,5 @@ def broken(error: Exception, phase: Phase) -> PbxError:
     is_of_the_network = isinstance(error, OSError | HTTPError) and not isinstance(error, ValueError)
     if phase is Phase.CONNECTING and not is_of_the_network:
         return PbxHeldBack(f"No request could be made for the address of this PBX ({type(error).__name__}).")
-    return PbxOutcomeUnknown("The connection broke after sending.")
+    hint = scheme_hint(scheme, error) if phase is Phase.SENDING else ""
+    return PbxOutcomeUnknown(f"The connection broke after sending.{hint}")

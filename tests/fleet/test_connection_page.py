@@ -16,8 +16,9 @@ from pbxadmin.audit.models import Event
 from pbxadmin.fleet.connection_test import version_difference
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.views.connection import may_test_again
-from pbxadmin.yeastar.simulator import V1_0, V1_1, V2_0, Fault, SimulatedPbx
+from pbxadmin.yeastar.simulator import V1_0, V1_1, V2_0, Fault, Framing, SimulatedPbx
 from tests.factories import make_pbx, make_user
+from tests.yeastar.servers import AnswersAnything, RawServer, Signer, http, tls_1_0
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.tls]
 STEPS = ["address", "tcp", "tls", "login", "device", "ivrs"]
@@ -179,6 +180,57 @@ def test_the_test_stops_at_the_first_step_that_fails(
     assert state(pbx) == expected
     event = Event.objects.get(action="pbx.tested")
     assert (event.outcome, event.data["detail"]["step"]) == ("failed", stops_at)
+
+
+def https() -> RawServer:
+    return RawServer(http(), tls=Signer().context())
+
+
+def plain_http() -> RawServer:
+    return AnswersAnything(Framing().page("Bad Request", status="400 Bad Request"))
+
+
+def sends_on() -> RawServer:
+    return RawServer(http(b"", status="302 Found", headers=["Location: https://127.0.0.1:8088/x?token=canary"]))
+
+
+def without_that_version() -> RawServer:
+    return RawServer(Framing().page("Not Found", status="404 Not Found"))
+
+
+def old_tls() -> RawServer:
+    return tls_1_0(Signer())
+
+
+HTTP = {"scheme": "http"}
+WRONG: dict[str, tuple[dict[str, Any], Callable[[], RawServer], str, str]] = {
+    "plain HTTP to an HTTPS port": (HTTP, https, "login", "if it is one, choose HTTPS."),
+    "a port that sends on": (HTTP, sends_on, "login", "redirect to https://127.0.0.1:8088, which"),
+    "a version that is not there": (HTTP, without_that_version, "login", "not have this API version"),
+    "HTTPS to a plain HTTP port": ({}, plain_http, "tls", "does not speak TLS"),
+    "legacy where only ancient would do": ({"tls_profile": "legacy"}, old_tls, "tls", "the ancient TLS profile"),
+}
+
+
+@pytest.mark.parametrize(("chosen", "server", "stops_at", "sentence"), WRONG.values(), ids=WRONG)
+def test_what_was_chosen_wrongly_is_named_with_what_to_choose(
+    manager: Client,
+    recorded: Callable[..., Pbx],
+    chosen: dict[str, Any],
+    server: Callable[[], RawServer],
+    stops_at: str,
+    sentence: str,
+) -> None:
+    with server() as found_there:
+        pbx = recorded(port=found_there.port, **chosen)
+
+        page, tones = steps_of(manager, pbx)
+
+    assert tones[stops_at] == "bad"
+    assert sentence in page
+    found = Pbx.objects.get()
+    assert (found.state, sentence in found.state_reason) == ("unreachable", True)
+    assert sentence in Event.objects.get(action="pbx.tested").data["detail"]["why"]
 
 
 def test_a_pbx_that_answers_nonsense_is_named_so(

@@ -5,6 +5,7 @@ import ssl
 import struct
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -77,6 +78,15 @@ class RawServer:
                 link.recv(1)
             if self.reset:
                 link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+class AnswersAnything(RawServer):
+    """A RawServer that waits for no whole request: it answers to whatever comes."""
+
+    def talk(self, link: socket.socket) -> None:
+        with link:
+            link.recv(4096)
+            link.sendall(self.answers[0])
 
 
 def read_request(link: socket.socket) -> bytes:
@@ -152,6 +162,20 @@ def server_context(pem: str) -> ssl.SSLContext:
         file.flush()
         context.load_cert_chain(file.name)
     return context
+
+
+def only_tls(context: ssl.SSLContext, ciphers: str, high: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2) -> ssl.SSLContext:
+    """The same context with these ciphers and no newer TLS."""
+    context.set_ciphers(ciphers)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version, context.maximum_version = ssl.TLSVersion.MINIMUM_SUPPORTED, high
+    return context
+
+
+def tls_1_0(signer: Signer) -> RawServer:
+    old = only_tls(signer.context(kind="rsa"), "DEFAULT:@SECLEVEL=0", ssl.TLSVersion.TLSv1)
+    return RawServer(http(), tls=old)
 
 
 def show(fleet: Fleet, context: ssl.SSLContext) -> SimulatedPbx:

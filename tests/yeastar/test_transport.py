@@ -351,7 +351,7 @@ def test_a_name_server_that_is_silent_does_not_hold_us_up(post: Post, monkeypatc
     done.set()
     assert time.monotonic() - began < SPARE_S < LONG_S
     assert type(error) is PbxUnreachable
-    assert "pbx.test has no address" in str(error)
+    assert str(error) == "No name server answered for pbx.test. Try again."
 
 
 def test_names_that_no_name_server_answers_for_keep_nobody_from_another(
@@ -695,7 +695,7 @@ def test_each_tls_profile_reaches_the_servers_it_is_for_and_never_falls_back(
     else:
         error = outcome(lambda: post(pbx.port, scheme="https", trust=trust))
         assert type(error) is PbxUnreachable
-        assert "An old PBX may need the legacy TLS profile" in str(error)
+        assert "TLS profile" in str(error)  # which one: test_hints.py
     assert pbx.connections - looked == 1
     assert pbx.calls() == (["apply"] if profile in profiles else [])
 
