@@ -57,7 +57,8 @@ class Ivr(models.Model):
     check_voicemail = models.TextField(null=True)  # noqa: DJ001
     response_timeout_s = models.PositiveIntegerField(null=True, help_text="the same as a number, to filter and sort by")
     raw = models.JSONField(default=dict)
-    read_at = models.DateTimeField()
+    flaw = models.CharField(max_length=100, blank=True, help_text="why the PBX is not clear about it, as a sentence")
+    read_at = models.DateTimeField(help_text="of the last clear reading")
 
     objects = IvrQuerySet.as_manager()
 
@@ -74,7 +75,7 @@ class Ivr(models.Model):
 
     @property
     def settings(self) -> IvrSettings:
-        return IvrSettings(**{field.name: getattr(self, field.name) for field in FIELDS}, raw=self.raw)
+        return IvrSettings(**{field.name: getattr(self, field.name) for field in FIELDS}, raw=self.raw, flaw=self.flaw)
 
 
 class ChangeQuerySet(models.QuerySet["Change"]):

@@ -168,7 +168,7 @@ class Result:
 
     @property
     def listing(self) -> Listing:
-        return Listing(self.work.pbx, self.work.held, self.ivrs)
+        return Listing(self.work.pbx, self.work.held, self.ivrs, found_none=self.work.client.found_none)
 
 
 def result_of(work: Work, future: Future[Sequence[IvrSettings]]) -> Result:

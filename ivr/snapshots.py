@@ -6,7 +6,7 @@ event that says so are written in one transaction and never disagree.
 
 import random
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -21,27 +21,43 @@ from pbxadmin.yeastar.readings import IvrSettings
 from .models import Ivr
 from .outside import Difference, outside_record
 
-SNAPSHOT_COLUMNS = [field.name for field in FIELDS if field.name != "number"] + ["response_timeout_s", "raw", "read_at"]
+SNAPSHOT_COLUMNS = [field.name for field in FIELDS if field.name != "number"] + [
+    "response_timeout_s",
+    "raw",
+    "flaw",
+    "read_at",
+]
 ROWS_PER_STATEMENT = 500
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What one PBX listed under a lease: all its IVRs, or some of them. is_unexpected_device: another one answered."""
+    """What one PBX listed under a lease: all its IVRs, or some of them.
+
+    is_unexpected_device: another one answered. found_none: the PBX said that it has no IVRs.
+    """
 
     pbx: Pbx
     held: LeaseHandle
     ivrs: Sequence[IvrSettings]
     is_whole: bool = True
     is_unexpected_device: bool = False
+    found_none: bool = False
 
     @property
     def by_number(self) -> dict[str, IvrSettings]:
         return {ivr.number: ivr for ivr in self.ivrs}
 
+    @property
+    def is_clear(self) -> bool:
+        """Return whether this is a whole list without flaws, so that what it does not name is gone."""
+        return self.is_whole and bool(self.ivrs) and not any(ivr.flaw for ivr in self.ivrs)
+
 
 def listing(pbx_session: PbxSession, ivrs: Sequence[IvrSettings], *, is_whole: bool) -> Listing:
-    return Listing(pbx_session.pbx, pbx_session.lease, ivrs, is_whole, pbx_session.client.is_unexpected_device)
+    client = pbx_session.client
+    found_none = is_whole and client.found_none
+    return Listing(pbx_session.pbx, pbx_session.lease, ivrs, is_whole, client.is_unexpected_device, found_none)
 
 
 def snapshot_save(pbx_session: PbxSession, ivr: IvrSettings) -> None:
@@ -58,8 +74,10 @@ def listings_save(listings: Iterable[Listing]) -> set[int]:
     """Store what PBXs listed, in one transaction. Return the ids of the PBXs of which it was stored.
 
     An IVR that a whole list does not name any more is dropped. An empty list drops nothing: what a PBX without IVRs
-    answers is not documented, so it proves nothing. Nothing is stored of another device, nor of a PBX whose lease was
-    lost, as somebody may have changed it after it was read, or whose connection was edited meanwhile.
+    answers is not documented, so it proves nothing. A PBX that says that it has none is believed when two readings in
+    a row named none. A list with a flawed IVR drops nothing, and a flawed IVR keeps its last clear values.
+    Nothing is stored of another device, nor of a PBX whose lease was lost, as somebody may have changed it after it
+    was read, or whose connection was edited meanwhile.
     """
     read_at = timezone.now()
     with transaction.atomic():
@@ -73,7 +91,7 @@ def listings_save(listings: Iterable[Listing]) -> set[int]:
         new = [row for each in stored for row in new_rows(each, known, read_at)]
         write_snapshots(new)
         touch_snapshots(stored, {(row.pbx_id, row.number) for row in new}, read_at)
-        drop_snapshots(row for each in stored for row in missing_rows(each, known))
+        drop_snapshots(row for each in stored for row in missing_rows(each, pbxs[each.pbx.pk], known))
         save_counts([each for each in stored if each.is_whole], pbxs, read_at)
     return {each.pbx.pk for each in stored}
 
@@ -110,8 +128,16 @@ def new_rows(each: Listing, known: dict[int, dict[str, Ivr]], read_at: datetime)
     rows = known[each.pbx.pk]
     for ivr in each.by_number.values():
         row = rows.get(ivr.number)
-        if row is None or row.settings != ivr or row.raw != ivr.raw:
-            yield snapshot_row(each.pbx, ivr, read_at)
+        new, at = as_kept(ivr, row, read_at)
+        if row is None or row.settings != new or row.raw != new.raw:
+            yield snapshot_row(each.pbx, new, at)
+
+
+def as_kept(ivr: IvrSettings, row: Ivr | None, read_at: datetime) -> tuple[IvrSettings, datetime]:
+    """Return what to keep of a reading, and as of when: of a flawed one, the last clear values and their time."""
+    if row is None or not ivr.flaw:
+        return ivr, read_at
+    return replace(row.settings, raw=ivr.raw, flaw=ivr.flaw), row.read_at
 
 
 def differences(each: Listing, pbx: Pbx, known: dict[int, dict[str, Ivr]], read_at: datetime) -> Iterator[Difference]:
@@ -121,11 +147,15 @@ def differences(each: Listing, pbx: Pbx, known: dict[int, dict[str, Ivr]], read_
         return
     for ivr in each.by_number.values():
         row = rows.get(ivr.number)
+        if not ivr.number or (row and ivr.flaw):
+            continue
         if row is not None and row.settings != ivr:
             yield Difference(each.pbx, ivr.number, row.settings.values(), ivr.values(), row.read_at, read_at)
         elif row is None and each.is_whole:
             yield Difference(each.pbx, ivr.number, None, ivr.values(), pbx.read_at, read_at)
-    for row in missing_rows(each, known):
+    for row in missing_rows(each, pbx, known):
+        if not row.number:
+            continue
         yield Difference(each.pbx, row.number, row.settings.values(), None, row.read_at, read_at)
 
 
@@ -137,6 +167,7 @@ def snapshot_row(pbx: Pbx, settings: IvrSettings, read_at: datetime) -> Ivr:
         **settings.values(),
         response_timeout_s=int(timeout) if timeout.isdecimal() and len(timeout) < 9 else None,
         raw=dict(settings.raw),
+        flaw=settings.flaw,
         read_at=read_at,
     )
 
@@ -154,17 +185,17 @@ def write_snapshots(rows: Sequence[Ivr]) -> None:
 
 def touch_snapshots(listings: Sequence[Listing], written: Collection[tuple[int, str]], read_at: datetime) -> None:
     """Update only the time of the IVRs that are as they were: most are."""
-    whole = [each.pbx.pk for each in listings if each.is_whole and each.ivrs]
+    whole = [each.pbx.pk for each in listings if each.is_clear]
     Ivr.objects.filter(pbx_id__in=whole).update(read_at=read_at)
     for each in listings:
-        numbers = [ivr.number for ivr in each.ivrs if (each.pbx.pk, ivr.number) not in written]
-        if not each.is_whole and numbers:
+        numbers = [ivr.number for ivr in each.ivrs if not ivr.flaw and (each.pbx.pk, ivr.number) not in written]
+        if numbers and not each.is_clear:
             Ivr.objects.filter(pbx_id=each.pbx.pk, number__in=numbers).update(read_at=read_at)
 
 
-def missing_rows(each: Listing, known: dict[int, dict[str, Ivr]]) -> Iterator[Ivr]:
-    """Yield the snapshots of IVRs that a whole list does not name any more."""
-    if each.is_whole and each.ivrs:
+def missing_rows(each: Listing, pbx: Pbx, known: dict[int, dict[str, Ivr]]) -> Iterator[Ivr]:
+    """Yield the snapshots of IVRs that are gone. pbx: as stored, with the count of the reading before."""
+    if each.is_clear or (each.found_none and pbx.ivr_count == 0):
         listed = each.by_number
         yield from (row for number, row in known[each.pbx.pk].items() if number not in listed)
 

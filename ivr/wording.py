@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 from pbxadmin.yeastar.drivers import driver_of
-from pbxadmin.yeastar.fields import BY_NAME, IvrField
+from pbxadmin.yeastar.fields import BY_NAME, REPLACED, IvrField
 from pbxadmin.yeastar.readings import IvrSettings
 
 from .changes.compare import compare
 from .models import Change
 
 ODD_VALUE = "The PBX holds a value that it would not take from us. It can stay as it is."
+NOT_TEXT = "The PBX holds bytes that are not UTF-8, shown as {}. They stay as they are unless you change this field."
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ def field_rows(settings: IvrSettings, version: str) -> dict[str, list[FieldRow]]
     for field in driver.fields:
         value = values[field.name]
         is_locked, is_odd = version not in field.writable, not field.fits(value)
-        remark = ODD_VALUE if is_odd else f"API {version} cannot change it" if is_locked else field.hint
+        odd = NOT_TEXT.format(REPLACED) if value and REPLACED in value else ODD_VALUE
+        remark = odd if is_odd else f"API {version} cannot change it" if is_locked else field.hint
         row = FieldRow(field, value or "", field.in_words(value), remark, is_locked, is_odd)
         found.setdefault(field.group, []).append(row)
     return found

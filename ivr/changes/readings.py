@@ -1,7 +1,7 @@
 """What a PBX holds of the IVR of a change: read before it is sent, and read back afterwards."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from django.db import DatabaseError
@@ -9,7 +9,7 @@ from django.db import DatabaseError
 from ivr.models import Change, as_values
 from ivr.snapshots import snapshot_save, snapshots_save
 from pbxadmin.fleet.pbx_sessions import PbxSession
-from pbxadmin.yeastar.errors import PbxError, PbxHeldBack, PbxNotFound
+from pbxadmin.yeastar.errors import PbxBadAnswer, PbxError, PbxHeldBack, PbxNotFound
 from pbxadmin.yeastar.readings import IvrSettings
 
 from .compare import PbxAnswer, Status, Verdict, judge
@@ -29,7 +29,8 @@ class Reading:
 def read_for_change(change: Change, pbx_session: PbxSession, *, back: bool = False) -> Reading:
     """Read the IVR of a change and store it as a snapshot. A renumbering reads the whole list.
 
-    back: look for the new number first. Raises PbxError.
+    back: look for the new number first. Raises PbxError, also when the PBX is not clear about this IVR; before a
+    renumbering also about any other, which might have the new number.
     """
     if not change.is_renumbering:
         try:
@@ -42,7 +43,15 @@ def read_for_change(change: Change, pbx_session: PbxSession, *, back: bool = Fal
     save_reading(pbx_session, list(ivrs.values()), whole=True)
     old = ivrs.get(change.number)
     new = ivrs.get(change.wanted["number"]) if back else None
-    return Reading(old or new, frozenset(ivrs))
+    named = old or new
+    check_clear([named] if back and named else ivrs.values())
+    return Reading(named, frozenset(ivrs))
+
+
+def check_clear(ivrs: Iterable[IvrSettings]) -> None:
+    """Raise PbxBadAnswer when one of these IVRs is flawed."""
+    for flaw in (ivr.flaw for ivr in ivrs if ivr.flaw):
+        raise PbxBadAnswer(flaw)
 
 
 def save_reading(pbx_session: PbxSession, ivrs: Sequence[IvrSettings], *, whole: bool = False) -> None:

@@ -58,6 +58,7 @@ LIST_COLUMNS = (
     "pbx__refresh_minutes",
     "pbx__state",
     "pbx__state_reason",
+    "flaw",
     "pbx__is_enabled",
 )
 
@@ -128,6 +129,7 @@ def list_row(row: dict[str, Any]) -> tuple[Any, ...]:
         callers_may(row["dial_extension"], row["check_voicemail"], None),
         row["dial_outbound"] == "on",
         not name.fits(row["name"]),
+        row["flaw"],
         row["read_at"],
         why_stale(
             row["read_at"],
@@ -193,7 +195,7 @@ def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
         "raw": json.dumps(ivr.raw, indent=2, ensure_ascii=False),
         "history": history,
         "unsettled": Change.objects.unsettled(pbx.pk, number),
-        "may_edit": can(user_of(request), Action.EDIT_IVR, pbx.customer),
+        "may_edit": not ivr.flaw and can(user_of(request), Action.EDIT_IVR, pbx.customer),
     }
     return render(request, "ivr/ivr_page.html", context)
 

@@ -3,11 +3,19 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, TypeVar
 
 from .driver import CallKind, Driver, PbxRequest
-from .errors import PbxBadAnswer, PbxError, PbxHeldBack, PbxLoginRefused, PbxNotSent, PbxRefused, PbxTokenRefused
+from .errors import (
+    PbxBadAnswer,
+    PbxError,
+    PbxHeldBack,
+    PbxLoginRefused,
+    PbxNotFound,
+    PbxNotSent,
+    PbxRefused,
+    PbxTokenRefused,
+)
 from .readings import DeviceInfo, IvrSettings
 from .secret import Secret
 from .transport import Transport
@@ -87,22 +95,33 @@ class PbxClient:
     def query_ivrs(self, numbers: Sequence[str] | None = None) -> tuple[IvrSettings, ...]:
         """Read all IVRs, or only the IVRs with these numbers.
 
-        Raises PbxNotFound, otherwise any PbxError. The vendor does not document the answer for a list of which only
-        some numbers exist.
+        Raises PbxNotFound when no IVR has one of these numbers, otherwise any PbxError. The vendor does not document
+        the answer for a list of which only some numbers exist. A PBX that finds no IVR at all has none.
         """
-        return self.call(self.driver.read(numbers), self.driver.ivrs)
+        try:
+            return self.call(self.driver.read(numbers), self.driver.ivrs)
+        except PbxNotFound:
+            if numbers is not None:
+                raise
+        return ()
+
+    @property
+    def found_none(self) -> bool:
+        """Return whether the last call read IVRs and the PBX said that it has none."""
+        return bool(self.calls) and isinstance(self.calls[-1].error, PbxNotFound)
 
     def query_ivr(self, number: str) -> IvrSettings:
-        """Read one IVR as the PBX holds it now. Raises PbxNotFound when no IVR has that number."""
-        return self.call(self.driver.read([number]), partial(self.read_ivr, number))
+        """Read one IVR as the PBX holds it now.
 
-    def read_ivr(self, number: str, answer: Payload) -> IvrSettings:
-        found = {ivr.number: ivr for ivr in self.driver.ivrs(answer)}
-        if number in found:
-            return found[number]
-        if found:
-            raise PbxBadAnswer(f"The PBX was asked for IVR {number} and answered with another.")
-        raise self.driver.not_found()
+        Raises PbxNotFound when no IVR has that number, PbxBadAnswer when the PBX is not clear about it.
+        """
+        found = {ivr.number: ivr for ivr in self.query_ivrs([number])}
+        if number not in found and not found:
+            raise self.driver.not_found()
+        ivr = found.get(number) or next(iter(found.values()))
+        if ivr.flaw or ivr.number != number:
+            raise PbxBadAnswer(ivr.flaw or f"The PBX was asked for IVR {number} and answered with another.")
+        return ivr
 
     def update_ivr(self, live: IvrSettings, wanted: Mapping[str, str]) -> None:
         """Ask the PBX to change one IVR. A return means that it answered Success, which proves nothing: read it back.

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+REPLACED = "\N{REPLACEMENT CHARACTER}"  # stands for bytes of the PBX that are no text
 NOT_REPORTED = "not reported"
 # From the vendor's final guide, plus the backslash, which only its drafts list.
 FORBIDDEN_IN_NAMES = "!$()/#;,[]\"=<>&'`^%@{}|\\"
@@ -69,10 +70,14 @@ class IvrField:
 
     def check(self, typed: str) -> str:
         """Return the canonical form of entered text. Raises FieldError."""
+        if REPLACED in typed:
+            raise FieldError(f"Type the characters that belong in place of {REPLACED}.")
         return CHECKS[self.kind](self, typed.strip())
 
     def fits(self, value: str | None) -> bool:
         """Return whether we would write a value that a PBX reported. "Not reported" (None) counts as yes."""
+        if value is not None and REPLACED in value:
+            return False
         if value is None or self.kind is Kind.TEXT:
             return True
         try:

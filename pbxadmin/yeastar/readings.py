@@ -15,6 +15,8 @@ class IvrSettings:
     """An IVR as a PBX reported it. Values are canonical text (fields.py); None means "not reported".
 
     raw: the object as received, including unknown keys.
+    flaw: why this reading cannot be relied on, as a sentence; "" for a clear one. A flawed IVR is shown and never
+    changed. Its values are those on which all objects of its number agree, and raw holds these objects as "listed".
     """
 
     number: str
@@ -28,6 +30,7 @@ class IvrSettings:
     outbound_routes: str | None = None
     check_voicemail: str | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    flaw: str = ""
 
     def values(self) -> dict[str, str | None]:
         return {each.name: getattr(self, each.name) for each in FIELDS}

@@ -67,7 +67,7 @@ class Edit(dict[str, str]):
 WRONG_PASSWORD = {"fault": Fault.ERRNO, "call": "login", "errno": "20003"}
 IVR = {"ivrnumber": "6500", "ivrname": "Main_Menu"}
 OTHER = {"status": "Success", "ivr": [IVR | {"ivrnumber": "6501"}]}
-TWICE = {"status": "Success", "ivr": [IVR, IVR]}
+TWICE = {"status": "Success", "ivr": [IVR, IVR | {"ivrname": "Night"}]}
 NAMELESS = {"status": "Success", "ivr": [{"ivrname": "Main_Menu"}]}
 EMPTY = {"status": "Success", "ivr": []}
 WORDS = {"status": "Success", "ivr": "none"}
@@ -76,6 +76,7 @@ HALF = only("responsetimeout")
 CLAMPED = instead(responsetimeout="10")
 
 UP, DOWN, BAD_CERT, REJECTED, LOCKED = "reachable", "unreachable", "untrusted", "credentials-rejected", "locked"
+REFUSING = "refusing"
 NOT_SENT, VERIFIED, DIFFERS, REFUSED, UNKNOWN = "not-sent", "verified", "not-as-asked", "refused", "unknown"
 
 # What the page and the receipt say.
@@ -109,7 +110,7 @@ TABLE = [
     row("login",     NO_CONNECTION,   NOT_SENT, "not-sent",             (0, 0, 0), DOWN,     UNREAD),
     row("login",     OTHER_CERT,      NOT_SENT, "not-sent",             (0, 0, 0), BAD_CERT, PIN),
     row("login",     NO_ANSWER,       NOT_SENT, "not-sent",             (1, 0, 0), DOWN,     UNREAD),
-    row("login",     PAYLOAD,         NOT_SENT, "not-sent",             (1, 0, 0), UP,       "gave no token",
+    row("login",     PAYLOAD,         NOT_SENT, "not-sent",             (1, 0, 0), DOWN,     "gave no token",
         payload=SUCCESS),
     # Whatever may have been a wrong password is not tried again.
     row("login",     ERRNO,           NOT_SENT, "not-sent",             (1, 0, 0), REJECTED, "(20003)", errno="20003"),
@@ -117,29 +118,29 @@ TABLE = [
     row("login",     PAYLOAD,         NOT_SENT, "not-sent",             (1, 0, 0), REJECTED, "(no code)",
         payload=FAILURE),
     row("login",     ERRNO,           NOT_SENT, "not-sent",             (1, 0, 0), LOCKED,   "(20002)", errno="20002"),
-    row("login",     ERRNO,           NOT_SENT, "not-sent",             (1, 0, 0), UP,       "(10003)", errno="10003"),
-    row("login",     ERRNO,           NOT_SENT, "not-sent",             (1, 0, 0), UP,       "(20010)", errno="20010"),
+    row("login",     ERRNO,           NOT_SENT, "not-sent",             (1, 0, 0), REFUSING, "(10003)", errno="10003"),
+    row("login",     ERRNO,           NOT_SENT, "not-sent",             (1, 0, 0), REFUSING, "(20010)", errno="20010"),
 
     # It cannot be read first, or not as a whole: nothing was sent.
     row("pre-read",  NO_CONNECTION,   NOT_SENT, "not-sent",             (0, 0, 0), DOWN,     UNREAD),
     row("pre-read",  OTHER_CERT,      NOT_SENT, "not-sent",             (0, 0, 0), BAD_CERT, PIN),
     row("pre-read",  NO_ANSWER,       NOT_SENT, "not-sent",             (0, 1, 0), DOWN,     UNREAD),
     row("pre-read",  PAYLOAD,         NOT_SENT, "not-sent",             (0, 1, 0), UP,       "another", payload=OTHER),
-    row("pre-read",  PAYLOAD,         NOT_SENT, "not-sent",             (0, 1, 0), UP,       "number twice",
+    row("pre-read",  PAYLOAD,         NOT_SENT, "not-sent",             (0, 1, 0), UP,       "more than once",
         payload=TWICE),
-    row("pre-read",  PAYLOAD,         NOT_SENT, "not-sent",             (0, 1, 0), UP,       "not a list",
+    row("pre-read",  PAYLOAD,         NOT_SENT, "not-sent",             (0, 1, 0), DOWN,     "not a list",
         payload=WORDS),
     row("pre-read",  PAYLOAD,         NOT_SENT, "not-sent",             (0, 1, 0), UP,       "without a number",
         payload=NAMELESS),
     row("pre-read",  PAYLOAD,         NOT_SENT, "not-sent",             (0, 1, 0), UP,       GONE, payload=EMPTY),
     row("pre-read",  ERRNO,           NOT_SENT, "not-sent",             (0, 1, 0), UP,       GONE, errno="10012"),
-    row("pre-read",  ERRNO,           NOT_SENT, "not-sent",             (0, 1, 0), UP,       "(30001)", errno="30001"),
-    row("pre-read",  ERRNO,           NOT_SENT, "not-sent",             (0, 1, 0), UP,       "(20010)", errno="20010"),
-    row("pre-read",  ERRNO,           NOT_SENT, "not-sent",             (0, 1, 0), UP,       "(99999)", errno="99999"),
+    row("pre-read",  ERRNO,           NOT_SENT, "not-sent",             (0, 1, 0), REFUSING, "(30001)", errno="30001"),
+    row("pre-read",  ERRNO,           NOT_SENT, "not-sent",             (0, 1, 0), REFUSING, "(20010)", errno="20010"),
+    row("pre-read",  ERRNO,           NOT_SENT, "not-sent",             (0, 1, 0), REFUSING, "(99999)", errno="99999"),
     # A refused token: one login, and the same call once more.
     row("pre-read",  ERRNO,           VERIFIED, "sending verified",     (1, 3, 1), UP,       NOW, errno="20004"),
     row("pre-read",  ERRNO,           VERIFIED, "sending verified",     (1, 3, 1), UP,       NOW, errno="20006"),
-    row("pre-read",  ERRNO,           NOT_SENT, "not-sent",             (1, 2, 0), DOWN,     "(20006)",
+    row("pre-read",  ERRNO,           NOT_SENT, "not-sent",             (1, 2, 0), REFUSING, "(20006)",
         errno="20006", times=2),
     row("pre-read",  ERRNO,           NOT_SENT, "not-sent",             (1, 1, 0), REJECTED, "(20003)",
         errno="20006", also=WRONG_PASSWORD),
@@ -212,7 +213,7 @@ TABLE = [
     row("read-back", OTHER_CERT,      UNKNOWN,  "sending unknown",      (0, 1, 1), BAD_CERT, UNREADABLE),
     row("read-back", NO_ANSWER,       UNKNOWN,  "sending unknown",      (0, 2, 1), DOWN,     UNREADABLE),
     row("read-back", PAYLOAD,         UNKNOWN,  "sending unknown",      (0, 2, 1), UP,       UNREADABLE, payload=OTHER),
-    row("read-back", ERRNO,           UNKNOWN,  "sending unknown",      (0, 2, 1), UP,       "(30001)", errno="30001"),
+    row("read-back", ERRNO,           UNKNOWN,  "sending unknown",      (0, 2, 1), REFUSING, "(30001)", errno="30001"),
     row("read-back", ERRNO,           UNKNOWN,  "sending unknown",      (1, 2, 1), REJECTED, "(20003)",
         errno="20006", also=WRONG_PASSWORD),
     row("read-back", ERRNO,           VERIFIED, "sending verified",     (1, 3, 1), UP,       NOW, errno="20006"),

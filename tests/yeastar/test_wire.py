@@ -22,9 +22,11 @@ from pbxadmin.yeastar.errors import (
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS, ApiVersion, FieldError, Kind
 from pbxadmin.yeastar.readings import DeviceInfo, IvrSettings
 from pbxadmin.yeastar.s_series.wire import (
+    NUMBERLESS,
     parse_json,
     read_answer,
     read_device,
+    read_ivr,
     read_ivrs,
     write_query,
     write_update,
@@ -141,11 +143,8 @@ def test_a_no_without_errno_is_a_no() -> None:
         REAL[: len(REAL) // 2],
         REAL + b"}",
         REAL + REAL,
-        b"\xef\xbb\xbf" + REAL,
         REAL.decode().encode("utf-16"),
-        b'{"status":"Success","name":"\xff"}',
-        b'{"status":"Success","name":"\xed\xa0\x80"}',
-        b'{"status":"Success","name":"a\x00b"}',
+        b'{"status":"Success","a\xff":1,"a\xfe":2}',
         b"{'status':'Success'}",
         b'{status:"Success"}',
         b'{"status":"Success",}',
@@ -332,30 +331,101 @@ def test_what_is_no_list_of_ivrs_does_not_pass_for_an_empty_one(found: Any) -> N
 
 @pytest.mark.parametrize(
     "entry",
-    [None, "6500", 6500, [], [ENTRY], {}, {"ivrname": "x"}, {"ivrnumber": ""}, {"ivrnumber": " "}, {"ivrnumber": None}],
+    [None, "6500", 6500, [], [ENTRY]],
 )
-def test_an_entry_that_is_no_ivr_spoils_the_list(entry: Any) -> None:
+def test_an_entry_that_is_no_object_spoils_the_list(entry: Any) -> None:
     with pytest.raises(PbxBadAnswer):
         read(ENTRY, entry)
 
 
-def test_a_number_that_no_database_would_take_spoils_the_list() -> None:
-    assert read({"ivrnumber": "1" * 64})
-    with pytest.raises(PbxBadAnswer, match="too long"):
-        read({"ivrnumber": "1" * 65})
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {},
+        {"ivrname": "x"},
+        {"ivrnumber": ""},
+        {"ivrnumber": " "},
+        {"ivrnumber": None},
+        {"ivrnumber": "1" * 65},
+    ],
+)
+def test_an_entry_without_a_number_that_can_be_used_spoils_only_itself(entry: Any) -> None:
+    good, flawed = read(ENTRY, entry)
+
+    assert (good.number, good.flaw) == ("6500", "")
+    assert (flawed.number, flawed.flaw) == ("", NUMBERLESS)
+    assert flawed.raw == {"listed": [entry]}
+
+
+def test_all_entries_without_a_number_are_one_ivr_with_their_names() -> None:
+    (flawed,) = read({"ivrname": "Day", "digittimeout": "3"}, {"ivrname": "Night", "digittimeout": "3"})
+
+    assert (flawed.name, flawed.digit_timeout, flawed.prompt_repeat) == ("Day / Night", "3", None)
+
+
+def test_the_longest_number_that_the_database_takes() -> None:
+    assert read({"ivrnumber": "1" * 64})[0].flaw == ""
 
 
 @pytest.mark.parametrize("again", ["6500", 6500, " 6500"])
-def test_a_number_that_comes_twice_spoils_the_list(again: Any) -> None:
-    with pytest.raises(PbxBadAnswer, match="twice"):
-        read(ENTRY, ENTRY | {"ivrnumber": again})
+def test_a_number_that_comes_twice_with_the_same_values_is_one(again: Any) -> None:
+    (ivr,) = read(ENTRY, ENTRY | {"ivrnumber": again})
+
+    assert (ivr.number, ivr.flaw) == ("6500", "")
+
+
+def test_a_number_that_comes_twice_with_other_values_is_flawed() -> None:
+    one, flawed, three = read(
+        ENTRY | {"ivrnumber": "1"}, ENTRY, ENTRY | {"ivrnumber": "3"}, ENTRY | {"responsetimeout": "9"}
+    )
+
+    assert (one.flaw, three.flaw) == ("", "")
+    assert flawed.flaw == "The PBX lists number 6500 more than once, with different values."
+    assert (flawed.name, flawed.response_timeout) == (ENTRY["ivrname"], None)
+    assert len(flawed.raw["listed"]) == 2
 
 
 def test_the_key_of_another_version_is_no_number() -> None:
-    with pytest.raises(PbxBadAnswer, match="without a number"):
-        read(ENTRY_V2, version=V1_1)
-    with pytest.raises(PbxBadAnswer, match="without a number"):
-        read(ENTRY, version=V2_0)
+    assert read(ENTRY_V2, version=V1_1)[0].flaw == NUMBERLESS
+    assert read(ENTRY, version=V2_0)[0].flaw == NUMBERLESS
+
+
+# Text
+
+
+def test_a_status_that_is_not_text_is_neither_success_nor_refusal() -> None:
+    with pytest.raises(PbxBadAnswer):
+        read_answer(b'{"status":"Succ\xffess"}')
+
+
+@pytest.mark.parametrize(
+    ("sent", "found"),
+    [
+        (b"Day\tNight", "Day\tNight"),
+        (b"Day\nNight", "Day\nNight"),
+        (b"M\xfcnchen", "M\ufffdnchen"),
+        (b"\xed\xa0\x80", "\ufffd\ufffd\ufffd"),
+        (b"a\x00b", "a\ufffdb"),
+    ],
+)
+def test_text_is_read_as_far_as_it_can_be(sent: bytes, found: str) -> None:
+    body = b'{"status":"Success","ivr":[{"ivrnumber":"6500","ivrname":"' + sent + b'"}]}'
+
+    (ivr,) = read_ivrs(read_answer(body), V1_0)
+
+    assert (ivr.name, ivr.flaw) == (found, "")
+    assert not BY_NAME["name"].fits(ivr.name)
+
+
+@pytest.mark.parametrize("body", [b"\xef\xbb\xbf" + REAL, REAL + b"\x00", b"\xef\xbb\xbf" + REAL + b"\r\n\x00\x00"])
+def test_a_byte_order_mark_and_trailing_nul_are_left_off(body: bytes) -> None:
+    assert read_answer(body) == read_answer(REAL)
+
+
+def test_text_that_was_not_utf8_is_never_written_back() -> None:
+    live = read_ivr(ENTRY | {"ivrname": "M\ufffdnchen"}, V1_0)
+
+    assert "ivrname" not in write_update(live, {"response_timeout": "6"}, V1_0)
 
 
 @pytest.mark.parametrize(

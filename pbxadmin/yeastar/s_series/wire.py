@@ -1,7 +1,9 @@
 """Conversion between the wire format and IvrSettings: tolerant when reading, strict when writing.
 
 Real devices send numbers as text or as numbers, leave optional fields out, send one object where a list is due, and
-use "Failure" where the guide says "Failed". Only the exact word "Success" is success.
+use "Failure" where the guide says "Failed". Only the exact word "Success" is success. Text is read as far as it can
+be: a byte that is not UTF-8 becomes U+FFFD, and control characters stay. The structure has to be right, and a row that
+is not clear about its IVR spoils only itself.
 """
 
 import json
@@ -10,14 +12,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from pbxadmin.yeastar.errors import PbxBadAnswer, PbxOtherApi
-from pbxadmin.yeastar.fields import FIELDS, ApiVersion, IvrField, Kind
+from pbxadmin.yeastar.fields import FIELDS, REPLACED, ApiVersion, IvrField, Kind
 from pbxadmin.yeastar.readings import ADDRESSABLE, DeviceInfo, IvrSettings
 
 from .codes import refusal
 
 P_SERIES = "This looks like a P-Series, which has another API. PBX Admin speaks the API of the S-Series."
 ERRNO = re.compile(r"[0-9]{1,8}")
+BOM = b"\xef\xbb\xbf"
 LONGEST_NUMBER = 64
+NUMBERLESS = "The PBX lists an IVR without a number that can be used."
 # Far more than the answer of a PBX full of IVRs. Small parts cost most memory: 2 MiB of "[]," take 90 MiB.
 MOST_PARTS = 100_000
 DEEPEST = 32
@@ -37,7 +41,7 @@ def read_answer(body: bytes) -> dict[str, Any]:
         return payload
     if status is None and "errcode" in payload:
         raise PbxOtherApi(P_SERIES)
-    if not isinstance(status, str):
+    if not isinstance(status, str) or REPLACED in status:
         raise PbxBadAnswer("The PBX answered without saying whether it worked.")
     raise refusal(read_errno(payload.get("errno")))
 
@@ -49,7 +53,11 @@ def read_errno(errno: Any) -> str:
 
 
 def parse_json(body: bytes) -> Any:
-    """Parse strict JSON: no doubled keys, no NaN or infinity, limited depth. Replace what no database accepts."""
+    """Parse JSON: no doubled keys, no NaN or infinity, limited depth. Replace what no database accepts.
+
+    A BOM before it and NUL after it are left off. Strings may hold control characters and bytes that are not UTF-8.
+    """
+    body = body.strip(b"\x00 \t\r\n").removeprefix(BOM)
     if not body.strip():
         raise PbxBadAnswer("The PBX answered with nothing.")
     if sum(map(body.count, (b",", b"[", b"{"))) > MOST_PARTS:
@@ -58,7 +66,8 @@ def parse_json(body: bytes) -> Any:
     try:
         payload = clean_json(
             json.loads(
-                body.decode("utf-8"),
+                body.decode("utf-8", errors="replace"),
+                strict=False,
                 object_pairs_hook=without_doubles,
                 parse_constant=refuse_constant,
                 parse_float=finite,
@@ -95,7 +104,7 @@ def clean_json(value: Any, levels: int = DEEPEST) -> Any:
     Raises ValueError for a value that is nested deeper than `levels`.
     """
     if isinstance(value, str):
-        return re.sub("[\x00\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", value)
+        return re.sub("[\x00\ud800-\udfff]", REPLACED, value)
     if isinstance(value, list | dict) and not levels:
         raise ValueError("too deep")
     if isinstance(value, list):
@@ -106,29 +115,44 @@ def clean_json(value: Any, levels: int = DEEPEST) -> Any:
 
 
 def read_ivrs(payload: Mapping[str, Any], version: ApiVersion) -> tuple[IvrSettings, ...]:
-    """Return the IVRs of an ivr/query answer in the order of the PBX. A missing or null list means no IVRs.
+    """Return the IVRs of an ivr/query answer in the order of the PBX, one for each number.
 
-    Raises PbxBadAnswer when an entry has no number or two have the same: such a list cannot be relied on.
+    A missing or null list means no IVRs. Rows without a number that can be used are one flawed IVR with the number "".
+    Raises PbxBadAnswer for what is not a list of objects.
     """
     found = payload.get("ivr")
     entries = [found] if isinstance(found, dict) else [] if found is None else found
     if not isinstance(entries, list):
         raise PbxBadAnswer("The PBX answered with a list of IVRs that is not a list.")
-    ivrs = tuple(read_ivr(entry, version) for entry in entries)
-    if len({ivr.number for ivr in ivrs}) != len(ivrs):
-        raise PbxBadAnswer("The PBX listed the same IVR number twice.")
-    return ivrs
+    listed: dict[str, list[IvrSettings]] = {}
+    for ivr in (read_ivr(entry, version) for entry in entries):
+        listed.setdefault(ivr.number, []).append(ivr)
+    if "" in listed and isinstance(found, dict):
+        raise PbxBadAnswer("The PBX answered with a list of IVRs that is not a list.")
+    return tuple(as_one(number, rows) for number, rows in listed.items())
+
+
+def as_one(number: str, rows: Sequence[IvrSettings]) -> IvrSettings:
+    """Return the IVR that all rows of one number describe. It is flawed unless they agree and have a number."""
+    first = rows[0]
+    if number and all(row == first for row in rows):
+        return first
+    found: dict[str, Any] = {
+        name: value if all(getattr(row, name) == value for row in rows) else None
+        for name, value in first.values().items()
+    }
+    found["name"] = " / ".join(dict.fromkeys(row.name for row in rows if row.name)) or None
+    flaw = f"The PBX lists number {number} more than once, with different values." if number else NUMBERLESS
+    return IvrSettings(**found, raw={"listed": [row.raw for row in rows]}, flaw=flaw)
 
 
 def read_ivr(entry: Any, version: ApiVersion) -> IvrSettings:
     if not isinstance(entry, dict):
         raise PbxBadAnswer("The PBX listed an IVR that is not an object.")
-    values = {each.name: read_value(each, entry.get(each.wire_key(version))) for each in FIELDS}
-    number = values.pop("number")
-    if not number:
-        raise PbxBadAnswer("The PBX listed an IVR without a number.")
+    values: dict[str, Any] = {each.name: read_value(each, entry.get(each.wire_key(version))) for each in FIELDS}
+    number = values.pop("number") or ""
     if len(number) > LONGEST_NUMBER:
-        raise PbxBadAnswer("The PBX listed an IVR with a number that is too long.")
+        number = ""
     return IvrSettings(number=number, **values, raw=entry)
 
 
