@@ -32,6 +32,7 @@ SITE_URL, IS_HTTPS = env.site_url("SITE_URL", ALLOWED_HOSTS)
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 PBX_NETWORKS = env.networks("PBX_NETWORKS")  # none: the default of yeastar/guard.py
 PBX_PORTS = env.ports("PBX_PORTS")  # none: every port
+PBX_REPORT_PORT = env.number("PBX_REPORT_PORT", 9, 1, 65535)  # 9: the discard port, where nothing listens
 WEB_THREADS = env.number("WEB_THREADS", 16, 2, 256)
 WORK_THREADS = env.number("WORK_THREADS", 2, 1, 64)
 REFRESH_THREADS = env.number("REFRESH_THREADS", 64, 1, 256)

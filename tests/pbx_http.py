@@ -67,6 +67,9 @@ class PbxDouble:
             return {"status": "Success", "token": f"{len(self.tokens) - 1:032x}"}
         if token not in self.tokens:
             return refused("20004")
+        if name == "logout":
+            self.tokens.discard(token)
+            return {"status": "Success"}
         if name == "deviceinfo/query":
             return {"status": "Success", "deviceinfo": {"sn": self.serial, "devicename": "Yeastar S100"}}
         if name == "ivr/query":
@@ -115,7 +118,7 @@ def pbx_http() -> Iterator[PbxDouble]:
     pbx = PbxDouble()
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         mock.add_passthru("http://127.0.0.1:")  # a test's own servers
-        for name in ("login", "ivr/query", "ivr/update", "deviceinfo/query"):
+        for name in ("login", "ivr/query", "ivr/update", "deviceinfo/query", "logout"):
             for version in ("v1.0.0", "v1.1.0"):
                 mock.add_callback(responses.POST, f"https://{HOST}:8088/api/{version}/{name}", callback=pbx.answer)
         yield pbx

@@ -6,6 +6,7 @@ looks for the API version, it sends one login for each further version, as long 
 
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -235,6 +236,8 @@ class ConnectionTest:
         client.driver, client.token, client.known_serial = driver_of(version), None, None
         try:
             client.login()
+            with suppress(PbxError):
+                client.logout()
         except PbxError as error:
             if self.is_other_version(error):
                 return False

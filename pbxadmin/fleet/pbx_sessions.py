@@ -39,12 +39,14 @@ from pbxadmin.yeastar.readings import DeviceInfo
 from pbxadmin.yeastar.secret import Secret
 from pbxadmin.yeastar.transport import Transport
 
+from .concurrency import TooManyWaiting
 from .lease import WAIT_S, LeaseHandle, leased
 from .models import NEEDS_A_PERSON, Pbx, PbxState
 
 TOKEN_USE = timedelta(minutes=25)
 LOCKOUT = timedelta(minutes=10)
 REJECTED = "Refused ({}). Not tried again until you edit it: five in a row lock this address."
+LOGOUT_S = 3.0
 FAILURES_BEFORE_PAUSE = 3
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 30, 900
 
@@ -128,6 +130,7 @@ def client_for(pbx: Pbx, until: float) -> PbxClient:
         until=until,
         known_serial=pbx.serial,
         is_unexpected_device=bool(pbx.other_serial),
+        report_port=settings.PBX_REPORT_PORT,
     )
 
 
@@ -153,6 +156,23 @@ def stored_token(pbx: Pbx) -> Secret | None:
         with suppress(SealBroken):  # then a new login gets another
             return Secret(pbx.token.open())
     return None
+
+
+def token_give_back(pbx: Pbx) -> None:
+    """Log out with the token of this record, which has no use any more.
+
+    Best effort, within 3 s: not inside a transaction, nor while somebody else talks to the PBX or it does not answer.
+    The PBX drops a token by itself after half an hour.
+    """
+    token = stored_token(pbx)
+    if token is None or pbx.state != PbxState.REACHABLE or transaction.get_connection().in_atomic_block:
+        return
+    with suppress(PbxError, TooManyWaiting), leased(pbx.pk, "PBX Admin is signing out", wait_s=0):
+        client = client_for(pbx, time.monotonic() + LOGOUT_S)
+        try:
+            client.logout()
+        finally:
+            client.transport.close()
 
 
 def pbx_state_record(pbx: Pbx, client: PbxClient) -> None:

@@ -18,7 +18,10 @@ from pbxadmin.yeastar.transport import TrustMode
 from .inputs import TAG_COMMA
 from .lease import LONG_AGO
 from .models import Lease, Pbx, PbxState, PbxTag
+from .pbx_sessions import token_give_back
 from .record_fields import CONNECTION_FIELDS, LOGIN_FIELDS, UNCHECKED_COLUMNS
+
+NO_TOKEN: Mapping[str, Any] = {"token": "", "token_at": None}
 
 
 def pbx_create(*, customer: Customer, values: Mapping[str, Any], password: str) -> Pbx:
@@ -65,6 +68,8 @@ def pbx_edit(*, pbx: Pbx, values: Mapping[str, Any], password: str = "") -> bool
         if learned:
             Pbx.objects.filter(pk=pbx.pk).update(revision=F("revision") + 1)
         pbx_event(EventAction.PBX_EDITED, pbx, fields=fields)
+    if "token" in learned:
+        token_give_back(before)
     return True
 
 
@@ -84,7 +89,7 @@ def columns_to_forget(before: Pbx, edited: Collection[str]) -> dict[str, Any]:
     """Return the columns that an edit makes worthless, with their empty values. edited: names of record fields."""
     if CONNECTION_FIELDS.isdisjoint(edited):
         return {}
-    forgotten: dict[str, Any] = {"token": "", "token_at": None}
+    forgotten: dict[str, Any] = {**NO_TOKEN}
     if before.state != PbxState.CREDENTIALS_REJECTED or not LOGIN_FIELDS.isdisjoint(edited):
         forgotten |= {"state": PbxState.NEVER_CHECKED, "state_reason": "", "state_at": None}
         forgotten |= {"failures": 0, "paused_until": None}
@@ -138,14 +143,19 @@ def pbx_accept_replacement(*, pbx: Pbx, reason: str) -> None:
 
 def pbx_switch(*, pbx: Pbx, enabled: bool) -> None:
     """Disable a PBX, after which nothing is sent to it, or enable it again."""
+    columns: dict[str, Any] = {"is_enabled": enabled}
+    if not enabled:
+        token_give_back(pbx)
+        columns |= NO_TOKEN
     with transaction.atomic():
-        if Pbx.objects.filter(pk=pbx.pk, is_enabled=not enabled).update(is_enabled=enabled):
+        if Pbx.objects.filter(pk=pbx.pk, is_enabled=not enabled).update(**columns):
             pbx_event(EventAction.PBX_ENABLED if enabled else EventAction.PBX_DISABLED, pbx)
     pbx.is_enabled = enabled
 
 
 def pbx_delete(*, pbx: Pbx) -> None:
     """Remove the record, its secrets and its snapshots. Its changes and events keep their names and stay readable."""
+    token_give_back(pbx)
     with transaction.atomic():
         # Before the log, and in the order in which readings are saved: no deadlock.
         list(Lease.objects.select_for_update().filter(pbx=pbx))

@@ -21,6 +21,8 @@ from .secret import Secret
 from .transport import Transport
 
 PAGE_S = 20.0
+# The API requires a port for event reports, and we want none. Nothing listens on the discard port.
+DISCARD_PORT = 9
 Payload = Mapping[str, Any]
 T = TypeVar("T")
 
@@ -56,6 +58,7 @@ class PbxClient:
     known_serial: str | None = None
     is_unexpected_device: bool = False
     device: DeviceInfo | None = None
+    report_port: int = DISCARD_PORT
 
     @property
     def seconds_left(self) -> float:
@@ -74,7 +77,7 @@ class PbxClient:
         if self.was_refused:
             raise PbxHeldBack("The PBX refused the login just before. PBX Admin does not retry it.")
         self.token = None
-        self.token = self.exchange(self.driver.login(self.username, self.digest), self.read_token)
+        self.token = self.exchange(self.driver.login(self.username, self.digest, self.report_port), self.read_token)
         if self.known_serial is not None:
             self.identify()
 
@@ -101,14 +104,15 @@ class PbxClient:
         try:
             return self.call(self.driver.read(numbers), self.driver.ivrs)
         except PbxNotFound:
-            if numbers is not None:
+            if numbers is not None or not self.found_none:
                 raise
         return ()
 
     @property
     def found_none(self) -> bool:
         """Return whether the last call read IVRs and the PBX said that it has none."""
-        return bool(self.calls) and isinstance(self.calls[-1].error, PbxNotFound)
+        last = self.calls[-1] if self.calls else None
+        return last is not None and last.kind is CallKind.READ and isinstance(last.error, PbxNotFound)
 
     def query_ivr(self, number: str) -> IvrSettings:
         """Read one IVR as the PBX holds it now.

@@ -67,7 +67,8 @@ class Driver(Protocol):
     def digest(self, password: str) -> str:
         """Return the form of a password to store, which holds no more than the login needs."""
 
-    def login(self, username: str, digest: Secret) -> PbxRequest: ...
+    def login(self, username: str, digest: Secret, report_port: int) -> PbxRequest:
+        """Return the request for a token. report_port: where the PBX may report events to, if its login asks for it."""
 
     def token(self, answer: Mapping[str, Any]) -> Secret | None:
         """Return the token in the answer to a login, or None when there is no usable token."""

@@ -37,7 +37,7 @@ class ToyDriver:
     def digest(self, password: str) -> str:
         return password
 
-    def login(self, username: str, digest: Secret) -> PbxRequest:
+    def login(self, username: str, digest: Secret, report_port: int) -> PbxRequest:
         return PbxRequest(CallKind.LOGIN, "session", "/session", {"user": username, "secret": digest})
 
     def token(self, answer: Mapping[str, Any]) -> Secret | None:

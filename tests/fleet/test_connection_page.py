@@ -330,7 +330,7 @@ def test_the_newest_version_that_answers_is_kept_and_one_button_away(
 
     assert "Use v2.0.0" in page
     assert "With v2.0.0, dial outbound can be changed, number cannot. Choosing it sends nothing to the PBX." in page
-    assert simulated_pbx.calls() == ["login", "deviceinfo/query", "ivr/query", "login"]
+    assert simulated_pbx.calls() == ["login", "deviceinfo/query", "ivr/query", "login", "logout", "logout"]
     assert (found.api_version, found.capability, found.capability_at is not None) == ("v1.0.0", "v2.0.0", True)
     assert Pbx.objects.get().api_version == "v2.0.0"
     assert Event.objects.get(action="pbx.edited").data["fields"]["api_version"]["asked"] == "v2.0.0"

@@ -113,7 +113,7 @@ def test_the_login_holds_the_digest_and_a_port_that_nobody_listens_on(
 
     client.login()
 
-    assert edge.asked == [("login", "", {"username": "api", "password": DIGEST, "port": "8260"} | more)]
+    assert edge.asked == [("login", "", {"username": "api", "password": DIGEST, "port": "9"} | more)]
     assert client.token is not None
     assert client.token.reveal() == NEW
 

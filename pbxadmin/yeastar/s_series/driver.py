@@ -15,8 +15,6 @@ from pbxadmin.yeastar.secret import Secret
 from .codes import NO_SUCH_VERSION, NOT_FOUND, login_refusal, refusal
 from .wire import read_answer, read_device, read_ivrs, write_query, write_update
 
-# Nothing listens on this port: we want no event reports, but the API requires a port.
-REPORT_PORT = "8260"
 # The guides show 32 hex digits without promising them, so accept what URLs, base64 and JWT consist of.
 TOKEN = re.compile(r"[0-9A-Za-z._~+/=-]{1,512}")
 NEWEST_FIRST = (ApiVersion.V2_0, ApiVersion.V1_1, ApiVersion.V1_0)
@@ -45,8 +43,8 @@ class SSeriesDriver:
     def request(self, kind: CallKind, name: str, body: Mapping[str, Text] | None = None) -> PbxRequest:
         return PbxRequest(kind, name, f"/api/{self.version}/{name}", body)
 
-    def login(self, username: str, digest: Secret) -> PbxRequest:
-        body: dict[str, Text] = {"username": username, "password": digest, "port": REPORT_PORT}
+    def login(self, username: str, digest: Secret, report_port: int) -> PbxRequest:
+        body: dict[str, Text] = {"username": username, "password": digest, "port": str(report_port)}
         if self.version is ApiVersion.V2_0:
             body["version"] = "2.0.0"
         return self.request(CallKind.LOGIN, "login", body)
