@@ -1,7 +1,8 @@
 """The forms of the PBX pages."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from copy import copy
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -15,7 +16,7 @@ from pbxadmin.web.filters import FilterForm, saved_list
 from pbxadmin.web.words import PBX_STATES
 from pbxadmin.yeastar.transport import TrustMode
 
-from .inputs import clean_fingerprint
+from .inputs import clean_fingerprint, parts_sentence, web_address_parts
 from .models import Pbx, PbxQuerySet, PbxState, SavedFilter
 from .record_fields import (
     EXPORT_COLUMNS,
@@ -78,10 +79,12 @@ class PbxForm(RecordFieldsForm):
         self, data: Mapping[str, Any] | None, *, user: AnyUser, pbx: Pbx | None = None, customer: str = ""
     ) -> None:
         initial = {name: getattr(pbx, name) for name in EXPORT_COLUMNS} if pbx else {"customer": customer}
-        super().__init__(data, initial=initial)
+        self.host_note = ""
+        super().__init__(data and self.taken_apart(data), initial=initial)
         self.pbx = pbx
         for field in self.fields.values():
             field.error_messages["required"] = "Fill this in."
+        self.fields["host"].required = not self.host_note  # which says more
         self.fields["customer"].queryset = customers_of(user, Action.MANAGE_PBXS)  # type: ignore[attr-defined]
         if pbx and pbx.last_contact_at:
             del self.fields["customer"]
@@ -89,8 +92,25 @@ class PbxForm(RecordFieldsForm):
             self.fields["password"].required = False
             self.fields["password"].help_text = f"Set on {pbx.password_set_at:%Y-%m-%d}. Leave it empty to keep it."
 
+    def taken_apart(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what was entered, with a pasted web address in parts. The form then asks the person to confirm them.
+
+        An address that may hold a password is taken out, so that no page repeats it.
+        """
+        try:
+            parts = web_address_parts(str(data.get("host", "")))
+            self.host_note = parts_sentence(parts)
+        except ValidationError as error:
+            parts, self.host_note = {"host": ""}, error.messages[0]
+        changed = cast(dict[str, Any], copy(data))
+        for name, part in parts.items():
+            changed[name] = part
+        return changed
+
     def clean(self) -> dict[str, Any]:
         values = self.cleaned_data
+        if self.host_note:
+            self.add_error("host", self.host_note)
         for field in RECORD_FIELDS:
             if field.default and values.get(field.name) == "":  # not sent: keep the stored value or the default
                 values[field.name] = self.get_initial_for_field(self.fields[field.name], field.name)
@@ -164,7 +184,7 @@ class RowForm(PbxForm):
 
 class ImportForm(forms.Form):
     file = forms.FileField(
-        label="CSV file", help_text="Up to 5,000 rows and 2 MiB, UTF-8.", error_messages={"required": "Choose a file."}
+        label="CSV file", help_text="Up to 5,000 rows and 2 MiB.", error_messages={"required": "Choose a file."}
     )
 
 

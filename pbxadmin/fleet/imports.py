@@ -9,9 +9,10 @@ import json
 import time
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -28,13 +29,15 @@ from pbxadmin.audit.log import record
 from pbxadmin.sealed import SealBroken, seal
 
 from .forms import RowForm
-from .inputs import clean_allowed_host
+from .inputs import clean_allowed_host, web_address_parts
 from .models import Pbx, PbxImport
+from .record_fields import RECORD_FIELD_BY_NAME
 from .services import pbx_create, pbx_edit, was_rejected
-from .sheet import MOST_FAULTS, BadSheet, SheetFault, SheetRow, sheet_read
+from .sheet import ENCODINGS, MOST_FAULTS, UTF_8, BadSheet, SheetFault, SheetRow, sheet_read
 
 LIFE = timedelta(minutes=30)
 LOOK_UPS = 8
+MOST_ODD_CELLS = 12
 ALL_LOOK_UPS_S = 5.0
 
 
@@ -60,10 +63,20 @@ class PlannedRow:
 
 @dataclass
 class ImportPlan:
-    """The result of checking a file: what an import would do, and what is wrong. With faults, nothing is imported."""
+    """The result of checking a file: what an import would do, and what is wrong. With faults, nothing is imported.
 
+    encoding: how the file was read. odd_cells: some cells with other letters than ASCII, to judge that by.
+    """
+
+    encoding: str = UTF_8
     lines: list[PlannedRow] = field(default_factory=list)
     faults: list[SheetFault] = field(default_factory=list)
+    odd_cells: list[str] = field(default_factory=list)
+
+    @property
+    def read_as(self) -> str:
+        """Name of the encoding that a person has to agree to, "" for UTF-8."""
+        return "" if self.encoding == UTF_8 else ENCODINGS[self.encoding]
 
     @cached_property
     def added(self) -> list[PlannedRow]:
@@ -119,18 +132,43 @@ class ImportPlan:
         return self.customers[0].name if len(self.customers) == 1 else f"{len(self.customers)} customers"
 
 
-def import_plan(data: bytes, user: AnyUser) -> ImportPlan:
+def import_plan(data: bytes, user: AnyUser, encoding: str = UTF_8) -> ImportPlan:
     """Read a CSV file and check each row for this person. Write nothing; spend at most 5 s on looking up host names."""
     try:
-        rows, faults = sheet_read(data)
+        rows, faults = sheet_read(data, encoding)
     except BadSheet as error:
-        return ImportPlan(faults=[error.fault])
-    plan = ImportPlan(faults=faults)
+        return ImportPlan(encoding, faults=[error.fault])
+    plan = ImportPlan(encoding, faults=faults, odd_cells=odd_cells(rows))
+    rows = list(rows_taken_apart(rows, plan))
     check = RowCheck(rows, user)
     for row in rows:
         check.one(row, plan)
     plan.faults.sort(key=lambda fault: fault.line)
     return plan
+
+
+def rows_taken_apart(rows: Collection[SheetRow], plan: ImportPlan) -> Iterator[SheetRow]:
+    """Yield rows with the web address of a host in parts. What is wrong with one goes to the faults of the plan."""
+    for row in rows:
+        try:
+            yield replace(row, cells=cells_taken_apart(row.cells))
+        except ValidationError as error:
+            plan.faults.append(SheetFault(row.line, "host", error.messages[0]))
+
+
+def cells_taken_apart(cells: dict[str, str]) -> dict[str, str]:
+    """Return cells with a web address in parts. Raises ValidationError when another cell contradicts it."""
+    parts = web_address_parts(cells.get("host", ""))
+    for name in parts.keys() & {"scheme", "port"}:
+        if cells.get(name, "").strip().lower() not in ("", parts[name]):
+            raise ValidationError(f"The column {name} says otherwise than this web address.")
+    return cells | parts
+
+
+def odd_cells(rows: Collection[SheetRow]) -> list[str]:
+    """Return cells that another encoding would change, each once, without those that are secret."""
+    shown = (cell for row in rows for name, cell in row.cells.items() if not RECORD_FIELD_BY_NAME[name].is_secret)
+    return list(islice(dict.fromkeys(cell for cell in shown if not cell.isascii()), MOST_ODD_CELLS))
 
 
 class RowCheck:
@@ -247,7 +285,8 @@ def import_apply(plan: ImportPlan, *, source: bytes, stored: PbxImport | None = 
             else:
                 pbx_edit(pbx=line.pbx, values=line.values, password=line.password)
     # After the transaction: this event is in the chain of the installation, which sign-ins need too.
-    counts = {"added": len(plan.added), "changed": len(plan.changed), "same": plan.same}
+    counts: dict[str, int | str] = {"added": len(plan.added), "changed": len(plan.changed), "same": plan.same}
+    counts |= {"read_as": plan.read_as} if plan.read_as else {}
     detail = counts | {"new_customers": len(saved), "file_sha256": hashlib.sha256(source).hexdigest()}
     record(EventAction.PBXS_IMPORTED, detail=detail)
     return True
@@ -262,12 +301,12 @@ def rows_hold(plan: ImportPlan) -> None:
     list(Pbx.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk"))
 
 
-def import_store(user: User, data: bytes) -> PbxImport:
+def import_store(user: User, data: bytes, encoding: str = UTF_8) -> PbxImport:
     """Store a file, sealed, until this person has seen its preview. It replaces an earlier file of theirs."""
     with transaction.atomic():
         PbxImport.objects.filter(user=user).delete()
-        stored = PbxImport.objects.create(user=user)
-        seal(stored, "content", data.decode())
+        stored = PbxImport.objects.create(user=user, encoding=encoding)
+        seal(stored, "content", data.decode(encoding))
         stored.save(update_fields=["content"])
     return stored
 
@@ -276,7 +315,7 @@ def import_stored(user: User, pk: int) -> tuple[PbxImport, bytes] | None:
     """Return a file that this person uploaded in the last half hour, or None; also None when its key is gone."""
     stored = PbxImport.objects.filter(user=user, kept_at__gt=timezone.now() - LIFE, pk=pk).first()
     try:
-        return (stored, stored.content.open().encode()) if stored else None
+        return (stored, stored.content.open().encode(stored.encoding)) if stored else None
     except SealBroken:
         return None
 

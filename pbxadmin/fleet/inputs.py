@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import ip_address
 
@@ -16,6 +17,13 @@ from pbxadmin.yeastar.guard import allowed, check_port
 from pbxadmin.yeastar.transport import exchanging, is_address, resolve
 
 HOST_HELP = "Enter a host name such as pbx.example.com, or an IP address: without https://, port or path."
+LOGIN_IN_HOST = "Enter the address without a user name and password (no @). The API login has its own fields."
+WEB_ADDRESS = re.compile(
+    r"(?:(?P<scheme>https?)://)?(?P<host>\[[0-9a-f:.]+\]|[^\s/?#\\:\[\]]+)"
+    r"(?::(?P<port>[0-9]{1,5}))?(?P<rest>[/?#].*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+USUAL_PORT = {"https": "443", "http": "80", "": ""}
 LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 NAME = re.compile(rf"{LABEL}(?:\.{LABEL})*")
 NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
@@ -39,6 +47,32 @@ def clean_host(text: str) -> str:
     if len(host) > 253 or not NAME.fullmatch(host) or NUMBER.fullmatch(host.rpartition(".")[2]):
         raise ValidationError(HOST_HELP)
     return host
+
+
+def web_address_parts(text: str) -> dict[str, str]:
+    """Return scheme, host and port of a pasted web address, as far as it names them; {} for text that is none.
+
+    The parts are as typed; `clean_host` and the others check them. Raises ValidationError, which does not repeat the
+    text, for one that may hold a password.
+    """
+    if "@" in text:
+        raise ValidationError(LOGIN_IN_HOST)
+    found = WEB_ADDRESS.fullmatch(text.strip())
+    if not found or not (found["scheme"] or found["port"] or found["rest"]):
+        return {}
+    scheme = (found["scheme"] or "").lower()
+    parts = {"scheme": scheme, "host": found["host"].strip("[]"), "port": found["port"] or USUAL_PORT[scheme]}
+    return {name: part for name, part in parts.items() if part}
+
+
+def parts_sentence(parts: Mapping[str, str]) -> str:
+    """Return what `web_address_parts` found, for a person to confirm, "" for nothing."""
+    if not parts:
+        return ""
+    words = [parts["scheme"].upper()] if "scheme" in parts else []
+    words += [parts["host"]]
+    port = f" and port {parts['port']}" if "port" in parts else ""
+    return f"Taken apart into {', '.join(words)}{port}. Check these fields and save again."
 
 
 def clean_allowed_host(text: str, *, may_look_up: bool = True) -> str:

@@ -331,6 +331,7 @@ class PbxImport(models.Model):
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
     kept_at = models.DateTimeField(default=timezone.now, db_index=True)
+    encoding = models.CharField(max_length=20, default="utf-8")  # of the file; the content is its text
     content = SealedField()
 
     def __str__(self) -> str:

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,13 @@ SEPARATORS = ",;\t"
 MOST_ROWS = 5000
 MOST_FAULTS = 200
 SAVE_AS = "Save it as CSV UTF-8 and try again."
+UTF_8, WINDOWS = "utf-8", "windows-1252"
+# The encodings that a file may be read in: the names of Python, and what people call them.
+ENCODINGS = {UTF_8: "UTF-8", WINDOWS: "Windows-1252", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
+MARKED = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+NOT_IN_WINDOWS = b"\x81\x8d\x8f\x90\x9d"
+# The first line by which a file tells a spreadsheet its separator.
+NAMED_SEPARATOR = re.compile(r'"?sep=([^\r\n"])"?[ \t]*(?:[\r\n]|\Z)', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -53,13 +61,12 @@ def exported(pbx: Pbx) -> list[str]:
     return [str(getattr(pbx, column)) for column in EXPORT_COLUMNS]
 
 
-def sheet_read(data: bytes) -> tuple[list[SheetRow], list[SheetFault]]:
+def sheet_read(data: bytes, encoding: str = UTF_8) -> tuple[list[SheetRow], list[SheetFault]]:
     """Return the rows of a CSV file with a header, and the errors of rows that cannot be read.
 
     Raises BadSheet when the file as a whole cannot be read.
     """
-    text = sheet_text(data)
-    lines = records(text, separator_of(text))
+    lines = table(sheet_text(data, encoding))
     header = header_of(next(lines, (1, [])))
     rows: list[SheetRow] = []
     faults: list[SheetFault] = []
@@ -75,22 +82,52 @@ def sheet_read(data: bytes) -> tuple[list[SheetRow], list[SheetFault]]:
     return rows, faults
 
 
-def sheet_text(data: bytes) -> str:
-    """Decode UTF-8, with or without a byte order mark. Raises BadSheet."""
-    if not data.removeprefix(codecs.BOM_UTF8).strip():
-        raise BadSheet("The file is empty.")
+def encoding_of(data: bytes) -> str:
+    """Return the encoding that a file seems to have. A person decides before another than UTF-8 is used."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return MARKED.get(data[:2], WINDOWS)
+    return UTF_8
+
+
+def sheet_text(data: bytes, encoding: str) -> str:
+    """Decode strictly, without the byte order mark. Raises BadSheet."""
     if len(data) > MOST_BYTES:
         raise BadSheet(f"The file is larger than {MOST_BYTES // 2**20} MiB. Split it.")
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):
-        raise BadSheet(f"The file is not UTF-8 but UTF-16 or UTF-32. {SAVE_AS}")
-    for position, line in enumerate(data.splitlines(), 1):
-        if b"\0" in line:
-            raise BadSheet("There is a NUL character. This is not a text file.", position)
-        try:
-            line.decode()
-        except UnicodeDecodeError:
-            raise BadSheet(f"It is not UTF-8. {SAVE_AS}", position) from None
-    return data.decode("utf-8-sig")
+    try:
+        text = data.decode(encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise BadSheet(undecodable(data, encoding), line_after(data[: error.start].decode(encoding))) from None
+    if not text.strip():
+        raise BadSheet("The file is empty.")
+    if "\0" in text:
+        raise BadSheet("There is a NUL character. This is not a text file.", line_after(text.partition("\0")[0]))
+    return text
+
+
+def undecodable(data: bytes, encoding: str) -> str:
+    if encoding != WINDOWS:
+        return f"It is not {ENCODINGS[encoding]}. {SAVE_AS}"
+    lacking = ", ".join(f"{byte:02X}" for byte in NOT_IN_WINDOWS if byte in data)
+    return f"It is neither UTF-8 nor Windows-1252, which has no character for the bytes {lacking}. {SAVE_AS}"
+
+
+def line_after(text: str) -> int:
+    """Return the number of the line that goes on after this text."""
+    return len(f"{text}x".encode().splitlines())
+
+
+def table(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the records below a first line that names the separator, if there is one. Raises BadSheet."""
+    named = NAMED_SEPARATOR.match(text)
+    if not named:
+        return records(text, separator_of(text))
+    if named[1] not in SEPARATORS:
+        raise BadSheet(f"It names {named[1]!r} as separator. Commas, semicolons and tabs are read.", 1)
+    lines = records(text, named[1])
+    next(lines)
+    return lines
 
 
 def separator_of(text: str) -> str:

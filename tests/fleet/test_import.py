@@ -1,6 +1,7 @@
 """Many PBXs from a file: shown first, saved all or none, passwords taken once."""
 
 import csv
+import hashlib
 import io
 import re
 import threading
@@ -21,11 +22,12 @@ from django.utils import timezone
 from pbxadmin.access.models import Customer, User
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet import imports
-from pbxadmin.fleet.imports import import_apply, import_plan, imports_forget
+from pbxadmin.fleet.imports import import_apply, import_plan, import_stored, imports_forget
 from pbxadmin.fleet.models import Lease, Pbx, PbxImport
 from pbxadmin.fleet.record_fields import EXPORT_COLUMNS
 from pbxadmin.fleet.services import pbx_create, pbx_edit
 from pbxadmin.yeastar.s_series.driver import password_digest
+from tests.drills.edits import text_of
 from tests.factories import make_customer, make_pbx, make_user
 
 pytestmark = pytest.mark.django_db
@@ -153,15 +155,13 @@ UNREADABLE: dict[str, tuple[str | bytes, int, str]] = {
     "only a header": (HEADER, 0, ""),
     "only a header and blank lines": (f"{HEADER}\n\n\n", 0, ""),
     "no header": (f"{ROW}\n{ROW}", 1, "x"),
-    "UTF-16": (sheet(GOOD).encode("utf-16"), 0, ""),
+    "UTF-16 cut in a character": (sheet(GOOD).encode("utf-16")[:-1], 3, ""),
     "UTF-16 without a mark": (sheet(GOOD).encode("utf-16-le"), 1, ""),
     "UTF-32": (sheet(GOOD).encode("utf-32-be"), 1, ""),
-    "Latin-1": (sheet(GOOD | {"site": "Köln"}).encode("latin-1"), 2, ""),
-    "Windows-1252": (sheet(GOOD, GOOD | {"name": "A–B"}).encode("cp1252"), 3, ""),
-    "cut in a character": (sheet(GOOD | {"site": "é"}).encode().rstrip()[:-1], 2, ""),
+    "neither UTF-8 nor Windows-1252": (sheet(GOOD, GOOD | {"name": "A"}).encode().replace(b"A,", b"\x81,"), 3, ""),
     "a surrogate": (f"{HEADER}\n".encode() + b"Acme\xed\xa0\x80", 2, ""),
     "a NUL": (f"{HEADER}\n{ROW}\0", 2, ""),
-    "a picture": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 1, ""),
+    "a picture": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 3, ""),
     "a workbook": (b"PK\x03\x04\x14\x00\x06\x00", 1, ""),
     "an unknown column": (f"{HEADER},colour\n{ROW},red", 1, "colour"),
     "a doubled column": (f"{HEADER},host\n{ROW},x", 1, "host"),
@@ -179,6 +179,8 @@ UNREADABLE: dict[str, tuple[str | bytes, int, str]] = {
     "a huge cell": (f"{HEADER}\n{'x' * 200_000},a,b,c,d", 2, ""),
     "a row that is too short": (f"{HEADER}\n{ROW}\nAcme Logistics,A", 3, ""),
     "a row that is too long": (f"{HEADER}\n{ROW},more", 2, ""),
+    "a separator of its own that nobody reads": (f"sep=|\n{HEADER}\n{ROW}".replace(",", "|"), 1, ""),
+    "only a separator": ("sep=;", 1, "x"),
     "another separator": (HEADER.replace(",", "|") + "\n" + ROW, 1, "x"),
     "100,000 lines": (HEADER + f"\n{'a,b,c,d,e'}" * 100_000, 5002, ""),
     "5,001 rows": (HEADER + "\na,b,c,d,e" * 5001, 5002, ""),
@@ -206,13 +208,165 @@ def test_a_malformed_file_is_refused_with_the_place_of_its_first_fault(
     assert PASSWORD not in answer.content.decode()
 
 
+# A file of a spreadsheet on Windows
+
+
+UMLAUTS = GOOD | {"name": "Zürich–West", "site": "Straße 3", "password": "Pässwort"}
+OF_WINDOWS = sheet(UMLAUTS, separator=";").encode("cp1252")
+OF_EXCEL = sheet(UMLAUTS, separator="\t").encode("utf-16")  # "Unicode text"
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "label"),
+    [
+        (OF_WINDOWS, "windows-1252", "Windows-1252"),
+        (OF_EXCEL, "utf-16-le", "UTF-16"),
+        (b"\xfe\xff" + sheet(UMLAUTS, separator="\t").encode("utf-16-be"), "utf-16-be", "UTF-16"),
+    ],
+)
+def test_a_file_that_is_not_utf_8_is_read_otherwise_only_when_the_person_says_so(
+    client: Client, manager: User, content: bytes, encoding: str, label: str
+) -> None:
+    url, page = previewed(client, content)
+
+    assert f"This file is not UTF-8. Below it is read as {label}" in text_of(page)
+    assert "Zürich–West" in page
+    assert "Straße 3" in page
+    assert "Pässwort" not in page
+    assert f'name="read_as" value="{encoding}"' in page
+
+    for said in ({}, {"read_as": "utf-8"}):
+        answer = client.post(url, {"plan": plan_in(page)} | said)
+        assert answer.status_code == 409
+        assert f"Say first that it is right to read this file as {label}." in answer.content.decode()
+        assert not Pbx.objects.exists()
+    client.post(url, {"plan": plan_in(page), "read_as": encoding})
+
+    pbx = Pbx.objects.get()
+    assert (pbx.name, pbx.site, pbx.password_digest.open()) == (
+        "Zürich–West",
+        "Straße 3",
+        password_digest("Pässwort"),
+    )
+    detail = Event.objects.get(action="pbxs.imported").data["detail"]
+    assert (detail["read_as"], detail["file_sha256"]) == (label, hashlib.sha256(content).hexdigest())
+
+
+def test_a_file_in_utf_8_asks_nothing(client: Client, manager: User) -> None:
+    _, page = previewed(client, sheet(UMLAUTS).encode("utf-8-sig"))
+
+    assert "Zürich–West" in page
+    assert "not UTF-8" not in page
+    assert "read_as" not in page
+
+
+def test_letters_that_only_a_password_has_are_told_and_not_shown(client: Client, manager: User) -> None:
+    _, page = previewed(client, sheet(GOOD | {"password": "Pässwort"}).encode("cp1252"))
+
+    assert "Only passwords have such letters." in text_of(page)
+    assert "Pässwort" not in page
+
+
+def test_what_is_wrong_with_such_a_file_is_told_with_how_it_was_read(client: Client, manager: User) -> None:
+    answer = bring(client, sheet(UMLAUTS | {"port": "0"}, separator=";").encode("cp1252"))
+
+    page = answer.content.decode()
+    assert (answer.status_code, faults(page)) == (422, [("2", "port")])
+    assert "The file is not UTF-8. To check it, it was read as Windows-1252." in text_of(page)
+
+
+def test_bytes_that_windows_1252_lacks_are_named(client: Client, manager: User) -> None:
+    page = bring(client, sheet(GOOD).encode() + b"\r\n\x81\x8d\x8f\x90\x9d\xe9").content.decode()
+
+    assert "no character for the bytes 81, 8D, 8F, 90, 9D" in page
+    assert "Save it as CSV UTF-8 and try again." in page
+
+
+@pytest.mark.parametrize("first", ["sep={}", '"sep={}"', "SEP={}", "sep={} "])
+@pytest.mark.parametrize("separator", [";", ",", "\t"])
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
+def test_a_first_line_that_names_the_separator_is_taken_as_that(
+    manager: User, first: str, separator: str, end: str
+) -> None:
+    rows = sheet(GOOD | {"notes": "a,b;c\td", "port": "1"}, GOOD | {"name": "B", "port": "0"}, separator=separator)
+    text = f"{first.format(separator)}\r\n{rows}".replace("\r\n", end)
+
+    plan = import_plan(text.encode("utf-8-sig"), manager)
+
+    assert [line.values["notes"] for line in plan.lines] == ["a,b;c\td"]
+    assert [(fault.line, fault.column) for fault in plan.faults] == [(4, "port")]
+
+
+def test_the_command_reads_another_encoding_only_when_told_to(tmp_path: Path) -> None:
+    path = tmp_path / "pbxs.csv"
+    path.write_bytes(OF_WINDOWS)
+
+    with pytest.raises(CommandError, match=r"It seems to be Windows-1252: look at it with --encoding windows-1252 "):
+        command(path)
+    assert not Pbx.objects.exists()
+    said = command(path, "--encoding", "windows-1252")
+
+    assert "+ Acme Logistics / Zürich–West" in said
+    assert Pbx.objects.get().site == "Straße 3"
+
+
+def test_the_file_is_kept_byte_by_byte(client: Client, manager: User) -> None:
+    for content in (OF_WINDOWS, OF_EXCEL, sheet(UMLAUTS).encode("utf-8-sig")):
+        url, _ = previewed(client, content)
+
+        found = import_stored(manager, int(url.split("/")[-2]))
+
+        assert found
+        assert found[1] == content
+
+
+# A web address in place of a host
+
+
+@pytest.mark.parametrize(
+    ("cells", "kept"),
+    [
+        ({"host": "https://127.0.0.1:8443/api?x=y"}, ("https", "127.0.0.1", 8443)),
+        ({"host": "http://127.0.0.1"}, ("http", "127.0.0.1", 80)),
+        ({"host": "127.0.0.1:5000"}, ("https", "127.0.0.1", 5000)),
+        ({"host": "https://127.0.0.1:8443", "scheme": "https", "port": "8443"}, ("https", "127.0.0.1", 8443)),
+    ],
+)
+def test_a_web_address_in_a_cell_is_taken_apart_and_shown(
+    client: Client, manager: User, cells: dict[str, str], kept: tuple[str, str, int]
+) -> None:
+    url, page = previewed(client, sheet(GOOD | cells))
+    assert f"port <bdi>{kept[2]}</bdi>" in page
+
+    client.post(url, {"plan": plan_in(page)})
+
+    pbx = Pbx.objects.get()
+    assert (pbx.scheme, pbx.host, pbx.port) == kept
+
+
+@pytest.mark.parametrize("cells", [{"port": "8088"}, {"scheme": "http"}, {"port": "8443", "scheme": "http"}])
+def test_a_web_address_that_contradicts_another_cell_is_refused(manager: User, cells: dict[str, str]) -> None:
+    plan = import_plan(sheet(GOOD | {"host": "https://127.0.0.1:8443/"} | cells).encode(), manager)
+
+    assert [(fault.line, fault.column) for fault in plan.faults] == [(2, "host")]
+    assert "says otherwise" in plan.faults[0].text
+
+
+def test_a_login_in_a_web_address_is_refused_and_not_repeated(client: Client, manager: User) -> None:
+    answer = bring(client, sheet(GOOD | {"host": f"https://api:{PASSWORD}@127.0.0.1/"}))
+
+    page = answer.content.decode()
+    assert (answer.status_code, faults(page)) == (422, [("2", "host")])
+    assert PASSWORD not in page
+
+
 BAD_CELLS: dict[str, tuple[dict[str, str], str]] = {
     "no customer": ({"customer": ""}, "customer"),
     "no name": ({"name": " "}, "name"),
     "no host": ({"host": ""}, "host"),
     "no user": ({"username": ""}, "username"),
     "no password": ({"password": ""}, "password"),
-    "a URL as host": ({"host": "https://127.0.0.1/"}, "host"),
+    "a URL of another kind as host": ({"host": "ftp://127.0.0.1/"}, "host"),
     "a forbidden host": ({"host": "169.254.169.254"}, "host"),
     "a number as host": ({"host": "2852039166"}, "host"),
     "a port beyond": ({"port": "65536"}, "port"),

@@ -1,7 +1,18 @@
+import re
+
 import pytest
 from django.core.exceptions import ValidationError
 
-from pbxadmin.fleet.inputs import HOST_HELP, PORT_HELP, clean_ca, clean_fingerprint, clean_host, clean_port
+from pbxadmin.fleet.inputs import (
+    HOST_HELP,
+    LOGIN_IN_HOST,
+    PORT_HELP,
+    clean_ca,
+    clean_fingerprint,
+    clean_host,
+    clean_port,
+    web_address_parts,
+)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +74,59 @@ def test_a_host_is_kept_in_one_spelling(typed: str, kept: str) -> None:
 def test_what_is_neither_a_name_nor_an_address_is_refused(typed: str) -> None:
     with pytest.raises(ValidationError, match=HOST_HELP):
         clean_host(typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "parts"),
+    [
+        ("https://pbx.example.com:8088/whatever?x=y", {"scheme": "https", "host": "pbx.example.com", "port": "8088"}),
+        (" \thttps://pbx.example.com:8088/\r\n", {"scheme": "https", "host": "pbx.example.com", "port": "8088"}),
+        ("HTTPS://PBX.Example.com", {"scheme": "https", "host": "PBX.Example.com", "port": "443"}),
+        ("http://10.0.0.1/cgi?a=b c", {"scheme": "http", "host": "10.0.0.1", "port": "80"}),
+        ("https://[fd00::1]:8088/", {"scheme": "https", "host": "fd00::1", "port": "8088"}),
+        ("[fd00::1]:8088", {"host": "fd00::1", "port": "8088"}),
+        ("pbx.example.com:8088", {"host": "pbx.example.com", "port": "8088"}),
+        ("10.0.0.1:80/api", {"host": "10.0.0.1", "port": "80"}),
+        ("pbx.example.com/api/v1.0.0/", {"host": "pbx.example.com"}),
+        ("pbx.example.com#top", {"host": "pbx.example.com"}),
+    ],
+)
+def test_a_web_address_is_taken_apart(typed: str, parts: dict[str, str]) -> None:
+    assert web_address_parts(typed) == parts
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "pbx.example.com",
+        " 10.0.0.1 ",
+        "fd00::1",
+        "[fd00::1]",
+        "::1",
+        "",
+        "ftp://pbx.example.com",
+        "https://",
+        "https://pbx example.com/",
+        "https:/pbx.example.com",
+        "https://https://pbx.example.com",
+        "https://pbx.example.com:80880000/",
+        "https://pbx.example.com:80x/",
+        "https://pbx.example.com:/",
+        "pbx\\example",
+        "/var/run/docker.sock",
+    ],
+)
+def test_what_is_no_web_address_is_left_to_the_check_of_hosts(typed: str) -> None:
+    assert web_address_parts(typed) == {}
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["https://user:pass@pbx.example.com/", "user@10.0.0.1", "user:pa/ss@pbx", "127.0.0.1#@169.254.169.254", "@pbx"],
+)
+def test_a_login_in_a_web_address_is_refused(typed: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(LOGIN_IN_HOST)):
+        web_address_parts(typed)
 
 
 @pytest.mark.parametrize(("typed", "kept"), [("1", 1), ("8088", 8088), ("65535", 65535)])

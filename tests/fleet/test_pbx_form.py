@@ -1,9 +1,14 @@
+import re
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from pbxadmin.access.models import Customer
 from pbxadmin.fleet.forms import PbxForm
+from pbxadmin.fleet.inputs import HOST_HELP
+from pbxadmin.fleet.models import Pbx
+from tests.drills.edits import text_of
 from tests.factories import make_customer, make_pbx, make_user
 
 pytestmark = pytest.mark.django_db
@@ -53,7 +58,7 @@ def test_what_a_record_cannot_do_without_is_asked_for(acme: Customer, name: str)
     [
         ("name", "A\u202eB"),
         ("name", "x" * 61),
-        ("host", "https://pbx.example.com"),
+        ("host", "ftp://pbx.example.com"),
         ("port", "70000"),
         ("api_version", "v3.0.0"),
         ("scheme", "ftp"),
@@ -67,6 +72,53 @@ def test_what_a_record_cannot_do_without_is_asked_for(acme: Customer, name: str)
 )
 def test_a_wrong_value_is_named_beside_its_field(acme: Customer, name: str, value: str) -> None:
     assert list(errors(acme, **{name: value})) == [name]
+
+
+def test_a_pasted_web_address_comes_back_taken_apart_and_is_saved_when_confirmed(
+    client: Client, acme: Customer
+) -> None:
+    client.force_login(make_user("manager", acme))
+    pasted = typed(acme, host=" https://PBX.example.com:8443/whatever?x=canary ", scheme="http")
+
+    answer = client.post("/pbxs/add/", pasted)
+
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert "Taken apart into HTTPS, PBX.example.com and port 8443. Check these fields and save again." in text_of(page)
+    assert 'value="PBX.example.com"' in page
+    assert 'value="8443"' in page
+    assert re.search(r'<option value="https"\s+selected', page)
+    assert "canary" not in page
+    assert not Pbx.objects.exists()
+
+    again = typed(acme, host="PBX.example.com", scheme="https", port="8443")
+    assert client.post("/pbxs/add/", again).status_code == 302
+    pbx = Pbx.objects.get()
+    assert (pbx.scheme, pbx.host, pbx.port) == ("https", "pbx.example.com", 8443)
+
+
+def test_a_host_with_a_port_keeps_the_protocol_that_was_chosen(acme: Customer) -> None:
+    form = PbxForm(typed(acme, host="127.0.0.1:5000", scheme="http"), user=make_user("manager", acme))
+
+    assert not form.is_valid()
+    assert form.errors["host"] == ["Taken apart into 127.0.0.1 and port 5000. Check these fields and save again."]
+    assert (form["scheme"].value(), form["host"].value(), form["port"].value()) == ("http", "127.0.0.1", "5000")
+
+
+def test_a_web_address_of_no_host_is_named_so_as_well(acme: Customer) -> None:
+    assert HOST_HELP in errors(acme, host="https://2852039166:8088/")["host"]
+
+
+def test_a_login_in_a_web_address_is_refused_and_not_shown_again(client: Client, acme: Customer) -> None:
+    client.force_login(make_user("manager", acme))
+
+    answer = client.post("/pbxs/add/", typed(acme, host="https://api:canary@pbx.example.com:8088/"))
+
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert "Enter the address without a user name and password" in page
+    assert "Fill this in." not in page
+    assert "canary" not in page
 
 
 def test_trust_by_an_own_authority_needs_its_certificate(acme: Customer) -> None:

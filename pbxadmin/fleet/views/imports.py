@@ -16,6 +16,7 @@ from pbxadmin.fleet.forms import ImportForm
 from pbxadmin.fleet.imports import ImportPlan
 from pbxadmin.fleet.models import PbxImport
 from pbxadmin.fleet.record_fields import IMPORT_COLUMNS
+from pbxadmin.fleet.sheet import encoding_of
 from pbxadmin.web.htmx import go
 from pbxadmin.web.words import number_of
 
@@ -29,9 +30,9 @@ def pbx_import(request: HttpRequest) -> HttpResponse:
     plan = None
     if form.is_valid():
         data = form.cleaned_data["file"].read()
-        plan = imports.import_plan(data, request.user)
+        plan = imports.import_plan(data, request.user, encoding_of(data))
         if not plan.faults:
-            stored = imports.import_store(user_of(request), data)
+            stored = imports.import_store(user_of(request), data, plan.encoding)
             return go(request, reverse("fleet:pbx-import-preview", args=[stored.pk]))
     context = {"form": form, "plan": plan, "columns": IMPORT_COLUMNS}
     return render(request, "fleet/pbx_import.html", context, status=422 if form.errors or plan else 200)
@@ -50,7 +51,7 @@ def pbx_import_preview(request: HttpRequest, pk: int) -> HttpResponse:
         stored.delete()
         messages.info(request, "The file was discarded. Nothing was imported.")
         return go(request, reverse("fleet:pbx-import"))
-    plan, problem = imports.import_plan(data, request.user), ""
+    plan, problem = imports.import_plan(data, request.user, stored.encoding), ""
     if request.method == "POST":
         problem = imported(request, plan, data, stored)
         if not problem:
@@ -61,6 +62,8 @@ def pbx_import_preview(request: HttpRequest, pk: int) -> HttpResponse:
 
 def imported(request: HttpRequest, plan: ImportPlan, data: bytes, stored: PbxImport) -> str:
     """Import what was shown. Return "" or why nothing was imported."""
+    if plan.read_as and request.POST.get("read_as") != plan.encoding:
+        return f"Say first that it is right to read this file as {plan.read_as}."
     if plan.faults or request.POST.get("plan") != plan.digest:
         return "Something changed since you saw this. Nothing was imported. Check the preview again."
     try:

@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from pbxadmin.access.models import User
 from pbxadmin.fleet.imports import ImportPlan, import_apply, import_plan
+from pbxadmin.fleet.sheet import ENCODINGS, UTF_8, encoding_of
 from pbxadmin.web.uploads import MOST_BYTES
 
 
@@ -13,12 +14,14 @@ class Command(BaseCommand):
     help = "Adds and changes customers and PBXs from a CSV file, all rows or none. Says first what it does."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", help="CSV in UTF-8 with a header; see docs/import.md for its columns")
+        parser.add_argument("file", help="CSV with a header; see docs/import.md for its columns")
+        parser.add_argument("--encoding", choices=ENCODINGS, default=UTF_8, help="of the file (default: %(default)s)")
         parser.add_argument("--dry-run", action="store_true", help="only say what would be added and changed")
 
     def handle(self, *args: Any, **options: Any) -> None:
         data = content_of(Path(options["file"]))
-        plan = import_plan(data, User(is_superuser=True))
+        check_encoding(data, options["encoding"])
+        plan = import_plan(data, User(is_superuser=True), options["encoding"])
         if plan.faults:
             for fault in plan.faults:
                 self.stdout.write(str(fault))
@@ -33,6 +36,15 @@ class Command(BaseCommand):
         except ValidationError as error:
             raise CommandError(f"{' '.join(error.messages)} Nothing was imported.") from None
         self.stdout.write(f"{len(plan.added)} added, {len(plan.changed)} changed, {plan.same} as they were.")
+
+
+def check_encoding(data: bytes, encoding: str) -> None:
+    """Raise CommandError for a file that is not UTF-8 unless another encoding was named: a person looks first."""
+    found = encoding_of(data)
+    if encoding == UTF_8 != found:
+        raise CommandError(
+            f"The file is not UTF-8. It seems to be {ENCODINGS[found]}: look at it with --encoding {found} --dry-run."
+        )
 
 
 def content_of(path: Path) -> bytes:
