@@ -107,6 +107,11 @@ class PbxForm(RecordFieldsForm):
             changed[name] = part
         return changed
 
+    def full_clean(self) -> None:
+        super().full_clean()
+        if self.errors and self.data.get("password"):
+            self["password"].help_text = "Type it again: no page repeats a password."
+
     def clean(self) -> dict[str, Any]:
         values = self.cleaned_data
         if self.host_note:

@@ -91,6 +91,10 @@ class ImportPlan:
         return [line for line in self.lines if line.pbx is None or line.differs]
 
     @property
+    def may_be_imported(self) -> bool:
+        return bool(self.todo and not self.faults)
+
+    @property
     def same(self) -> int:
         return len(self.lines) - len(self.todo)
 

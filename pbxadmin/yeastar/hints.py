@@ -48,8 +48,8 @@ def handshake_problem(profile: str, error: OSError) -> PbxError:
         )
     if isinstance(error, TimeoutError):
         return PbxUnreachable(
-            "The PBX accepted the connection and did not finish the TLS handshake in time, as a plain HTTP port does"
-            " not. Check scheme and port."
+            "The PBX accepted the connection and did not finish the TLS handshake in time. A plain HTTP port does the"
+            " same: check scheme and port."
         )
     return PbxUnreachable(f"The PBX closed the connection during the TLS handshake. {profile_hint(profile, '')}")
 
@@ -65,6 +65,8 @@ def profile_hint(profile: str, reason: str) -> str:
     """Return what to try after a handshake with this profile that failed for this reason of OpenSSL, "" for none."""
     if reason in NOT_TLS:
         return "This port does not speak TLS. Enter the HTTPS port (8088 by default), or choose plain HTTP."
+    if reason == "TLSV1_UNRECOGNIZED_NAME":
+        return "It does not answer to this name: enter the name in its certificate, or its IP address."
     if profile not in NEXT_PROFILE:
         return "Check that this is an HTTPS port. No older TLS profile is left: the PBX may need newer firmware."
     if reason in ONLY_ANCIENT:

@@ -260,6 +260,16 @@ def test_a_file_in_utf_8_asks_nothing(client: Client, manager: User) -> None:
     assert "read_as" not in page
 
 
+def test_a_file_that_changes_nothing_asks_nothing(client: Client, manager: User, acme: Customer) -> None:
+    make_pbx(acme, site="Straße 3")
+
+    row = {"customer": "Acme Logistics", "name": "ACME-HQ", "site": "Straße 3"}
+    _, page = previewed(client, sheet(row).encode("cp1252"))
+
+    assert "Nothing differs" in page
+    assert "read_as" not in page
+
+
 def test_letters_that_only_a_password_has_are_told_and_not_shown(client: Client, manager: User) -> None:
     _, page = previewed(client, sheet(GOOD | {"password": "Pässwort"}).encode("cp1252"))
 

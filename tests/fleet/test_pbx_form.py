@@ -109,6 +109,19 @@ def test_a_web_address_of_no_host_is_named_so_as_well(acme: Customer) -> None:
     assert HOST_HELP in errors(acme, host="https://2852039166:8088/")["host"]
 
 
+@pytest.mark.parametrize("wrong", [{"port": "0"}, {"host": "https://pbx.example.com"}, {"name": ""}])
+def test_a_password_that_a_page_does_not_repeat_is_asked_for_again(acme: Customer, wrong: dict[str, str]) -> None:
+    user, pbx = make_user("manager", acme), make_pbx(acme)
+
+    for record in (None, pbx):
+        typed_it = PbxForm(typed(acme, **wrong), user=user, pbx=record)
+        left_it = PbxForm(typed(acme, password="", **wrong), user=user, pbx=record)
+        assert not typed_it.is_valid()
+        assert not left_it.is_valid()
+        assert "Type it again" in typed_it["password"].help_text
+        assert "Type it again" not in left_it["password"].help_text
+
+
 def test_a_login_in_a_web_address_is_refused_and_not_shown_again(client: Client, acme: Customer) -> None:
     client.force_login(make_user("manager", acme))
 

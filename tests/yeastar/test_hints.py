@@ -50,9 +50,9 @@ Sgh5jjQE3e+VGbPNOkMbMCsKbfJfFDdP4TVtbVHCReSFtXZiXn7G9ExC6aY37WsL
 Port = int
 
 
-def sent(port: int, trust: Trust, scheme: str = "https", seconds: float = 20.0) -> str:
+def sent(port: int, trust: Trust, scheme: str = "https", *, host: str = "127.0.0.1", seconds: float = 20.0) -> str:
     """What is told after one exchange, "" for success."""
-    transport = Transport(Endpoint(scheme, "127.0.0.1", port), trust, networks=LOOPBACK, exchange_s=seconds)
+    transport = Transport(Endpoint(scheme, host, port), trust, networks=LOOPBACK, exchange_s=seconds)
     try:
         transport.exchange(s_series_request("apply"), time.monotonic() + 60)
     except PbxError as error:
@@ -199,6 +199,17 @@ def test_a_certificate_of_another_name_says_nothing_of_profiles(profile: TlsProf
     assert "profile" not in told
 
 
+def test_a_server_that_does_not_know_the_name_says_nothing_of_profiles(names: dict[str, list[str]]) -> None:
+    names["other.test"] = ["127.0.0.1"]
+    context = Signer().context()
+    context.sni_callback = lambda *_: ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+    with RawServer(http(), tls=context) as server:
+        told = sent(server.port, Trust(TrustMode.NONE), host="other.test")
+
+    assert "does not answer to this name" in told
+    assert "profile" not in told
+
+
 def test_a_weak_certificate_may_be_pinned_or_accepted_by_the_ancient_profile() -> None:
     signer = Signer()
     with small_certificate(signer) as server:
@@ -234,8 +245,8 @@ def test_tls_to_a_plain_http_port_that_waits_says_what_it_may_be(
     told = sent(simulated_pbx.port, Trust(TrustMode.NONE, profile=profile), seconds=2.0)
 
     assert told == (
-        "The PBX accepted the connection and did not finish the TLS handshake in time, as a plain HTTP port does not."
-        " Check scheme and port."
+        "The PBX accepted the connection and did not finish the TLS handshake in time. A plain HTTP port does the same:"
+        " check scheme and port."
     )
 
 
