@@ -495,7 +495,7 @@ def test_a_certificate_that_changes_between_two_calls_stops_the_second(simulated
 )
 def test_a_pin_of_another_shape_refuses_to_call(pin: str) -> None:
     """Whoever stores a pin normalises it; an empty one must never switch the check off."""
-    with pytest.raises(PbxHeldBack, match="No certificate is pinned"):
+    with pytest.raises(PbxUntrusted, match="No certificate is pinned"):
         Trust(TrustMode.PIN, pin)
 
 
@@ -567,7 +567,7 @@ def test_what_is_no_ca_certificate_refuses_to_call(post: Post, simulated_pbx: Si
 
 @pytest.mark.parametrize("text", ["", "  \n"])
 def test_a_missing_ca_certificate_refuses_to_call(text: str) -> None:
-    with pytest.raises(PbxHeldBack, match="is missing"):
+    with pytest.raises(PbxUntrusted, match="is missing"):
         Trust(TrustMode.CA, ca_certificate=text)
 
 
