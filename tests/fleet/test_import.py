@@ -270,10 +270,13 @@ def test_a_file_that_changes_nothing_asks_nothing(client: Client, manager: User,
     assert "read_as" not in page
 
 
-def test_letters_that_only_a_password_has_are_told_and_not_shown(client: Client, manager: User) -> None:
-    _, page = previewed(client, sheet(GOOD | {"password": "Pässwort"}).encode("cp1252"))
+@pytest.mark.parametrize(
+    "content", [sheet(GOOD | {"password": "Pässwort"}).encode("cp1252"), sheet(GOOD, separator="\t").encode("utf-16")]
+)
+def test_letters_that_only_a_password_has_are_not_shown(client: Client, manager: User, content: bytes) -> None:
+    _, page = previewed(client, content)
 
-    assert "Only passwords have such letters." in text_of(page)
+    assert "Outside of passwords, it has no letters but plain ones." in text_of(page)
     assert "Pässwort" not in page
 
 

@@ -330,6 +330,10 @@ def test_a_redirect_to_https_says_which_scheme_and_port_to_enter() -> None:
     assert "By default" not in str(redirect_problem("https", "/login.html"))
 
 
+def test_the_longest_hint_can_be_stored() -> None:
+    assert len(str(redirect_problem("http", f"https://{'a' * 100}:65535/"))) <= 300
+
+
 # Before a connection
 
 
