@@ -9,7 +9,7 @@ from pbxadmin.access.roles import Role
 from pbxadmin.fleet.models import Pbx, SavedFilter
 
 FILE = """customer,name,host,username,password,tags
-Acme Logistics,ACME-DEPOT,127.0.0.2,api,canary-Passw0rd,"vip, hull"
+Acme Logistics,ACME-DÉPÔT,127.0.0.2,api,canary-Passw0rd,"vip, hull"
 Acme Logistics,ACME-HQ,,,,"vip, leeds"
 """
 
@@ -18,24 +18,29 @@ def test_a_file_is_checked_shown_and_imported(signed_in: Callable[..., Page], pb
     page = signed_in(Role.MANAGER)
     page.goto("/pbxs/")
     page.get_by_role("link", name="Import").click()
-    wrong = FILE.replace("127.0.0.2", "https://x/")
-    page.get_by_label("CSV file").set_input_files({"name": "a.csv", "mimeType": "text/csv", "buffer": wrong.encode()})
+    wrong = FILE.replace("127.0.0.2", "ftp://x/")
+    page.get_by_label("CSV file").set_input_files(
+        {"name": "a.csv", "mimeType": "text/csv", "buffer": wrong.encode("cp1252")}
+    )
     page.get_by_role("button", name="Check the file").click()
     expect(page.get_by_role("row", name="2 host")).to_be_visible()
 
-    page.get_by_label("CSV file").set_input_files({"name": "a.csv", "mimeType": "text/csv", "buffer": FILE.encode()})
+    page.get_by_label("CSV file").set_input_files(
+        {"name": "a.csv", "mimeType": "text/csv", "buffer": FILE.encode("cp1252")}
+    )
     page.get_by_role("button", name="Check the file").click()
     expect(page.get_by_text("1 added · 1 changed")).to_be_visible()
     assert "canary" not in page.content()
     assert Axe().run(page).response["violations"] == []
+    page.get_by_label("Read as Windows-1252").check()
     page.get_by_role("button", name="Import 2 PBXs of Acme Logistics").click()
 
     expect(page.get_by_text("Imported: 1 PBX added, 1 changed.")).to_be_visible()
     page.get_by_role("link", name="leeds").click()
     expect(page.get_by_role("link", name="ACME-HQ")).to_be_visible()
-    expect(page.get_by_role("link", name="ACME-DEPOT")).to_be_hidden()
+    expect(page.get_by_role("link", name="ACME-DÉPÔT")).to_be_hidden()
     page.locator("select[name=tag]").select_option("hull")
-    expect(page.get_by_role("link", name="ACME-DEPOT")).to_be_visible()
+    expect(page.get_by_role("link", name="ACME-DÉPÔT")).to_be_visible()
     expect(page.get_by_role("link", name="ACME-HQ")).to_be_hidden()
     assert Axe().run(page).response["violations"] == []
 
