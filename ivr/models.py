@@ -14,6 +14,7 @@ from pbxadmin.access.models import AnyUser
 from pbxadmin.access.permissions import customer_ids
 from pbxadmin.access.roles import Action
 from pbxadmin.fleet.models import Pbx
+from pbxadmin.search import SearchedField
 from pbxadmin.yeastar.driver import CallKind
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS
 from pbxadmin.yeastar.readings import IvrSettings
@@ -59,6 +60,7 @@ class Ivr(models.Model):
     raw = models.JSONField(default=dict)
     flaw = models.CharField(max_length=100, blank=True, help_text="why the PBX is not clear about it, as a sentence")
     read_at = models.DateTimeField(help_text="of the last clear reading")
+    words = SearchedField()
 
     objects = IvrQuerySet.as_manager()
 
@@ -72,6 +74,9 @@ class Ivr(models.Model):
 
     def __str__(self) -> str:
         return f"{self.number} {self.name or ''}".strip()
+
+    def searched_texts(self) -> tuple[str | None, ...]:
+        return self.number, self.name
 
     @property
     def settings(self) -> IvrSettings:
@@ -169,6 +174,7 @@ class Change(models.Model):
     claimed_until = models.DateTimeField(null=True, help_text="somebody is applying or settling it until then")
     check_at = models.DateTimeField(null=True, help_text="when it is read again by itself")
     checks = models.PositiveIntegerField(default=0)
+    words = SearchedField()
 
     objects = ChangeQuerySet.as_manager()
 
@@ -186,6 +192,10 @@ class Change(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("ivr:change-page", args=[self.pk])
+
+    def searched_texts(self) -> tuple[str, ...]:
+        people = self.planned_by_name, self.applied_by_name
+        return self.number, self.name, self.pbx_name, self.customer_name, *people, self.ticket
 
     @property
     def version(self) -> str:

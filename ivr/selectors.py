@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import or_
+from functools import partial
 
 from django.db.models import Q
 
 from pbxadmin.access.models import AnyUser
 from pbxadmin.access.names import fold
-from pbxadmin.fleet.models import Pbx, has_tag
+from pbxadmin.fleet.models import Pbx, has_tag, pbx_holds
+from pbxadmin.folding import Term
+from pbxadmin.search import found_by, holding
 from pbxadmin.web.filters import (
     LONGEST_TEXT,
-    MOST_WORDS,
     FilterValues,
     last,
     number_parameter,
@@ -34,7 +34,6 @@ SORTS: dict[str, tuple[str, ...]] = {
     "read": ("read_at", "id"),
 }
 DEFAULT_SORT = "pbx"
-CHANGE_SEARCH = ("number", "name", "pbx_name", "customer_name", "planned_by_name", "applied_by_name", "ticket")
 
 
 def read_tag(given: Sequence[str]) -> str:
@@ -70,10 +69,6 @@ class IvrFilter(FilterValues):
         return self.ordered_by.startswith("-")
 
     @property
-    def words(self) -> list[str]:
-        return self.q.split()[:MOST_WORDS]
-
-    @property
     def narrows_ivrs(self) -> bool:
         """Whether it asks for something of the IVR itself, beyond its customer and its PBX."""
         return bool(self.q or self.dial_outbound or self.dial_extension or self.response_under is not None)
@@ -104,8 +99,7 @@ class ChangeFilter(FilterValues):
 
     def narrow(self, changes: ChangeQuerySet) -> ChangeQuerySet:
         """Return the changes that the filter lets through."""
-        for word in self.q.split()[:MOST_WORDS]:
-            changes = changes.filter(reduce(or_, (Q(**{f"{column}__icontains": word}) for column in CHANGE_SEARCH)))
+        changes = found_by(changes, self.q)
         for column, value in (("pbx_id", self.pbx), ("customer_id", self.customer)):
             if value is not None:
                 changes = changes.filter(**{column: value})
@@ -115,7 +109,7 @@ class ChangeFilter(FilterValues):
 def ivrs_found(user: AnyUser, wanted: IvrFilter) -> IvrQuerySet:
     """The IVRs that the person may see and the filter lets through, unordered.
 
-    Words are looked for in the IVR's number and name and, by one subquery, in what describes its PBX.
+    Words are looked for in the IVR's number and name, and in what describes its PBX.
     """
     found = Ivr.objects.visible_to(user)
     if wanted.customer is not None:
@@ -130,10 +124,16 @@ def ivrs_found(user: AnyUser, wanted: IvrFilter) -> IvrQuerySet:
         found = found.filter(dial_extension="on")
     if wanted.response_under is not None:
         found = found.filter(response_timeout_s__lt=wanted.response_under)
-    for word in wanted.words:
-        on_pbxs = Pbx.objects.visible_to(user).matching([word]).order_by().values("pk")
-        found = found.filter(Q(number__icontains=word) | Q(name__icontains=word) | Q(pbx_id__in=on_pbxs))
-    return found
+    return found_by(found, wanted.q, partial(ivr_holds, user))
+
+
+def ivr_holds(user: AnyUser, term: Term, lookup: str) -> Q:
+    """Return the condition that an IVR, or what describes its PBX, holds a term of a search.
+
+    The PBXs are read first: a database uses both indexes for ids that it is given, and not for a subquery.
+    """
+    on_pbxs = Pbx.objects.visible_to(user).filter(pbx_holds(term, "holds")).order_by()
+    return holding(term, lookup) | Q(pbx_id__in=list(on_pbxs.values_list("pk", flat=True)))
 
 
 def pbxs_in_view(user: AnyUser, wanted: IvrFilter) -> list[Pbx]:

@@ -26,6 +26,7 @@ SNAPSHOT_COLUMNS = [field.name for field in FIELDS if field.name != "number"] + 
     "raw",
     "flaw",
     "read_at",
+    "words",
 ]
 ROWS_PER_STATEMENT = 500
 

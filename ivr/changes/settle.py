@@ -19,6 +19,7 @@ from ivr.models import CALL_WORDS, Change
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
+from pbxadmin.folding import searched_text
 from pbxadmin.yeastar.client import Call
 
 from .compare import PbxAnswer, Status, Verdict
@@ -107,6 +108,7 @@ def settle(change: Change, ending: Ending) -> None:
             "finished_at": ending.found_at or now,
             "claimed_until": None,
             "check_at": next_check(change, verdict, now),
+            "words": searched_text(change.searched_texts()),  # now that it has been applied by somebody
         }
         Change.objects.filter(pk=change.pk).update(**columns)
     change.refresh_from_db()

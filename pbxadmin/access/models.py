@@ -16,6 +16,8 @@ from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils import timezone
 
+from pbxadmin.search import SearchedField, found_by
+
 from .names import FoldedField, NameField, fold
 from .roles import ROLES, WITH_ARCHIVED, Action, Role
 from .rules import Rule, check_link, check_pattern, example
@@ -32,13 +34,9 @@ class PeopleQuerySet(models.QuerySet["User"]):
     def having(self, memberships: "MembershipQuerySet") -> Self:
         return self.filter(Exists(memberships.filter(user=OuterRef("pk"))))
 
-    def matching(self, words: Sequence[str]) -> Self:
-        """Filter to people whose name, user name or e-mail address contains every word, ignoring case."""
-        found = self
-        for word in words:
-            others = Q(first_name__icontains=word) | Q(last_name__icontains=word) | Q(email__icontains=word)
-            found = found.filter(Q(folded__contains=fold(word)) | others)
-        return found
+    def matching(self, typed: str) -> Self:
+        """Filter to people in whose names or e-mail address each typed word stands."""
+        return found_by(self, typed)
 
 
 class PeopleManager(UserManager["User"]):
@@ -58,6 +56,7 @@ class User(AbstractUser):
     """A person who signs in. `is_superuser` makes a site admin; everybody else has memberships."""
 
     folded = FoldedField(source="username", error_messages={"unique": "This user name is taken."})
+    words = SearchedField()
 
     objects: ClassVar[PeopleManager] = PeopleManager()
 
@@ -77,6 +76,9 @@ class User(AbstractUser):
     @property
     def display_name(self) -> str:
         return self.get_full_name() or self.username
+
+    def searched_texts(self) -> Sequence[str]:
+        return self.first_name, self.last_name, self.username, self.email
 
 
 AnyUser: TypeAlias = User | AnonymousUser
@@ -113,9 +115,9 @@ class CustomerQuerySet(models.QuerySet["Customer"]):
         ids = customer_ids(user, action)
         return found if ids is None else found.filter(pk__in=ids)
 
-    def matching(self, words: Sequence[str]) -> Self:
-        """Filter to customers whose name contains every word, ignoring case."""
-        return self.filter(*(Q(folded__contains=fold(word)) for word in words))
+    def matching(self, typed: str) -> Self:
+        """Filter to customers in whose name each typed word stands."""
+        return found_by(self, typed)
 
     def active(self) -> Self:
         return self.filter(archived_at=None)
@@ -126,6 +128,7 @@ class Customer(models.Model):
 
     name = NameField(max_length=100)
     folded = FoldedField(error_messages={"unique": "There is a customer with this name already."})
+    words = SearchedField()
     archived_at = models.DateTimeField(null=True, blank=True)
     reason_rule = models.CharField(max_length=8, choices=Rule.choices, default=Rule.OPTIONAL)
     ticket_rule = models.CharField(max_length=8, choices=Rule.choices, default=Rule.OPTIONAL)
@@ -146,6 +149,9 @@ class Customer(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("access:customer-page", args=[self.pk])
+
+    def searched_texts(self) -> Sequence[str]:
+        return (self.name,)
 
     @property
     def ticket_example(self) -> str:

@@ -37,7 +37,7 @@ def customer_rename(*, customer: Customer, name: str) -> Customer:
         before, renamed.name = renamed.name, name
         renamed.full_clean()
         if renamed.name != before:
-            renamed.save(update_fields=["name", "folded"])
+            renamed.save(update_fields=["name", "folded", "words"])
             fields = {"name": {"before": before, "asked": renamed.name}}
             record(EventAction.CUSTOMER_EDITED, customer=(renamed.pk, renamed.name), fields=fields)
     return renamed

@@ -192,7 +192,7 @@ class PeopleFilter(FilterForm):
         """Return the people that match. Roles that the user may not see are not searched."""
         if not self.is_valid():
             return people.none()
-        people = people.matching(self.cleaned_data["q"].split())
+        people = people.matching(self.cleaned_data["q"])
         customer, role = self.cleaned_data["customer"], self.cleaned_data["role"]
         if not customer and not role:
             return people

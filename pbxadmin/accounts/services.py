@@ -60,7 +60,7 @@ def person_edit(*, user: User, name: str, email: str) -> bool:
             return False
         person.first_name, person.last_name, person.email = name, "", email
         person.full_clean(exclude=["username", "folded", "password"])
-        person.save(update_fields=["first_name", "last_name", "email"])
+        person.save(update_fields=["first_name", "last_name", "email", "words"])
         if "email" in fields:
             EmailAddress.objects.filter(user=person).delete()
         person_event(EventAction.PERSON_EDITED, person, fields=fields)

@@ -12,6 +12,8 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
+from pbxadmin.folding import fold_text
+
 from .actions import EventAction
 from .context import Actor, current
 from .models import INSTALLATION_CHAIN, MAX_ID, Event
@@ -172,7 +174,7 @@ def search_words(data: Mapping[str, Any]) -> str:
     """Return what a search finds: names, numbers, address, ticket, reason, detail and the longer values, folded."""
     names = ("actor_name", "address", "customer_name", "pbx_name", "ivr_number", "ivr_name", "ticket", "reason")
     values = (said for said in leaves(data["fields"]) if len(said) > SHORT_VALUE)
-    return folded(" ".join(filter(None, (*(data[name] for name in names), *leaves(data["detail"]), *values))))
+    return fold_text(" ".join(filter(None, (*(data[name] for name in names), *leaves(data["detail"]), *values))))
 
 
 def leaves(value: Any) -> Iterator[str]:
@@ -189,8 +191,8 @@ def leaves(value: Any) -> Iterator[str]:
             yield from leaves(item)
 
 
-def folded(text: str) -> str:
-    """Return a text as searches compare it, independent of case and width."""
+def fold_before_accents(text: str) -> str:
+    """Return a text as the events of 0.1 hold it: independent of case and width, with accents."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 

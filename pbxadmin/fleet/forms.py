@@ -230,7 +230,7 @@ class PbxFilter(FilterForm):
         """Return the PBXs that the filter lets through: none for a customer or state that does not exist."""
         if not self.is_valid():
             return pbxs.none()
-        pbxs = pbxs.matching(self.cleaned_data["q"].split())
+        pbxs = pbxs.matching(self.cleaned_data["q"])
         if customer := self.cleaned_data["customer"]:
             pbxs = pbxs.filter(customer=customer)
         if state := self.cleaned_data["state"]:

@@ -1,9 +1,6 @@
 """PBX records: how to reach each PBX, and what we last learned about it."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import reduce
-from operator import or_
 from typing import Any, Self
 
 from django.db import models
@@ -18,14 +15,16 @@ from pbxadmin.access.models import AnyUser, Customer, User
 from pbxadmin.access.names import FoldedField, NameField
 from pbxadmin.access.permissions import customer_ids
 from pbxadmin.access.roles import Action
+from pbxadmin.folding import Term
 from pbxadmin.sealed import SealedField
+from pbxadmin.search import SearchedField, found_by, holding
 from pbxadmin.yeastar.driver import Driver
 from pbxadmin.yeastar.drivers import api_versions, driver_of
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.transport import Endpoint, TlsProfile, Trust, TrustMode
 
 from .inputs import LONGEST_TAG, TAG_COMMA
-from .record_fields import SEARCH_LOOKUPS
+from .record_fields import SEARCHED_FIELDS
 
 
 class PbxState(models.TextChoices):
@@ -81,16 +80,9 @@ class PbxQuerySet(models.QuerySet["Pbx"]):
         ]
         return may_be.exclude(password_digest="").filter(*is_time)
 
-    def matching(self, words: Sequence[str]) -> Self:
-        """Filter to PBXs in which each word stands in one of the searched fields, or in the name of a tag."""
-        found = self
-        for word in words:
-            somewhere = reduce(or_, (Q(**{lookup: word}) for lookup in SEARCH_LOOKUPS))
-            if part := word.strip(","):  # as in "leeds, vip"
-                # Not joined: that would find a PBX once for each of its tags.
-                somewhere |= Q(pk__in=PbxTag.objects.filter(name__icontains=part).values("pbx"))
-            found = found.filter(somewhere)
-        return found
+    def matching(self, typed: str) -> Self:
+        """Filter to PBXs in which each typed word stands, in a searched field or in the name of the customer."""
+        return found_by(self, typed, pbx_holds)
 
     def tagged(self, tag: str) -> Self:
         """Filter to PBXs that have this tag. tag: folded, as it is stored."""
@@ -106,6 +98,12 @@ class PbxQuerySet(models.QuerySet["Pbx"]):
         """Return the names of all tags of these PBXs, in order."""
         of_these = PbxTag.objects.filter(pbx__in=self.order_by().values("pk"))
         return sorted(of_these.values_list("name", flat=True).distinct())
+
+
+def pbx_holds(term: Term, lookup: str) -> Q:
+    """Return the condition that a PBX, or the name of its customer, holds a term of a search."""
+    customers = Customer.objects.filter(holding(term, lookup)).order_by().values("pk")
+    return holding(term, lookup) | Q(customer_id__in=customers)
 
 
 def has_tag(tag: str, prefix: str = "") -> Q:
@@ -183,6 +181,8 @@ class Pbx(models.Model):
     read_at = models.DateTimeField(null=True)
     next_refresh_at = models.DateTimeField(null=True, help_text="none yet: as soon as it can be")
 
+    words = SearchedField()
+
     tags_read: str | None = None  # in one line, when the query read them
 
     objects = PbxQuerySet.as_manager()
@@ -207,6 +207,10 @@ class Pbx(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("fleet:pbx-page", args=[self.pk])
+
+    def searched_texts(self) -> list[str]:
+        """Return the texts that a search looks through. The tags of a record that is not saved yet come later."""
+        return [getattr(self, name) for name in SEARCHED_FIELDS if name != "tags" or self.pk]
 
     @property
     def version(self) -> str:

@@ -57,7 +57,7 @@ class RecordField:
     default: of a new PBX when nothing is entered. max_length: characters that the form takes, before cleaning.
     clean: brings text into the form in which it is stored; raises ValidationError.
     columns: of the model; the column with its own name unless it says otherwise.
-    search: lookup by which the search finds a word in it, "" for a field that is not searched.
+    is_searched: whether the search of PBXs and IVRs finds words in it. The customer's name is searched by itself.
     identifies: with the others of its kind it says which PBX a row of an import is about.
     """
 
@@ -76,7 +76,7 @@ class RecordField:
     validators: tuple[Callable[[str], None], ...] = ()
     attrs: Mapping[str, str | int] = field(default_factory=dict)
     columns: tuple[str, ...] | None = None
-    search: str = ""
+    is_searched: bool = False
     identifies: bool = False
 
     @property
@@ -101,7 +101,6 @@ RECORD_FIELDS = (
         hint="Stays as it is once the PBX has answered.",
         takes="the customer's name; upper and lower case are the same",
         is_required=True,
-        search="customer__name__icontains",
         identifies=True,
     ),
     RecordField(
@@ -113,7 +112,7 @@ RECORD_FIELDS = (
         max_length=60,
         clean=tidy,
         validators=(refuse_unseen,),
-        search="name__icontains",
+        is_searched=True,
         identifies=True,
     ),
     RecordField(
@@ -234,7 +233,7 @@ RECORD_FIELDS = (
         hint="Where it stands.",
         takes="text",
         max_length=200,
-        search="site__icontains",
+        is_searched=True,
     ),
     RecordField(
         name="main_numbers",
@@ -242,7 +241,7 @@ RECORD_FIELDS = (
         hint="The numbers that callers dial.",
         takes="text",
         max_length=200,
-        search="main_numbers__icontains",
+        is_searched=True,
     ),
     RecordField(
         name="tags",
@@ -251,7 +250,8 @@ RECORD_FIELDS = (
         takes="at most 12, of up to 30 characters each, with commas between them",
         max_length=500,
         clean=clean_tags,
-        columns=(),  # rows of PbxTag, which the search looks through by itself
+        columns=(),  # rows of PbxTag
+        is_searched=True,
     ),
     RecordField(
         name="notes",
@@ -260,7 +260,7 @@ RECORD_FIELDS = (
         takes="text",
         max_length=2000,
         attrs={"rows": 3},
-        search="notes__icontains",
+        is_searched=True,
     ),
     RecordField(
         name="refresh_minutes",
@@ -278,7 +278,7 @@ RECORD_FIELDS = (
 MAINTAINED_COLUMNS = (
     *("id", "is_enabled", "created_at", "revision", "state", "state_reason", "state_at", "locked_until"),
     *("last_contact_at", "failures", "paused_until", "serial", "other_serial", "model", "firmware", "identity_at"),
-    *("capability", "capability_at", "token", "token_at", "ivr_count", "read_at", "next_refresh_at"),
+    *("capability", "capability_at", "token", "token_at", "ivr_count", "read_at", "words", "next_refresh_at"),
 )
 RECORD_FIELD_BY_NAME = {each.name: each for each in RECORD_FIELDS}
 EXPORT_COLUMNS = tuple(each.name for each in RECORD_FIELDS if not each.is_secret)
@@ -291,4 +291,4 @@ UNCHECKED_COLUMNS = (
     *MAINTAINED_COLUMNS,
     *(column for each in RECORD_FIELDS if each.is_secret for column in each.stored_in),
 )
-SEARCH_LOOKUPS = tuple(each.search for each in RECORD_FIELDS if each.search)
+SEARCHED_FIELDS = tuple(each.name for each in RECORD_FIELDS if each.is_searched)

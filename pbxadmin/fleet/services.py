@@ -33,7 +33,7 @@ def pbx_create(*, customer: Customer, values: Mapping[str, Any], password: str) 
         Lease.objects.create(pbx=pbx, until=LONG_AGO)
         tags_store(pbx, values.get("tags", ""))
         password_keep(pbx, password)
-        pbx.save(update_fields=["password_digest", "password_set_at"])
+        pbx.save(update_fields=["password_digest", "password_set_at", "words"])
         asked = {name: {"asked": str(value)} for name, value in values.items() if value not in ("", None)}
         pbx_event(EventAction.PBX_ADDED, pbx, fields=asked | {"password": {"asked": "set"}})
     return pbx
@@ -62,9 +62,9 @@ def pbx_edit(*, pbx: Pbx, values: Mapping[str, Any], password: str = "") -> bool
             fields["password"] = {"asked": "changed"}
         pbx.clean_fields(exclude=UNCHECKED_COLUMNS)
         kept = ["password_digest", "password_set_at"] if password else []
-        pbx.save(update_fields=[*columns, *learned, *kept])
         if "tags" in changed:
             tags_store(pbx, changed["tags"])
+        pbx.save(update_fields=[*columns, *learned, *kept, "words"])
         if learned:
             Pbx.objects.filter(pk=pbx.pk).update(revision=F("revision") + 1)
         pbx_event(EventAction.PBX_EDITED, pbx, fields=fields)
@@ -83,6 +83,7 @@ def tags_store(pbx: Pbx, tags: str) -> None:
     wanted = [name for name in tags.split(TAG_COMMA) if name]
     pbx.tag_rows.exclude(name__in=wanted).delete()
     PbxTag.objects.bulk_create([PbxTag(pbx=pbx, name=name) for name in wanted], ignore_conflicts=True)
+    pbx.tags_read = None
 
 
 def columns_to_forget(before: Pbx, edited: Collection[str]) -> dict[str, Any]:

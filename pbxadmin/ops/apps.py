@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class OpsConfig(AppConfig):
@@ -7,4 +8,8 @@ class OpsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from pbxadmin.search import indexes_after_migrate
+
         from . import rotation  # noqa: F401  registers its check
+
+        post_migrate.connect(indexes_after_migrate, sender=self, dispatch_uid="search-indexes")

@@ -3,19 +3,21 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from typing import Any
 
-from django.db.models import Max, Min
+from django.db.models import Max, Min, Q
 from django.utils import timezone
 
 from pbxadmin.access.models import AnyUser
 from pbxadmin.access.permissions import customer_ids
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import ACTION_LABELS, EventAction
-from pbxadmin.audit.log import folded
+from pbxadmin.audit.log import fold_before_accents
 from pbxadmin.audit.models import MAX_ID, Event, EventQuerySet
 from pbxadmin.fleet.record_fields import IMPORT_COLUMNS
+from pbxadmin.folding import Term, fold_text
 from pbxadmin.web.filters import (
     MOST_WORDS,
     FilterValues,
@@ -64,8 +66,10 @@ class EventFilter(FilterValues):
     until: date | None = parameter(None, lambda given: day(last(given)), "to")
 
     @property
-    def words(self) -> list[str]:
-        return folded(self.q).split()[:MOST_WORDS]
+    def words(self) -> list[Term]:
+        """Return the spellings of each typed word: as events hold it, and as those of earlier versions do."""
+        typed = self.q.split()[:MOST_WORDS]
+        return [tuple(dict.fromkeys((fold_text(word), fold_before_accents(word)))) for word in typed]
 
     @property
     def actor_id(self) -> int | None:
@@ -112,8 +116,8 @@ class EventFilter(FilterValues):
             events = events.filter(actor_name__icontains=self.actor)
         if self.field:
             events = events.filter(field_names__contains=f" {self.field} ")
-        for word in self.words:
-            events = events.filter(words__contains=word)
+        for spellings in self.words:
+            events = events.filter(reduce(or_, (Q(words__contains=spelling) for spelling in spellings)))
         return events
 
     def chips(self, names: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -141,7 +141,8 @@ def test_a_site_admin_sees_everybody(client: Client, admin: User, mara: User, be
 def test_the_list_is_narrowed_by_words_customer_and_role(
     client: Client, admin: User, acme: Customer, bellweather: Customer, mara: User, query: str, found: bool
 ) -> None:
-    User.objects.filter(pk=mara.pk).update(email="mara@example.com")
+    mara.email = "mara@example.com"
+    mara.save()
 
     page = client.get(f"/people/?{query.format(acme=acme.pk, bellweather=bellweather.pk)}").content.decode()
 

@@ -25,7 +25,7 @@ from pbxadmin.web.pages import PAGE_SIZE, keyset
 @require_GET
 def customer_list(request: HttpRequest) -> HttpResponse:
     q = typed_text(request.GET.get("q"))
-    customers = Customer.objects.visible_to(request.user).matching(q.split())
+    customers = Customer.objects.visible_to(request.user).matching(q)
     page = keyset(customers, ("folded", "id"), request.GET.get("cursor", ""), PAGE_SIZE)
     return render(
         request, "access/customer_list.html", {"page": page, "q": q, "query": urlencode({"q": q}) if q else ""}
