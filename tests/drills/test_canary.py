@@ -34,7 +34,12 @@ from tests.drills.test_table import PHASES
 from tests.factories import make_user
 from tests.simulated import client_for
 
-pytestmark = [pytest.mark.tls, pytest.mark.django_db, pytest.mark.usefixtures("short_deadlines")]
+pytestmark = [
+    pytest.mark.tls,
+    pytest.mark.in_shares,
+    pytest.mark.django_db,
+    pytest.mark.usefixtures("short_deadlines"),
+]
 
 PASSWORD = "Kanarie/1+Vogel=?"
 ERRNOS = ("20002", "20003", "20006", "10012", "30001")

@@ -11,7 +11,7 @@ from .table import OK, ROWS
 from .test_matrix import GETS, NAMES, client_of
 from .world import World
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.in_shares]
 # Not made by a person: sessions, counts, what is learned by looking, and where the desk has read to.
 MAY_MOVE = {"access.Session", "audit.Event", "fleet.Lease", "review.DeskReading", "review.DeskItem", "ops.PeriodicJob"}
 LEARNED = {"state", "state_reason", "state_at", "failures", "paused_until", "token", "token_at", "last_contact_at"}

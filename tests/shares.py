@@ -1,0 +1,46 @@
+"""How the suite is spread over time and machines: the longest tests first, and slow ones in shares.
+
+A test marked `in_shares` says the same on every database and in every environment, at length. Where it has run before,
+`--share-of N` runs one N-th of such tests, another N-th with each commit.
+"""
+
+import subprocess
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LONGEST = ("tests/stateful/", "tests/kill/", "tests/ops/test_processes.py")  # these start first
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--share-of", type=int, default=1, help="run one N-th of the tests that are marked in_shares")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import WorkStealingScheduling  # type: ignore[import-untyped]
+
+    return WorkStealingScheduling(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    shares = config.getoption("--share-of")
+    if shares > 1:
+        left_out = [item for item in items if item.get_closest_marker("in_shares") and not is_drawn(item, shares)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
+def is_drawn(item: pytest.Item, shares: int) -> bool:
+    """Return whether this commit's share holds a test."""
+    return (zlib.crc32(item.nodeid.encode()) + commit_number()) % shares == 0
+
+
+def commit_number() -> int:
+    """Return how many commits there are, 0 outside a repository."""
+    command = ["git", "rev-list", "--count", "HEAD"]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    return int(done.stdout) if done.returncode == 0 else 0
