@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from ivr.addresses import ivr_address
 from ivr.changes.apply import NotConfirmed, change_apply
@@ -31,6 +31,7 @@ from pbxadmin.fleet.decorators import waits_for_pbx
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import keyset
+from pbxadmin.web.posting import post_only
 from pbxadmin.web.words import OUTCOMES
 from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.readings import IvrSettings
@@ -110,7 +111,7 @@ def values_now_and_after(change: Change) -> tuple[IvrSettings, IvrSettings]:
 
 
 @login_required
-@require_POST
+@post_only("ivr:change-page", "pk")
 @waits_for_pbx
 def change_apply_view(request: HttpRequest, pk: int) -> HttpResponse:
     change = visible_change(request, pk)
@@ -133,7 +134,7 @@ def change_apply_view(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("ivr:change-page", "pk")
 @waits_for_pbx
 def change_check_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Read once more, now, what a change of unknown outcome came to."""
@@ -150,7 +151,7 @@ def change_check_view(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("ivr:change-page", "pk")
 def change_resolve_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Plan again as the person chose field by field; the new plan goes through the whole path."""
     change = visible_change(request, pk)

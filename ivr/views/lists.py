@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from ivr.addresses import ivr_address, ivr_list_address, ivr_page_address
 from ivr.models import Change, Ivr, Refresh, RefreshItem
@@ -31,6 +31,7 @@ from pbxadmin.fleet.saved_filters import saved_for, shareable
 from pbxadmin.web.csv import csv_response
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import Page, keyset
+from pbxadmin.web.posting import post_only
 from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS
@@ -207,7 +208,7 @@ def read_first(pbx: Pbx, number: str) -> Ivr:
 
 
 @login_required
-@require_POST
+@post_only("ivr:ivr-list", "pbx_id")
 @waits_for_pbx
 def pbx_refresh_view(request: HttpRequest, pbx_id: int) -> HttpResponse:
     """Read one PBX now. The page that follows shows what it holds, or why it could not be read."""
@@ -229,7 +230,7 @@ def own_address(request: HttpRequest, default: str) -> str:
 
 
 @login_required
-@require_POST
+@post_only("ivr:ivr-list-all")
 def refresh_all(request: HttpRequest) -> HttpResponse:
     """Read all PBXs in view in the background; the address carries the filter of the list."""
     pbxs = pbxs_in_view(user_of(request), IvrFilter.from_query(request.GET))

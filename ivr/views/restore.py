@@ -7,7 +7,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from ivr.addresses import ivr_address
 from ivr.changes.restore import Restoration, moved_since_event, outside_accept, restoration_of, restore_plan
@@ -21,6 +21,7 @@ from pbxadmin.audit.models import Event
 from pbxadmin.fleet.decorators import waits_for_pbx
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.web.htmx import go, render_either
+from pbxadmin.web.posting import post_only
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.readings import ADDRESSABLE, IvrSettings
@@ -111,7 +112,7 @@ def restore_lines(back: Restoration) -> list[tuple[str, str, str, str]]:
 
 
 @login_required
-@require_POST
+@post_only("ivr:restore", "event_id")
 def outside_accept_view(request: HttpRequest, event_id: int) -> HttpResponse:
     event = visible_ivr_event(request, event_id, EventGroup.OUTSIDE.actions)
     customer = event.customer_id or 0

@@ -77,7 +77,7 @@ def test_looking_at_a_plan_sends_nothing(client, planned, pbx_http):
     client.get(f"/changes/{planned.pk}/receipt.txt")
 
     assert pbx_http.received == []
-    assert client.get(f"/changes/{planned.pk}/apply/").status_code == 405
+    assert client.get(f"/changes/{planned.pk}/apply/").headers["Location"] == f"/changes/{planned.pk}/"
 
 
 def test_apply_leads_to_the_receipt_at_the_same_address(client, planned, pbx_http):

@@ -36,6 +36,11 @@ def no_method(role: str) -> Any:
     return LOGIN if role == "anonymous" else NO_METHOD
 
 
+def led_away(role: str) -> Any:
+    """A GET of an address that only takes a POST leads to a page, which then says what this role gets."""
+    return LOGIN if role == "anonymous" else OK
+
+
 def never(role: str) -> Any:
     """An address that is open to all, for a method that it does not take."""
     return NO_METHOD
@@ -108,10 +113,12 @@ def own(role: str) -> Any:
 
 @dataclass(frozen=True)
 class Row:
-    """path: with the names of world.Side.ids. get, post: who may. data: what a good form would send."""
+    """path: with the names of world.Side.ids. get, post: who may; without `get`, the address only takes a POST.
+
+    data: what a good form would send."""
 
     path: str
-    get: Gate = no_method
+    get: Gate = led_away
     post: Gate = no_method
     data: Callable[[Side], dict[str, Any]] = field(default=lambda side: {})
 

@@ -14,7 +14,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from pbxadmin.access.reauthentication import AUTHENTICATED_AT
 from pbxadmin.access.roles import Role
 
-from .table import LOGIN, NO_METHOD, NOT_THERE, OK, ON_PERSON, ROWS, Row
+from .table import LOGIN, NO_METHOD, NOT_THERE, OK, ON_PERSON, ROWS, Row, led_away, never
 from .world import OF_THEM, OF_US, ROLES, World
 
 pytestmark = [pytest.mark.django_db, pytest.mark.in_shares]
@@ -112,9 +112,11 @@ def test_what_is_not_yours_answers_like_what_does_not_exist(world, name, method)
     absent = row.path.format(**dict.fromkeys(world.them.ids, 987654321))
 
     for role in ("no role", *Role.values):
-        answers = [getattr(client_of(world, role), method)(path, row.data(world.them)) for path in (theirs, absent)]
+        asked = getattr(client_of(world, role), method)
+        answers = [asked(path, row.data(world.them), follow=row.get is led_away) for path in (theirs, absent)]
 
-        assert {answer.status_code for answer in answers} <= {NOT_THERE, NO_METHOD, 403}, role
+        is_led_away = method == "get" and row.get is led_away  # maybe to a list, which is there for everybody
+        assert is_led_away or {answer.status_code for answer in answers} <= {NOT_THERE, NO_METHOD, 403}, role
         assert plain(answers[0]) == plain(answers[1]), role
 
 
@@ -122,3 +124,25 @@ def plain(answer: HttpResponseBase) -> tuple[int, str]:
     """Status and body, without what differs from one request to the next."""
     body = re.sub(r"[0-9]{2,}|[A-Za-z0-9_-]{32,}", "~", text_of(answer))
     return answer.status_code, body
+
+
+@pytest.mark.parametrize("method", ["get", "head"])
+@pytest.mark.parametrize("name", [name for name in NAMES if ROWS[name].get is led_away])
+def test_a_get_of_what_only_takes_a_post_leads_to_a_page(world, name, method):
+    client = client_of(world, "site admin")
+
+    answer = getattr(client, method)(world.us.path(ROWS[name].path), follow=True)
+
+    assert answer.redirect_chain
+    assert answer.status_code in (200, 409)  # 409: the outside change of this world cannot be restored, and says why
+
+
+def test_no_address_that_takes_a_post_refuses_a_get(world):
+    client = client_of(world, "site admin")
+    refused = [
+        name
+        for name in NAMES
+        if ROWS[name].get is not never and client.get(world.us.path(ROWS[name].path)).status_code == 405
+    ]
+
+    assert refused == []

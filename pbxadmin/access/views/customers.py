@@ -8,7 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from pbxadmin.access import services
 from pbxadmin.access.forms import ArchiveForm, CustomerForm
@@ -19,6 +19,7 @@ from pbxadmin.access.roles import Action
 from pbxadmin.web.filters import typed_text
 from pbxadmin.web.htmx import go
 from pbxadmin.web.pages import PAGE_SIZE, keyset
+from pbxadmin.web.posting import post_only
 
 
 @login_required
@@ -49,7 +50,7 @@ def customer_page(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("access:customer-page", "pk")
 def customer_rename_view(request: HttpRequest, pk: int) -> HttpResponse:
     customer = get_object_or_404(Customer.objects.visible_to(request.user), pk=pk)
     require(request.user, Action.MANAGE_CUSTOMERS, customer)
@@ -74,7 +75,7 @@ def customer_archive_view(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("access:customer-page", "pk")
 @requires_reauthentication
 def customer_unarchive_view(request: HttpRequest, pk: int) -> HttpResponse:
     customer = get_object_or_404(Customer.objects.visible_to(request.user), pk=pk)

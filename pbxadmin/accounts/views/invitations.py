@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from pbxadmin.access.models import User
 from pbxadmin.access.permissions import require_anywhere, require_role, roles_to_give
@@ -32,6 +32,7 @@ from pbxadmin.accounts.models import Invitation
 from pbxadmin.env import EMAIL_BACKENDS
 from pbxadmin.web.htmx import go
 from pbxadmin.web.pages import PAGE_SIZE, keyset
+from pbxadmin.web.posting import post_only
 
 HELD = "invitation"  # in the session: the digest of the link that was opened
 
@@ -65,7 +66,7 @@ def invitation_list(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("accounts:invitation-list")
 @requires_reauthentication
 def invitation_send_again(request: HttpRequest, pk: int) -> HttpResponse:
     invitation = changeable_invitation(request, pk)
@@ -81,7 +82,7 @@ def invitation_send_again(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("accounts:invitation-list")
 @requires_reauthentication
 def invitation_withdraw_page(request: HttpRequest, pk: int) -> HttpResponse:
     invitation = changeable_invitation(request, pk)

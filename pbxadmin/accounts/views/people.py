@@ -11,7 +11,7 @@ from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from pbxadmin.access.forms import LastDayForm, RoleForm
 from pbxadmin.access.models import Membership, User
@@ -31,6 +31,7 @@ from pbxadmin.accounts import services
 from pbxadmin.accounts.forms import PeopleFilter, PersonForm
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import PAGE_SIZE, keyset
+from pbxadmin.web.posting import post_only
 
 
 @login_required
@@ -55,7 +56,7 @@ def person_page(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("accounts:person-page", "pk")
 @requires_reauthentication
 def role_give(request: HttpRequest, pk: int) -> HttpResponse:
     user, person = user_of(request), other_person(request, pk)
@@ -73,7 +74,7 @@ def role_give(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("accounts:person-page", "pk")
 @requires_reauthentication
 def role_set_end(request: HttpRequest, pk: int, membership_pk: int) -> HttpResponse:
     membership = changeable_membership(request, pk, membership_pk)
@@ -87,7 +88,7 @@ def role_set_end(request: HttpRequest, pk: int, membership_pk: int) -> HttpRespo
 
 
 @login_required
-@require_POST
+@post_only("accounts:person-page", "pk")
 @requires_reauthentication
 def role_end(request: HttpRequest, pk: int, membership_pk: int) -> HttpResponse:
     membership = changeable_membership(request, pk, membership_pk)
@@ -100,7 +101,7 @@ def role_end(request: HttpRequest, pk: int, membership_pk: int) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("accounts:person-page", "pk")
 @requires_reauthentication
 def person_edit_view(request: HttpRequest, pk: int) -> HttpResponse:
     user, person = user_of(request), visible_person(request, pk)
@@ -114,7 +115,7 @@ def person_edit_view(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("accounts:person-page", "pk")
 @requires_reauthentication
 def person_switch(request: HttpRequest, pk: int, enabled: bool) -> HttpResponse:
     person = other_person(request, pk)
@@ -123,7 +124,7 @@ def person_switch(request: HttpRequest, pk: int, enabled: bool) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("accounts:person-page", "pk")
 @requires_reauthentication
 def second_factor_reset_view(request: HttpRequest, pk: int) -> HttpResponse:
     person = other_person(request, pk)
@@ -134,7 +135,7 @@ def second_factor_reset_view(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("accounts:person-page", "pk")
 @requires_reauthentication
 def site_admin_switch(request: HttpRequest, pk: int, admin: bool) -> HttpResponse:
     person = other_person(request, pk)

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from pbxadmin.access.models import Session, User
 from pbxadmin.access.person import user_of
@@ -20,6 +20,7 @@ from pbxadmin.access.services import sessions_end
 from pbxadmin.accounts.second_factor import lacks_second_factor
 from pbxadmin.accounts.session_store import SIGNED_IN_AT
 from pbxadmin.web.htmx import go
+from pbxadmin.web.posting import post_only
 
 BROWSERS = {"Edg": "Edge", "OPR": "Opera", "Firefox": "Firefox", "Chrome": "Chrome", "Safari": "Safari", "curl": "curl"}
 SYSTEMS = {
@@ -63,7 +64,7 @@ def to_security(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("account_security")
 def sign_out_others(request: HttpRequest) -> HttpResponse:
     ended = sessions_end(user=user_of(request), but=request.session.session_key)
     messages.success(request, f"Signed out elsewhere: {ended}." if ended else "You are signed in nowhere else.")

@@ -6,19 +6,19 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import render
-from django.views.decorators.http import require_POST
 
 from pbxadmin.access.reauthentication import requires_reauthentication
 from pbxadmin.fleet import services
 from pbxadmin.fleet.connection_test import connection_test
 from pbxadmin.fleet.decorators import waits_for_pbx
 from pbxadmin.fleet.forms import PinForm, ReplacementForm
+from pbxadmin.web.posting import post_only
 
 from .common import managed_pbx, to_pbx_page
 
 
 @login_required
-@require_POST
+@post_only("fleet:pbx-page", "pk")
 @waits_for_pbx
 def pbx_test(request: HttpRequest, pk: int) -> HttpResponse:
     """Test the connection now and show what each step found; the page is the answer to the POST."""
@@ -38,7 +38,7 @@ def may_test_again(request: HttpRequest) -> bool:
 
 
 @login_required
-@require_POST
+@post_only("fleet:pbx-page", "pk")
 @requires_reauthentication
 def pbx_use_version(request: HttpRequest, pk: int) -> HttpResponse:
     """Use the API version that the connection test found."""
@@ -52,7 +52,7 @@ def pbx_use_version(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("fleet:pbx-page", "pk")
 @requires_reauthentication
 def pbx_pin_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Pin the certificate that the test showed: no other is trusted from now on."""
@@ -69,7 +69,7 @@ def pbx_pin_view(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("fleet:pbx-page", "pk")
 @requires_reauthentication
 def pbx_accept(request: HttpRequest, pk: int) -> HttpResponse:
     """Accept the device that answers now in place of the one that was known."""

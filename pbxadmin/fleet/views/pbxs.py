@@ -7,7 +7,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.permissions import can_anywhere, only_customer, require_anywhere
@@ -22,6 +22,7 @@ from pbxadmin.fleet.sheet import exported
 from pbxadmin.web.csv import csv_response
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import PAGE_SIZE, keyset
+from pbxadmin.web.posting import post_only
 
 from .common import managed_pbx, pbx_to_show, to_pbx_page
 
@@ -94,7 +95,7 @@ def show_form(request: HttpRequest, form: PbxForm) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("fleet:pbx-page", "pk")
 def pbx_switch_view(request: HttpRequest, pk: int, enabled: bool) -> HttpResponse:
     pbx = managed_pbx(request, pk)
     services.pbx_switch(pbx=pbx, enabled=enabled)

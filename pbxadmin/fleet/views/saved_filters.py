@@ -5,7 +5,6 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.views.decorators.http import require_POST
 
 from pbxadmin.access.permissions import customers_of, require
 from pbxadmin.access.person import user_of
@@ -14,10 +13,11 @@ from pbxadmin.fleet.forms import SavedFilterForm
 from pbxadmin.fleet.models import SavedFilter, list_address
 from pbxadmin.fleet.saved_filters import filter_delete, filter_save, may_delete
 from pbxadmin.web.htmx import go
+from pbxadmin.web.posting import post_only
 
 
 @login_required
-@require_POST
+@post_only("fleet:pbx-list")
 def filter_add(request: HttpRequest) -> HttpResponse:
     """Save a filter and lead to the list that it makes."""
     form = SavedFilterForm(request.POST, customers=customers_of(request.user, Action.SEE))
@@ -40,7 +40,7 @@ def filter_add(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@post_only("fleet:pbx-list")
 def filter_remove(request: HttpRequest, pk: int) -> HttpResponse:
     saved = get_object_or_404(SavedFilter.objects.visible_to(request.user).select_related("customer"), pk=pk)
     if not may_delete(request.user, saved):

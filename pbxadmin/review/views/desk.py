@@ -6,7 +6,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from ivr.models import Change
 from pbxadmin.access.person import user_of
@@ -17,6 +17,7 @@ from pbxadmin.review.models import DeskItem
 from pbxadmin.review.wording import gist
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import PAGE_SIZE, keyset
+from pbxadmin.web.posting import post_only
 from pbxadmin.web.words import number_of
 
 from .common import auditor
@@ -73,7 +74,7 @@ def desk_rows(items: Any) -> list[dict[str, Any]]:
 
 
 @login_required
-@require_POST
+@post_only("review:desk")
 def desk_review(request: HttpRequest) -> HttpResponse:
     """Mark what was looked at. The address carries the filter of the desk."""
     user = auditor(request)

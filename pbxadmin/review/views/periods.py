@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
 from pbxadmin.access.permissions import customers_of
 from pbxadmin.access.person import user_of
@@ -19,6 +19,7 @@ from pbxadmin.review.periods import NotReady, chain_state, counts_in, items_in, 
 from pbxadmin.review.selectors import OUTCOME_LABELS
 from pbxadmin.web.htmx import go
 from pbxadmin.web.pages import PAGE_SIZE, keyset
+from pbxadmin.web.posting import post_only
 
 from .common import auditor
 from .desk import desk_rows
@@ -77,7 +78,7 @@ def show_period(request: HttpRequest, period: Period, problem: str = "") -> Http
 
 
 @login_required
-@require_POST
+@post_only("review:period-page", "pk")
 @requires_reauthentication
 def period_sign_view(request: HttpRequest, pk: int) -> HttpResponse:
     period = visible_period(request, pk)
