@@ -4,6 +4,7 @@ Nothing is sent to a PBX that rejected its credentials or locked us out, whoever
 address out for ten minutes, for every service behind it.
 """
 
+import logging
 import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -43,8 +44,11 @@ from .concurrency import TooManyWaiting
 from .lease import WAIT_S, LeaseHandle, leased
 from .models import NEEDS_A_PERSON, Pbx, PbxState
 
+log = logging.getLogger(__name__)
+
 TOKEN_USE = timedelta(minutes=25)
 LOCKOUT = timedelta(minutes=10)
+REFUSED_LOGIN = (PbxState.CREDENTIALS_REJECTED, PbxState.LOCKED)
 REJECTED = "Refused ({}). Not tried again until you edit it: five in a row lock this address."
 LOGOUT_S = 3.0
 FAILURES_BEFORE_PAUSE = 3
@@ -232,7 +236,8 @@ def identity_columns(pbx: Pbx, device: DeviceInfo) -> dict[str, Any]:
 def learn(pbx: Pbx, columns: dict[str, Any]) -> None:
     """Save what was learned, with the event of a state that began or ended.
 
-    Nothing is saved when the connection was edited meanwhile: it is not true of the new connection.
+    Nothing is saved when the connection was edited meanwhile: it is not true of the new connection. When the log does
+    not take the event, the next contact finds it again; only refused logins are saved all the same.
     """
     was = pbx.state
     try:
@@ -240,8 +245,10 @@ def learn(pbx: Pbx, columns: dict[str, Any]) -> None:
             if learn_alike([pbx], columns) and has_begun_or_ended(was, pbx.state):
                 record_state(pbx, was)
     except DatabaseError:
-        learn_alike([pbx], columns)  # the log comes second: who forgets a refused login brings the lockout nearer
-        raise
+        log.exception("the state of %s was not recorded", pbx.name)
+        pbx.state = was
+        if columns["state"] in REFUSED_LOGIN:  # who forgets it brings the lockout nearer
+            learn_alike([pbx], columns)
 
 
 def learn_alike(pbxs: Sequence[Pbx], columns: dict[str, Any]) -> bool:
