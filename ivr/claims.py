@@ -1,6 +1,7 @@
 """Claims with an expiry: one process at a time works on a row, and one that dies leaves nothing locked.
 
 A row that can be claimed has a column `claimed_until`. A claim is a conditional UPDATE, so of two processes one wins.
+The right to talk to a PBX is a claim of its own, the lease (fleet/lease.py), which all callers share.
 It ends by itself: `expired_claim` finds what a dead process left, and `release_expired` frees it for the next one.
 """
 

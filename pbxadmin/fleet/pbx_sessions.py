@@ -307,7 +307,7 @@ def learned(pbx: Pbx, error: PbxError | None, now: datetime, kind: CallKind | No
 
 
 def pause_end(failures: int, now: datetime) -> datetime | None:
-    """Return the end of the pause after so many failures, None for the first ones.
+    """Return the end of the circuit breaker's pause after so many failures, None for the first ones.
 
     The pause doubles from 30 s to 15 min, with some jitter.
     """
