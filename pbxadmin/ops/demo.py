@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.core.management.base import CommandError
 from django.utils import timezone
 
 from ivr.refresh import refresh_start
@@ -60,13 +61,18 @@ COUNTRIES = {
 
 @contextmanager
 def simulated_fleet(count: int) -> Iterator[list[dict[str, Any]]]:
-    """Run a fleet in a process of its own, which ends with the block or with ours. Yield a description of each PBX."""
+    """Run a fleet in a process of its own, which ends with the block or with ours. Yield a description of each PBX.
+
+    Raises CommandError when it does not start; the process said why on standard error.
+    """
     command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "simulate", "--pbxs", str(count), "--json"]
     command += ["--state", str(settings.DATA_DIR / "fleet.json"), "--until-eof"]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)  # noqa: S603
     try:
         assert child.stdout is not None  # noqa: S101  (asked for just above)
-        yield json.loads(child.stdout.readline() or "[]")
+        if not (line := child.stdout.readline()):
+            raise CommandError("The simulated fleet did not start.")
+        yield json.loads(line)
     finally:
         child.terminate()
         child.wait(10)

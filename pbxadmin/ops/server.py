@@ -1,13 +1,18 @@
 """The web server: gunicorn with threads, and workers inside unless told otherwise."""
 
+import errno
+import socket
 from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.core.wsgi import get_wsgi_application
 from django.db import connections
 from gunicorn.app.base import BaseApplication
+
+from pbxadmin.web.words import number_of
 
 from .workers import Workers
 
@@ -18,11 +23,18 @@ class Server(BaseApplication):
     when_ready: called in that process once it accepts requests.
     """
 
-    def __init__(self, host: str, port: int, *, work: bool, when_ready: Callable[[], None] | None = None) -> None:
+    def __init__(self, host: str, port: int, *, work: bool, when_ready: Callable[["Server"], None]) -> None:
         self.bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.address = f"http://{self.bind}"
         self.workers = Workers() if work else None
         self.when_ready = when_ready
         super().__init__()  # type: ignore[no-untyped-call]
+
+    @property
+    def strength(self) -> str:
+        """Return how much it does at a time, such as "16 threads and 2 workers"."""
+        working = number_of(self.workers.count, "worker") if self.workers else "no worker"
+        return f"{number_of(settings.WEB_THREADS, 'thread')} and {working}"
 
     def load_config(self) -> None:
         options = {
@@ -48,8 +60,7 @@ class Server(BaseApplication):
     def started(self, worker: Any) -> None:
         if self.workers:
             self.workers.start()
-        if self.when_ready:
-            self.when_ready()
+        self.when_ready(self)
 
     def stopped(self, server: Any, worker: Any) -> None:
         if self.workers:
@@ -58,6 +69,29 @@ class Server(BaseApplication):
     def run(self) -> None:
         connections.close_all()  # a connection shared by a fork would be two processes talking over each other
         super().run()  # type: ignore[no-untyped-call]
+
+
+def require_proxy() -> None:
+    """Raise CommandError for an https site without proxy: every page would lead to itself."""
+    if settings.IS_HTTPS and not settings.TRUSTED_PROXIES:
+        raise CommandError(
+            "SITE_URL is https, which serve does not speak itself. Put a proxy in front and name it in TRUSTED_PROXIES."
+        )
+
+
+def require_free(command: str, host: str, port: int) -> None:
+    """Raise CommandError for an address that cannot be listened on."""
+    if not 1 <= port <= 65535:
+        raise CommandError("--port takes a number from 1 to 65535.")
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                another = f"manage.py {command} --port {port + 1}"
+                raise CommandError(f"Port {port} is in use. Choose another one: {another}") from None
+            raise CommandError(f"{host} port {port} cannot be listened on: {error.strerror}.") from None
 
 
 def collect_static() -> None:

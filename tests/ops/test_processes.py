@@ -120,6 +120,45 @@ def test_serve_without_work_is_not_ready_and_a_worker_beside_it_makes_it_so(mana
         assert ended(server, signal.SIGTERM) == 0
 
 
+def test_serve_for_an_https_site_without_a_proxy_says_what_it_needs(manage, tmp_path):
+    site = {"SITE_URL": "https://pbx.example.com", "ALLOWED_HOSTS": "pbx.example.com"}
+
+    process = manage("serve", "--port", str(free_port()), environment=GOOD | site)
+
+    assert process.wait(START_S) == 1
+    said = (tmp_path / "stderr-0").read_text()
+    assert said.startswith("CommandError: SITE_URL is https, which serve does not speak itself. Put a proxy in front")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "with_what"), [([], "16 threads and 2 workers"), (["--no-work"], "16 threads and no worker")]
+)
+def test_serve_says_where_it_is_and_how_many_work(manage, migrated, words, with_what):
+    with served(manage, *words) as (process, address):
+        assert process.stdout.readline() == f"Serving on {address} with {with_what}.\n"
+        assert ended(process, signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--port", "0"], "--port takes a number from 1 to 65535.\n"),
+        (["--port", "65536"], "--port takes a number from 1 to 65535.\n"),
+        (["--host", "192.0.2.1"], "192.0.2.1 port 8000 cannot be listened on: Cannot assign requested address.\n"),
+        (["--host", "no.such.host.invalid"], "no.such.host.invalid port 8000 cannot be listened on: "),
+    ],
+)
+def test_an_address_that_cannot_be_listened_on_is_named_in_one_sentence(manage, tmp_path, command, words, said):
+    process = manage(command, *words, environment=GOOD)
+
+    assert process.wait(START_S) == 1
+    stderr = (tmp_path / "stderr-0").read_text()
+    assert stderr.startswith(f"CommandError: {said}")
+    assert stderr.count("\n") == 1
+
+
 def test_serve_without_migrations_lives_and_is_not_ready(manage, tmp_path):
     log = tmp_path / "stderr-0"
     with served(manage) as (process, address):
@@ -297,16 +336,27 @@ def test_the_fleet_of_a_demo_that_was_killed_ends_by_itself(manage):
     assert until(lambda: not any(is_running(pid) for pid in below))
 
 
-def test_a_demo_on_a_port_in_use_says_so_before_it_makes_anything(manage, tmp_path):
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_a_port_in_use_is_named_before_anything_is_made(manage, tmp_path, command):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
-        process = manage("demo", "--port", str(port))
+        process = manage(command, "--port", str(port), environment=GOOD)
 
         assert process.wait(START_S) == 1
     said = (tmp_path / "stderr-0").read_text()
-    assert said == f"CommandError: Port {port} is in use. Choose another one: manage.py demo --port {port + 1}\n"
-    assert not (tmp_path / "data" / "pbxadmin.sqlite3").exists()
+    assert said == f"CommandError: Port {port} is in use. Choose another one: manage.py {command} --port {port + 1}\n"
+    assert not list((tmp_path / "data").iterdir())
+
+
+def test_a_demo_whose_fleet_does_not_start_does_not_go_on_without_it(manage, tmp_path):
+    (tmp_path / "data" / "fleet.json").write_text("cut o")
+
+    process = manage("demo", "--port", str(free_port()))
+
+    assert process.wait(START_S) == 1
+    assert (tmp_path / "stderr-0").read_text().endswith("CommandError: The simulated fleet did not start.\n")
+    assert "Ctrl-C" not in process.stdout.read()
 
 
 @pytest.mark.parametrize("count", ["0", "1001"])

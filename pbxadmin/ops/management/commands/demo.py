@@ -1,5 +1,4 @@
 import os
-import socket
 from logging.config import dictConfig
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from pbxadmin.ops.demo import fill, sign_ins, simulated_fleet
 from pbxadmin.ops.rotation import require_right_keys
-from pbxadmin.ops.server import Server, collect_static
+from pbxadmin.ops.server import Server, collect_static, require_free
 
 
 class Command(BaseCommand):
@@ -24,7 +23,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not 1 <= options["pbxs"] <= 1000:
             raise CommandError("--pbxs takes a number from 1 to 1000.")
-        check_free(options["host"], options["port"])
+        require_free("demo", options["host"], options["port"])
         log = Path(settings.DATA_DIR) / "demo.log"
         log_to(log)
         self.stdout.write("Preparing the database and the simulated fleet …")
@@ -37,7 +36,7 @@ class Command(BaseCommand):
             lines = ["", f"PBX Admin: {address}", "", *sign_ins(fill(fleet))]
             lines += [f"E-mail is printed here, the log is in {os.path.relpath(log)}.", "Ctrl-C stops it."]
 
-            def say() -> None:
+            def say(_: Server) -> None:
                 self.stdout.write("\n".join(lines))
                 self.stdout.flush()
 
@@ -50,12 +49,3 @@ def log_to(path: Path) -> None:
     logging: dict[str, Any] = settings.LOGGING  # which Django reads once more when the server starts
     logging["handlers"]["stderr"]["stream"] = path.open("a", encoding="utf-8")
     dictConfig(logging)
-
-
-def check_free(host: str, port: int) -> None:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            raise CommandError(f"Port {port} is in use. Choose another one: manage.py demo --port {port + 1}") from None

@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from pbxadmin.ops.rotation import require_right_keys
-from pbxadmin.ops.server import Server, collect_static
+from pbxadmin.ops.server import Server, collect_static, require_free, require_proxy
 
 
 class Command(BaseCommand):
@@ -15,6 +15,12 @@ class Command(BaseCommand):
         parser.add_argument("--no-work", action="store_true", help="no workers inside; run manage.py work elsewhere")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        require_proxy()
+        require_free("serve", options["host"], options["port"])
         require_right_keys()
         collect_static()
-        Server(options["host"], options["port"], work=not options["no_work"]).run()
+        Server(options["host"], options["port"], work=not options["no_work"], when_ready=self.say).run()
+
+    def say(self, server: Server) -> None:
+        self.stdout.write(f"Serving on {server.address} with {server.strength}.")
+        self.stdout.flush()
