@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}  # which a browser leaves out
 EMAIL_BACKENDS = {
     "console": "django.core.mail.backends.console.EmailBackend",
     "memory": "django.core.mail.backends.locmem.EmailBackend",
@@ -103,13 +104,15 @@ def ports(name: str) -> list[range]:
 
 
 def site_url(name: str, allowed_hosts: Collection[str]) -> tuple[str, bool]:
-    """Read the address of this site and tell whether it is https.
+    """Read the address of this site, as browsers write an origin, and tell whether it is https.
 
     Raises BadSetting for http, unless only loopback is allowed or INSECURE_HTTP=true accepts it.
     """
-    url = text(name).rstrip("/")
-    if url and not re.fullmatch(r"https?://[^/\s@?#]+", url):
+    url = text(name)
+    parts = re.fullmatch(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?", url.lower())
+    if url and (parts is None or not 1 <= int(parts[3] or 1) <= 65535):
         raise BadSetting(name, f"must look like https://pbx.example.com, not {url!r}.")
+    url = parts[0].rstrip("/").removesuffix(DEFAULT_PORTS[parts[1]]) if parts else ""
     if url.startswith("https://"):
         return url, True
     only_loopback = all(host in LOOPBACK_NAMES for host in allowed_hosts)

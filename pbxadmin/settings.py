@@ -70,6 +70,7 @@ MIDDLEWARE = [
     # First what sets headers, so that redirects, errors and static files have them too.
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "pbxadmin.accounts.middleware.proxies_believed",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "pbxadmin.web.middleware.private_pages",
@@ -246,12 +247,14 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 FILE_UPLOAD_HANDLERS = ["pbxadmin.web.uploads.InMemory"]
+CSRF_TRUSTED_ORIGINS = [SITE_URL] if SITE_URL else []  # a proxy may pass another Host than the browser shows
 CSRF_FAILURE_VIEW = "pbxadmin.web.views.csrf_failed"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "pbxadmin.web.reports.ReportFilter"
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_SSL_REDIRECT = IS_HTTPS
+SECURE_SSL_HOST = urlsplit(SITE_URL).netloc or None
 SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 SESSION_COOKIE_NAME = "__Host-session" if IS_HTTPS else "session"

@@ -39,6 +39,15 @@ def names(entry: URLPattern | URLResolver) -> list[str | None]:
     return [name for below in entry.url_patterns for name in names(below)]
 
 
+def test_only_one_module_asks_a_request_for_its_host():
+    """Addresses that leave the site come from `site_address`; a proxy may pass any Host."""
+    asks = re.compile(r"\bbuild_absolute_uri\(|\bget_host\(|\bget_current_site\(")
+
+    found = [path.relative_to(ROOT) for path in PYTHON if asks.search(path.read_text(encoding="utf-8"))]
+
+    assert [str(path) for path in found] == ["pbxadmin/web/site.py"]
+
+
 def test_every_address_has_a_name():
     assert all(names(get_resolver()))
 

@@ -32,6 +32,7 @@ from pbxadmin.fleet.models import Pbx
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import keyset
 from pbxadmin.web.posting import post_only
+from pbxadmin.web.site import site_address
 from pbxadmin.web.words import OUTCOMES
 from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.readings import IvrSettings
@@ -89,7 +90,7 @@ def show(
         "ticks_after": {name: tick_count(getattr(after, name)) for name in ("prompt_repeat", "response_timeout")},
         "ticket_link": ticket_link(change),
         "place_in_log": place_in_log(change),
-        "receipt": receipt(change, request.build_absolute_uri(change.get_absolute_url())),
+        "receipt": receipt(change, f"{site_address(request)}{change.get_absolute_url()}"),
         "may_apply": can(user_of(request), Action.EDIT_IVR, customer),
         "may_restore": pbx is not None and left_something(change, pbx.version),
         "may_review": can(user_of(request), Action.REVIEW_LOG, customer),
@@ -180,7 +181,7 @@ def change_receipt(request: HttpRequest, pk: int) -> HttpResponse:
     if request.GET.get("for") == "customer":
         text = receipt_for_customer(change)
     else:
-        text = receipt(change, request.build_absolute_uri(change.get_absolute_url()))
+        text = receipt(change, f"{site_address(request)}{change.get_absolute_url()}")
     return HttpResponse(text, content_type="text/plain; charset=utf-8")
 
 

@@ -28,6 +28,7 @@ from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.sealed import opened_text, sealed_text
 from pbxadmin.web.filters import FilterForm
+from pbxadmin.web.site import site_address
 
 from .tasks import mail_reset_link
 
@@ -76,7 +77,7 @@ class ResetForm(forms.Form):
         """Queue the e-mail. A worker looks the address up, so that known and unknown ones take the same time here."""
         email = self.cleaned_data["email"]
         record(EventAction.PASSWORD_RESET_ASKED, detail={"email": email})
-        mail_reset_link.enqueue(email, f"{request.scheme}://{request.get_host()}")
+        mail_reset_link.enqueue(email, site_address(request))
 
 
 def is_first_use(user_id: int, code: str) -> bool:

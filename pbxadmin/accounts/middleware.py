@@ -1,4 +1,4 @@
-"""Middleware: the audit context of a request, the use of its session, and the demand for a second factor."""
+"""Middleware: what proxies are believed, the audit context of a request, the use of its session, the second factor."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
@@ -15,6 +15,18 @@ from pbxadmin.web.middleware import GetResponse
 from .second_factor import lacks_second_factor
 
 NOBODY = Actor(None, "not signed in")
+
+
+def proxies_believed(get_response: GetResponse) -> GetResponse:
+    """Take away X-Forwarded-Proto, which makes a request count as https, unless a trusted proxy sent it."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        nearest = parsed_address(request.META.get("REMOTE_ADDR", ""))
+        if nearest is None or not is_proxy(nearest):
+            request.META.pop("HTTP_X_FORWARDED_PROTO", None)
+        return get_response(request)
+
+    return middleware
 
 
 def audit_context(get_response: GetResponse) -> GetResponse:

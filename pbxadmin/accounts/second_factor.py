@@ -19,6 +19,7 @@ from django.dispatch import receiver
 from pbxadmin.access.models import User, grants_of
 from pbxadmin.access.roles import SITE_ADMIN
 from pbxadmin.sealed import SealBroken, StoredSecret, opened_text, sealed_text, secrets_source
+from pbxadmin.web.site import site_name
 
 SECRETS = ("secret", "seed")  # of a TOTP app, and of recovery codes
 FACTORS_AT_ONCE = 200
@@ -55,7 +56,8 @@ class MfaAdapter(DefaultMFAAdapter):
         return f"Key {Authenticator.objects.filter(user_id=user.pk, type=type).count() + 1}"
 
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
-        return super().get_public_key_credential_rp_entity() | {"name": "PBX Admin"}
+        """Return what security keys are bound to: the name of this site."""
+        return {"id": site_name(context.request), "name": "PBX Admin"}
 
 
 def factor_place(user_id: int) -> str:

@@ -18,6 +18,7 @@ from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOA
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.http import require_GET
 from requests import RequestException
 
@@ -25,6 +26,7 @@ from pbxadmin.access.models import User
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
+from pbxadmin.web.site import site_address
 
 PROVIDER = "sso"
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -83,6 +85,16 @@ class ProviderKeys(jwt.PyJWKClient):
 
 
 class Provider(OpenIDConnectOAuth2Adapter):
+    def get_provider(self) -> Any:
+        """Return allauth's provider, which redirects by this class and not by allauth's own."""
+        provider = super().get_provider()  # type: ignore[no-untyped-call]
+        provider.oauth2_adapter_class = type(self)
+        return provider
+
+    def get_callback_url(self, request: HttpRequest, app: SocialApp) -> str:
+        """Return the address that the provider leads back to, which is registered there."""
+        return f"{site_address(request)}{reverse('openid_connect_callback')}"
+
     def complete_login(self, request: HttpRequest, app: SocialApp, token: SocialToken, **kwargs: Any) -> SocialLogin:
         """Return the login of the person, from the signed token; missing claims come from the userinfo endpoint."""
         claims = self.verified(kwargs["response"]["id_token"])

@@ -26,7 +26,7 @@ If that was not you, do nothing: your password stays as it is.
 def mail_reset_link(email: str, site: str) -> bool:
     """Mail a link that sets a new password, at most one in five minutes. Returns whether it was sent.
 
-    site: scheme and host of the link, unless settings.SITE_URL is set. A user without a password signs in with single
+    site: scheme, host and port of the link. A user without a password signs in with single
     sign-on and gets no link.
     """
     user = User.objects.filter(email__iexact=email, is_active=True).first()
@@ -35,7 +35,7 @@ def mail_reset_link(email: str, site: str) -> bool:
     key = default_token_generator.make_token(user)
     path = reverse("account_reset_password_from_key", args=[user_pk_to_url_str(user), key])
     text = RESET.format(
-        name=user.username, minutes=settings.PASSWORD_RESET_TIMEOUT // 60, link=f"{settings.SITE_URL or site}{path}"
+        name=user.username, minutes=settings.PASSWORD_RESET_TIMEOUT // 60, link=f"{site}{path}"
     )
     send_mail("Set a new password for PBX Admin", text, None, [user.email])
     return True

@@ -8,6 +8,8 @@ from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 
+from .site import site_hosts
+
 WHOLE_PAGE = "page"  # the id of <body>, the target of HX-Location
 HTMX_HEADERS = ("HX-Request", "HX-Boosted", "HX-History-Restore-Request")
 
@@ -55,5 +57,5 @@ def page_of(request: HttpRequest, header: str) -> str:
     except ValueError:
         return "/"
     path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    is_ours = url_has_allowed_host_and_scheme(told, allowed_hosts={request.get_host()})
+    is_ours = url_has_allowed_host_and_scheme(told, allowed_hosts=site_hosts(request))
     return path if is_ours and is_own_path(path) else "/"

@@ -239,3 +239,13 @@ class CountingHasher(MD5PasswordHasher):
     def encode(self, password: str, salt: str) -> str:
         type(self).hashed += 1
         return super().encode(password, salt)
+
+
+@pytest.mark.parametrize(("remote", "status"), [("10.0.0.1", 302), ("203.0.113.9", 301)])
+def test_only_a_trusted_proxy_is_believed_that_a_browser_came_by_https(client, settings, remote, status):
+    settings.TRUSTED_PROXIES = ["10.0.0.0/8"]
+    settings.SECURE_SSL_REDIRECT, settings.SECURE_PROXY_SSL_HEADER = True, ("HTTP_X_FORWARDED_PROTO", "https")
+
+    answer = client.get("/ivrs/", REMOTE_ADDR=remote, headers={"X-Forwarded-Proto": "https"})
+
+    assert answer.status_code == status

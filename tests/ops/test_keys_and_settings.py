@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 from django.core.management import get_commands
 
-from pbxadmin.env import ports
+from pbxadmin.env import ports, site_url
 from pbxadmin.ops.keys import make_data_folder
 
 KEY = base64.urlsafe_b64encode(b"k" * 32).decode()
@@ -116,6 +116,9 @@ def test_good_values_start(tmp_path):
         ("SITE_URL", "https://a/b", "must look like https://"),
         ("SITE_URL", "https://user@a", "must look like https://"),
         ("SITE_URL", "ftp://a", "must look like https://"),
+        ("SITE_URL", "https://a:65536", "must look like https://"),
+        ("SITE_URL", "https://a:0", "must look like https://"),
+        ("SITE_URL", "https://bücher.example", "must look like https://"),
         ("INSECURE_HTTP", "yes", "true or false"),
         ("TRUSTED_PROXIES", "proxy", "must be networks"),
         ("TRUSTED_PROXIES", "10.0.0.1/8", "must be networks"),
@@ -341,6 +344,23 @@ def test_no_secret_stands_in_the_sentence(tmp_path):
     ran = check(tmp_path, **GOOD, EMAIL_URL="smtp://u:tell-nobody@mail.example.com")
     assert ran.stderr.startswith("EMAIL_URL would send its password in the clear.")
     assert "tell-nobody" not in ran.stderr + ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("written", "origin"),
+    [
+        ("https://pbx.example.com", "https://pbx.example.com"),
+        ("HTTPS://PBX.example.com:443/", "https://pbx.example.com"),
+        ("https://pbx.example.com:8443/", "https://pbx.example.com:8443"),
+        ("https://[2001:DB8::1]:443", "https://[2001:db8::1]"),
+        ("http://localhost:80", "http://localhost"),
+        ("http://localhost:443", "http://localhost:443"),
+    ],
+)
+def test_the_site_is_written_as_browsers_write_an_origin(monkeypatch, written, origin):
+    monkeypatch.setenv("SITE_URL", written)
+
+    assert site_url("SITE_URL", ["localhost"])[0] == origin
 
 
 def test_ports_and_ranges_of_them_may_be_named(monkeypatch):

@@ -33,6 +33,7 @@ from pbxadmin.env import EMAIL_BACKENDS
 from pbxadmin.web.htmx import go
 from pbxadmin.web.pages import PAGE_SIZE, keyset
 from pbxadmin.web.posting import post_only
+from pbxadmin.web.site import site_address
 
 HELD = "invitation"  # in the session: the digest of the link that was opened
 
@@ -98,8 +99,8 @@ def changeable_invitation(request: HttpRequest, pk: int) -> Invitation:
 
 
 def mailed(request: HttpRequest, invitation: Invitation, token: str) -> HttpResponse:
-    site = settings.SITE_URL or f"{request.scheme}://{request.get_host()}"
-    if not invitation_mail(invitation=invitation, link=f"{site}{reverse('accounts:invitation-open', args=[token])}"):
+    link = f"{site_address(request)}{reverse('accounts:invitation-open', args=[token])}"
+    if not invitation_mail(invitation=invitation, link=link):
         messages.error(request, "The mail server did not take the invitation. Send it again in five minutes.")
     elif EMAIL_BACKENDS["console"] == settings.EMAIL_BACKEND:
         messages.warning(request, "No mail server is set (EMAIL_URL), so the e-mail was printed where PBX Admin runs.")

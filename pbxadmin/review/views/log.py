@@ -27,6 +27,7 @@ from pbxadmin.review.selectors import FIELD_LABELS, OUTCOME_LABELS, SEARCH_DAYS,
 from pbxadmin.review.wording import answered_code, changed_fields, detail_lines
 from pbxadmin.web.htmx import render_either, wants_fragment
 from pbxadmin.web.pages import PAGE_SIZE, Column, Page, cursor_of, cursor_place, keyset
+from pbxadmin.web.site import site_address
 
 from .common import reviewable
 
@@ -153,7 +154,7 @@ def event_page(request: HttpRequest, pk: int) -> HttpResponse:
         "ivr_address": ivr_address(event.pbx_id or 0, str(event.data.get("ivr_number") or "")),
         "chain_before": in_chain.get(event.sequence - 1),
         "chain_after": in_chain.get(event.sequence + 1),
-        "address": request.build_absolute_uri(),
+        "address": f"{site_address(request)}{request.get_full_path()}",
         "public_key": shown_key(),
     }
     return render(request, "review/event_page.html", context)
