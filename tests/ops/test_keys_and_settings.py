@@ -236,6 +236,20 @@ for name in get_commands():
 """
 
 
+def test_the_time_zones_are_there_on_a_system_without_any():
+    ran = run_python(LOAD_EVERY_ZONE, PYTHONTZPATH="")
+
+    assert ran.stderr == ""
+    assert int(ran.stdout) > 400
+
+
+LOAD_EVERY_ZONE = """
+from zoneinfo import ZoneInfo
+from pbxadmin.access.rules import TIME_ZONES
+print(len([*map(ZoneInfo, TIME_ZONES)]))
+"""
+
+
 def run_python(code, **environment):
     return subprocess.run(
         [sys.executable, "-c", code],
