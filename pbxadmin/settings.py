@@ -73,6 +73,8 @@ MIDDLEWARE = [
     "pbxadmin.accounts.middleware.proxies_believed",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    # Below what serves static files, which are compressed when they are collected.
+    "pbxadmin.web.middleware.Compression",
     "pbxadmin.web.middleware.private_pages",
     "django_structlog.middlewares.RequestMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

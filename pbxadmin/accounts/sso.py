@@ -43,7 +43,7 @@ UNKNOWN = "Nobody here has the e-mail address {email}. Ask whoever runs PBX Admi
 @require_GET
 def sign_in(request: HttpRequest, provider_id: str) -> HttpResponse:
     """Redirect to the provider. Ask it for a new login if the user is signed in here already."""
-    provider = adapter_for(request, provider_id).get_provider()  # type: ignore[no-untyped-call]
+    provider = adapter_for(request, provider_id).get_provider()
     params = {"prompt": "login"} if request.user.is_authenticated else {}
     try:
         answer: HttpResponse = provider.redirect(
@@ -104,7 +104,7 @@ class Provider(OpenIDConnectOAuth2Adapter):
                 raise OAuth2Error("userinfo is about somebody else")
             claims = told | claims
         kept = {name: claims[name] for name in STORED_CLAIMS if name in claims}
-        provider = self.get_provider()  # type: ignore[no-untyped-call]
+        provider = self.get_provider()
         login: SocialLogin = provider.sociallogin_from_response(request, {"id_token": kept})
         return login
 

@@ -34,8 +34,6 @@ def mail_reset_link(email: str, site: str) -> bool:
         return False
     key = default_token_generator.make_token(user)
     path = reverse("account_reset_password_from_key", args=[user_pk_to_url_str(user), key])
-    text = RESET.format(
-        name=user.username, minutes=settings.PASSWORD_RESET_TIMEOUT // 60, link=f"{site}{path}"
-    )
+    text = RESET.format(name=user.username, minutes=settings.PASSWORD_RESET_TIMEOUT // 60, link=f"{site}{path}")
     send_mail("Set a new password for PBX Admin", text, None, [user.email])
     return True

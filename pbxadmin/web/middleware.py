@@ -6,12 +6,14 @@ from urllib.parse import urlencode, urlsplit
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.middleware.gzip import GZipMiddleware
 from django.shortcuts import resolve_url
 from django.utils.cache import patch_vary_headers
 
 from .htmx import page_of
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
+COMPRESSED = ("application/zip",)
 TOO_LATE = "You were signed out, so nothing was done. Please enter it again."
 
 
@@ -44,6 +46,15 @@ def leads_to_sign_in(answer: HttpResponseBase) -> bool:
 def sign_in_from(request: HttpRequest, header: str) -> str:
     """Return the address of sign-in, which leads back to the page named in this header."""
     return f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': page_of(request, header)})}"
+
+
+class Compression(GZipMiddleware):
+    """Django's compression, which pads pages against BREACH. What is compressed already goes as it is."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        if response.headers.get("Content-Type") in COMPRESSED:
+            return response
+        return super().process_response(request, response)
 
 
 def private_pages(get_response: GetResponse) -> GetResponse:

@@ -105,9 +105,7 @@ def listens(port: int) -> bool:
 def nginx(folder: Path, host: str, port: int, upstream: int) -> Iterator[None]:
     (folder / "site.pem").write_text(make_certificate())
     user = "user root;" if os.getuid() == 0 else ""  # who may read a folder of root's
-    (folder / "nginx.conf").write_text(
-        CONFIG.format(folder=folder, host=host, port=port, upstream=upstream, user=user)
-    )
+    (folder / "nginx.conf").write_text(CONFIG.format(folder=folder, host=host, port=port, upstream=upstream, user=user))
     words = [NGINX, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
     process = subprocess.Popen(words)
     try:
@@ -199,4 +197,3 @@ def test_forms_are_taken_and_every_address_is_that_of_the_site(proxied: Proxied)
     proxied.fill_in("/accounts/password/reset/", {"email": PERSON["DJANGO_SUPERUSER_EMAIL"]})
     text = until(lambda: mailed_text(proxied.mails))
     assert re.findall(r"https?://[^/\s]+", text) == [proxied.url]
-
