@@ -21,6 +21,7 @@ from pbxadmin.yeastar.readings import IvrSettings
 from .changes.plan import Opened
 from .models import Ivr
 
+Draft = Mapping[str, str]
 SALT = "ivr.opened.2"
 FORM_LIFE_S = 24 * 3600
 
@@ -105,13 +106,16 @@ FORM_FIELDS: dict[Kind, type[SettingField] | type[SwitchField]] = {
 
 
 class RecordForm(forms.Form):
-    """Ticket and reason, as far as the customer asks for them. What is typed into a field that is off is not stored."""
+    """Ticket and reason, as far as the customer asks for them. What is typed into a field that is off is not stored.
+
+    draft: values to open with instead of those of the PBX.
+    """
 
     ticket = forms.CharField(required=False, max_length=100, help_text="Kept with the change.")
     reason = forms.CharField(required=False, max_length=500, help_text="Kept with the change.")
 
-    def __init__(self, data: Mapping[str, Any] | None, *, customer: Customer) -> None:
-        super().__init__(data)
+    def __init__(self, data: Mapping[str, Any] | None, *, customer: Customer, draft: Draft | None = None) -> None:
+        super().__init__(data, initial={name: draft[name] for name in ("ticket", "reason") if draft and name in draft})
         self.customer = customer
         self.fields["ticket"].widget.attrs["class"] = "id"
         self.fields["reason"].widget.attrs["class"] = "name"
@@ -152,13 +156,23 @@ class IvrForm(RecordForm):
         data: Mapping[str, Any] | None = None,
         *,
         customer: Customer,
+        draft: Draft | None = None,
     ) -> None:
-        super().__init__(data, customer=customer)
+        super().__init__(data, customer=customer, draft=draft)
         self.opened = opened
         self.settings = tuple(settings)
         for setting in self.settings:
-            form_field = FORM_FIELDS[setting.kind]
-            self.fields[setting.name] = form_field(setting, opened.values.get(setting.name))
+            base = opened.values.get(setting.name)
+            self.fields[setting.name] = FORM_FIELDS[setting.kind](setting, base)
+            if draft and draft.get(setting.name, base) != base:
+                asked = draft[setting.name]
+                self.initial[setting.name] = asked == "on" if setting.kind is Kind.SWITCH else asked
+                self.fields[setting.name].help_text += f" On the PBX now: {setting.in_words(base)}."
+
+    @property
+    def has_unsaved(self) -> bool:
+        """Whether it holds something that is stored nowhere yet: typed and sent back, or taken from a plan."""
+        return self.is_bound or bool(self.initial)
 
     @property
     def sealed(self) -> str:

@@ -246,6 +246,21 @@ class Change(models.Model):
         return str(found.get("number") or self.number)
 
     @property
+    def draft(self) -> dict[str, str]:
+        """Return what the form of another attempt opens with."""
+        return {**self.wanted, "reason": self.reason, "ticket": self.ticket}
+
+    @property
+    def is_settling(self) -> bool:
+        """Tell whether its outcome is still to come, or may still become another."""
+        return self.status in (self.Status.SENDING, self.Status.UNKNOWN) or self.check_at is not None
+
+    @property
+    def progress(self) -> str:
+        """Return a mark that differs whenever the page of the change would."""
+        return f"{self.outcome}.{self.checks}.{len(self.calls)}"
+
+    @property
     def risks(self) -> list[str]:
         return risks_of(self.base, self.wanted)
 

@@ -1,6 +1,11 @@
-"""Open outside changes: nobody has accepted them, and the IVR still is what they left."""
+"""Open outside changes: nobody has accepted them, nothing has overridden them, and the IVR still is what they left.
+
+The one rule for Home, the desk and the pages of IVRs and events.
+"""
 
 from collections.abc import Collection, Iterable
+
+from django.db.models import Q
 
 from pbxadmin.access.models import AnyUser
 from pbxadmin.access.permissions import customer_ids
@@ -9,6 +14,7 @@ from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
 
+from .changes.restore import LEFT_SOMETHING
 from .models import Ivr
 
 MOST_OUTSIDE_EVENTS = 200  # events looked at, so that the cost of a page has a limit
@@ -34,17 +40,50 @@ def open_outside_changes(user: AnyUser, since_id: int) -> list[Event]:
     accepted = accepted_of(recent.filter(action=EventAction.IVR_OUTSIDE_ACCEPTED, pk__gt=events[-1].pk))
     pbx_ids = {event.pbx_id or 0 for event in events}
     in_use = set(Pbx.objects.visible_to(user).in_use().filter(pk__in=pbx_ids).values_list("pk", flat=True))
-    now = held_now(events)
+    overridden = overridden_of(events)
     return [
-        event
-        for event in events
-        if event.pbx_id in in_use and event.pk not in accepted and is_open_outside_change(event, now)
+        event for event in events if event.pbx_id in in_use and event.pk not in accepted and event.pk not in overridden
     ]
+
+
+def overridden_of(events: Collection[Event]) -> set[int]:
+    """Return the ids of the outside changes that do not stand any more.
+
+    A later change or reading moved one of their fields, or the IVR holds something else.
+    """
+    now, later = held_now(events), moves_after(events)
+    return {
+        event.pk
+        for event in events
+        if not still_holds(event, now)
+        or any(pk > event.pk and names & fields_named(event.field_names) for pk, names in later[ivr_key(event)])
+    }
 
 
 def accepted_of(acceptances: Iterable[Event]) -> set[object]:
     """Return the ids of the events that these acceptances accept."""
     return {each.data["detail"].get("event") for each in acceptances}
+
+
+def ivr_key(event: Event) -> tuple[int, str]:
+    return event.pbx_id or 0, event.ivr_number
+
+
+def fields_named(field_names: str) -> frozenset[str]:
+    return frozenset(field_names.split())
+
+
+def moves_after(events: Collection[Event]) -> dict[tuple[int, str], list[tuple[int, frozenset[str]]]]:
+    """Return what moved the IVRs of these events since the first of them: event id and names of fields, by IVR."""
+    moves: dict[tuple[int, str], list[tuple[int, frozenset[str]]]] = {ivr_key(event): [] for event in events}
+    pbx_ids = {pbx_id for pbx_id, _ in moves}
+    since = min((event.pk for event in events), default=0)
+    moved = Q(action__in=EventGroup.OUTSIDE.actions)
+    moved |= Q(action__in=EventGroup.CHANGE_OUTCOME.actions, outcome__in=LEFT_SOMETHING)
+    found = Event.objects.filter(moved, pbx_id__in=pbx_ids, pk__gt=since)
+    for pk, pbx_id, number, names in found.values_list("pk", "pbx_id", "ivr_number", "field_names"):
+        moves.get((pbx_id or 0, number), []).append((pk, fields_named(names)))
+    return moves
 
 
 def held_now(events: Collection[Event]) -> dict[tuple[int, str], Ivr]:
@@ -54,8 +93,8 @@ def held_now(events: Collection[Event]) -> dict[tuple[int, str], Ivr]:
     return {(row.pbx_id, row.number): row for row in rows}
 
 
-def is_open_outside_change(event: Event, now: dict[tuple[int, str], Ivr]) -> bool:
-    """Tell whether the IVR still is what the outside change left."""
+def still_holds(event: Event, now: dict[tuple[int, str], Ivr]) -> bool:
+    """Tell whether the IVR still is what the outside change left, by its snapshot."""
     row = now.get((event.pbx_id or 0, event.ivr_number))
     if event.action == EventAction.IVR_VANISHED or row is None:
         return event.action == EventAction.IVR_VANISHED and row is None

@@ -197,6 +197,8 @@ def field_moves(fields: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def between_times(since: datetime, until: datetime) -> str:
-    """Say "between 09:10 and 09:25 UTC", with days where they differ."""
+    """Say "between 09:10 and 09:25 UTC", with days where they differ; "at 09:10 UTC" within one minute."""
     form = "%H:%M" if since.date() == until.date() else "%Y-%m-%d %H:%M"
+    if f"{since:{form}}" == f"{until:{form}}":
+        return f"at {since:{form}} UTC"
     return f"between {since:{form}} and {until:{form}} UTC"

@@ -97,4 +97,5 @@ def unreadable(change: Change, answer: PbxAnswer, error: PbxError) -> Verdict:
     """Return the verdict of a change that was sent and cannot be read back."""
     sent = answer.words if answer.words and not answer.success else "It was sent."
     again = "It is checked again by itself; nothing is ever sent twice."
-    return Verdict(Status.UNKNOWN, f"{sent} {change.pbx_name} cannot be read back: {error} {again}")
+    why = f"{change.pbx_name} cannot be read back" + ("." if str(error) in sent else f": {error}")
+    return Verdict(Status.UNKNOWN, f"{sent} {why} {again}")

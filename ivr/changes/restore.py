@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from ivr.forms import opened_now
-from ivr.models import Change
+from ivr.models import Change, Ivr
 from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.audit.check import is_as_recorded
 from pbxadmin.audit.context import Actor
@@ -66,7 +66,14 @@ def restoration_of(event: Event, version: str) -> Restoration | None:
 def left_something(change: Change, version: str) -> bool:
     """Tell whether there is anything to restore, by the event of the outcome of a change."""
     event = Event.objects.filter(pk=change.event_id).first() if change.event_id else None
-    return event is not None and restoration_of(event, version) is not None
+    return event is not None and can_be_restored(event, version)
+
+
+def can_be_restored(event: Event, version: str) -> bool:
+    """Tell whether to offer a restore of an event: it left something, and by the snapshot the IVR still holds it."""
+    back = restoration_of(event, version)
+    row = Ivr.objects.filter(pbx_id=event.pbx_id or 0, number=back.number).first() if back else None
+    return back is not None and (row is None or not moved_since_event(back, row.settings))
 
 
 def all_known(said: Mapping[str, Mapping[str, str | None]]) -> bool:

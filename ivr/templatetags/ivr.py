@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from django import template
 
-from ivr.changes.restore import acceptance_of, restoration_of
+from ivr.changes.restore import acceptance_of, can_be_restored
+from ivr.open_outside_changes import overridden_of
 from pbxadmin.access.permissions import can
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import EventGroup
@@ -24,11 +25,13 @@ def event_actions(context: "Context", event: Event) -> dict[str, Any]:
     may_edit = pbx is not None and can(user, Action.EDIT_IVR, pbx.customer)
     is_outside = event.action in EventGroup.OUTSIDE.actions
     accepted = acceptance_of(event) if is_outside else None
-    may_accept = is_outside and not accepted and (may_edit or can(user, Action.REVIEW_LOG, event.customer_id))
+    overridden = is_outside and not accepted and bool(overridden_of([event]))
+    is_open = is_outside and not accepted and not overridden
     return {
         "event": event,
         "accepted": accepted,
-        "may_accept": may_accept,
-        "may_restore": may_edit and pbx is not None and restoration_of(event, pbx.version) is not None,
+        "overridden": overridden,
+        "may_accept": is_open and (may_edit or can(user, Action.REVIEW_LOG, event.customer_id)),
+        "may_restore": may_edit and not overridden and pbx is not None and can_be_restored(event, pbx.version),
         "csrf_token": context.get("csrf_token"),
     }

@@ -57,7 +57,10 @@ def require_rights(request: HttpRequest, change: Change) -> None:
 @login_required
 @require_GET
 def change_page(request: HttpRequest, pk: int) -> HttpResponse:
-    return show(request, visible_change(request, pk))
+    change = visible_change(request, pk)
+    if request.GET.get("seen") == change.progress:  # nothing new for a page that waits
+        return HttpResponse(status=204)
+    return show(request, change)
 
 
 def show(

@@ -26,6 +26,7 @@ from pbxadmin.fleet.concurrency import TooManyWaiting
 from pbxadmin.fleet.decorators import waits_for_pbx
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.pbx_sessions import open_pbx_session
+from pbxadmin.web.filters import whole
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.yeastar.drivers import writable_fields
 from pbxadmin.yeastar.errors import PbxError, PbxNotFound
@@ -66,10 +67,18 @@ def edit_open(request: HttpRequest, pbx: Pbx, number: str, *, too_old: bool = Fa
         allowed_settings(user_of(request), pbx),
         request.POST if too_old else None,
         customer=pbx.customer,
+        draft=draft_of(request, pbx),
     )
     if too_old:
         form.add_error(None, TOO_OLD)
     return edit_page(request, pbx, form, status=422 if too_old else 200)
+
+
+def draft_of(request: HttpRequest, pbx: Pbx) -> dict[str, str]:
+    """Return what the plan that the address names (`from`) asked for, nothing for no plan of this PBX."""
+    pk = whole(request.GET.get("from"))
+    change = Change.objects.visible_to(user_of(request)).filter(pk=pk or 0, pbx_id=pbx.pk).first()
+    return change.draft if change else {}
 
 
 def read_live(pbx: Pbx, number: str) -> tuple[IvrSettings | None, Sequence[IvrSettings]]:

@@ -3,7 +3,7 @@
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from ivr.models import Change
+from ivr.models import Change, Ivr
 from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
@@ -25,10 +25,13 @@ def missing_ivr_page(request: HttpRequest, pbx: Pbx, number: str) -> HttpRespons
     if not history and not outside:
         return None
     names = [*(change.name for change in history), *(str(event.data["ivr_name"]) for event in outside)]
+    name = next(filter(None, names), "")
+    namesakes = Ivr.objects.filter(pbx=pbx, name=name, flaw="").order_by("number") if name else ()
     context = {
         "pbx": pbx,
         "number": number,
-        "name": next(filter(None, names), ""),
+        "name": name,
+        "namesake": next((ivr.number for ivr in namesakes if ivr.settings.is_addressable), ""),
         "vanished": outside[0] if outside and outside[0].action == EventAction.IVR_VANISHED else None,
         "moved": next((change for change in history if change.number == number != change.number_now), None),
         "outside": outside,

@@ -69,7 +69,9 @@ def restore(request: HttpRequest, event_id: int) -> HttpResponse:
 
 def ask_and_plan(request: HttpRequest, pbx: Pbx, back: Restoration, live: IvrSettings) -> HttpResponse:
     """Ask for the reason and ticket that the customer wants, then plan the restore."""
-    form = RecordForm(request.POST if request.method == "POST" else None, customer=pbx.customer)
+    said = back.event.data
+    draft = {"reason": said["reason"], "ticket": said["ticket"]}
+    form = RecordForm(request.POST if request.method == "POST" else None, customer=pbx.customer, draft=draft)
     if not form.is_valid():
         return restore_page(request, pbx, back.event, back, form=form, status=422 if form.errors else 200)
     reason, ticket = form.reason_and_ticket

@@ -109,6 +109,20 @@
   });
   addEventListener("pageshow", () => document.querySelectorAll("[data-sent]").forEach((sent) => { delete sent.dataset.sent; }));
 
+  // A form with what nobody has saved asks before it is left. Cancel says already that it may go.
+  const isTouched = (field) => field.type === "checkbox" || field.type === "radio" ? field.checked !== field.defaultChecked
+    : field.options ? [...field.options].some((option) => option.selected !== option.defaultSelected)
+    : field.type !== "hidden" && "defaultValue" in field && field.value !== field.defaultValue;
+  const isUnsaved = (form) => !form.dataset.leaving && (form.dataset.unsaved || [...form.elements].some(isTouched));
+  addEventListener("beforeunload", (event) => {
+    if ([...document.querySelectorAll("form[data-unsaved]")].some(isUnsaved)) event.preventDefault();
+  });
+  const mayGo = (form) => { if (form) form.dataset.leaving = "yes"; };
+  document.addEventListener("submit", (event) => mayGo(event.target));
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("[data-discard]")) mayGo(event.target.closest("form"));
+  });
+
   // A problem stays in sight until something goes well. Where the server did not answer, or another one did for it, the words are ours.
   const problems = () => document.getElementById("problems");
   const noAnswer = () => problems().replaceChildren(document.getElementById("no-answer").content.cloneNode(true));

@@ -476,7 +476,7 @@ def test_the_address_of_an_ivr_that_vanished_leads_to_its_history(
 
     assert [answer.status_code for answer in answers] == [404, 404]
     for page in (answer.content.decode() for answer in answers):
-        assert "Vanished outside PBX Admin, between" in page
+        assert "Vanished outside PBX Admin, at" in page
         assert f'href="/changes/{change.pk}/"' in page
         assert f"/outside/{Event.objects.get(action='ivr.vanished').pk}/accept/" in page
 

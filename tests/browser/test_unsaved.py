@@ -1,0 +1,87 @@
+"""What is typed is not lost by leaving the page, and a page that waits for an outcome turns by itself."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Dialog, Page, expect
+
+from ivr.changes.reconcile import change_check
+from ivr.models import Change
+from pbxadmin.fleet.models import Pbx
+from pbxadmin.yeastar.simulator import Fault, SimulatedPbx
+
+
+def asked_when_leaving(page: Page) -> list[str]:
+    """Return the kinds of the dialogs that leaving the page for Home brought up; each is answered with Stay."""
+    kinds: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        kinds.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    page.get_by_role("link", name="Home").first.click(no_wait_after=True)
+    page.wait_for_timeout(2000)
+    return kinds
+
+
+@pytest.mark.parametrize("typed", ["number", "switch", "from a plan", "with an error"])
+def test_a_form_with_unsaved_values_asks_before_it_is_left(
+    signed_in: Callable[..., Page], pbx: Pbx, typed: str
+) -> None:
+    page = signed_in()
+    page.goto(f"/pbxs/{pbx.pk}/ivrs/6500/edit/")
+    if typed == "switch":
+        page.locator("#id_dial_extension").click()
+    else:
+        page.get_by_label("Response timeout").fill("99" if typed == "with an error" else "9")
+    if typed in ("from a plan", "with an error"):
+        page.get_by_role("button", name="Review change").click()
+    if typed == "from a plan":
+        page.get_by_role("link", name="Edit again").click()
+        expect(page.get_by_label("Response timeout")).to_have_value("9")
+        page.get_by_label("Response timeout").click()  # browsers ask only on a page that somebody used
+    if typed == "with an error":
+        expect(page.locator("[data-error-for=response_timeout]")).to_be_visible()
+
+    assert asked_when_leaving(page) == ["beforeunload"]
+    assert page.url.split("?")[0].endswith("/edit/")
+
+
+@pytest.mark.parametrize("way", ["untouched", "Cancel", "Review"])
+def test_whoever_typed_nothing_or_decided_is_not_asked(signed_in: Callable[..., Page], pbx: Pbx, way: str) -> None:
+    page = signed_in()
+    page.goto(f"/pbxs/{pbx.pk}/ivrs/6500/edit/")
+    asked: list[str] = []
+
+    def note(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.accept()
+
+    page.on("dialog", note)
+    if way == "untouched":
+        page.get_by_label("Response timeout").click()
+        page.get_by_role("link", name="Home").first.click()
+        expect(page).to_have_url("/")
+    else:
+        page.get_by_label("Response timeout").fill("9")
+        page.locator(f"#edit .bar :is(a, button):has-text('{way}')").click()
+        page.wait_for_url("**/ivrs/6500/" if way == "Cancel" else "**/changes/*/")
+
+    assert asked == []
+
+
+def test_an_unknown_outcome_turns_by_itself(signed_in: Callable[..., Page], pbx: Pbx, twin: SimulatedPbx) -> None:
+    page = signed_in()
+    page.goto(f"/pbxs/{pbx.pk}/ivrs/6500/edit/")
+    page.get_by_label("Response timeout").fill("9")
+    page.get_by_role("button", name="Review change").click()
+    twin.misbehave(Fault.CLOSE, call="ivr/query", after=1)
+    page.get_by_role("button", name="Apply on ACME-HQ").click()
+    expect(page.locator("[data-outcome=unknown]")).to_be_visible(timeout=15000)
+    expect(page.get_by_text("Checked again by itself at")).to_be_visible()
+
+    change_check(Change.objects.get(), insist=True)
+
+    expect(page.locator("[data-outcome=verified]")).to_be_visible(timeout=15000)
+    expect(page.locator("#change")).not_to_have_attribute("hx-trigger", "every 5s")

@@ -1,0 +1,254 @@
+"""What was typed is not lost: another attempt, a conflict, a restore. Pages that wait turn by themselves."""
+
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+import time_machine
+from django.test import Client
+from django.utils import timezone
+
+from ivr.changes.reconcile import reconcile
+from ivr.models import Change, Ivr
+from ivr.outside import between_times
+from ivr.refresh import pbx_refresh
+from pbxadmin.access.models import Customer
+from pbxadmin.access.roles import Role
+from pbxadmin.audit.context import SYSTEM
+from pbxadmin.audit.models import Event
+from pbxadmin.fleet.models import Pbx
+from tests.factories import make_pbx, make_user
+from tests.pbx_http import PbxDouble, breaks, refused, says
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def pbx(acme: Customer, pbx_http: PbxDouble) -> Pbx:
+    pbx = make_pbx(acme)
+    pbx_refresh(pbx=pbx, actor=SYSTEM)
+    return pbx
+
+
+@pytest.fixture
+def helpdesk(client: Client, acme: Customer) -> Client:
+    client.force_login(make_user(Role.HELPDESK, acme))
+    return client
+
+
+def form_at(client: Client, url: str) -> dict[str, Any]:
+    """Return what the form of a page would send as it stands."""
+    form = client.get(url).context["form"]
+    values = {name: form[name].value() for name in form.fields}
+    sent = {name: "on" if value is True else value for name, value in values.items() if value not in (False, None)}
+    return sent | {"opened": form.sealed}
+
+
+def plan(client: Client, pbx: Pbx, **typed: str) -> Change:
+    edit = f"/pbxs/{pbx.pk}/ivrs/6500/edit/"
+    client.post(edit, form_at(client, edit) | typed)
+    return Change.objects.latest("pk")
+
+
+TYPED = {"response_timeout": "9", "dial_extension": "on", "ticket": "INC-1", "reason": "The menu hangs up"}
+
+
+def again(client: Client, change: Change) -> str:
+    page = unescape(client.get(change.get_absolute_url()).content.decode())
+    start = page.index(f"/edit/?from={change.pk}")
+    return page[page.rindex('"', 0, start) + 1 : page.index('"', start)]
+
+
+def test_edit_again_opens_with_the_values_of_the_plan(helpdesk: Client, pbx: Pbx) -> None:
+    change = plan(helpdesk, pbx, **TYPED)
+
+    form = form_at(helpdesk, again(helpdesk, change))
+    page = helpdesk.get(again(helpdesk, change)).content.decode()
+
+    assert form.items() >= TYPED.items()
+    assert "On the PBX now: 3 s." in page
+    assert 'data-unsaved="yes"' in page
+
+
+def test_a_switch_that_the_plan_turned_off_stays_off(helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
+    pbx_http.ivrs["6500"]["dialext"] = "on"
+    edit = f"/pbxs/{pbx.pk}/ivrs/6500/edit/"
+    typed = {name: value for name, value in form_at(helpdesk, edit).items() if name != "dial_extension"}
+    helpdesk.post(edit, typed)
+    change = Change.objects.get()
+
+    assert change.wanted == {"dial_extension": "off"}
+    assert "dial_extension" not in form_at(helpdesk, again(helpdesk, change))
+
+
+@pytest.mark.parametrize("ending", ["refused", "not-sent", "not-as-asked"])
+def test_planning_again_after_an_outcome_keeps_them(
+    helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble, ending: str
+) -> None:
+    change = plan(helpdesk, pbx, **TYPED)
+    if ending == "refused":
+        pbx_http.fail("ivr/update", says(refused("10018")))
+    elif ending == "not-as-asked":
+        pbx_http.fail("ivr/update", says({"status": "Success"}))
+    else:
+        pbx_http.fail("ivr/query", breaks)
+    helpdesk.post(f"{change.get_absolute_url()}apply/", {"confirm": "yes"})
+    change.refresh_from_db()
+
+    assert change.status == ending
+    assert form_at(helpdesk, again(helpdesk, change)).items() >= TYPED.items()
+
+
+def test_the_plan_of_another_pbx_or_customer_fills_nothing(helpdesk: Client, pbx: Pbx, bellweather: Customer) -> None:
+    change = plan(helpdesk, pbx, **TYPED)
+    Change.objects.filter(pk=change.pk).update(customer_id=bellweather.pk)
+
+    form = form_at(helpdesk, f"/pbxs/{pbx.pk}/ivrs/6500/edit/?from={change.pk}")
+
+    assert (form["response_timeout"], form.get("ticket")) == ("3", None)
+
+
+def test_a_restore_opens_with_reason_and_ticket(helpdesk: Client, pbx: Pbx) -> None:
+    change = plan(helpdesk, pbx, **TYPED)
+    helpdesk.post(f"{change.get_absolute_url()}apply/", {"confirm": "yes"})
+    change.refresh_from_db()
+
+    form = helpdesk.get(f"/changes/restore/{change.event_id}/").context["form"]
+
+    assert (form["ticket"].value(), form["reason"].value()) == (TYPED["ticket"], TYPED["reason"])
+
+
+def test_resolving_a_conflict_keeps_reason_and_ticket(helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
+    change = plan(helpdesk, pbx, **TYPED)
+    pbx_http.ivrs["6500"]["responsetimeout"] = "5"
+    helpdesk.post(f"{change.get_absolute_url()}apply/", {"confirm": "yes"})
+
+    helpdesk.post(f"{change.get_absolute_url()}resolve/", {"response_timeout": "yours"})
+
+    resolved = Change.objects.latest("pk")
+    assert resolved.pk != change.pk
+    assert (resolved.ticket, resolved.reason) == (TYPED["ticket"], TYPED["reason"])
+
+
+# Waiting
+
+
+def unknown(helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble) -> Change:
+    change = plan(helpdesk, pbx, response_timeout="9")
+    pbx_http.fail("ivr/update", breaks)
+    pbx_http.fail("ivr/query", breaks, after=1)
+    helpdesk.post(f"{change.get_absolute_url()}apply/")
+    change.refresh_from_db()
+    assert change.status == "unknown"
+    return change
+
+
+def test_an_unknown_outcome_is_asked_for_until_it_is_settled(helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
+    change = unknown(helpdesk, pbx, pbx_http)
+    url = change.get_absolute_url()
+    page = helpdesk.get(url).content.decode()
+    seen = f"{url}?seen={change.progress}"
+
+    assert 'hx-trigger="every 5s"' in page
+    assert 'http-equiv="refresh"' in page
+    assert "Checked again by itself at" in page
+    assert seen in page
+    assert helpdesk.get(seen, headers={"HX-Request": "true"}).status_code == 204
+    with time_machine.travel(timezone.now() + timedelta(seconds=60)):
+        reconcile()
+    turned = helpdesk.get(seen, headers={"HX-Request": "true"}).content.decode()
+    change.refresh_from_db()
+    if change.check_at is None:
+        assert "hx-trigger" not in turned
+    assert f'data-outcome="{change.status}"' in turned
+
+
+def test_what_broke_is_said_once(helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
+    sentence = unknown(helpdesk, pbx, pbx_http).sentence
+
+    words = [part.strip() for part in sentence.split(".") if part.strip()]
+    assert len(words) == len(set(words))
+    assert sentence.count("broke") == 1
+
+
+def test_an_ivr_that_is_gone_offers_the_one_of_the_same_name(helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
+    change = plan(helpdesk, pbx, response_timeout="9")
+    pbx_http.ivrs["6599"] = pbx_http.ivrs.pop("6500") | {"ivrnumber": "6599"}
+    helpdesk.post(f"{change.get_absolute_url()}apply/")
+    pbx_refresh(pbx=pbx, actor=SYSTEM)
+
+    page = helpdesk.get(again(helpdesk, Change.objects.get()))
+
+    assert page.status_code == 404
+    assert "This IVR is gone" in page.content.decode()
+    assert f"/pbxs/{pbx.pk}/ivrs/6599/" in page.content.decode()
+
+
+# Outside changes that do not stand any more
+
+
+def outside(pbx: Pbx, pbx_http: PbxDouble, **values: str) -> Event:
+    pbx_http.ivrs["6500"] |= values
+    pbx_refresh(pbx=pbx, actor=SYSTEM)
+    return Event.objects.filter(action="ivr.changed-outside").latest("id")
+
+
+def offered(client: Client, pbx: Pbx) -> tuple[bool, str]:
+    """Return whether the page of the IVR offers to restore or accept, and the state on Home."""
+    page = client.get(f"/pbxs/{pbx.pk}/ivrs/6500/").content.decode()
+    return "/accept/" in page, client.get("/").content.decode()
+
+
+@pytest.mark.parametrize("by", ["our change", "outside", "there and back"])
+def test_an_overridden_outside_change_is_closed_everywhere(
+    helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble, by: str
+) -> None:
+    first = outside(pbx, pbx_http, responsetimeout="7")
+    assert offered(helpdesk, pbx)[0]
+    assert f'data-outside="{first.pk}"' in helpdesk.get("/").content.decode()
+    if by == "our change":
+        change = plan(helpdesk, pbx, response_timeout="4")
+        helpdesk.post(f"{change.get_absolute_url()}apply/")
+    else:
+        outside(pbx, pbx_http, responsetimeout="8")
+        if by == "there and back":
+            outside(pbx, pbx_http, responsetimeout="7")
+
+    page = helpdesk.get(f"/pbxs/{pbx.pk}/ivrs/6500/").content.decode()
+    home = helpdesk.get("/").content.decode()
+
+    assert f"/changes/restore/{first.pk}/" not in page + home
+    assert f"/outside/{first.pk}/accept/" not in page + home
+    assert f'data-outside="{first.pk}"' not in home
+    assert "Overridden since" in page
+
+
+def test_a_change_of_another_field_leaves_it_open(helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
+    first = outside(pbx, pbx_http, responsetimeout="7")
+    change = plan(helpdesk, pbx, digit_timeout="9")
+    helpdesk.post(f"{change.get_absolute_url()}apply/")
+
+    assert f"/changes/restore/{first.pk}/" in helpdesk.get(f"/pbxs/{pbx.pk}/ivrs/6500/").content.decode()
+
+
+def test_a_change_of_ours_that_somebody_overrode_offers_no_restore(
+    helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble
+) -> None:
+    change = plan(helpdesk, pbx, response_timeout="9")
+    helpdesk.post(f"{change.get_absolute_url()}apply/")
+    change.refresh_from_db()
+    restore = f"/changes/restore/{change.event_id}/"
+    assert restore in helpdesk.get(change.get_absolute_url()).content.decode()
+
+    outside(pbx, pbx_http, responsetimeout="7")
+
+    assert Ivr.objects.get().response_timeout == "7"
+    assert restore not in helpdesk.get(change.get_absolute_url()).content.decode()
+
+
+def test_an_interval_within_a_minute_is_a_time() -> None:
+    since = datetime(2026, 3, 1, 20, 9, 1, tzinfo=UTC)
+
+    assert between_times(since, since + timedelta(seconds=40)) == "at 20:09 UTC"
+    assert between_times(since, since + timedelta(minutes=1)) == "between 20:09 and 20:10 UTC"
