@@ -29,6 +29,22 @@ REQUIRED_SECRETS = {
 }
 
 
+# What DATABASE_URL may say after the ?, for libpq; `pooler` is ours. Where libpq would go on without a file that is not
+# there, or with less than was asked for, we do not.
+OPTION_CHOICES = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "ssl_min_protocol_version": ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"),
+    "channel_binding": ("disable", "prefer", "require"),
+    "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
+    "keepalives": ("0", "1"),
+    "pooler": ("transaction",),
+}
+OPTION_NUMBERS = ("connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
+OPTION_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+OPTION_TEXTS = ("sslpassword", "application_name", "options")
+VERIFYING = ("verify-full", "verify-ca", "require")
+
+
 class BadSetting(SystemExit):
     """A wrong or missing value. Stops start-up with one sentence on standard error and exit code 1."""
 
@@ -189,36 +205,104 @@ def missing_secret(name: str) -> BadSetting:
 
 
 def database(name: str, url: str) -> dict[str, object]:
-    """Return Django's settings for sqlite:///path or postgres://user:password@host:port/name."""
+    """Return Django's settings for sqlite:///path or postgres://user:password@host:port/name?options.
+
+    Raises BadSetting for anything that would be dropped. Its sentence never repeats a value: it may be a secret.
+    """
     parts = urlsplit(url)
+    if parts.fragment:
+        raise BadSetting(name, "has a #, which must be written as %23.")
     if parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1:
-        return {
-            "ENGINE": "django.db.backends.sqlite3",
-            "NAME": unquote(parts.path[1:]),
-            "OPTIONS": {
-                # IMMEDIATE ends "database is locked"; FULL because an intent must survive a power cut.
-                "transaction_mode": "IMMEDIATE",
-                "timeout": 20,
-                "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA mmap_size=134217728;"
-                "PRAGMA journal_size_limit=27103364;PRAGMA cache_size=2000;",
-            },
-        }
+        return sqlite_file(name, parts)
     if parts.scheme in ("postgres", "postgresql") and len(parts.path) > 1:
-        try:
-            port = parts.port or 5432
-        except ValueError:
-            raise BadSetting(name, "has a port that is not a number.") from None
-        return {
-            "ENGINE": "django.db.backends.postgresql",
-            "NAME": unquote(parts.path[1:]),
-            "USER": unquote(parts.username or ""),
-            "PASSWORD": unquote(parts.password or ""),
-            "HOST": unquote(parts.hostname or ""),
-            "PORT": str(port),
-            "CONN_MAX_AGE": 60,
-            "CONN_HEALTH_CHECKS": True,
-        }
+        return postgresql(name, parts)
     raise BadSetting(name, "must look like sqlite:///path/file.sqlite3 or postgres://user:password@host/name.")
+
+
+def sqlite_file(name: str, parts: SplitResult) -> dict[str, object]:
+    if parts.query:
+        raise BadSetting(name, "has options, which SQLite does not take.")
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": unquote(parts.path[1:]),
+        "OPTIONS": {
+            # IMMEDIATE ends "database is locked"; FULL because an intent must survive a power cut.
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA mmap_size=134217728;"
+            "PRAGMA journal_size_limit=27103364;PRAGMA cache_size=2000;",
+        },
+    }
+
+
+def postgresql(name: str, parts: SplitResult) -> dict[str, object]:
+    host, options = unquote(parts.hostname or ""), libpq_options(name, parts.query)
+    tls = [option for option in options if option.startswith("ssl")]
+    if tls and (not host or host.startswith("/")):
+        raise BadSetting(name, f"has the option {tls[0]}, which PostgreSQL ignores on a socket. Name a host.")
+    pooled = {"DISABLE_SERVER_SIDE_CURSORS": True} if options.pop("pooler", "") else {}
+    # A transaction of a pooler may come to a connection that another one has prepared its statements on.
+    prepared: dict[str, object] = {"prepare_threshold": None} if pooled else {}
+    return pooled | {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path[1:]),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": host,
+        "PORT": str(port_of(name, parts, 5432)),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": prepared | options,
+    }
+
+
+def port_of(name: str, parts: SplitResult, default: int) -> int:
+    try:
+        port = default if parts.port is None else parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise BadSetting(name, "has a port that is not a number from 1 to 65535.")
+    return port
+
+
+def libpq_options(name: str, query: str) -> dict[str, str]:
+    """Read the options of a PostgreSQL address, as libpq does: a + stays a +."""
+    pairs = [part.partition("=") for part in query.split("&")] if query else []
+    options: dict[str, str] = {}
+    for option, _, value in pairs:
+        if problem := option_problem(option, unquote(value)):
+            raise BadSetting(name, f"has the option {option}{problem}.")
+        if option in options:
+            raise BadSetting(name, f"has the option {option} twice.")
+        options[option] = unquote(value)
+    trusts_a_ca = options.get("sslrootcert", "system") != "system"
+    if trusts_a_ca and options.get("sslmode") not in VERIFYING:
+        raise BadSetting(
+            name, f"has the option sslrootcert, which PostgreSQL ignores unless sslmode is {' or '.join(VERIFYING)}."
+        )
+    return options
+
+
+def option_problem(option: str, value: str) -> str:
+    """Return what is wrong with one option of libpq, as the end of a sentence that begins with it; "" if nothing is."""
+    known = [*OPTION_CHOICES, *OPTION_NUMBERS, *OPTION_FILES, *OPTION_TEXTS]
+    if option not in known:
+        return f", which is none of {', '.join(known)}"
+    if not value:
+        return " without a value"
+    choices = OPTION_CHOICES.get(option, (value,))
+    if value not in choices:
+        return f", which must be {' or '.join(choices)}"
+    if option in OPTION_NUMBERS and not re.fullmatch("[0-9]{1,9}", value):
+        return ", which must be a whole number"
+    if option in OPTION_FILES and not is_readable_file(value) and (option, value) != ("sslrootcert", "system"):
+        return ", whose file cannot be read"
+    return ""
+
+
+def is_readable_file(path: str) -> bool:
+    return os.path.isfile(path) and os.access(path, os.R_OK)
 
 
 def owner(name: str, used: dict[str, object]) -> dict[str, object] | None:

@@ -1,6 +1,6 @@
 """The two roles of PostgreSQL: the owner, for `migrate`, and the role for daily work, which cannot alter the log."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,14 +14,19 @@ def as_owner() -> Iterator[None]:
     if settings.MIGRATE_DATABASE is None:
         yield
         return
-    used = connection.settings_dict["USER"], connection.settings_dict["PASSWORD"]
-    connect_as(settings.MIGRATE_DATABASE["USER"], settings.MIGRATE_DATABASE["PASSWORD"])
+    used = own_parts(connection.settings_dict)
+    connect_as(own_parts(settings.MIGRATE_DATABASE))
     try:
         yield
     finally:
-        connect_as(*used)
+        connect_as(used)
 
 
-def connect_as(user: Any, password: Any) -> None:
+def own_parts(database: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the addresses of the two roles may say differently."""
+    return {part: database[part] for part in ("USER", "PASSWORD", "OPTIONS")}
+
+
+def connect_as(parts: Mapping[str, Any]) -> None:
     connection.close()
-    connection.settings_dict.update(USER=user, PASSWORD=password)
+    connection.settings_dict.update(parts)

@@ -18,7 +18,7 @@ from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.audit.role import grants_apply, why_not
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.ops.owner import connect_as
+from pbxadmin.ops.owner import connect_as, own_parts
 from pbxadmin.ops.start_up import command_line
 from pbxadmin.ops.tick import tick
 from tests.factories import PASSWORD, make_customer, make_pbx, make_user
@@ -50,12 +50,12 @@ def role(transactional_db):
 
 @contextmanager
 def connected_as(user, password=""):
-    used = connection.settings_dict["USER"], connection.settings_dict["PASSWORD"]
-    connect_as(user, password)
+    used = own_parts(connection.settings_dict)
+    connect_as(used | {"USER": user, "PASSWORD": password})
     try:
-        yield used
+        yield used["USER"], used["PASSWORD"]
     finally:
-        connect_as(*used)
+        connect_as(used)
 
 
 @pytest.fixture
