@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 
 from ivr.models import Change, Ivr
@@ -117,9 +117,9 @@ def test_every_searched_row_has_the_text_of_its_model(admin: Client, munich: Pbx
 
 
 def plan_of(sql: str, words: list[str]) -> str:
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute("SET enable_seqscan = off")
+            cursor.execute("SET LOCAL enable_seqscan = off")
         explain = "EXPLAIN" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
         cursor.execute(f"{explain} {sql}", words)
         return " ".join(str(part) for row in cursor.fetchall() for part in row)
@@ -158,13 +158,11 @@ def test_without_the_extension_the_search_goes_on_and_says_so(
         cursor.execute("DROP EXTENSION pg_trgm CASCADE")
         cursor.execute("CREATE ROLE reader")
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SET ROLE reader")
-        with caplog.at_level(logging.WARNING):
+        with caplog.at_level(logging.WARNING), transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL ROLE reader")
             indexes_install(connection.alias, list(searched_models())[:1])
     finally:
         with connection.cursor() as cursor:
-            cursor.execute("RESET ROLE")
             cursor.execute("DROP ROLE reader")
         assert found(admin, "/ivrs/", "ecole")
         indexes_install(connection.alias)

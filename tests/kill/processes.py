@@ -31,7 +31,9 @@ def database_url() -> str:
     at: dict[str, Any] = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{quote(str(at['NAME']))}"
-    return f"postgres://{quote(at['USER'])}:{quote(at['PASSWORD'])}@{at['HOST']}:{at['PORT']}/{quote(at['NAME'])}"
+    pooler = "?pooler=transaction" if at.get("DISABLE_SERVER_SIDE_CURSORS") else ""
+    who = f"{quote(at['USER'])}:{quote(at['PASSWORD'])}"
+    return f"postgres://{who}@{at['HOST']}:{at['PORT']}/{quote(at['NAME'])}{pooler}"
 
 
 def environment(**more: str) -> dict[str, str]:

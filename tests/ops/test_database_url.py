@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import ConnectionHandler, OperationalError
+from django.db import OperationalError
+from django.db.utils import ConnectionHandler
 
 from pbxadmin.env import BadSetting, database
 from tests.ops.test_keys_and_settings import GOOD, check
 from tests.yeastar.servers import Signer, certificate, key, pem_of
 
+STRANGER = Signer("Stranger CA")
 BASE = "postgres://works@db.example.com/pbxadmin"
 
 
@@ -83,7 +85,10 @@ def test_a_pooler_that_shares_connections_gets_no_cursors_and_no_prepared_statem
         (f"{BASE}?sslmode=verify-full&sslrootcert=/no/such/file", "has the option sslrootcert, whose file cannot be"),
         (f"{BASE}?sslmode=require&sslcert=/", "has the option sslcert, whose file cannot be read."),
         (f"{BASE}?sslrootcert=/etc/passwd", "has the option sslrootcert, which PostgreSQL ignores unless sslmode is"),
-        (f"{BASE}?sslmode=prefer&sslrootcert=/etc/passwd", "has the option sslrootcert, which PostgreSQL ignores unless"),
+        (
+            f"{BASE}?sslmode=prefer&sslrootcert=/etc/passwd",
+            "has the option sslrootcert, which PostgreSQL ignores unless",
+        ),
         ("postgres:///pbxadmin?sslmode=verify-full", "has the option sslmode, which PostgreSQL ignores on a socket"),
         ("postgres://%2Frun/pbxadmin?sslmode=require", "has the option sslmode, which PostgreSQL ignores on a socket"),
         (f"{BASE}#main", "has a #, which must be written as %23."),
@@ -165,7 +170,10 @@ def written(path: Path, text: str) -> Path:
 
 @needs_postgresql
 def test_a_verified_connection_is_one(tls_url: str, authority: Signer, tmp_path: Path) -> None:
-    ours, strangers = written(tmp_path / "ca.pem", authority.pem), written(tmp_path / "other.pem", Signer("Stranger CA").pem)
+    ours, strangers = (
+        written(tmp_path / "ca.pem", authority.pem),
+        written(tmp_path / "other.pem", STRANGER.pem),
+    )
     other_name = tls_url.replace("127.0.0.1", "localhost")
 
     assert encryption(f"{tls_url}?sslmode=verify-full&sslrootcert={ours}") == "TLSv1.3"
@@ -179,7 +187,7 @@ def test_a_verified_connection_is_one(tls_url: str, authority: Signer, tmp_path:
 
 @needs_postgresql
 def test_migrate_verifies_the_server_as_the_address_of_the_owner_says(tls_url: str, tmp_path: Path) -> None:
-    strangers = written(tmp_path / "other.pem", Signer("Stranger CA").pem)
+    strangers = written(tmp_path / "other.pem", STRANGER.pem)
     urls = {
         "DATABASE_URL": tls_url.replace("pbxadmin@", "works@"),
         "MIGRATE_DATABASE_URL": f"{tls_url}?sslmode=verify-full&sslrootcert={strangers}",
