@@ -104,7 +104,7 @@ def test_a_person_signs_out_their_others_and_nobody_elses(mara: User) -> None:
 def test_signing_out_others_needs_a_form(mara: User) -> None:
     client = signed_in(mara)
 
-    assert client.get("/accounts/security/sign-out-others/").status_code == 405
+    assert client.get("/accounts/security/sign-out-others/").headers["Location"] == "/accounts/security/"
     assert Client().post("/accounts/security/sign-out-others/").status_code == 302
 
 

@@ -229,4 +229,4 @@ def test_a_filter_of_a_customer_shows_others_nothing_of_it(client: Client, mara:
 def test_saving_needs_a_post_and_a_sign_in(client: Client, url: str) -> None:
     assert client.post(url).status_code == 302
     client.force_login(make_user())
-    assert client.get(url).status_code == 405
+    assert client.get(url).headers["Location"] == "/pbxs/"

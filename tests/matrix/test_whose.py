@@ -58,7 +58,7 @@ def says_whose(answer: HttpResponseBase) -> list[str]:
 
 @pytest.mark.parametrize("name", OF_A_PBX)
 def test_every_page_of_a_pbx_says_whose_it_is(world: World, pbx_http: PbxDouble, name: str) -> None:
-    says_whose(client_of(world, "site admin").get(world.us.path(ROWS[name].path)))
+    says_whose(client_of(world, "site admin").get(world.us.path(ROWS[name].path), follow=True))
 
 
 @pytest.mark.parametrize("columns", [{}, {"is_enabled": False}, {"other_serial": ""}, {"scheme": "http"}])
