@@ -10,6 +10,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Collection
+from difflib import get_close_matches
 from email.utils import parseaddr
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -45,6 +46,12 @@ OPTION_TEXTS = ("sslpassword", "application_name", "options")
 VERIFYING = ("verify-full", "verify-ca", "require")
 
 
+NAMES_READ: set[str] = set()
+# Names that begin so are ours, unless a cluster made them of a service called pbx-something.
+OUR_PREFIXES = ("PBX_", "OIDC_", "SEAL_")
+OF_A_SERVICE = re.compile(r"_SERVICE_(HOST|PORT)|_PORT_[0-9]+_(TCP|UDP)")
+
+
 class BadSetting(SystemExit):
     """A wrong or missing value. Stops start-up with one sentence on standard error and exit code 1."""
 
@@ -57,6 +64,7 @@ class BadSetting(SystemExit):
 
 def text(name: str, default: str = "") -> str:
     """Read a text, without blanks around it. Raises BadSetting when it is given twice or its file cannot be read."""
+    NAMES_READ.update((name, f"{name}_FILE"))
     path = os.environ.get(f"{name}_FILE")
     if path is None:
         return os.environ.get(name, default).strip()
@@ -97,7 +105,36 @@ def choices(name: str, what: str, allowed: Collection[str]) -> list[str]:
     return words(name)
 
 
+def folder_path(name: str, default: Path) -> Path:
+    """Read the path of a folder. Raises BadSetting for an empty one, which would be wherever we were started."""
+    path = text(name, str(default))
+    if not path:
+        raise BadSetting(name, "is empty. It names a folder.")
+    return Path(path).absolute()
+
+
+def refuse_unread() -> None:
+    """Raise BadSetting for a variable that looks like a setting and that nothing read, such as a misspelled one."""
+    for name, value in sorted(os.environ.items()):
+        is_ours = name.startswith(OUR_PREFIXES) and not OF_A_SERVICE.search(name) and not value.startswith("tcp://")
+        if is_ours and name not in NAMES_READ:
+            nearest = get_close_matches(name, sorted(NAMES_READ), 1, 0.8)
+            raise BadSetting(name, f"is no setting; {nearest[0]} is." if nearest else "is no setting of PBX Admin.")
+
+
 # --- addresses ---
+
+
+def hosts(name: str, default: str) -> list[str]:
+    """Read names of hosts; one with a leading dot stands for all below it. Raises BadSetting for what matches none."""
+    found = words(name, default)
+    for value in found or [""]:
+        if not re.fullmatch(r"\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]", value.lower()):
+            raise BadSetting(
+                name,
+                f"must name each host, such as pbx.example.com or [::1], without scheme, port and *, not {value!r}.",
+            )
+    return found
 
 
 def networks(name: str) -> list[str]:
@@ -124,7 +161,7 @@ def site_url(name: str, allowed_hosts: Collection[str]) -> tuple[str, bool]:
 
     Raises BadSetting for http, unless only loopback is allowed or INSECURE_HTTP=true accepts it.
     """
-    url = text(name)
+    url, accepts_http = text(name), flag("INSECURE_HTTP", False)
     parts = re.fullmatch(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?", url.lower())
     if url and (parts is None or not 1 <= int(parts[3] or 1) <= 65535):
         raise BadSetting(name, f"must look like https://pbx.example.com, not {url!r}.")
@@ -132,7 +169,7 @@ def site_url(name: str, allowed_hosts: Collection[str]) -> tuple[str, bool]:
     if url.startswith("https://"):
         return url, True
     only_loopback = all(host in LOOPBACK_NAMES for host in allowed_hosts)
-    if not only_loopback and not flag("INSECURE_HTTP", False):
+    if not only_loopback and not accepts_http:
         raise BadSetting(name, "must start with https:// when ALLOWED_HOSTS reaches beyond this machine.")
     return url, False
 
@@ -326,7 +363,7 @@ def email(url: str) -> dict[str, object]:
     parts = urlsplit(url)
     if parts.scheme in ("console", "memory") and url == f"{parts.scheme}:":
         return {"EMAIL_BACKEND": EMAIL_BACKENDS[parts.scheme]}
-    if parts.scheme == "file" and not parts.netloc and len(parts.path) > 1 and not parts.query:
+    if parts.scheme == "file" and not parts.netloc and len(parts.path) > 1 and not parts.query + parts.fragment:
         return {"EMAIL_BACKEND": EMAIL_BACKENDS["file"], "EMAIL_FILE_PATH": unquote(parts.path)}
     return smtp_server(parts)
 

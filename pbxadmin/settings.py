@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import structlog
 from django.contrib.messages import constants as messages
@@ -12,7 +12,7 @@ from pbxadmin.access.roles import SITE_ADMIN, Role
 from pbxadmin.web.logs import hide_links
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "data"))).absolute()
+DATA_DIR = env.folder_path("DATA_DIR", BASE_DIR / "data")
 
 # Neither a missing secret nor a missing folder stops us here: `makemigrations` needs none. See ops/start_up.py.
 MISSING_SECRETS = [name for name in env.REQUIRED_SECRETS if not env.secret(name, DATA_DIR)]
@@ -25,9 +25,7 @@ PBX_KEYS = env.key_ring("PBX_KEYS", DATA_DIR)
 SEAL_KEYS = env.key_ring("SEAL_KEY", DATA_DIR)
 
 DEBUG = env.flag("DEBUG", False)
-ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", ",".join(env.LOOPBACK_NAMES))
-if "*" in ALLOWED_HOSTS:
-    raise env.BadSetting("ALLOWED_HOSTS", "must name each host; * would let anybody choose ours.")
+ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", ",".join(env.LOOPBACK_NAMES))
 SITE_URL, IS_HTTPS = env.site_url("SITE_URL", ALLOWED_HOSTS)
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 PBX_NETWORKS = env.networks("PBX_NETWORKS")  # none: the default of yeastar/guard.py
@@ -119,9 +117,8 @@ MESSAGE_TAGS = {
     messages.ERROR: "bad",
 }
 
-DATABASES = {
-    "default": env.database("DATABASE_URL", env.text("DATABASE_URL", f"sqlite:///{DATA_DIR / 'pbxadmin.sqlite3'}"))
-}
+own_database = f"sqlite:///{quote(str(DATA_DIR / 'pbxadmin.sqlite3'))}"
+DATABASES = {"default": env.database("DATABASE_URL", env.text("DATABASE_URL", own_database))}
 MIGRATE_DATABASE = env.owner("MIGRATE_DATABASE_URL", DATABASES["default"])
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Shared by all processes: sign-in limits counted in one process alone would not hold.
@@ -202,10 +199,14 @@ MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not IS_HTTPS  # browsers themselves allow t
 OIDC_SERVER_URL = env.single_sign_on("OIDC_SERVER_URL")
 OIDC_CLIENT_ID = env.text("OIDC_CLIENT_ID")
 OIDC_CLIENT_SECRET = env.text("OIDC_CLIENT_SECRET")
-OIDC_NAME = env.text("OIDC_NAME", "single sign-on")
+OIDC_NAME = env.text("OIDC_NAME")
 OIDC_TRUST_EMAIL = env.flag("OIDC_TRUST_EMAIL", False)
 if len({bool(value) for value in (OIDC_SERVER_URL, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET)}) > 1:
     raise env.BadSetting("OIDC_SERVER_URL", "goes with OIDC_CLIENT_ID and OIDC_CLIENT_SECRET: set all three or none.")
+for name, is_given in {"OIDC_NAME": bool(OIDC_NAME), "OIDC_TRUST_EMAIL": OIDC_TRUST_EMAIL}.items():
+    if is_given and not OIDC_SERVER_URL:
+        raise env.BadSetting(name, "goes with OIDC_SERVER_URL, which is not set.")
+OIDC_NAME = OIDC_NAME or "single sign-on"
 SOCIALACCOUNT_ADAPTER = "pbxadmin.accounts.sso.SsoAdapter"
 SOCIALACCOUNT_PROVIDERS = {
     "openid_connect": {
@@ -227,7 +228,7 @@ USE_I18N = False
 LANGUAGE_CODE = "en"
 
 STATIC_URL = "static/"
-STATIC_ROOT = Path(env.text("STATIC_ROOT", str(DATA_DIR / "static"))).absolute()
+STATIC_ROOT = env.folder_path("STATIC_ROOT", DATA_DIR / "static")
 WHITENOISE_ALLOW_ALL_ORIGINS = False  # no other site needs our files
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
@@ -319,3 +320,5 @@ LOGGING = {
         "django_structlog": {"level": "INFO" if LOG_LEVEL in ("DEBUG", "INFO") else "ERROR"},
     },
 }
+
+env.refuse_unread()

@@ -5,12 +5,14 @@ import os
 import secrets
 from pathlib import Path
 
+from pbxadmin import env
+
 HERE = Path(__file__).resolve().parent.parent.parent
 
 
 def make_data_folder() -> None:
     """Make DATA_DIR and, in it, the keys that the environment does not give. Existing files are left as they are."""
-    folder = Path(os.environ.get("DATA_DIR") or HERE / "data").absolute()
+    folder = env.folder_path("DATA_DIR", HERE / "data")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     makers = {"SECRET_KEY": lambda: secrets.token_urlsafe(48), "PBX_KEYS": new_pbx_key}
     for name, make in makers.items():

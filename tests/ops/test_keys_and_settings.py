@@ -65,6 +65,24 @@ def test_two_folders_never_get_the_same_keys(folder, monkeypatch):
         assert (folder / name).read_text() != (folder.parent / "other" / name).read_text()
 
 
+def test_the_folder_may_be_named_by_a_file_in_a_demo_too(folder, monkeypatch):
+    monkeypatch.delenv("DATA_DIR")
+    monkeypatch.setenv("DATA_DIR_FILE", written(folder.parent / "where", str(folder)))
+
+    make_data_folder()
+
+    assert (folder / "secret_key").exists()
+
+
+def test_the_database_is_in_the_data_folder_whatever_that_is_called(tmp_path):
+    odd = "a#b%25 c?d"
+    (tmp_path / odd).mkdir()
+
+    assert check(tmp_path, "migrate", "--verbosity", "0", data=odd, **GOOD).returncode == 0
+
+    assert (tmp_path / odd / "pbxadmin.sqlite3").exists()
+
+
 @pytest.mark.parametrize("given", ["SECRET_KEY", "SECRET_KEY_FILE"])
 def test_a_key_that_the_environment_gives_is_not_made(folder, monkeypatch, given):
     monkeypatch.setenv(given, "x" * 40)
@@ -111,6 +129,11 @@ def test_good_values_start(tmp_path):
         ("DEBUG", "True", "true or false"),
         ("ALLOWED_HOSTS", "*", "must name each host"),
         ("ALLOWED_HOSTS", "localhost,*", "must name each host"),
+        ("ALLOWED_HOSTS", "", "must name each host"),
+        ("ALLOWED_HOSTS", "localhost:8000", "must name each host"),
+        ("ALLOWED_HOSTS", "https://pbx.example.com", "must name each host"),
+        ("ALLOWED_HOSTS", "*.example.com", "must name each host"),
+        ("ALLOWED_HOSTS", "::1", "must name each host"),
         ("SITE_URL", "pbx.example.com", "must look like https://"),
         ("SITE_URL", "https://", "must look like https://"),
         ("SITE_URL", "https://a/b", "must look like https://"),
@@ -151,7 +174,17 @@ def test_good_values_start(tmp_path):
         ("OIDC_SERVER_URL", "https://user@login.example.com", "must look like https://"),
         ("OIDC_SERVER_URL", "https://login.example.com", "set all three or none"),
         ("OIDC_TRUST_EMAIL", "yes", "true or false"),
+        ("OIDC_TRUST_EMAIL", "true", "goes with OIDC_SERVER_URL"),
+        ("OIDC_NAME", "Acme sign-in", "goes with OIDC_SERVER_URL"),
         ("LOG_LEVEL", "LOUD", "must be DEBUG, INFO, WARNING or ERROR"),
+        ("DATA_DIR", "", "is empty"),
+        ("STATIC_ROOT", "", "is empty"),
+        ("EMAIL_URL", "file:///mails#1", "must look like smtps://"),
+        ("PBX_NETWORK", "10.0.0.0/8", "is no setting; PBX_NETWORKS is."),
+        ("PBX_NETWORKS_FILES", "/etc/networks", "is no setting; PBX_NETWORKS_FILE is."),
+        ("PBX_TIMEOUT", "5", "is no setting of PBX Admin."),
+        ("OIDC_SERVER", "https://login.example.com", "is no setting; OIDC_SERVER_URL is."),
+        ("SEAL_MAIL", "audit@example.com", "is no setting; SEAL_MAIL_TO is."),
     ],
 )
 def test_a_wrong_value_stops_start_up_with_one_sentence_that_names_it(tmp_path, name, value, problem):
@@ -168,6 +201,26 @@ def assert_stopped(ran, name, problem):
     assert problem in ran.stderr
     assert ran.stderr.count("\n") == 1
     assert ran.stdout == ""
+
+
+def test_a_wrong_value_is_named_even_where_it_would_change_nothing(tmp_path):
+    site = {"SITE_URL": "https://pbx.example.com", "ALLOWED_HOSTS": "pbx.example.com"}
+
+    assert_stopped(check(tmp_path, **GOOD, **site, INSECURE_HTTP="yes"), "INSECURE_HTTP", "true or false")
+
+
+def test_what_a_cluster_tells_of_a_service_called_pbx_is_no_setting_of_ours(tmp_path):
+    (tmp_path / "static").mkdir()
+    of_a_service = {
+        "PBX_ADMIN_SERVICE_HOST": "10.0.0.7",
+        "PBX_ADMIN_SERVICE_PORT": "8000",
+        "PBX_ADMIN_SERVICE_PORT_HTTP": "8000",
+        "PBX_ADMIN_PORT": "tcp://10.0.0.7:8000",
+        "PBX_ADMIN_PORT_8000_TCP": "tcp://10.0.0.7:8000",
+        "PBX_ADMIN_PORT_8000_TCP_ADDR": "10.0.0.7",
+    }
+
+    assert check(tmp_path, **GOOD, **of_a_service).returncode == 0
 
 
 @pytest.mark.parametrize("value", [None, ""])
