@@ -137,6 +137,7 @@ class Change(models.Model):
         UNKNOWN = "unknown"
         CONFLICT = "conflict"
 
+    batch_id = models.BigIntegerField(null=True, db_index=True)
     form_key = models.CharField(
         max_length=64, unique=True, help_text="the same form with the same values is one change"
     )

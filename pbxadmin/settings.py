@@ -39,6 +39,7 @@ INSTALLED_APPS = [
     "pbxadmin.ops",
     "pbxadmin.home",
     "pbxadmin.review",
+    "pbxadmin.batches",
     "ivr",
     "pbxadmin.fleet",
     "pbxadmin.accounts",

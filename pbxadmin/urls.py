@@ -7,6 +7,7 @@ urlpatterns = [
     path("", include("pbxadmin.access.urls")),
     path("", include("pbxadmin.fleet.urls")),
     path("", include("ivr.urls")),
+    path("", include("pbxadmin.batches.urls")),
     path("", include("pbxadmin.review.urls")),
 ]
 

@@ -31,11 +31,19 @@ class Opened:
 
 
 def change_plan(
-    *, pbx: Pbx, opened: Opened, wanted: Mapping[str, str], actor: Actor, reason: str = "", ticket: str = ""
+    *,
+    pbx: Pbx,
+    opened: Opened,
+    wanted: Mapping[str, str],
+    actor: Actor,
+    reason: str = "",
+    ticket: str = "",
+    batch_id: int | None = None,
 ) -> Change:
     """Store a planned change; nothing is sent. The same form with the same values gives the same change.
 
     wanted: canonical text by own field name, only fields that differ from the form as it was opened.
+    batch_id: of the batch that the change belongs to.
     Raises ValidationError for "reason" and "ticket" when they are not what the customer asks for.
     """
     reason, ticket = check_record(pbx.customer, reason, ticket)
@@ -56,6 +64,7 @@ def change_plan(
             "wanted": dict(wanted),
             "reason": reason,
             "ticket": ticket,
+            "batch_id": batch_id,
             "planned_by_id": actor.id or 0,
             "planned_by_name": actor.name,
         },

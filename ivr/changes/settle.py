@@ -146,6 +146,7 @@ def change_event(action: EventAction, change: Change, *, outcome: str, detail: d
         pbx=(change.pbx_id, change.pbx_name),
         ivr=(change.number, change.name),
         change_id=change.pk,
+        batch_id=change.batch_id,
         fields={
             name: {"before": before.get(name), "asked": asked, "found": found.get(name)}
             for name, asked in change.wanted.items()

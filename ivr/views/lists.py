@@ -14,12 +14,12 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET
 
 from ivr.addresses import ivr_address, ivr_list_address, ivr_page_address
-from ivr.models import Change, Ivr, Refresh, RefreshItem
+from ivr.models import Change, Ivr, IvrQuerySet, Refresh, RefreshItem
 from ivr.refresh import pbx_refresh, refresh_start
 from ivr.selectors import SORTS, IvrFilter, ivrs_found, pbxs_in_view
 from ivr.wording import caller_hears, callers_may, field_rows, tick_count
 from pbxadmin.access.models import Customer, as_named
-from pbxadmin.access.permissions import can, only_customer
+from pbxadmin.access.permissions import can, can_anywhere, only_customer
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import EventAction
@@ -99,8 +99,15 @@ def list_page(request: HttpRequest, wanted: IvrFilter, pbx: Pbx | None) -> HttpR
         "shareable": shareable(user, wanted.customer) if pbx is None and wanted.query else None,
         "has_pbxs": bool(page.rows) or Pbx.objects.visible_to(user).exists(),
         "may_add": can(user, Action.MANAGE_PBXS, pbx.customer if pbx else None),
+        "matching": matching_count(found, page) if can_anywhere(user, Action.BATCH) else 0,
     }
     return render_either(request, "ivr/ivr_list.html", "ivr/_ivr_table.html", context)
+
+
+def matching_count(found: IvrQuerySet, page: Page[dict[str, Any]]) -> int:
+    """Return how many IVRs match, which costs a query only when they are more than a page."""
+    is_all = not page.next_cursor and not page.previous_cursor
+    return len(page.rows) if is_all else found.order_by().count()
 
 
 SORT_LABELS = {
@@ -119,6 +126,7 @@ def list_row(row: dict[str, Any]) -> tuple[Any, ...]:
     number = row["number"]
     name = BY_NAME["name"]
     return (
+        row["id"],
         number,
         ivr_page_address(row["pbx_id"], number),
         row["name"],

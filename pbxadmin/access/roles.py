@@ -21,13 +21,13 @@ class Action(StrEnum):
     MANAGE_CUSTOMERS = "manage-customers"  # of site admins alone: no role has it
 
 
-# BATCH is missing because no page offers it yet.
 IN_WORDS: dict[Action, str] = {
     Action.SEE: "see PBXs, IVRs and changes",
     Action.EDIT_IVR: "edit IVRs",
     Action.RENUMBER: "renumber IVRs",
     Action.DIAL_OUTBOUND: "let callers dial out",
     Action.MANAGE_PBXS: "add, edit and delete PBXs",
+    Action.BATCH: "change many IVRs at once",
     Action.MANAGE_PEOPLE: "give and take roles",
     Action.MANAGE_RULES: "say what changes need",
     Action.REVIEW_LOG: "review the log",

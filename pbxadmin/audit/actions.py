@@ -33,6 +33,7 @@ class EventGroup(Enum):
     CHANGE_STEP = "steps of a change that are not its outcome"
     CHANGE_OUTCOME = "outcomes of changes"
     REVIEW = "the work of auditors, which belongs to no period that they sign"
+    BATCH = "batches of changes"
     LOG_INTEGRITY = "a log that is not as it was recorded"
 
     @cached_property
@@ -110,6 +111,13 @@ class EventAction(StrEnum):
     CHANGE_OUTCOME = "change.outcome", "Change ended", EventGroup.CHANGE_OUTCOME
     CHANGE_CONFLICT = "change.conflict", "Change met a conflict", EventGroup.CHANGE_STEP
     CHANGE_SETTLED = "change.settled", "Change settled by reading", EventGroup.CHANGE_OUTCOME
+    BATCH_PLANNED = "batch.planned", "Batch planned", EventGroup.BATCH
+    BATCH_STARTED = "batch.started", "Batch started", EventGroup.BATCH
+    BATCH_PAUSED = "batch.paused", "Batch paused", EventGroup.BATCH
+    BATCH_CONTINUED = "batch.continued", "Batch went on", EventGroup.BATCH
+    BATCH_HALTED = "batch.halted", "Batch halted", EventGroup.BATCH
+    BATCH_STOPPED = "batch.stopped", "Batch stopped", EventGroup.BATCH
+    BATCH_FINISHED = "batch.finished", "Batch finished", EventGroup.BATCH
     LOG_EXPORTED = "log.exported", "Log exported", EventGroup.EXPORT
     LOG_EXPORT_ENDED = "log.export-ended", "Export of the log ended", EventGroup.EXPORT_END
     DESK_REVIEWED = "desk.reviewed", "Exception reviewed", EventGroup.REVIEW

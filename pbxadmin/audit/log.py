@@ -23,6 +23,7 @@ DERIVED = ("field_names", "words")  # columns that are made of several facts
 INDEX = {
     field.name: field.max_length for field in Event._meta.concrete_fields if field.name not in ("id", "text", "hash")
 }
+LATER = frozenset({"batch_id"})  # stated only by events that have one, so that texts of 0.1 stay complete
 TOLD = {name: most for name, most in INDEX.items() if name not in ("at", *DERIVED)}
 UNKEPT = re.compile("[\x00\ud800-\udfff]")  # NUL and lone surrogates: not every database takes them
 SHORT_VALUE = 3  # characters; shorter values, such as a number of seconds, are not searched for
@@ -36,6 +37,7 @@ def record(
     pbx: Named | None = None,
     ivr: tuple[str, str] | None = None,
     change_id: int | None = None,
+    batch_id: int | None = None,
     fields: Mapping[str, Mapping[str, Any]] | None = None,
     detail: Mapping[str, Any] | None = None,
     reason: str = "",
@@ -70,7 +72,7 @@ def record(
         "detail": detail or {},
         "reason": reason,
         "ticket": ticket,
-    }
+    } | ({"batch_id": batch_id} if batch_id else {})
     return append(f"customer:{customer[0]}" if customer else INSTALLATION_CHAIN, storable(facts))
 
 
@@ -158,7 +160,8 @@ def index_of(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def told_of(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return these columns without the time, each cut to its length."""
-    return {name: data[name][:most] if most and data[name] is not None else data[name] for name, most in TOLD.items()}
+    said = {**dict.fromkeys(LATER), **data}
+    return {name: said[name][:most] if most and said[name] is not None else said[name] for name, most in TOLD.items()}
 
 
 def derived_of(facts: Mapping[str, Any]) -> dict[str, str]:

@@ -19,7 +19,7 @@ SAID = (
     *("actor_name", "address", "request_id", "customer_name", "pbx_name", "ivr_number", "ivr_name"),
     *("action", "outcome", "reason", "ticket"),
 )
-IDS = ("actor_id", "customer_id", "pbx_id", "change_id")
+IDS = ("actor_id", "customer_id", "pbx_id", "change_id", "batch_id")
 NUMBERS = frozenset((*IDS, "id", "sequence"))
 MAX_ID = 2**63 - 1  # above every id and number; SQLite sorts what is none, such as words, above it
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -61,6 +61,7 @@ class Event(models.Model):
     action = models.CharField(max_length=40)
     outcome = models.CharField(max_length=20, blank=True)
     change_id = models.BigIntegerField(null=True)
+    batch_id = models.BigIntegerField(null=True)
     ticket = models.CharField(max_length=200, blank=True)
     field_names = models.CharField(max_length=400, blank=True)
     words = models.CharField(max_length=600, blank=True)  # PostgreSQL indexes 2,704 bytes at most
@@ -82,6 +83,7 @@ class Event(models.Model):
             models.Index(fields=["pbx_id", "-id"], name="event_by_pbx"),
             models.Index(fields=["pbx_id", "ivr_number", "-id"], name="event_by_ivr"),
             models.Index(fields=["change_id"], name="event_by_change"),
+            models.Index(fields=["batch_id", "-id"], name="event_by_batch", condition=models.Q(batch_id__isnull=False)),
             models.Index(fields=["actor_id", "-id"], name="event_by_actor"),
             models.Index(fields=["action", "-id"], name="event_by_action"),
             models.Index(fields=["ticket", "-id"], name="event_by_ticket"),

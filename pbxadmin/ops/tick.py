@@ -12,6 +12,7 @@ from django_tasks_db.models import DBTaskResult
 from ivr.changes.reconcile import reconcile, replay_spool
 from ivr.refresh import refresh_due, refresh_rekick
 from pbxadmin.accounts.services import sessions_expire
+from pbxadmin.batches.work import batches_kick
 from pbxadmin.fleet.imports import imports_forget
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.rollup import roll_up
@@ -38,6 +39,7 @@ JOBS: tuple[Callable[[], int], ...] = (
     reconcile,
     refresh_rekick,
     refresh_due,
+    batches_kick,
     kicks_forget,
     desk_read,
     sessions_expire,

@@ -8,10 +8,12 @@ from pbxadmin.web.words import Look
 
 Said = dict[str, Any]
 
+WIDE_BATCH = 10  # customers
 CREDENTIALS = frozenset({"username", "password"})
 # For every group a decision: do its events come to the desk? A system check (checks.py) fails for one without.
 DESK_GROUPS = frozenset(
     {
+        EventGroup.BATCH,
         EventGroup.CHANGE_OUTCOME,
         EventGroup.EXPORT,
         EventGroup.LOG_INTEGRITY,
@@ -97,6 +99,15 @@ KINDS: dict[str, ExceptionKind] = {
     "outside": ExceptionKind(
         Look("Changed outside", "outside", "arrow-top-right-on-square"),
         lambda facts: facts.action in EventGroup.OUTSIDE.actions,
+    ),
+    "batch-halted": ExceptionKind(
+        Look("Batch halted", "bad", "hand-raised"), lambda facts: facts.action == EventAction.BATCH_HALTED
+    ),
+    "batch-wide": ExceptionKind(
+        Look("Batch over many customers", "warn", "rectangle-stack"),
+        lambda facts: (
+            facts.action == EventAction.BATCH_STARTED and facts.said["detail"].get("customers", 0) > WIDE_BATCH
+        ),
     ),
     "dial-out": ExceptionKind(
         Look("Dial-out turned on", "warn", "phone-arrow-up-right"), lambda facts: facts.turned_on("dial_outbound")

@@ -1,0 +1,177 @@
+"""Which IVRs a person chose for a batch, and what the pages of a batch show."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from django.core import signing
+from django.db.models import Count, Max, Min
+from django.http import Http404, QueryDict
+from django.utils import timezone
+
+from ivr.models import Change, Ivr, IvrQuerySet
+from ivr.selectors import IvrFilter, ivrs_found
+from pbxadmin.access.models import User
+from pbxadmin.web.words import number_of
+from pbxadmin.yeastar.fields import BY_NAME
+
+from .models import NOT_VERIFIED, WAITING, Batch, BatchTarget, BatchTargetQuerySet, TargetClass
+from .services import Chosen, class_counts, risks_in, units_in_hand
+
+SALT = "batches.selection.1"
+FORM_LIFE_S = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Selection:
+    """IVRs that were chosen: their ids at that moment, and the filter that found them, if one did."""
+
+    ids: tuple[int, ...]
+    query: str = ""
+
+    @property
+    def sealed(self) -> str:
+        """Return it as signed text, which the form carries: what appears later is not in it."""
+        return signing.dumps([self.query, *self.ids], salt=SALT, compress=True)
+
+    def rows(self, user: User) -> IvrQuerySet:
+        """Return the IVRs that are still there, in the order of the list."""
+        found = Ivr.objects.visible_to(user).filter(pk__in=self.ids)
+        return found.select_related("pbx__customer").order_by("pbx__customer__name", "pbx__name", "number", "pk")
+
+
+def selection_of(user: User, data: QueryDict) -> Selection:
+    """Return what a POST chose: a sealed selection, ids of IVRs, or all that a filter finds.
+
+    Raises Http404 when one of the ids is not of an IVR that the user sees, or a sealed selection was altered.
+    """
+    if sealed := data.get("selection", ""):
+        return unsealed(str(sealed))
+    if data.get("all"):
+        query = data.get("query", "")
+        wanted = IvrFilter.from_query(QueryDict(query))
+        return Selection(tuple(ivrs_found(user, wanted).order_by("pk").values_list("pk", flat=True)), query)
+    given = data.getlist("ivr")
+    ids = {int(text) for text in given if text.isascii() and text.isdecimal() and len(text) < 19}
+    seen = set(Ivr.objects.visible_to(user).filter(pk__in=ids).values_list("pk", flat=True))
+    if len(ids) != len(set(given)) or ids - seen:
+        raise Http404
+    return Selection(tuple(sorted(ids)))
+
+
+def unsealed(text: str) -> Selection:
+    try:
+        query, *ids = signing.loads(text, salt=SALT, max_age=FORM_LIFE_S)
+    except signing.BadSignature:
+        raise Http404 from None
+    return Selection(tuple(ids), query)
+
+
+def chosen_of(rows: IvrQuerySet, asked: dict[str, str]) -> list[Chosen]:
+    """Return these IVRs as targets of a batch that asks for these values."""
+    return [
+        Chosen(
+            row.pbx.customer_id,
+            row.pbx.customer.name,
+            row.pbx_id,
+            row.pbx.name,
+            row.number,
+            row.name or "",
+            asked,
+            {},
+        )
+        for row in rows
+    ]
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """A class of the preview with its count, among the targets that a person sees."""
+
+    klass: str
+    label: str
+    count: int
+
+
+def class_rows(targets: BatchTargetQuerySet) -> list[ClassRow]:
+    counts = class_counts(targets)
+    return [ClassRow(klass, TargetClass(klass).label, count) for klass, count in counts.items()]
+
+
+def outcome_rows(targets: BatchTargetQuerySet) -> dict[str, int]:
+    """Return how many of these targets have each outcome, those that are still to do under ""."""
+    return dict(targets.to_change().order_by().values_list("outcome").annotate(count=Count("pk")))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a batch is, among the targets that a person sees."""
+
+    todo: int
+    done: int
+    waiting: int
+    verified: int
+    not_verified: int
+    in_hand: int
+    per_minute: float | None
+    seconds_left: float | None
+
+    @property
+    def total(self) -> int:
+        return self.todo + self.done + self.waiting
+
+    @property
+    def percent(self) -> int:
+        return round(100 * self.done / self.total) if self.total else 100
+
+
+def progress_of(batch: Batch, targets: BatchTargetQuerySet) -> Progress:
+    """Return how far a batch is, and how fast it has been since it started or went on."""
+    counts = outcome_rows(targets)
+    todo, waiting = counts.pop("", 0), counts.pop(WAITING, 0)
+    done = sum(counts.values())
+    finished = targets.filter(finished_at__gte=batch.resumed_at) if batch.resumed_at else targets.none()
+    span = finished.aggregate(count=Count("pk"), first=Min("finished_at"), last=Max("finished_at"))
+    since = (timezone.now() - batch.resumed_at).total_seconds() if batch.resumed_at else 0.0
+    rate = span["count"] / since if span["count"] and since > 0 else None
+    return Progress(
+        todo=todo,
+        done=done,
+        waiting=waiting,
+        verified=counts.get(Change.Status.VERIFIED, 0),
+        not_verified=sum(counts.get(outcome, 0) for outcome in NOT_VERIFIED),
+        in_hand=units_in_hand(batch),
+        per_minute=rate * 60 if rate else None,
+        seconds_left=todo / rate if rate and todo else None,
+    )
+
+
+def risk_lines(batch: Batch) -> list[str]:
+    """Return each risk of a batch in a sentence that names how many IVRs and customers it touches."""
+    by_risk: dict[str, list[int]] = {}
+    for _, customer_id, risks in risks_in(batch):
+        by_risk.setdefault(risks, []).append(customer_id)
+    return [
+        f"{risk} On {number_of(len(ids), 'IVR')} of {number_of(len(set(ids)), 'customer')}."
+        for risk, ids in by_risk.items()
+    ]
+
+
+RESULT_COLUMNS = (
+    *("customer", "pbx", "number", "name", "class", "field", "before", "asked", "found"),
+    *("outcome", "sentence", "change", "finished_at"),
+)
+
+
+def result_lines(targets: Sequence[BatchTarget]) -> Iterator[list[str]]:
+    """Yield a line for each field of each target, at least one for each target."""
+    changes = Change.objects.in_bulk([target.change_id for target in targets if target.change_id])
+    for target in targets:
+        change = changes.get(target.change_id or 0)
+        found = (change.found or {}) if change else {}
+        head = [target.customer_name, target.pbx_name, target.number, target.name, target.klass]
+        sentence = target.sentence or target.why
+        at = target.finished_at.isoformat(timespec="seconds") if target.finished_at else ""
+        tail = [target.outcome, sentence, str(target.change_id or ""), at]
+        for name, asked in (target.wanted or target.asked).items():
+            values = (target.base.get(name), asked, found.get(name))
+            yield [*head, BY_NAME[name].label, *("" if value is None else value for value in values), *tail]

@@ -1,0 +1,281 @@
+"""The pages of batches: choose and set, preview, run, end. One address through a batch's life."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods
+
+from pbxadmin.access.models import Customer, as_named
+from pbxadmin.access.permissions import only_customer, require_anywhere
+from pbxadmin.access.person import user_of
+from pbxadmin.access.roles import Action
+from pbxadmin.audit.actions import EventAction
+from pbxadmin.audit.context import current
+from pbxadmin.audit.log import record
+from pbxadmin.web.csv import csv_response
+from pbxadmin.web.filters import whole
+from pbxadmin.web.htmx import go, render_either
+from pbxadmin.web.pages import keyset
+from pbxadmin.web.posting import post_only
+from pbxadmin.web.words import number_of
+from pbxadmin.yeastar.fields import BY_NAME
+
+from .forms import BatchForm, batch_fields
+from .models import NOT_VERIFIED, WAITING, Batch, BatchTarget, BatchTargetQuerySet, State, TargetClass
+from .selectors import (
+    RESULT_COLUMNS,
+    Selection,
+    chosen_of,
+    class_rows,
+    outcome_rows,
+    progress_of,
+    result_lines,
+    risk_lines,
+    selection_of,
+)
+from .services import (
+    MOST_TARGETS,
+    NotConfirmed,
+    batch_continue,
+    batch_plan,
+    batch_restore,
+    batch_retry,
+    batch_start,
+    batch_stop,
+    may_run,
+    must_be_typed,
+    risks_in,
+)
+from .work import batch_work
+
+TARGETS_PER_PAGE = 50
+BATCHES_PER_PAGE = 50
+CSV_ROWS = 500
+
+
+def visible_batch(request: HttpRequest, pk: int) -> Batch:
+    return get_object_or_404(Batch.objects.visible_to(user_of(request)), pk=pk)
+
+
+def own_batch(request: HttpRequest, pk: int) -> Batch:
+    """Return a batch that the person may start and stop. Raises PermissionDenied for one that they only see."""
+    batch = visible_batch(request, pk)
+    if not may_run(user_of(request), batch):
+        record(EventAction.ACCESS_DENIED, batch_id=batch.pk, detail={"action": Action.BATCH})
+        raise PermissionDenied
+    return batch
+
+
+@login_required
+@require_GET
+def batch_list(request: HttpRequest) -> HttpResponse:
+    """List the batches of the customers that the person sees, newest first."""
+    page = keyset(Batch.objects.visible_to(user_of(request)), ["-id"], request.GET.get("cursor", ""), BATCHES_PER_PAGE)
+    seen = BatchTarget.objects.visible_to(user_of(request))
+    rows = [(batch, seen.filter(batch=batch).count(), outcome_rows(seen.filter(batch=batch))) for batch in page.rows]
+    context = {"page": page, "rows": rows}
+    return render_either(request, "batches/batch_list.html", "batches/_batch_table.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def batch_add(request: HttpRequest) -> HttpResponse:
+    """Show the form for IVRs that were chosen, then plan the batch. The chosen set is frozen when the form opens."""
+    user = user_of(request)
+    require_anywhere(user, Action.BATCH)
+    if request.method == "GET":
+        return go(request, reverse("ivr:ivr-list-all"))
+    selection = selection_of(user, request.POST)
+    rows = selection.rows(user)
+    customers = list(Customer.objects.filter(pbxs__ivrs__in=selection.ids).distinct().order_by("name"))
+    fields = batch_fields(rows.order_by().values_list("pbx__api_version", flat=True).distinct())
+    is_sent = "canary" in request.POST
+    form = BatchForm(fields, customers, request.POST if is_sent else None)
+    problem = selection_problem(selection)
+    if problem or not is_sent or not form.is_valid():
+        return show_form(request, form, selection, customers, rows.count(), problem)
+    batch = batch_plan(
+        chosen=chosen_of(rows, form.wanted),
+        wanted=form.wanted,
+        pace=form.pace,
+        actor=current().actor,
+        reason=" ".join(form.cleaned_data["reason"].split()),
+        ticket=form.cleaned_data["ticket"].strip(),
+        query=selection.query,
+    )
+    batch_work.enqueue(batch.pk)
+    return go(request, batch.get_absolute_url())
+
+
+def selection_problem(selection: Selection) -> str:
+    if not selection.ids:
+        return "No IVR is chosen. Choose some in the list first."
+    if len(selection.ids) > MOST_TARGETS:
+        return f"{len(selection.ids):,} IVRs are chosen. A batch takes {MOST_TARGETS:,} at most; narrow the list."
+    return ""
+
+
+def show_form(
+    request: HttpRequest, form: BatchForm, selection: Selection, customers: list[Customer], there: int, problem: str
+) -> HttpResponse:
+    context = {
+        "form": form,
+        "selection": selection,
+        "count": len(selection.ids),
+        "missing": len(selection.ids) - there,
+        "customers": customers,
+        "problem": problem,
+    }
+    status = 422 if problem or form.errors else 200
+    return render_either(request, "batches/batch_add.html", "batches/_batch_form.html", context, status=status)
+
+
+@login_required
+@require_GET
+def batch_page(request: HttpRequest, pk: int) -> HttpResponse:
+    return show_batch(request, visible_batch(request, pk))
+
+
+def show_batch(request: HttpRequest, batch: Batch, status: int = 200, problem: str = "") -> HttpResponse:
+    user = user_of(request)
+    targets = batch.targets.visible_to(user)
+    shown = shown_targets(request, targets)
+    page = keyset(shown, ["place"], request.GET.get("cursor", ""), TARGETS_PER_PAGE)
+    risks = risks_in(batch) if batch.state == State.READY else []
+    classes = class_rows(targets)
+    context: dict[str, Any] = {
+        "batch": batch,
+        "size": targets.count(),
+        "classes": classes,
+        "sum_is_right": batch.state == State.PREVIEWING or sum(row.count for row in classes) == targets.count(),
+        "outcomes": outcome_rows(targets),
+        "progress": progress_of(batch, targets),
+        "previewed": targets.exclude(klass="").count(),
+        "page": page,
+        "rows": [(target, target_lines(target)) for target in page.rows],
+        "canary": targets.filter(is_canary=True)[:20],
+        "wanted": [(BY_NAME[name], BY_NAME[name].in_words(text)) for name, text in batch.wanted.items()],
+        "may_run": may_run(user, batch),
+        "risks": risk_lines(batch) if risks else [],
+        "risk_count": len(risks),
+        "must_type": bool(risks) and must_be_typed(batch, risks),
+        "klass": request.GET.get("class", ""),
+        "outcome": request.GET.get("outcome", ""),
+        "to_retry": targets.filter(outcome__in=NOT_VERIFIED).count() if batch.is_over else 0,
+        "problem": problem,
+        "poll_s": 2 if batch.state in (State.PREVIEWING, State.RUNNING) else 0,
+    }
+    return render_either(request, "batches/batch_page.html", "batches/_batch.html", context, status=status)
+
+
+def shown_targets(request: HttpRequest, targets: BatchTargetQuerySet) -> BatchTargetQuerySet:
+    """Narrow targets to the class and the outcome that the address names."""
+    klass, outcome = request.GET.get("class", ""), request.GET.get("outcome", "")
+    if klass in TargetClass.values:
+        targets = targets.filter(klass=klass)
+    if outcome in (*NOT_VERIFIED, WAITING, "verified"):
+        targets = targets.filter(outcome=outcome)
+    return targets
+
+
+def target_lines(target: BatchTarget) -> list[str]:
+    """Return the fields of a target that would change, or did, in words."""
+    fields = ((BY_NAME[name], text) for name, text in target.wanted.items())
+    return [f"{f.label} {f.in_words(target.base.get(f.name))} → {f.in_words(text)}" for f, text in fields]
+
+
+@login_required
+@post_only("batches:batch-page", "pk")
+def batch_start_view(request: HttpRequest, pk: int) -> HttpResponse:
+    batch = own_batch(request, pk)
+    was_old = batch.state == State.READY and batch.is_preview_old
+    try:
+        started = batch_start(
+            batch=batch,
+            actor=current().actor,
+            confirmed=bool(request.POST.get("confirm")),
+            typed=request.POST.get("typed", ""),
+        )
+    except NotConfirmed:
+        return show_batch(request, batch, status=422, problem="Confirm the risks first. Nothing was sent.")
+    if was_old:
+        messages.info(request, "The preview was older than 30 minutes. It is made again; nothing was sent.")
+    elif not started:
+        messages.info(request, "It was started, stopped or has expired meanwhile.")
+    batch_work.enqueue(batch.pk)
+    return go(request, batch.get_absolute_url())
+
+
+@login_required
+@post_only("batches:batch-page", "pk")
+def batch_continue_view(request: HttpRequest, pk: int) -> HttpResponse:
+    batch = own_batch(request, pk)
+    reason = request.POST.get("reason", "").replace("\0", "")
+    if batch.state == State.HALTED and not reason.strip():
+        return show_batch(request, batch, status=422, problem="Say why it goes on in spite of the halt.")
+    if not batch_continue(batch=batch, reason=reason):
+        messages.info(request, "It is neither paused nor halted any more.")
+    batch_work.enqueue(batch.pk)
+    return go(request, batch.get_absolute_url())
+
+
+@login_required
+@post_only("batches:batch-page", "pk")
+def batch_stop_view(request: HttpRequest, pk: int) -> HttpResponse:
+    batch = own_batch(request, pk)
+    in_flight = batch_stop(batch=batch, actor=current().actor)
+    if in_flight is None:
+        messages.info(request, "It was over already.")
+    else:
+        words = f" {number_of(in_flight, 'PBX')} in hand: what is being sent is still read back." if in_flight else ""
+        messages.success(request, f"Stopped. Nothing more is sent.{words}")
+    return go(request, batch.get_absolute_url())
+
+
+@login_required
+@post_only("batches:batch-page", "pk")
+def batch_retry_view(request: HttpRequest, pk: int) -> HttpResponse:
+    batch = own_batch(request, pk)
+    outcomes = request.POST.getlist("outcome") or list(NOT_VERIFIED)
+    return to_made(request, batch, batch_retry(batch=batch, outcomes=outcomes, actor=current().actor))
+
+
+@login_required
+@post_only("batches:batch-page", "pk")
+def batch_restore_view(request: HttpRequest, pk: int) -> HttpResponse:
+    batch = own_batch(request, pk)
+    return to_made(request, batch, batch_restore(batch=batch, actor=current().actor))
+
+
+def to_made(request: HttpRequest, batch: Batch, made: Batch | None) -> HttpResponse:
+    """Lead to the batch that was made from another, or say that there was nothing to make."""
+    if made is None:
+        messages.info(request, "No target of this batch ended like that.")
+        return go(request, batch.get_absolute_url())
+    batch_work.enqueue(made.pk)
+    return go(request, made.get_absolute_url())
+
+
+@login_required
+@require_GET
+def batch_results(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Export what happened to each target, one line for each field."""
+    batch, user = visible_batch(request, pk), user_of(request)
+    targets = shown_targets(request, batch.targets.visible_to(user))
+    count = targets.count()
+    named = as_named(only_customer(user, Action.SEE, whole(request.GET.get("customer"))))
+    record(
+        EventAction.IVRS_EXPORTED, customer=named, batch_id=batch.pk, detail={"ivrs": count, "filter": f"batch {pk}"}
+    )
+
+    def lines() -> Iterator[list[str]]:
+        for start in range(0, count, CSV_ROWS):
+            yield from result_lines(list(targets[start : start + CSV_ROWS]))
+
+    return csv_response(f"batch-{pk}.csv", list(RESULT_COLUMNS), lines())

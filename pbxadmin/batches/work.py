@@ -1,0 +1,294 @@
+"""The work of batches, in the background: previews and changes, one PBX of one batch at a time.
+
+Tasks are kicks, rows are truth: a unit is claimed with an expiry, each target is a change with a claim of its own, and
+what a dead process was sending is settled by reading. So a kill at any point loses nothing and sends nothing twice.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import datetime, timedelta
+from threading import BoundedSemaphore
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import connections, transaction
+from django.utils import timezone
+from django_tasks import task
+
+from ivr.changes.apply import change_apply
+from ivr.changes.plan import Opened, change_plan
+from ivr.claims import claim_many, still_claimed
+from ivr.models import Change
+from pbxadmin.access.customer_rules import is_at_work
+from pbxadmin.access.models import User
+from pbxadmin.audit.context import Actor, AuditContext, acting
+from pbxadmin.fleet.models import Pbx, PbxState
+from pbxadmin.fleet.pbx_sessions import open_pbx_session
+from pbxadmin.yeastar.errors import PbxError
+
+from .models import AT_WORK, NOT_VERIFIED, WAITING, Batch, BatchTarget, BatchUnit, State, due_units
+from .preview import canary_choose, unit_preview
+from .services import batches_expire, move, why_not_allowed
+
+log = logging.getLogger(__name__)
+
+UNIT_S = 60  # a claim is renewed before each target
+SLICE_S = 20.0  # then the task makes room for others and is enqueued again
+LOOK_S = 0.2
+LOW_PRIORITY = -10
+FASTEST_S, SLOWEST_S = 1.0, 30.0
+TOO_OFTEN = "10025"
+RETRY_FIRST_S, RETRY_LAST_S = 30, 1800
+HOURS_S = 300
+SETTLING_S = 5
+# From this firmware on, an `apply` does not disturb calls (change log of the v1.1 guide).
+SAFE_TO_APPLY = (30, 11, 0, 7)
+OFF = (PbxState.UNREACHABLE, PbxState.REFUSING, PbxState.LOCKED)
+# Batches never take the last worker thread of a process.
+_work_slots = BoundedSemaphore(max(1, settings.WORK_THREADS - 1))
+
+
+@task(priority=LOW_PRIORITY)
+def batch_work(batch_id: int) -> None:
+    """Work on a batch for a while. Several may: each claims PBXs of its own."""
+    if not _work_slots.acquire(blocking=False):
+        return  # the tick kicks it again
+    try:
+        is_more = work_slice(batch_id)
+    finally:
+        _work_slots.release()
+    if is_more:
+        batch_work.enqueue(batch_id)
+
+
+def work_slice(batch_id: int) -> bool:
+    """Work on the units of a batch that are due, several at once, for 20 s at most. Return whether more is due."""
+    batch = Batch.objects.filter(pk=batch_id, state__in=AT_WORK).first()
+    if batch is None:
+        return False
+    give_up = time.monotonic() + SLICE_S
+    with ThreadPoolExecutor(batch.pbxs_at_once, thread_name_prefix=f"batch-{batch_id}") as pool:
+        running: set[Future[None]] = set()
+        while time.monotonic() < give_up:
+            claimed = units_claim(batch, batch.pbxs_at_once - len(running))
+            running |= {pool.submit(unit_work, pk, give_up) for pk in claimed}
+            if not running:
+                break
+            _, running = wait(running, timeout=LOOK_S, return_when=FIRST_COMPLETED)
+    return batch_settle(batch)
+
+
+def units_claim(batch: Batch, at_most: int) -> frozenset[int]:
+    """Claim units that are due, as many as the batch may have in hand in all processes together."""
+    now = timezone.now()
+    with transaction.atomic():
+        Batch.objects.select_for_update().get(pk=batch.pk)
+        busy = batch.units.filter(claimed_until__gt=now).count()
+        free = min(at_most, batch.pbxs_at_once - busy)
+        if free <= 0:
+            return frozenset()
+        due = due_units(batch, now).exclude(claimed_until__gt=now).order_by("pk")
+        ids = list(due.values_list("pk", flat=True)[:free])
+        return claim_many(BatchUnit.objects.filter(pk__in=ids), UNIT_S)
+
+
+def unit_work(unit_id: int, give_up: float) -> None:
+    """Work on a claimed unit in a thread of its own, then give it back. A failure of ours is tried again later."""
+    try:
+        unit = BatchUnit.objects.select_related("batch").get(pk=unit_id)
+        columns: Mapping[str, object] = {}
+        try:
+            if unit.batch.state == State.PREVIEWING:
+                unit_preview(unit.batch, unit)
+            elif unit.batch.state == State.RUNNING:
+                with acting(AuditContext(actor=starter_of(unit.batch))):
+                    targets_change(unit.batch, unit, give_up)
+        except Exception:
+            log.exception("batch %s: PBX %s", unit.batch_id, unit.pbx_id)
+            columns = {"not_before": timezone.now() + timedelta(seconds=SETTLING_S)}
+        still_claimed(BatchUnit.objects.all(), unit).update(claimed_until=None, **columns)
+    finally:
+        connections.close_all()
+
+
+def starter_of(batch: Batch) -> Actor:
+    return Actor(batch.started_by_id, batch.started_by_name)
+
+
+def targets_change(batch: Batch, unit: BatchUnit, give_up: float) -> None:
+    """Change the targets of one PBX, one after the other, until the batch stops, the time is up, or the PBX is off."""
+    for target in batch.targets.left().in_stage(batch).filter(pbx_id=unit.pbx_id):
+        pace_keep(batch, unit)
+        batch.refresh_from_db()
+        if batch.state != State.RUNNING or time.monotonic() > give_up or not unit_renew(unit):
+            return
+        again_at = target_change(batch, unit, target)
+        if again_at is not None:
+            BatchUnit.objects.filter(pk=unit.pk).update(not_before=again_at, tries=unit.tries + 1)
+            return
+        halt_if_due(batch)
+    unit_close(batch, unit)
+
+
+def pace_keep(batch: Batch, unit: BatchUnit) -> None:
+    """Wait until the PBX may get its next update. A person's edit has the PBX to itself meanwhile."""
+    sent = Change.objects.filter(batch_id=batch.pk, pbx_id=unit.pbx_id).exclude(sent_at=None)
+    last = sent.order_by("-sent_at").values_list("sent_at", flat=True).first()
+    if last:
+        rest = (last + timedelta(seconds=unit.pace_s) - timezone.now()).total_seconds()
+        time.sleep(max(0.0, min(rest, unit.pace_s)))
+
+
+def unit_renew(unit: BatchUnit) -> bool:
+    """Claim the unit for another minute. False when somebody else has claimed it since."""
+    until = timezone.now() + timedelta(seconds=UNIT_S)
+    is_ours = still_claimed(BatchUnit.objects.all(), unit).update(claimed_until=until) == 1
+    unit.claimed_until = until
+    return is_ours
+
+
+def target_change(batch: Batch, unit: BatchUnit, target: BatchTarget) -> datetime | None:
+    """Carry out one target as a change of its own. Return when to try it again, None when it has its outcome."""
+    pbx = Pbx.objects.select_related("customer").filter(pk=target.pbx_id).first()
+    user = User.objects.filter(pk=batch.started_by_id or 0).first()
+    denied = why_not_allowed(user, pbx.customer if pbx else None, target.wanted) if user else "Not allowed any more."
+    if pbx is None or denied:
+        target_end(target, Change.Status.NOT_SENT, denied or f"{target.pbx_name} was deleted.")
+        return None
+    if batch.only_in_hours and not is_at_work(pbx.customer, timezone.now()):
+        return target_wait(target, f"Waits for the working hours of {pbx.customer.name}.", HOURS_S)
+    try:
+        change = target_plan(batch, target, pbx)
+    except ValidationError as error:  # the customer's rules became stricter since
+        target_end(target, Change.Status.NOT_SENT, " ".join(error.messages))
+        return None
+    change_apply(change=change, actor=starter_of(batch), confirmed=True)
+    change.refresh_from_db()
+    return outcome_take(batch, unit, target, change)
+
+
+def target_plan(batch: Batch, target: BatchTarget, pbx: Pbx) -> Change:
+    """Plan the change of a target; the same try of the same target is the same change."""
+    form = f"batch {batch.pk} target {target.pk} try {target.tries}"
+    read_at = target.read_at or timezone.now()
+    opened = Opened(pbx.pk, target.address, target.serial, target.number, target.base, read_at, form)
+    texts = {"reason": batch.reason, "ticket": batch.ticket}
+    change = change_plan(
+        pbx=pbx, opened=opened, wanted=target.wanted, actor=starter_of(batch), batch_id=batch.pk, **texts
+    )
+    BatchTarget.objects.filter(pk=target.pk).update(change_id=change.pk)
+    return change
+
+
+def outcome_take(batch: Batch, unit: BatchUnit, target: BatchTarget, change: Change) -> datetime | None:
+    """Store the outcome of a target's change. Return when to try it again, None when it has its outcome."""
+    if change.answer.get("code") == TOO_OFTEN:
+        unit.pace_s = min(unit.pace_s * 2, SLOWEST_S)
+        BatchUnit.objects.filter(pk=unit.pk).update(pace_s=unit.pace_s)
+    if change.status in (Change.Status.PLANNED, Change.Status.SENDING):  # another process had it in hand
+        return timezone.now() + timedelta(seconds=SETTLING_S)
+    is_off = Pbx.objects.filter(pk=target.pbx_id, state__in=OFF).exists()
+    if change.status == Change.Status.NOT_SENT and is_off and batch.is_patient:
+        seconds = min(RETRY_FIRST_S * 2 ** min(unit.tries, 8), RETRY_LAST_S)
+        BatchTarget.objects.filter(pk=target.pk).update(tries=target.tries + 1)
+        return target_wait(target, change.sentence, seconds)
+    target_end(target, change.status, change.sentence)
+    return None
+
+
+def target_end(target: BatchTarget, outcome: str, sentence: str) -> None:
+    """Store the outcome of a target."""
+    columns = {"outcome": outcome, "sentence": sentence, "finished_at": timezone.now()}
+    BatchTarget.objects.filter(pk=target.pk).update(**columns)
+
+
+def target_wait(target: BatchTarget, sentence: str, seconds: float) -> datetime:
+    """Let a target wait; return until when."""
+    BatchTarget.objects.filter(pk=target.pk).update(outcome=WAITING, sentence=sentence)
+    return timezone.now() + timedelta(seconds=seconds)
+
+
+def unit_close(batch: Batch, unit: BatchUnit) -> None:
+    """End the work on a PBX in this stage. After its last write it is asked once to apply, where that is safe."""
+    BatchUnit.objects.filter(pk=unit.pk).update(is_open=False)
+    is_last = not batch.targets.left().filter(pbx_id=unit.pbx_id).exists()
+    sent = Change.objects.filter(batch_id=batch.pk, pbx_id=unit.pbx_id).exclude(sent_at=None)
+    pbx = Pbx.objects.select_related("customer").filter(pk=unit.pbx_id).first()
+    if is_last and pbx and may_be_applied(pbx.firmware) and sent.exists():
+        try:
+            with open_pbx_session(pbx, f"{batch.started_by_name} ends a batch") as session:
+                session.client.apply()
+        except PbxError as error:
+            log.warning("batch %s: %s did not apply: %s", batch.pk, pbx.name, error)
+
+
+def may_be_applied(firmware: str) -> bool:
+    """Tell whether this firmware takes an `apply` without disturbing calls."""
+    numbers = re.fullmatch(r"\D*(\d+)\.(\d+)\.(\d+)\.(\d+).*", firmware)
+    return numbers is not None and tuple(map(int, numbers.groups())) >= SAFE_TO_APPLY
+
+
+def halt_if_due(batch: Batch) -> None:
+    """Halt a batch when as many targets were not verified since it started or went on as its rule allows."""
+    limit = batch.halt_after if batch.is_canary_done else 1
+    failed = batch.targets.filter(outcome__in=NOT_VERIFIED, finished_at__gte=batch.resumed_at).order_by("finished_at")
+    count = failed.count()
+    last = failed.last()
+    if count >= limit and last:
+        why = f"{count} not verified. The last: {last.pbx_name} {last.number}. {last.sentence}"
+        move(batch, State.HALTED, detail={"why": why}, why=why[:500])
+
+
+def batch_settle(batch: Batch) -> bool:
+    """Move a batch on when its stage is done. Return whether it has units that are due."""
+    batch.refresh_from_db()
+    if batch.state == State.PREVIEWING and not batch.units.filter(is_open=True).exists():
+        with transaction.atomic():
+            if move(batch, State.READY, previewed_at=timezone.now()):
+                canary_choose(batch)
+    elif batch.state == State.RUNNING:
+        patience_end(batch)
+        stage_end(batch)
+    return batch.state in AT_WORK and due_units(batch, timezone.now()).exists()
+
+
+def stage_end(batch: Batch) -> None:
+    """Pause a batch after its canary, finish it after the rest."""
+    if batch.targets.left().in_stage(batch).exists():
+        return
+    is_more = not batch.is_canary_done and batch.targets.left().exists()
+    move(batch, State.PAUSED if is_more else State.FINISHED)
+
+
+def patience_end(batch: Batch) -> None:
+    """End the targets that still wait when nobody wants to wait any longer."""
+    if not batch.is_patient and not batch.only_in_hours:
+        waiting = batch.targets.filter(outcome=WAITING)
+        waiting.update(outcome=Change.Status.NOT_SENT, finished_at=timezone.now())
+
+
+def outcomes_follow() -> int:
+    """Follow changes whose outcome became another by reading again. Return how many targets that was."""
+    count = 0
+    open_ones = (Change.Status.UNKNOWN, Change.Status.NOT_AS_ASKED)
+    recent = BatchTarget.objects.filter(outcome__in=open_ones, finished_at__gte=timezone.now() - timedelta(days=2))
+    changes = Change.objects.in_bulk([pk for pk in recent.values_list("change_id", flat=True) if pk])
+    for target in recent:
+        change = changes.get(target.change_id or 0)
+        if change and change.status not in (target.outcome, Change.Status.SENDING):
+            target_end(target, change.status, change.sentence)
+            count += 1
+    return count
+
+
+def batches_kick() -> int:
+    """Kick every batch that has work, settle what is done, expire what nobody started. Return how many were kicked."""
+    batches_expire()
+    outcomes_follow()
+    due = [batch for batch in Batch.objects.filter(state__in=AT_WORK) if batch_settle(batch)]
+    for batch in due:
+        batch_work.enqueue(batch.pk)
+    return len(due)
