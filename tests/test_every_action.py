@@ -28,6 +28,8 @@ from pbxadmin.audit.checkpoints import checkpoint_make
 from pbxadmin.audit.context import SYSTEM
 from pbxadmin.audit.models import Event
 from pbxadmin.audit.triggers import triggers_install, triggers_remove
+from pbxadmin.batches.models import Batch
+from pbxadmin.batches.work import batch_work
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.ops.checkpointing import checkpoint_when_due
 from pbxadmin.ops.rotation import keys_rotate
@@ -37,7 +39,7 @@ from pbxadmin.yeastar.errors import PbxError
 from tests.accounts.provider import OpenIdProvider, provider
 from tests.accounts.test_sso import sign_in as sign_in_at_provider
 from tests.factories import PASSWORD, make_pbx, make_user
-from tests.pbx_http import PbxDouble, breaks, cannot_be_reached
+from tests.pbx_http import PbxDouble, breaks, cannot_be_reached, refused, says
 
 __all__ = ["provider"]
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -304,6 +306,36 @@ def somebody_works_on_the_pbx_itself(day: Day) -> None:
 def which_an_admin_accepts(day: Day) -> None:
     event = Event.objects.filter(action="ivr.changed-outside").latest("id")
     day.post(f"/outside/{event.pk}/accept/", note="planned with the site")
+
+
+def many_at_once(day: Day) -> Batch:
+    """Plan a batch over both IVRs of the PBX, and make its preview."""
+    ids = list(Ivr.objects.filter(pbx=day.pbx).values_list("pk", flat=True))
+    seconds = "8" if Batch.objects.exists() else "7"
+    pace = {"canary": "1", "pbxs_at_once": "1", "halt_after": "1", "ticket": "INC-9", "reason": "All of them"}
+    day.post("/batches/add/", ivr=ids, response_timeout=seconds, **pace)
+    batch = Batch.objects.latest("pk")
+    batch_work.call(batch.pk)
+    return batch
+
+
+@leaves("batch.planned", "batch.started", "batch.paused", "batch.continued", "batch.finished")
+def many_are_changed(day: Day) -> None:
+    day.http.add("6590")
+    pbx_refresh(pbx=day.pbx, actor=SYSTEM)
+    batch = many_at_once(day)
+    for press in ("start", "continue"):
+        day.post(f"/batches/{batch.pk}/{press}/")
+        batch_work.call(batch.pk)
+
+
+@leaves("batch.halted", "batch.stopped")
+def one_of_many_is_refused(day: Day) -> None:
+    batch = many_at_once(day)
+    day.http.fail("ivr/update", says(refused("10018")))
+    day.post(f"/batches/{batch.pk}/start/")
+    batch_work.call(batch.pk)
+    day.post(f"/batches/{batch.pk}/stop/")
 
 
 @leaves("refresh.failed", "pbx.state-changed")

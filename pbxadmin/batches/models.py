@@ -20,7 +20,7 @@ PREVIEW_LIFE = timedelta(minutes=30)
 UNSTARTED_LIFE = timedelta(hours=24)
 
 
-class State(models.TextChoices):
+class BatchState(models.TextChoices):
     PREVIEWING = "previewing"
     READY = "ready"
     RUNNING = "running"
@@ -32,18 +32,24 @@ class State(models.TextChoices):
 
 
 # From which states each state is reached. No other step exists.
-REACHED_FROM: dict[State, tuple[State, ...]] = {
-    State.PREVIEWING: (State.READY,),
-    State.READY: (State.PREVIEWING,),
-    State.RUNNING: (State.READY, State.PAUSED, State.HALTED),
-    State.PAUSED: (State.RUNNING,),
-    State.HALTED: (State.RUNNING,),
-    State.STOPPED: (State.PREVIEWING, State.READY, State.RUNNING, State.PAUSED, State.HALTED),
-    State.FINISHED: (State.RUNNING,),
-    State.EXPIRED: (State.PREVIEWING, State.READY),
+REACHED_FROM: dict[BatchState, tuple[BatchState, ...]] = {
+    BatchState.PREVIEWING: (BatchState.READY,),
+    BatchState.READY: (BatchState.PREVIEWING,),
+    BatchState.RUNNING: (BatchState.READY, BatchState.PAUSED, BatchState.HALTED),
+    BatchState.PAUSED: (BatchState.RUNNING,),
+    BatchState.HALTED: (BatchState.RUNNING,),
+    BatchState.STOPPED: (
+        BatchState.PREVIEWING,
+        BatchState.READY,
+        BatchState.RUNNING,
+        BatchState.PAUSED,
+        BatchState.HALTED,
+    ),
+    BatchState.FINISHED: (BatchState.RUNNING,),
+    BatchState.EXPIRED: (BatchState.PREVIEWING, BatchState.READY),
 }
-AT_WORK = (State.PREVIEWING, State.RUNNING)
-OVER = (State.STOPPED, State.FINISHED, State.EXPIRED)
+AT_WORK = (BatchState.PREVIEWING, BatchState.RUNNING)
+OVER = (BatchState.STOPPED, BatchState.FINISHED, BatchState.EXPIRED)
 
 
 class TargetClass(models.TextChoices):
@@ -58,7 +64,7 @@ class TargetClass(models.TextChoices):
 
 
 WAITING = "waiting"  # a target whose PBX is off, until it is tried again
-NOT_VERIFIED = tuple(
+NOT_VERIFIED_OUTCOMES = tuple(
     status.value
     for status in (
         Change.Status.NOT_AS_ASKED,
@@ -95,7 +101,7 @@ class Batch(models.Model):
     is_canary_done: whether the canary stage is over. keep_trying_until: patient targets wait for their PBX until then.
     """
 
-    state = models.CharField(max_length=10, choices=State.choices, default=State.PREVIEWING)
+    state = models.CharField(max_length=10, choices=BatchState.choices, default=BatchState.PREVIEWING)
     origin = models.CharField(max_length=7, choices=Origin.choices, default=Origin.VALUES)
     made_from_id = models.BigIntegerField(null=True)
     query = models.CharField(max_length=2000, blank=True)

@@ -15,7 +15,7 @@ from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.readings import IvrSettings
 
 from .models import Batch, BatchTarget, BatchUnit, TargetClass
-from .services import why_not_allowed
+from .services import why_denied
 
 COLUMNS = ["klass", "why", "base", "wanted", "address", "serial", "read_at", "name"]
 
@@ -44,7 +44,7 @@ def unit_preview(batch: Batch, unit: BatchUnit) -> None:
     targets = list(batch.targets.filter(pbx_id=unit.pbx_id))
     planner = User.objects.filter(pk=batch.planned_by_id).first()
     fields = {name for target in targets for name in target.asked}
-    denied = why_not_allowed(planner, pbx.customer if pbx else None, fields) if planner else "Not allowed any more."
+    denied = why_denied(planner, pbx.customer if pbx else None, fields) if planner else "Not allowed any more."
     reading = read_pbx(pbx, batch) if pbx and not denied else PbxReading()
     for target in targets:
         judged = target_judge(target, pbx, reading, denied)

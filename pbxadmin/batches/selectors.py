@@ -14,11 +14,11 @@ from pbxadmin.access.models import User
 from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.fields import BY_NAME
 
-from .models import NOT_VERIFIED, WAITING, Batch, BatchTarget, BatchTargetQuerySet, TargetClass
+from .models import NOT_VERIFIED_OUTCOMES, WAITING, Batch, BatchTarget, BatchTargetQuerySet, TargetClass
 from .services import Chosen, class_counts, risks_in, units_in_hand
 
-SALT = "batches.selection.1"
-FORM_LIFE_S = 24 * 3600
+SELECTION_SALT = "batches.selection.1"
+SELECTION_LIFE_S = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Selection:
     @property
     def sealed(self) -> str:
         """Return it as signed text, which the form carries: what appears later is not in it."""
-        return signing.dumps([self.query, *self.ids], salt=SALT, compress=True)
+        return signing.dumps([self.query, *self.ids], salt=SELECTION_SALT, compress=True)
 
     def rows(self, user: User) -> IvrQuerySet:
         """Return the IVRs that are still there, in the order of the list."""
@@ -60,7 +60,7 @@ def selection_of(user: User, data: QueryDict) -> Selection:
 
 def unsealed(text: str) -> Selection:
     try:
-        query, *ids = signing.loads(text, salt=SALT, max_age=FORM_LIFE_S)
+        query, *ids = signing.loads(text, salt=SELECTION_SALT, max_age=SELECTION_LIFE_S)
     except signing.BadSignature:
         raise Http404 from None
     return Selection(tuple(ids), query)
@@ -138,7 +138,7 @@ def progress_of(batch: Batch, targets: BatchTargetQuerySet) -> Progress:
         done=done,
         waiting=waiting,
         verified=counts.get(Change.Status.VERIFIED, 0),
-        not_verified=sum(counts.get(outcome, 0) for outcome in NOT_VERIFIED),
+        not_verified=sum(counts.get(outcome, 0) for outcome in NOT_VERIFIED_OUTCOMES),
         in_hand=units_in_hand(batch),
         per_minute=rate * 60 if rate else None,
         seconds_left=todo / rate if rate and todo else None,

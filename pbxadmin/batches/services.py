@@ -22,27 +22,27 @@ from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
 
 from .models import (
-    NOT_VERIFIED,
+    NOT_VERIFIED_OUTCOMES,
     OVER,
     REACHED_FROM,
     UNSTARTED_LIFE,
     Batch,
+    BatchState,
     BatchTarget,
     BatchUnit,
     Origin,
-    State,
     TargetClass,
     customers_in,
 )
 
 MOST_TARGETS = 10_000
 TYPED_CUSTOMERS = 10  # a risk on more customers has to be typed
-EVENT_OF: dict[State, EventAction] = {
-    State.RUNNING: EventAction.BATCH_CONTINUED,
-    State.PAUSED: EventAction.BATCH_PAUSED,
-    State.HALTED: EventAction.BATCH_HALTED,
-    State.STOPPED: EventAction.BATCH_STOPPED,
-    State.FINISHED: EventAction.BATCH_FINISHED,
+EVENT_OF: dict[BatchState, EventAction] = {
+    BatchState.RUNNING: EventAction.BATCH_CONTINUED,
+    BatchState.PAUSED: EventAction.BATCH_PAUSED,
+    BatchState.HALTED: EventAction.BATCH_HALTED,
+    BatchState.STOPPED: EventAction.BATCH_STOPPED,
+    BatchState.FINISHED: EventAction.BATCH_FINISHED,
 }
 
 
@@ -75,7 +75,7 @@ class Pace:
     only_in_hours: bool = False
 
 
-class NotConfirmed(Exception):
+class RisksNotConfirmed(Exception):
     """The batch brings risks that nobody confirmed as asked for. Nothing was started."""
 
 
@@ -135,7 +135,7 @@ def batch_plan(
     return batch
 
 
-def move(batch: Batch, to: State, detail: Mapping[str, Any] | None = None, **columns: Any) -> bool:
+def move(batch: Batch, to: BatchState, detail: Mapping[str, Any] | None = None, **columns: Any) -> bool:
     """Move a batch to a state, with its event. False when it is in no state from which that can be reached."""
     with transaction.atomic():
         here = Batch.objects.filter(pk=batch.pk, state__in=REACHED_FROM[to])
@@ -185,19 +185,19 @@ def counts_by_customer(batch: Batch) -> dict[int, dict[str, int]]:
 def batch_start(*, batch: Batch, actor: Actor, confirmed: bool, typed: str = "") -> bool:
     """Start the canary stage of a batch that is ready. An old preview is made again first. False when nothing started.
 
-    Raises NotConfirmed when its risks were not confirmed, or not typed where they have to be.
+    Raises RisksNotConfirmed when its risks were not confirmed, or not typed where they have to be.
     """
-    if batch.state != State.READY:
+    if batch.state != BatchState.READY:
         return False
     if batch.is_preview_old:
         return preview_again(batch)
     risks = risks_in(batch)
     if risks and (not confirmed or (must_be_typed(batch, risks) and typed.strip() != str(len(risks)))):
-        raise NotConfirmed
+        raise RisksNotConfirmed
     by = {"started_by_id": actor.id, "started_by_name": actor.name, "started_at": timezone.now()}
     with transaction.atomic():
         columns = {**by, "resumed_at": by["started_at"], "confirmed": sorted({name for *_, name in risks})}
-        if not Batch.objects.filter(pk=batch.pk, state=State.READY).update(state=State.RUNNING, **columns):
+        if not Batch.objects.filter(pk=batch.pk, state=BatchState.READY).update(state=BatchState.RUNNING, **columns):
             return False
         batch.refresh_from_db()
         units_open(batch)
@@ -208,7 +208,7 @@ def batch_start(*, batch: Batch, actor: Actor, confirmed: bool, typed: str = "")
 def preview_again(batch: Batch) -> bool:
     """Make the preview of a batch again."""
     with transaction.atomic():
-        if not move(batch, State.PREVIEWING, previewed_at=None):
+        if not move(batch, BatchState.PREVIEWING, previewed_at=None):
             return False
         batch.targets.update(klass="", why="", is_canary=False, wanted={}, base={})
         batch.units.update(is_open=True, not_before=None, claimed_until=None, tries=0)
@@ -217,15 +217,15 @@ def preview_again(batch: Batch) -> bool:
 
 def batch_continue(*, batch: Batch, reason: str = "") -> bool:
     """Go on after the canary, or in spite of a halt, which takes a reason. False when it is neither."""
-    was_halted = batch.state == State.HALTED
+    was_halted = batch.state == BatchState.HALTED
     if was_halted and not reason.strip():
         return False
     columns: dict[str, Any] = {"resumed_at": timezone.now(), "why": ""}
-    if batch.state == State.PAUSED:
+    if batch.state == BatchState.PAUSED:
         columns["is_canary_done"] = True
     with transaction.atomic():
-        here = Batch.objects.filter(pk=batch.pk, state__in=(State.PAUSED, State.HALTED))
-        if not here.update(state=State.RUNNING, **columns):
+        here = Batch.objects.filter(pk=batch.pk, state__in=(BatchState.PAUSED, BatchState.HALTED))
+        if not here.update(state=BatchState.RUNNING, **columns):
             return False
         batch.refresh_from_db()
         units_open(batch)
@@ -238,7 +238,7 @@ def batch_stop(*, batch: Batch, actor: Actor) -> int | None:
     """Stop a batch before its next send. Return how many targets are in flight, None when it was over already."""
     in_flight = units_in_hand(batch)
     why = f"{actor.name} stopped it."
-    return in_flight if move(batch, State.STOPPED, detail={"in_flight": in_flight}, why=why) else None
+    return in_flight if move(batch, BatchState.STOPPED, detail={"in_flight": in_flight}, why=why) else None
 
 
 def units_in_hand(batch: Batch) -> int:
@@ -272,7 +272,7 @@ def chosen_again(targets: Iterable[BatchTarget]) -> list[Chosen]:
 
 def batch_retry(*, batch: Batch, outcomes: Collection[str], actor: Actor) -> Batch | None:
     """Plan a batch of the targets that ended in these outcomes, with the same values. None when there are none."""
-    again = batch.targets.filter(outcome__in=[each for each in outcomes if each in NOT_VERIFIED])
+    again = batch.targets.filter(outcome__in=[each for each in outcomes if each in NOT_VERIFIED_OUTCOMES])
     chosen = chosen_again(again)
     return batch_made_from(batch, chosen, Origin.RETRY, actor) if chosen else None
 
@@ -339,7 +339,7 @@ def may_run(user: AnyUser, batch: Batch) -> bool:
     return ids is None or customers_in(batch) <= ids
 
 
-def why_not_allowed(user: AnyUser, customer: Customer | None, fields: Iterable[str]) -> str:
+def why_denied(user: AnyUser, customer: Customer | None, fields: Iterable[str]) -> str:
     """Return why this user may not change these fields of a customer in a batch, as a sentence, "" when they may."""
     if customer is None or not user.is_active:
         return "Not allowed any more."
@@ -353,9 +353,9 @@ def why_not_allowed(user: AnyUser, customer: Customer | None, fields: Iterable[s
 def batches_expire() -> int:
     """End previews that nobody started within a day. Return how many."""
     unstarted = Batch.objects.filter(
-        state__in=REACHED_FROM[State.EXPIRED], planned_at__lte=timezone.now() - UNSTARTED_LIFE
+        state__in=REACHED_FROM[BatchState.EXPIRED], planned_at__lte=timezone.now() - UNSTARTED_LIFE
     )
-    return sum(move(batch, State.EXPIRED) for batch in unstarted)
+    return sum(move(batch, BatchState.EXPIRED) for batch in unstarted)
 
 
 def class_counts(targets: Any) -> dict[str, int]:

@@ -27,7 +27,7 @@ from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.fields import BY_NAME
 
 from .forms import BatchForm, batch_fields
-from .models import NOT_VERIFIED, WAITING, Batch, BatchTarget, BatchTargetQuerySet, State, TargetClass
+from .models import NOT_VERIFIED_OUTCOMES, WAITING, Batch, BatchState, BatchTarget, BatchTargetQuerySet, TargetClass
 from .selectors import (
     RESULT_COLUMNS,
     Selection,
@@ -41,7 +41,7 @@ from .selectors import (
 )
 from .services import (
     MOST_TARGETS,
-    NotConfirmed,
+    RisksNotConfirmed,
     batch_continue,
     batch_plan,
     batch_restore,
@@ -99,7 +99,7 @@ def batch_add(request: HttpRequest) -> HttpResponse:
     form = BatchForm(fields, customers, request.POST if is_sent else None)
     problem = selection_problem(selection)
     if problem or not is_sent or not form.is_valid():
-        return show_form(request, form, selection, customers, rows.count(), problem)
+        return show_batch_form(request, form, selection, customers, rows.count(), problem)
     batch = batch_plan(
         chosen=chosen_of(rows, form.wanted),
         wanted=form.wanted,
@@ -121,7 +121,7 @@ def selection_problem(selection: Selection) -> str:
     return ""
 
 
-def show_form(
+def show_batch_form(
     request: HttpRequest, form: BatchForm, selection: Selection, customers: list[Customer], there: int, problem: str
 ) -> HttpResponse:
     context = {
@@ -147,13 +147,14 @@ def show_batch(request: HttpRequest, batch: Batch, status: int = 200, problem: s
     targets = batch.targets.visible_to(user)
     shown = shown_targets(request, targets)
     page = keyset(shown, ["place"], request.GET.get("cursor", ""), TARGETS_PER_PAGE)
-    risks = risks_in(batch) if batch.state == State.READY else []
+    risks = risks_in(batch) if batch.state == BatchState.READY else []
     classes = class_rows(targets)
     context: dict[str, Any] = {
         "batch": batch,
         "size": targets.count(),
+        "whose": whose_targets(targets),
         "classes": classes,
-        "sum_is_right": batch.state == State.PREVIEWING or sum(row.count for row in classes) == targets.count(),
+        "sum_is_right": batch.state == BatchState.PREVIEWING or sum(row.count for row in classes) == targets.count(),
         "outcomes": outcome_rows(targets),
         "progress": progress_of(batch, targets),
         "previewed": targets.exclude(klass="").count(),
@@ -167,11 +168,19 @@ def show_batch(request: HttpRequest, batch: Batch, status: int = 200, problem: s
         "must_type": bool(risks) and must_be_typed(batch, risks),
         "klass": request.GET.get("class", ""),
         "outcome": request.GET.get("outcome", ""),
-        "to_retry": targets.filter(outcome__in=NOT_VERIFIED).count() if batch.is_over else 0,
+        "to_retry": targets.filter(outcome__in=NOT_VERIFIED_OUTCOMES).count() if batch.is_over else 0,
         "problem": problem,
-        "poll_s": 2 if batch.state in (State.PREVIEWING, State.RUNNING) else 0,
+        "poll_s": 2 if batch.state in (BatchState.PREVIEWING, BatchState.RUNNING) else 0,
     }
     return render_either(request, "batches/batch_page.html", "batches/_batch.html", context, status=status)
+
+
+def whose_targets(targets: BatchTargetQuerySet) -> str:
+    """Name the customer of these targets, or say how many customers they belong to."""
+    names = list(targets.order_by().values_list("customer_name", flat=True).distinct()[:2])
+    if len(names) == 1:
+        return names[0]
+    return number_of(targets.order_by().values("customer_id").distinct().count(), "customer")
 
 
 def shown_targets(request: HttpRequest, targets: BatchTargetQuerySet) -> BatchTargetQuerySet:
@@ -179,7 +188,7 @@ def shown_targets(request: HttpRequest, targets: BatchTargetQuerySet) -> BatchTa
     klass, outcome = request.GET.get("class", ""), request.GET.get("outcome", "")
     if klass in TargetClass.values:
         targets = targets.filter(klass=klass)
-    if outcome in (*NOT_VERIFIED, WAITING, "verified"):
+    if outcome in (*NOT_VERIFIED_OUTCOMES, WAITING, "verified"):
         targets = targets.filter(outcome=outcome)
     return targets
 
@@ -194,7 +203,7 @@ def target_lines(target: BatchTarget) -> list[str]:
 @post_only("batches:batch-page", "pk")
 def batch_start_view(request: HttpRequest, pk: int) -> HttpResponse:
     batch = own_batch(request, pk)
-    was_old = batch.state == State.READY and batch.is_preview_old
+    was_old = batch.state == BatchState.READY and batch.is_preview_old
     try:
         started = batch_start(
             batch=batch,
@@ -202,7 +211,7 @@ def batch_start_view(request: HttpRequest, pk: int) -> HttpResponse:
             confirmed=bool(request.POST.get("confirm")),
             typed=request.POST.get("typed", ""),
         )
-    except NotConfirmed:
+    except RisksNotConfirmed:
         return show_batch(request, batch, status=422, problem="Confirm the risks first. Nothing was sent.")
     if was_old:
         messages.info(request, "The preview was older than 30 minutes. It is made again; nothing was sent.")
@@ -217,7 +226,7 @@ def batch_start_view(request: HttpRequest, pk: int) -> HttpResponse:
 def batch_continue_view(request: HttpRequest, pk: int) -> HttpResponse:
     batch = own_batch(request, pk)
     reason = request.POST.get("reason", "").replace("\0", "")
-    if batch.state == State.HALTED and not reason.strip():
+    if batch.state == BatchState.HALTED and not reason.strip():
         return show_batch(request, batch, status=422, problem="Say why it goes on in spite of the halt.")
     if not batch_continue(batch=batch, reason=reason):
         messages.info(request, "It is neither paused nor halted any more.")
@@ -242,7 +251,7 @@ def batch_stop_view(request: HttpRequest, pk: int) -> HttpResponse:
 @post_only("batches:batch-page", "pk")
 def batch_retry_view(request: HttpRequest, pk: int) -> HttpResponse:
     batch = own_batch(request, pk)
-    outcomes = request.POST.getlist("outcome") or list(NOT_VERIFIED)
+    outcomes = request.POST.getlist("outcome") or list(NOT_VERIFIED_OUTCOMES)
     return to_made(request, batch, batch_retry(batch=batch, outcomes=outcomes, actor=current().actor))
 
 

@@ -29,15 +29,15 @@ from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.fleet.pbx_sessions import open_pbx_session
 from pbxadmin.yeastar.errors import PbxError
 
-from .models import AT_WORK, NOT_VERIFIED, WAITING, Batch, BatchTarget, BatchUnit, State, due_units
+from .models import AT_WORK, NOT_VERIFIED_OUTCOMES, WAITING, Batch, BatchState, BatchTarget, BatchUnit, due_units
 from .preview import canary_choose, unit_preview
-from .services import batches_expire, move, why_not_allowed
+from .services import batches_expire, move, why_denied
 
 log = logging.getLogger(__name__)
 
 UNIT_S = 60  # a claim is renewed before each target
 SLICE_S = 20.0  # then the task makes room for others and is enqueued again
-LOOK_S = 0.2
+WAIT_FOR_UNITS_S = 0.2
 LOW_PRIORITY = -10
 FASTEST_S, SLOWEST_S = 1.0, 30.0
 TOO_OFTEN = "10025"
@@ -77,7 +77,7 @@ def work_slice(batch_id: int) -> bool:
             running |= {pool.submit(unit_work, pk, give_up) for pk in claimed}
             if not running:
                 break
-            _, running = wait(running, timeout=LOOK_S, return_when=FIRST_COMPLETED)
+            _, running = wait(running, timeout=WAIT_FOR_UNITS_S, return_when=FIRST_COMPLETED)
     return batch_settle(batch)
 
 
@@ -101,9 +101,9 @@ def unit_work(unit_id: int, give_up: float) -> None:
         unit = BatchUnit.objects.select_related("batch").get(pk=unit_id)
         columns: Mapping[str, object] = {}
         try:
-            if unit.batch.state == State.PREVIEWING:
+            if unit.batch.state == BatchState.PREVIEWING:
                 unit_preview(unit.batch, unit)
-            elif unit.batch.state == State.RUNNING:
+            elif unit.batch.state == BatchState.RUNNING:
                 with acting(AuditContext(actor=starter_of(unit.batch))):
                     targets_change(unit.batch, unit, give_up)
         except Exception:
@@ -123,7 +123,7 @@ def targets_change(batch: Batch, unit: BatchUnit, give_up: float) -> None:
     for target in batch.targets.left().in_stage(batch).filter(pbx_id=unit.pbx_id):
         pace_keep(batch, unit)
         batch.refresh_from_db()
-        if batch.state != State.RUNNING or time.monotonic() > give_up or not unit_renew(unit):
+        if batch.state != BatchState.RUNNING or time.monotonic() > give_up or not unit_renew(unit):
             return
         again_at = target_change(batch, unit, target)
         if again_at is not None:
@@ -154,7 +154,7 @@ def target_change(batch: Batch, unit: BatchUnit, target: BatchTarget) -> datetim
     """Carry out one target as a change of its own. Return when to try it again, None when it has its outcome."""
     pbx = Pbx.objects.select_related("customer").filter(pk=target.pbx_id).first()
     user = User.objects.filter(pk=batch.started_by_id or 0).first()
-    denied = why_not_allowed(user, pbx.customer if pbx else None, target.wanted) if user else "Not allowed any more."
+    denied = why_denied(user, pbx.customer if pbx else None, target.wanted) if user else "Not allowed any more."
     if pbx is None or denied:
         target_end(target, Change.Status.NOT_SENT, denied or f"{target.pbx_name} was deleted.")
         return None
@@ -234,22 +234,24 @@ def may_be_applied(firmware: str) -> bool:
 def halt_if_due(batch: Batch) -> None:
     """Halt a batch when as many targets were not verified since it started or went on as its rule allows."""
     limit = batch.halt_after if batch.is_canary_done else 1
-    failed = batch.targets.filter(outcome__in=NOT_VERIFIED, finished_at__gte=batch.resumed_at).order_by("finished_at")
+    failed = batch.targets.filter(outcome__in=NOT_VERIFIED_OUTCOMES, finished_at__gte=batch.resumed_at).order_by(
+        "finished_at"
+    )
     count = failed.count()
     last = failed.last()
     if count >= limit and last:
         why = f"{count} not verified. The last: {last.pbx_name} {last.number}. {last.sentence}"
-        move(batch, State.HALTED, detail={"why": why}, why=why[:500])
+        move(batch, BatchState.HALTED, detail={"why": why}, why=why[:500])
 
 
 def batch_settle(batch: Batch) -> bool:
     """Move a batch on when its stage is done. Return whether it has units that are due."""
     batch.refresh_from_db()
-    if batch.state == State.PREVIEWING and not batch.units.filter(is_open=True).exists():
+    if batch.state == BatchState.PREVIEWING and not batch.units.filter(is_open=True).exists():
         with transaction.atomic():
-            if move(batch, State.READY, previewed_at=timezone.now()):
+            if move(batch, BatchState.READY, previewed_at=timezone.now()):
                 canary_choose(batch)
-    elif batch.state == State.RUNNING:
+    elif batch.state == BatchState.RUNNING:
         patience_end(batch)
         stage_end(batch)
     return batch.state in AT_WORK and due_units(batch, timezone.now()).exists()
@@ -260,7 +262,7 @@ def stage_end(batch: Batch) -> None:
     if batch.targets.left().in_stage(batch).exists():
         return
     is_more = not batch.is_canary_done and batch.targets.left().exists()
-    move(batch, State.PAUSED if is_more else State.FINISHED)
+    move(batch, BatchState.PAUSED if is_more else BatchState.FINISHED)
 
 
 def patience_end(batch: Batch) -> None:

@@ -16,7 +16,7 @@ from pbxadmin.access.roles import Role
 from pbxadmin.access.services import customer_archive, membership_end
 from pbxadmin.audit.context import SYSTEM
 from pbxadmin.audit.models import Event
-from pbxadmin.batches.models import REACHED_FROM, Batch, State
+from pbxadmin.batches.models import REACHED_FROM, Batch, BatchState
 from pbxadmin.batches.services import batches_expire, move
 from pbxadmin.batches.work import batch_work, batches_kick
 from pbxadmin.fleet.models import Pbx
@@ -72,7 +72,7 @@ def added(client: Client, numbers: list[str] | None = None, **typed: str) -> Bat
 
 def previewed(client: Client, **typed: Any) -> Batch:
     batch = work(added(client, **typed))
-    assert batch.state == State.READY
+    assert batch.state == BatchState.READY
     return batch
 
 
@@ -108,12 +108,12 @@ def test_the_whole_job(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
     assert updates(pbx_http) == []
 
     press(client, batch, "start")
-    assert batch.state == State.PAUSED
+    assert batch.state == BatchState.PAUSED
     assert len(updates(pbx_http)) == 2
     assert "2 of 2 verified" in page_of(client, batch)
 
     press(client, batch, "continue")
-    assert batch.state == State.FINISHED
+    assert batch.state == BatchState.FINISHED
     assert sorted(updates(pbx_http)) == NUMBERS[:5]
     assert outcomes(batch) == dict.fromkeys(NUMBERS[:5], "verified") | {"6505": ""}
     assert {ivr["responsetimeout"] for ivr in pbx_http.ivrs.values()} == {"9"}
@@ -251,7 +251,7 @@ def test_an_archived_customer_and_a_role_that_ended_are_not_allowed(client: Clie
 def test_a_role_that_ends_ends_the_rest(client: Client, pbx: Pbx, pbx_http: PbxDouble, manager: User) -> None:
     batch = previewed(client)
     press(client, batch, "start")
-    Batch.objects.update(state=State.RUNNING, is_canary_done=True, resumed_at=timezone.now(), halt_after=100)
+    Batch.objects.update(state=BatchState.RUNNING, is_canary_done=True, resumed_at=timezone.now(), halt_after=100)
     batch.units.update(is_open=True)
     membership_end(membership=manager.memberships.get())
 
@@ -268,7 +268,7 @@ def test_what_moved_since_is_a_conflict_and_halts_the_canary(client: Client, pbx
 
     press(client, batch, "start")
 
-    assert batch.state == State.HALTED
+    assert batch.state == BatchState.HALTED
     assert "1 not verified. The last: ACME-HQ" in batch.why
     assert updates(pbx_http) == []
     assert sorted(outcomes(batch).values()) == ["", "", "", "", "", "conflict"]
@@ -278,13 +278,13 @@ def test_going_on_in_spite_of_a_halt_needs_a_reason(client: Client, pbx: Pbx, pb
     batch = previewed(client)
     pbx_http.fail("ivr/update", says(refused("10018")))
     press(client, batch, "start")
-    assert batch.state == State.HALTED
+    assert batch.state == BatchState.HALTED
 
     press(client, batch, "continue")
-    assert batch.state == State.HALTED
+    assert batch.state == BatchState.HALTED
     press(client, batch, "continue", reason="One odd IVR")
 
-    assert batch.state == State.PAUSED
+    assert batch.state == BatchState.PAUSED
     continued = Event.objects.filter(action="batch.continued").get()
     assert (continued.data["reason"], continued.data["detail"]["in_spite_of_halt"]) == ("One odd IVR", True)
 
@@ -316,7 +316,7 @@ def test_stop_takes_effect_before_the_next_send(client: Client, pbx: Pbx, pbx_ht
 
     press(client, batch, "start")
 
-    assert batch.state == State.STOPPED
+    assert batch.state == BatchState.STOPPED
     assert len(updates(pbx_http)) == 2
     assert sorted(outcomes(batch).values()) == ["", "", "", "", "verified", "verified"]
     event = Event.objects.get(action="batch.stopped")
@@ -333,7 +333,7 @@ def test_retry_and_restore_make_new_batches(client: Client, pbx: Pbx, pbx_http: 
     client.post(f"/batches/{batch.pk}/retry/", {"outcome": "refused"})
     again = work(Batch.objects.latest("pk"))
     press(client, again, "start")
-    assert (again.state, again.origin, list(outcomes(again).values())) == (State.FINISHED, "retry", ["verified"])
+    assert (again.state, again.origin, list(outcomes(again).values())) == (BatchState.FINISHED, "retry", ["verified"])
 
     pbx_http.ivrs["6501"]["responsetimeout"] = "4"
     client.post(f"/batches/{batch.pk}/restore/")
@@ -343,7 +343,7 @@ def test_retry_and_restore_make_new_batches(client: Client, pbx: Pbx, pbx_http: 
     press(client, back, "continue")
 
     assert (left_out.klass, left_out.why) == ("not-allowed", "Response timeout moved since, so it is left out.")
-    assert back.state == State.FINISHED
+    assert back.state == BatchState.FINISHED
     assert pbx_http.ivrs["6500"]["responsetimeout"] == "3"
     assert pbx_http.ivrs["6501"]["responsetimeout"] == "4"
 
@@ -354,12 +354,12 @@ def test_an_old_preview_is_made_again_first(client: Client, pbx: Pbx, pbx_http: 
 
     with time_machine.travel(timezone.now() + timedelta(minutes=31)):
         press(client, batch, "start")
-        assert batch.state == State.READY
+        assert batch.state == BatchState.READY
         assert updates(pbx_http) == []
         assert batch.targets.get(number="6500").klass == "already-so"
         press(client, batch, "start")
 
-    assert batch.state == State.PAUSED
+    assert batch.state == BatchState.PAUSED
 
 
 def test_patient_targets_wait_for_their_pbx(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
@@ -369,13 +369,13 @@ def test_patient_targets_wait_for_their_pbx(client: Client, pbx: Pbx, pbx_http: 
 
     press(client, batch, "start")
 
-    assert batch.state == State.RUNNING
+    assert batch.state == BatchState.RUNNING
     assert sorted(outcomes(batch).values()) == ["", "", "", "", "", "waiting"]
     assert 'data-outcome="waiting"' in page_of(client, batch)
     with time_machine.travel(timezone.now() + timedelta(minutes=5)):
         batches_kick()
         work(batch)
-    assert batch.state == State.PAUSED
+    assert batch.state == BatchState.PAUSED
     assert sorted(outcomes(batch).values()) == ["", "", "", "", "verified", "verified"]
 
 
@@ -401,25 +401,25 @@ def test_a_risk_is_confirmed_and_typed(client: Client, pbx: Pbx, pbx_http: PbxDo
     assert "On 6 IVRs of 1 customer." in page
     for data in ({}, {"confirm": "yes"}, {"confirm": "yes", "typed": "5"}):
         press(client, batch, "start", **data)
-        assert batch.state == State.READY
+        assert batch.state == BatchState.READY
     press(client, batch, "start", confirm="yes", typed="6")
 
-    assert batch.state == State.PAUSED
+    assert batch.state == BatchState.PAUSED
     assert Change.objects.exclude(confirmed=[]).count() == 2
 
 
 # States
 
 
-@pytest.mark.parametrize("to", State.values)
-@pytest.mark.parametrize("at", State.values)
+@pytest.mark.parametrize("to", BatchState.values)
+@pytest.mark.parametrize("at", BatchState.values)
 def test_no_other_step_exists(client: Client, pbx: Pbx, at: str, to: str) -> None:
     batch = added(client)
     Batch.objects.update(state=at)
 
-    moved = move(batch, State(to))
+    moved = move(batch, BatchState(to))
 
-    assert moved == (at in REACHED_FROM[State(to)])
+    assert moved == (at in REACHED_FROM[BatchState(to)])
     assert Batch.objects.get().state == (to if moved else at)
 
 
@@ -430,7 +430,7 @@ def test_a_preview_that_nobody_starts_expires(client: Client, pbx: Pbx) -> None:
         assert batches_expire() == 1
 
     press(client, batch, "start")
-    assert batch.state == State.EXPIRED
+    assert batch.state == BatchState.EXPIRED
 
 
 def test_somebody_who_sees_a_part_sees_that_part(
@@ -460,7 +460,7 @@ def test_the_results_as_a_file(client: Client, pbx: Pbx, pbx_http: PbxDouble) ->
     batch = previewed(client, canary="6")
     press(client, batch, "start")
 
-    text = b"".join(client.get(f"/batches/{batch.pk}/results.csv")).decode("utf-8-sig")  # type: ignore[arg-type]
+    text = b"".join(client.get(f"/batches/{batch.pk}/results.csv")).decode("utf-8-sig")
 
     lines = text.splitlines()
     assert lines[0].startswith("customer,pbx,number,name,class,field,before,asked,found,outcome")

@@ -111,6 +111,11 @@ def own(role: str) -> Any:
     return LOGIN if role == "anonymous" else NOT_THERE
 
 
+def on_chosen(role: str) -> Any:
+    """On IVRs that are named: refused to whoever makes no batches, not there for whoever does not see all of them."""
+    return NOT_THERE if role == "wrong customer" else anywhere(Action.BATCH)(role)
+
+
 @dataclass(frozen=True)
 class Row:
     """path: with the names of world.Side.ids. get, post: who may; without `get`, the address only takes a POST.
@@ -130,6 +135,7 @@ def pbx_form(side: Side) -> dict[str, Any]:
 
 REVIEW = anywhere(Action.REVIEW_LOG)
 SEE, EDIT, MANAGE = on(Action.SEE), on(Action.EDIT_IVR), on(Action.MANAGE_PBXS)
+BATCH = on(Action.BATCH)
 CUSTOMERS = on(Action.MANAGE_CUSTOMERS)
 
 ROWS: dict[str, Row] = {
@@ -235,6 +241,20 @@ ROWS: dict[str, Row] = {
         "/changes/{conflict}/resolve/", post=EDIT, data=lambda side: {"response_timeout": "yours"}
     ),
     "ivr:change-receipt": Row("/changes/{change}/receipt.txt", get=SEE),
+    "batches:batch-list": Row("/batches/", get=signed_in),
+    "batches:batch-add": Row(
+        "/batches/add/",
+        get=anywhere(Action.BATCH),
+        post=on_chosen,
+        data=lambda side: {"ivr": side.ids["ivr"], "response_timeout": "9", "canary": "1"},
+    ),
+    "batches:batch-page": Row("/batches/{batch}/", get=SEE),
+    "batches:batch-start": Row("/batches/{batch}/start/", post=BATCH),
+    "batches:batch-continue": Row("/batches/{batch}/continue/", post=BATCH),
+    "batches:batch-stop": Row("/batches/{batch}/stop/", post=BATCH),
+    "batches:batch-retry": Row("/batches/{batch}/retry/", post=BATCH),
+    "batches:batch-restore": Row("/batches/{batch}/restore/", post=BATCH),
+    "batches:batch-results": Row("/batches/{batch}/results.csv", get=SEE),
     "review:event-list": Row("/audit/", get=REVIEW),
     "review:evidence": Row("/audit/evidence/", get=REVIEW, post=REVIEW),
     "review:export": Row("/audit/export/", get=REVIEW),

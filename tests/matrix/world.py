@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from ivr.changes.plan import change_plan
 from ivr.forms import opened_now
-from ivr.models import Change
+from ivr.models import Change, Ivr
 from ivr.refresh import refresh_start
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.roles import Role
@@ -19,6 +19,7 @@ from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import SYSTEM, Actor
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
+from pbxadmin.batches.services import Chosen, Pace, batch_plan
 from pbxadmin.fleet.imports import import_store
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.saved_filters import filter_save
@@ -101,7 +102,13 @@ def make_side(words: tuple[str, ...]) -> Side:
     offer: dict[str, Any] = {"email": f"{site}@example.com", "name": person_name, "role": Role.VIEWER, "ends_on": None}
     invitation, _ = invitation_create(by=person, customer=customer, **offer)
     Invitation.objects.filter(pk=invitation.pk).update(renewed_at=timezone.now() - timedelta(hours=1))
+    chosen = Chosen(customer.pk, customer.name, pbx.pk, pbx.name, number, ivr_name, {"response_timeout": "6"}, {})
+    batch = batch_plan(
+        chosen=[chosen], wanted=dict(chosen.asked), pace=Pace(), actor=actor, reason=notes, ticket=ticket
+    )
     ids = {
+        "batch": batch.pk,
+        "ivr": Ivr.objects.get(pbx=pbx).pk,
         "customer": customer.pk,
         "person": person.pk,
         "membership": person.memberships.get().pk,
