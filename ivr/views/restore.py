@@ -113,18 +113,23 @@ def restore_lines(back: Restoration) -> list[tuple[str, str, str, str]]:
     return [(field.name, field.label, field.in_words(left[field.name]), field.in_words(text)) for field, text in fields]
 
 
+def page_of_outside(request: HttpRequest, event_id: int) -> str:
+    """Return where an outside change is accepted: for who reviews the log its event, for others the IVR."""
+    event = visible_ivr_event(request, event_id, EventGroup.OUTSIDE.actions)
+    if can(user_of(request), Action.REVIEW_LOG, event.customer_id or 0):
+        return event.get_absolute_url()
+    return ivr_address(event.pbx_id or 0, event.data["ivr_number"])
+
+
 @login_required
-@post_only("ivr:restore", "event_id")
+@post_only(page_of_outside)
 def outside_accept_view(request: HttpRequest, event_id: int) -> HttpResponse:
     event = visible_ivr_event(request, event_id, EventGroup.OUTSIDE.actions)
     customer = event.customer_id or 0
-    may_review = can(user_of(request), Action.REVIEW_LOG, customer)
-    if not may_review:
+    if not can(user_of(request), Action.REVIEW_LOG, customer):
         require(user_of(request), Action.EDIT_IVR, customer)
     if outside_accept(event=event, note=request.POST.get("note", "").replace("\0", "").strip()[:500]):
         messages.success(request, "Accepted: it may stay as it is.")
     else:
         messages.info(request, "Somebody accepted it already.")
-    if may_review:
-        return go(request, event.get_absolute_url())
-    return go(request, ivr_address(event.pbx_id or 0, event.data["ivr_number"]))
+    return go(request, page_of_outside(request, event_id))

@@ -291,4 +291,4 @@ def test_accepting_is_for_outside_changes_and_those_who_work_there(
 
     assert client.post(f"/outside/{event.pk}/accept/").status_code == 403
     assert client.post(f"/outside/{outcome.pk}/accept/").status_code == 404
-    assert client.get(f"/outside/{event.pk}/accept/").headers["Location"] == f"/changes/restore/{event.pk}/"
+    assert client.get(f"/outside/{event.pk}/accept/").headers["Location"] == f"/pbxs/{pbx.pk}/ivrs/6500/"

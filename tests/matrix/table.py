@@ -234,7 +234,7 @@ ROWS: dict[str, Row] = {
     "ivr:change-list": Row("/changes/", get=signed_in),
     "ivr:change-page": Row("/changes/{change}/", get=SEE),
     "ivr:restore": Row("/changes/restore/{event}/", get=EDIT, post=EDIT),
-    "ivr:outside-accept": Row("/outside/{outside}/accept/", post=edit_or_review),
+    "ivr:outside-accept": Row("/outside/{outside}/accept/", get=SEE, post=edit_or_review),
     "ivr:change-apply": Row("/changes/{change}/apply/", post=EDIT),
     "ivr:change-check": Row("/changes/{change}/check/", post=EDIT),
     "ivr:change-resolve": Row(

@@ -143,6 +143,18 @@ def test_a_get_of_what_only_takes_a_post_leads_to_a_page(world, name, method):
     assert answer.status_code in (200, 409)  # 409: the outside change of this world cannot be restored, and says why
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if ROWS[name].get is led_away or name == "ivr:outside-accept"])
+def test_whoever_may_post_is_led_to_a_page_that_is_theirs(world, name):
+    row, found = ROWS[name], {}
+    for role in ROLES:
+        if row.post(role) == OK:
+            side = world.them if role == "wrong customer" else world.us
+            found[role] = client_of(world, role).get(side.path(row.path), follow=True).status_code
+
+    assert found
+    assert not set(found.values()) & {403, 404, 405}, found
+
+
 def test_no_address_that_takes_a_post_refuses_a_get(world):
     client = client_of(world, "site admin")
     refused = [
