@@ -127,10 +127,15 @@ class Period(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.customer}, {self.starts_on} to {self.ends_on}"
+        return f"{self.customer}, {self.days}"
 
     def get_absolute_url(self) -> str:
         return reverse("review:period-page", args=[self.pk])
+
+    @property
+    def days(self) -> str:
+        """Say "2026-03-01 to 2026-03-31", or the one day that it is."""
+        return str(self.starts_on) if self.starts_on == self.ends_on else f"{self.starts_on} to {self.ends_on}"
 
     @property
     def state(self) -> str:

@@ -108,6 +108,15 @@ def test_days_that_make_no_sense_are_told_beside_the_field(auditor, acme, more, 
     assert f'data-error-for="{field}"' in answer.content.decode()
 
 
+def test_a_period_of_one_day_is_that_day(auditor, acme):
+    day = period_add(customer=acme, starts_on=date(2026, 3, 1), ends_on=date(2026, 3, 1), by="Ada Raman")
+
+    page = auditor.get(day.get_absolute_url()).content.decode()
+
+    assert "<h1>2026-03-01</h1>" in page
+    assert "2026-03-01 to 2026-03-01" not in page
+
+
 def test_the_same_period_is_not_added_twice(auditor, acme, march):
     answer = auditor.post("/audit/periods/", {"customer": acme.pk, "span": MARCH})
 

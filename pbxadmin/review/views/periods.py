@@ -86,5 +86,5 @@ def period_sign_view(request: HttpRequest, pk: int) -> HttpResponse:
         period_sign(period=period, by=user_of(request).display_name)
     except NotReady as error:
         return show_period(request, period, problem=str(error))
-    messages.success(request, f"{period.customer}, {period.starts_on} to {period.ends_on}, is signed off.")
+    messages.success(request, f"{period}, is signed off.")
     return go(request, reverse("review:period-page", args=[pk]))
