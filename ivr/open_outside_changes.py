@@ -18,6 +18,8 @@ from .changes.restore import LEFT_SOMETHING
 from .models import Ivr
 
 MOST_OUTSIDE_EVENTS = 200  # events looked at, so that the cost of a page has a limit
+PRESENCE = "presence"  # stands for a field: whether the PBX has the IVR at all
+CAME_OR_WENT = (EventAction.IVR_APPEARED, EventAction.IVR_VANISHED)
 
 
 def may_act_on(user: AnyUser) -> Collection[int] | None:
@@ -49,15 +51,23 @@ def open_outside_changes(user: AnyUser, since_id: int) -> list[Event]:
 def overridden_of(events: Collection[Event]) -> set[int]:
     """Return the ids of the outside changes that do not stand any more.
 
-    A later change or reading moved one of their fields, or the IVR holds something else.
+    A later change or reading moved one of their fields, or the IVR holds something else. That an IVR came or went
+    stands until it goes or comes.
     """
     now, later = held_now(events), moves_after(events)
-    return {
-        event.pk
-        for event in events
-        if not still_holds(event, now)
-        or any(pk > event.pk and names & fields_named(event.field_names) for pk, names in later[ivr_key(event)])
-    }
+    return {event.pk for event in events if not still_holds(event, now) or is_moved(event, later[ivr_key(event)])}
+
+
+def is_moved(event: Event, later: Iterable[Event]) -> bool:
+    """Tell whether one of these events, of the same IVR, came after this one and moved what it tells of."""
+    told = {PRESENCE} if event.action in CAME_OR_WENT else moved_by(event)
+    return any(each.pk > event.pk and told & moved_by(each) for each in later)
+
+
+def moved_by(event: Event) -> set[str]:
+    """Return the fields that an event gave another value than they had."""
+    names = {name for name, said in event.data["fields"].items() if said.get("before") != said.get("found")}
+    return names | {PRESENCE} if event.action in CAME_OR_WENT else names
 
 
 def accepted_of(acceptances: Iterable[Event]) -> set[object]:
@@ -69,20 +79,15 @@ def ivr_key(event: Event) -> tuple[int, str]:
     return event.pbx_id or 0, event.ivr_number
 
 
-def fields_named(field_names: str) -> frozenset[str]:
-    return frozenset(field_names.split())
-
-
-def moves_after(events: Collection[Event]) -> dict[tuple[int, str], list[tuple[int, frozenset[str]]]]:
-    """Return what moved the IVRs of these events since the first of them: event id and names of fields, by IVR."""
-    moves: dict[tuple[int, str], list[tuple[int, frozenset[str]]]] = {ivr_key(event): [] for event in events}
-    pbx_ids = {pbx_id for pbx_id, _ in moves}
+def moves_after(events: Collection[Event]) -> dict[tuple[int, str], list[Event]]:
+    """Return the events since the first of these that may have moved something, by PBX and number of the IVR."""
+    moves: dict[tuple[int, str], list[Event]] = {ivr_key(event): [] for event in events}
     since = min((event.pk for event in events), default=0)
     moved = Q(action__in=EventGroup.OUTSIDE.actions)
     moved |= Q(action__in=EventGroup.CHANGE_OUTCOME.actions, outcome__in=LEFT_SOMETHING)
-    found = Event.objects.filter(moved, pbx_id__in=pbx_ids, pk__gt=since)
-    for pk, pbx_id, number, names in found.values_list("pk", "pbx_id", "ivr_number", "field_names"):
-        moves.get((pbx_id or 0, number), []).append((pk, fields_named(names)))
+    pbx_ids, numbers = {pbx_id for pbx_id, _ in moves}, {number for _, number in moves}
+    for each in Event.objects.filter(moved, pbx_id__in=pbx_ids, ivr_number__in=numbers, pk__gt=since):
+        moves.get(ivr_key(each), []).append(each)
     return moves
 
 

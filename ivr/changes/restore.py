@@ -73,7 +73,7 @@ def can_be_restored(event: Event, version: str) -> bool:
     """Tell whether to offer a restore of an event: it left something, and by the snapshot the IVR still holds it."""
     back = restoration_of(event, version)
     row = Ivr.objects.filter(pbx_id=event.pbx_id or 0, number=back.number).first() if back else None
-    return back is not None and (row is None or not moved_since_event(back, row.settings))
+    return back is not None and row is not None and not moved_since_event(back, row.settings)
 
 
 def all_known(said: Mapping[str, Mapping[str, str | None]]) -> bool:

@@ -9,7 +9,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from ivr.models import Change
+from ivr.open_outside_changes import overridden_of
 from pbxadmin.access.person import user_of
+from pbxadmin.audit.actions import EventGroup
 from pbxadmin.review.desk import desk_read, events_of, items_review
 from pbxadmin.review.forms import DeskFilter, ReviewForm
 from pbxadmin.review.kinds import KINDS
@@ -54,6 +56,7 @@ def desk_rows(items: Any) -> list[dict[str, Any]]:
     events = events_of(items)
     changes = {event.change_id for event in events.values() if event.change_id}
     now = dict(Change.objects.filter(pk__in=changes).values_list("pk", "status"))
+    overridden = overridden_of([event for event in events.values() if event.action in EventGroup.OUTSIDE.actions])
     rows = []
     for item in items:
         event = events[item.event_id]
@@ -67,6 +70,7 @@ def desk_rows(items: Any) -> list[dict[str, Any]]:
                 "gist": said,
                 "more": more,
                 "kinds": [KINDS[name].look for name in item.kind_names],
+                "overridden": event.pk in overridden,
                 "since": since if since and event.outcome not in ("", "sending", since) else "",
             }
         )
