@@ -253,13 +253,14 @@ class Change(models.Model):
 
     @property
     def is_settling(self) -> bool:
-        """Tell whether its outcome is still to come, or may still become another."""
-        return self.status in (self.Status.SENDING, self.Status.UNKNOWN) or self.check_at is not None
+        """Tell whether its outcome is still to come, or is looked for again."""
+        return self.status == self.Status.SENDING or self.check_at is not None
 
     @property
     def progress(self) -> str:
         """Return a mark that differs whenever the page of the change would."""
-        return f"{self.outcome}.{self.checks}.{len(self.calls)}"
+        next_look = f"{self.check_at:%H%M%S}" if self.check_at else ""
+        return f"{self.outcome}.{self.checks}.{len(self.calls)}.{next_look}"
 
     @property
     def risks(self) -> list[str]:

@@ -15,6 +15,7 @@ from pbxadmin.web.middleware import GetResponse
 from .second_factor import lacks_second_factor
 
 NOBODY = Actor(None, "not signed in")
+ASKS_BY_ITSELF = "X-Poll"  # a header that templates add to what they ask for in an interval
 
 
 def proxies_believed(get_response: GetResponse) -> GetResponse:
@@ -41,8 +42,10 @@ def audit_context(get_response: GetResponse) -> GetResponse:
 
 
 def session_in_use(get_response: GetResponse) -> GetResponse:
+    """Postpone the idle end of a session that somebody uses. A page that asks by itself is nobody who does."""
+
     def middleware(request: HttpRequest) -> HttpResponseBase:
-        if request.user.is_authenticated:
+        if request.user.is_authenticated and ASKS_BY_ITSELF not in request.headers:
             request.session.touch()  # type: ignore[attr-defined]
         return get_response(request)
 
