@@ -1,5 +1,6 @@
 """The settings of an IVR and of its changes as pages show them, in the words of operators."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pbxadmin.yeastar.drivers import driver_of
@@ -63,8 +64,8 @@ def tick_count(value: str | None, limit: int = 10) -> int | None:
     return int(value) if value and value.isdecimal() and len(value) < 9 and int(value) <= limit else None
 
 
-def conflict_rows(change: Change) -> list[dict[str, str]]:
-    """Return the fields that somebody else changed too: when opened, yours, on the PBX now."""
+def conflict_rows(change: Change, chosen: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return the fields that somebody else changed too: when opened, yours, on the PBX now, and what was chosen."""
     live = change.live or change.base
     return [
         {
@@ -73,6 +74,7 @@ def conflict_rows(change: Change) -> list[dict[str, str]]:
             "opened": BY_NAME[name].in_words(change.base.get(name)),
             "yours": BY_NAME[name].in_words(change.wanted[name]),
             "now": BY_NAME[name].in_words(live.get(name)),
+            "chosen": chosen.get(name, ""),
         }
         for name in compare(change.base, live, change.wanted).conflicts
     ]

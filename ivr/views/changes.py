@@ -81,7 +81,7 @@ def show(
     context = {
         "change": change,
         "lines": [(line, FIELD_RULES[line.field.name].callers_notice) for line in change.lines()],
-        "conflicts": conflict_rows(change),
+        "conflicts": conflict_rows(change, request.POST),
         "kept": untouched_rows(change),
         "pbx": pbx,
         "unchanged": len(BY_NAME) - len(change.wanted),
@@ -160,8 +160,7 @@ def change_resolve_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Plan again as the person chose field by field; the new plan goes through the whole path."""
     change = visible_change(request, pk)
     require_rights(request, change)
-    conflicts = [line["name"] for line in conflict_rows(change)]
-    chosen = {name: request.POST.get(name) for name in conflicts}
+    chosen = {line["name"]: line["chosen"] for line in conflict_rows(change, request.POST)}
     if change.status != Change.Status.CONFLICT or not set(chosen.values()) <= {"yours", "theirs"}:
         return show(request, change, status=422, problem="Choose a value in each row first.")
     if not Pbx.objects.filter(pk=change.pbx_id).exists():

@@ -7,6 +7,7 @@ from pbxadmin.access.person import user_of
 from pbxadmin.audit.context import Actor, current
 from pbxadmin.fleet.concurrency import TooManyWaiting
 from pbxadmin.fleet.models import Pbx
+from pbxadmin.web.filters import whole
 from pbxadmin.yeastar.errors import PbxBadAnswer, PbxBusy, PbxError, PbxHeldBack, PbxUnreachable
 from pbxadmin.yeastar.readings import ADDRESSABLE
 
@@ -17,6 +18,12 @@ def actor() -> Actor:
 
 def pbx_or_404(request: HttpRequest, pbx_id: int) -> Pbx:
     return get_object_or_404(Pbx.objects.visible_to(user_of(request)).select_related("customer"), pk=pbx_id)
+
+
+def draft_query(request: HttpRequest) -> str:
+    """Return the query that keeps the plan whose values a form opens with, "" when the address names none."""
+    plan = whole(request.GET.get("from"))
+    return f"?from={plan}" if plan else ""
 
 
 def addressable(number: str) -> str:

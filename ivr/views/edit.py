@@ -34,7 +34,7 @@ from pbxadmin.yeastar.fields import BY_NAME, IvrField
 from pbxadmin.yeastar.readings import IvrSettings
 
 from .changes import show
-from .common import actor, addressable, pbx_or_404, status_of
+from .common import actor, addressable, draft_query, pbx_or_404, status_of
 from .missing_ivr import missing_ivr_or_404
 
 TOO_OLD = "This form was opened too long ago, so the PBX was read again. Look at the values, then review once more."
@@ -137,6 +137,7 @@ def closed_page(
 ) -> HttpResponse:
     context = {
         "namesake": namesake,
+        "keeping": draft_query(request),
         "pbx": pbx,
         "ivr": snapshot,
         "why": why,

@@ -8,6 +8,8 @@ from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
 
+from .common import draft_query
+
 CHANGES_SHOWN = 8
 OUTSIDE_SHOWN = 3
 
@@ -29,6 +31,7 @@ def missing_ivr_page(request: HttpRequest, pbx: Pbx, number: str) -> HttpRespons
     namesakes = Ivr.objects.filter(pbx=pbx, name=name, flaw="").order_by("number") if name else ()
     context = {
         "pbx": pbx,
+        "keeping": draft_query(request),
         "number": number,
         "name": name,
         "namesake": next((ivr.number for ivr in namesakes if ivr.settings.is_addressable), ""),

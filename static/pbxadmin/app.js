@@ -118,6 +118,9 @@
     if ([...document.querySelectorAll("form[data-unsaved]")].some(isUnsaved)) event.preventDefault();
   });
   const mayGo = (form) => { if (form) form.dataset.leaving = "yes"; };
+  const asksAgain = () => document.querySelectorAll("[data-leaving]").forEach((form) => { delete form.dataset.leaving; });
+  addEventListener("pageshow", asksAgain);
+  document.addEventListener("htmx:afterRequest", (event) => { if (!event.detail.successful) asksAgain(); });
   document.addEventListener("submit", (event) => mayGo(event.target));
   document.addEventListener("click", (event) => {
     if (event.target.closest("[data-discard]")) mayGo(event.target.closest("form"));

@@ -7,6 +7,8 @@ from playwright.sync_api import Dialog, Page, expect
 
 from ivr.changes.reconcile import change_check
 from ivr.models import Change
+from pbxadmin.access.models import User
+from pbxadmin.access.roles import Role
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.simulator import Fault, SimulatedPbx
 
@@ -46,6 +48,30 @@ def test_a_form_with_unsaved_values_asks_before_it_is_left(
 
     assert asked_when_leaving(page) == ["beforeunload"]
     assert page.url.split("?")[0].endswith("/edit/")
+
+
+def test_a_form_that_could_not_be_sent_still_asks(signed_in: Callable[..., Page], pbx: Pbx) -> None:
+    page = signed_in()
+    page.goto(f"/pbxs/{pbx.pk}/ivrs/6500/edit/")
+    page.get_by_label("Response timeout").fill("9")
+    page.route("**/edit/", lambda route: route.abort())
+    page.get_by_role("button", name="Review change").click()
+    expect(page.locator("#problems")).not_to_be_empty()
+
+    assert asked_when_leaving(page) == ["beforeunload"]
+
+
+@pytest.mark.parametrize(
+    ("address", "label"),
+    [("/people/invite/", "E-mail"), ("/customers/add/", "Name"), ("/pbxs/add/", "Notes")],
+)
+def test_every_form_to_fill_in_asks(signed_in: Callable[..., Page], address: str, label: str) -> None:
+    page = signed_in(Role.MANAGER)
+    User.objects.update(is_superuser=True)
+    page.goto(address)
+    page.get_by_label(label).first.fill("a@example.com")
+
+    assert asked_when_leaving(page) == ["beforeunload"]
 
 
 @pytest.mark.parametrize("way", ["untouched", "Cancel", "Review"])
