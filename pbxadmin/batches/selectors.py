@@ -139,7 +139,7 @@ def progress_of(batch: Batch, targets: BatchTargetQuerySet) -> Progress:
         waiting=waiting,
         verified=counts.get(Change.Status.VERIFIED, 0),
         not_verified=sum(counts.get(outcome, 0) for outcome in NOT_VERIFIED_OUTCOMES),
-        in_hand=units_in_hand(batch),
+        in_hand=units_in_hand(batch, targets),
         per_minute=rate * 60 if rate else None,
         seconds_left=todo / rate if rate and todo else None,
     )

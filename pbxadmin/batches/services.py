@@ -29,6 +29,7 @@ from .models import (
     Batch,
     BatchState,
     BatchTarget,
+    BatchTargetQuerySet,
     BatchUnit,
     Origin,
     TargetClass,
@@ -241,9 +242,10 @@ def batch_stop(*, batch: Batch, actor: Actor) -> int | None:
     return in_flight if move(batch, BatchState.STOPPED, detail={"in_flight": in_flight}, why=why) else None
 
 
-def units_in_hand(batch: Batch) -> int:
-    """Return how many PBXs a worker has in hand for this batch now."""
-    return batch.units.filter(claimed_until__gt=timezone.now()).count()
+def units_in_hand(batch: Batch, targets: BatchTargetQuerySet | None = None) -> int:
+    """Return how many PBXs, of these targets or of all, a worker has in hand for this batch now."""
+    units = batch.units.filter(claimed_until__gt=timezone.now())
+    return units.count() if targets is None else units.filter(pbx_id__in=targets.order_by().values("pbx_id")).count()
 
 
 def units_open(batch: Batch) -> None:
@@ -358,7 +360,7 @@ def batches_expire() -> int:
     return sum(move(batch, BatchState.EXPIRED) for batch in unstarted)
 
 
-def class_counts(targets: Any) -> dict[str, int]:
+def class_counts(targets: BatchTargetQuerySet) -> dict[str, int]:
     """Return how many of these targets the preview put into each class, in the order of the classes."""
     found = dict(targets.order_by().values_list("klass").annotate(count=Count("pk")))
     return {klass: found.get(klass, 0) for klass in TargetClass.values}

@@ -241,7 +241,8 @@ def halt_if_due(batch: Batch) -> None:
     last = failed.last()
     if count >= limit and last:
         why = f"{count} not verified. The last: {last.pbx_name} {last.number}. {last.sentence}"
-        move(batch, BatchState.HALTED, detail={"why": why}, why=why[:500])
+        # The event goes into the chain of each customer, so it names no PBX: the event of the change does.
+        move(batch, BatchState.HALTED, detail={"not_verified": count}, why=why[:500])
 
 
 def batch_settle(batch: Batch) -> bool:

@@ -17,6 +17,7 @@ from pbxadmin.access.permissions import can_anywhere
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.models import Event
+from pbxadmin.batches.models import Batch, BatchState
 from pbxadmin.fleet.models import NEEDS_A_PERSON, Pbx, PbxState
 from pbxadmin.review.models import DeskItem, Period
 from pbxadmin.review.selectors import ids_within
@@ -31,6 +32,7 @@ RECENT_CHANGES = 8
 MOST_TODO = 8
 OUTSIDE_DAYS = 30
 READ_LATELY = timedelta(minutes=15)
+OPEN_BATCHES = (BatchState.RUNNING, BatchState.PAUSED, BatchState.HALTED)
 UNVERIFIED_OUTCOMES = (Change.Status.UNKNOWN, Change.Status.NOT_AS_ASKED)
 
 
@@ -60,6 +62,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "more_outside": max(len(outside) - MOST_TODO, 0),
         "outside_count": len(outside),
         "outside_days": OUTSIDE_DAYS,
+        "batches": list(Batch.objects.visible_to(user).filter(state__in=OPEN_BATCHES)[:MOST_TODO]),
         "may_review": may_review,
         "may_act": may_act,
         "on_desk": DeskItem.objects.visible_to(user).still_open().count() if may_review else 0,

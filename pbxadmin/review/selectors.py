@@ -62,6 +62,7 @@ class EventFilter(FilterValues):
     outcomes: tuple[str, ...] = parameter((), read_outcomes, "outcome")
     field: str = parameter("", lambda given: last(given) if last(given) in FIELD_LABELS else "")
     ticket: str = text_parameter()
+    batch: int | None = number_parameter()
     since: date | None = parameter(None, lambda given: day(last(given)), "from")
     until: date | None = parameter(None, lambda given: day(last(given)), "to")
 
@@ -92,7 +93,7 @@ class EventFilter(FilterValues):
     @property
     def is_rolled_up(self) -> bool:
         """Return whether the roll-up can count the events of this filter."""
-        return not (self.is_search or self.pbx or self.ivr or self.actor or self.ticket)
+        return not (self.is_search or self.pbx or self.ivr or self.actor or self.ticket or self.batch)
 
     def narrow(self, events: EventQuerySet, above: int = 0, below: int = MAX_ID) -> EventQuerySet:
         """above, below: ids between which the events are."""
@@ -106,6 +107,7 @@ class EventFilter(FilterValues):
             "ivr_number": self.ivr,
             "actor_id": self.actor_id,
             "ticket": self.ticket,
+            "batch_id": self.batch,
         }
         events = events.filter(**{column: value for column, value in exact.items() if value})
         for column, values in (("action", self.actions), ("outcome", self.outcomes)):

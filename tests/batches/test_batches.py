@@ -466,3 +466,23 @@ def test_the_results_as_a_file(client: Client, pbx: Pbx, pbx_http: PbxDouble) ->
     assert lines[0].startswith("customer,pbx,number,name,class,field,before,asked,found,outcome")
     assert len(lines) == 7
     assert "Response timeout,3,9,9,verified" in lines[1]
+
+
+def test_a_halt_tells_nobody_of_the_pbx_of_another_customer(
+    client: Client, pbx: Pbx, bellweather: Customer, pbx_http: PbxDouble
+) -> None:
+    theirs = make_pbx(bellweather, name="BELL-HQ", host="bell.invalid")
+    Ivr.objects.create(pbx=theirs, number="7100", name="Theirs", read_at=timezone.now())
+    client.force_login(make_user(is_superuser=True, username="admin"))
+    batch = work(added(client, [*NUMBERS, "7100"]))
+    pbx_http.fail("ivr/update", says(refused("10018")))
+    press(client, batch, "start")
+    assert batch.state == BatchState.HALTED
+    assert "ACME-HQ" in page_of(client, batch)
+    client.force_login(make_user(Role.MANAGER, bellweather, username="bell"))
+
+    seen = page_of(client, batch) + client.get("/").content.decode() + client.get("/batches/").content.decode()
+
+    assert "ACME" not in seen
+    event = Event.objects.get(action="batch.halted", customer_id=bellweather.pk)
+    assert "ACME" not in event.text

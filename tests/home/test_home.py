@@ -254,7 +254,7 @@ def test_who_may_add_nothing_is_told_whom_to_ask(client, acme, bellweather, role
     assert "BELL-HQ" not in page
 
 
-@pytest.mark.parametrize(("role", "count"), [("viewer", 11), ("auditor", 20)])
+@pytest.mark.parametrize(("role", "count"), [("viewer", 12), ("auditor", 21)])
 def test_home_takes_as_many_queries_however_large_the_fleet(client, acme, django_assert_num_queries, role, count):
     now = timezone.now()
     for place in range(30):
