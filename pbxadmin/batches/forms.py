@@ -28,7 +28,7 @@ class ValueField(forms.CharField):
 
     def __init__(self, setting: IvrField) -> None:
         attrs = {"class": "num", "inputmode": "numeric", "autocomplete": "off", "placeholder": "as is"}
-        help_text = f"{setting.hint} Empty: leave as is."
+        help_text = f"{setting.hint.rstrip('.')}. Empty: leave as is."
         widget = forms.TextInput(attrs=attrs)
         super().__init__(required=False, label=setting.label, help_text=help_text, widget=widget)
         self.setting, self.unit = setting, setting.unit
