@@ -45,7 +45,8 @@ def session_in_use(get_response: GetResponse) -> GetResponse:
     """Postpone the idle end of a session that somebody uses. A page that asks by itself is nobody who does."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
-        if request.user.is_authenticated and ASKS_BY_ITSELF not in request.headers:
+        asks_by_itself = request.method == "GET" and ASKS_BY_ITSELF in request.headers
+        if request.user.is_authenticated and not asks_by_itself:
             request.session.touch()  # type: ignore[attr-defined]
         return get_response(request)
 

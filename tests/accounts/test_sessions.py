@@ -1,6 +1,7 @@
 """How long a session lives, and the list of one's own."""
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +44,27 @@ def test_an_idle_session_ends(mara: User, clock: Any) -> None:
     clock.shift(settings.SESSION_IDLE_MINUTES * MINUTE + 30)
 
     assert not is_in(client)
+
+
+@pytest.mark.parametrize(("method", "is_use"), [("get", False), ("post", True)])
+def test_only_a_reading_that_a_page_asks_for_by_itself_is_no_use(
+    mara: User, clock: Any, method: str, is_use: bool
+) -> None:
+    client = signed_in(mara)
+    clock.shift(HOUR)
+    before = Session.objects.get().expire_date
+
+    getattr(client, method)("/filters/", headers={"X-Poll": "yes"})
+
+    assert (Session.objects.get().expire_date > before) == is_use
+
+
+def test_every_template_that_asks_in_an_interval_says_so() -> None:
+    templates = (Path(settings.BASE_DIR) / "templates").rglob("*.html")
+    asking = {path.name: path.read_text() for path in templates if 'hx-trigger="every ' in path.read_text()}
+
+    assert len(asking) >= 3
+    assert [name for name, text in asking.items() if "X-Poll" not in text] == []
 
 
 def test_a_session_in_use_ends_too_in_the_end(mara: User, clock: Any) -> None:
