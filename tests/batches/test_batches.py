@@ -1,14 +1,17 @@
 """A batch from the list to its end, with a PBX at the HTTP edge."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import time_machine
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
+from ivr.changes.reconcile import reconcile
 from ivr.models import Change, Ivr
 from ivr.refresh import pbx_refresh
 from pbxadmin.access.models import Customer, User
@@ -486,3 +489,58 @@ def test_a_halt_tells_nobody_of_the_pbx_of_another_customer(
     assert "ACME" not in seen
     event = Event.objects.get(action="batch.halted", customer_id=bellweather.pk)
     assert "ACME" not in event.text
+
+
+@pytest.mark.parametrize("pressed", [("start", "start", "start"), ("start", "stop", "start"), ("stop", "stop", "stop")])
+def test_of_those_who_press_at_once_one_wins(client: Client, pbx: Pbx, pressed: tuple[str, ...], manager: User) -> None:
+    batch = previewed(client)
+
+    def press_only(what: str) -> int:
+        own = Client()
+        own.force_login(manager)
+        try:
+            return own.post(f"/batches/{batch.pk}/{what}/").status_code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(pressed)) as pool:
+        answers = list(pool.map(press_only, pressed))
+
+    assert answers == [302] * len(pressed)
+    actions = list(Event.objects.filter(action__startswith="batch.").values_list("action", flat=True))
+    assert actions.count("batch.started") <= 1
+    assert actions.count("batch.stopped") == ("stop" in pressed)
+    batch.refresh_from_db()
+    assert batch.state == (BatchState.STOPPED if "stop" in pressed else BatchState.RUNNING)
+
+
+class Died(BaseException):
+    """The process that was talking to the PBX is gone."""
+
+
+@pytest.mark.parametrize("applies", [True, False], ids=["after the PBX applied it", "before"])
+def test_a_worker_that_dies_loses_nothing_and_sends_nothing_twice(
+    client: Client, pbx: Pbx, pbx_http: PbxDouble, applies: bool
+) -> None:
+    def dies(double: PbxDouble, body: dict[str, Any]) -> Any:
+        if applies:
+            double.update(body)
+        raise Died
+
+    batch = previewed(client, canary="6")
+    pbx_http.fail("ivr/update", dies, after=1)
+    press(client, batch, "start")
+    assert batch.state == BatchState.RUNNING
+    assert batch.units.get().claimed_until is not None
+
+    for minutes in (2, 4, 6):
+        with time_machine.travel(timezone.now() + timedelta(minutes=minutes)):
+            reconcile()
+            batches_kick()
+            work(batch)
+            if batch.state == BatchState.HALTED:
+                press(client, batch, "continue", reason="One was cut off")
+
+    assert batch.state == BatchState.FINISHED
+    assert sorted(updates(pbx_http)) == NUMBERS
+    assert sorted(outcomes(batch).values()) == [*([] if applies else ["not-as-asked"]), *["verified"] * (5 + applies)]
