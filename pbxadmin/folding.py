@@ -7,11 +7,15 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-# Letters that Unicode does not take apart into a base letter and a mark.
+# Letters that Unicode does not take apart into a base letter and a mark, and signs that word processors put in.
 LETTERS = str.maketrans(
     {"ł": "l", "ø": "o", "æ": "ae", "œ": "oe", "đ": "d", "ð": "d", "þ": "th", "ħ": "h", "ŧ": "t", "ı": "i", "ŋ": "n"}
+    | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-")
+    | dict.fromkeys("\u2018\u2019\u201a\u201b\u02bc", "'")
+    | dict.fromkeys("\u201c\u201d\u201e\u201f", '"')
 )
-BETWEEN_DIGITS = r"[ ()./\-\u2010-\u2015\u00a0]"
+NOT_SEEN = ("Mn", "Cf")  # marks on letters; soft hyphens and the like
+BETWEEN_DIGITS = r"[ ()./\-]"
 # A number as people write it: +49 (0)89 1234-56, 0113 496 0100. Without + or 0, blanks separate two numbers.
 DIALLED = re.compile(rf"(?<![\w.])(?:\+|\(?0)(?:{BETWEEN_DIGITS}{{0,3}}\d){{5,}}(?!\w)")
 GROUPED = re.compile(r"(?<![\w.])\d(?:[./\-]?\d){3,}(?!\w)")
@@ -29,9 +33,14 @@ Term = tuple[str, ...]
 
 def fold_text(text: str) -> str:
     """Return a text without case, accents and compatibility forms: "MÜNCHEN Büro" becomes "munchen buro"."""
+    plain = text.lower() if text.isascii() else plain_letters(text)
+    return " ".join(plain.replace("\0", "").split())
+
+
+def plain_letters(text: str) -> str:
     taken_apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-    plain = "".join(letter for letter in taken_apart if unicodedata.category(letter) != "Mn")
-    return " ".join(plain.translate(LETTERS).replace("\0", "").split())
+    seen = "".join(letter for letter in taken_apart if unicodedata.category(letter) not in NOT_SEEN)
+    return seen.translate(LETTERS)
 
 
 def searched_text(texts: Iterable[str | None]) -> str:
@@ -44,7 +53,7 @@ def searched_text(texts: Iterable[str | None]) -> str:
 def numbers_in(text: str) -> list[str]:
     """Return the digits of the numbers in a text: +4989123456, =89123456 for 089 1234-56, 123456 for 1234-56."""
     dialled = [prefix_of(found) + significant_digits(found) for found in DIALLED.findall(text)]
-    return [*dialled, *map(significant_digits, GROUPED.findall(DIALLED.sub(" ", text)))]
+    return [*dialled, *(digits for found in GROUPED.findall(DIALLED.sub(" ", text)) for digits in ungrouped(found))]
 
 
 def prefix_of(number: str) -> str:

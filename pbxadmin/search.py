@@ -131,7 +131,7 @@ def install_on_sqlite(connection: BaseDatabaseWrapper, table: str, column: str) 
 
 
 def indexes_remove(connection: BaseDatabaseWrapper, table: str) -> None:
-    """Drop the index of a table, for the reverse of the migration that adds its column."""
+    """Drop the index of a table, if it has one."""
     _indexed.discard((str(connection.settings_dict["NAME"]), table))
     drop = [f"DROP INDEX IF EXISTS {table}_trgm"]
     if connection.vendor == "sqlite":
@@ -156,15 +156,27 @@ INSTALL = {"sqlite": install_on_sqlite, "postgresql": install_on_postgresql}
 def indexes_install(using: str, tables: Sequence[tuple[str, str]] | None = None) -> None:
     """Make the indexes of all searched tables that this database has, as far as it allows."""
     connection = connections[using]
-    there = set(connection.introspection.table_names())
     for table, column in tables or searched_models():
-        if table not in there:
-            continue
         try:
             with transaction.atomic(using=using):
-                INSTALL[connection.vendor](connection, table, column)
+                if has_column(connection, table, column):
+                    INSTALL[connection.vendor](connection, table, column)
         except DatabaseError as error:
             log.warning(NO_INDEX, table, str(error).splitlines()[0])
+
+
+def has_column(connection: BaseDatabaseWrapper, table: str, column: str) -> bool:
+    with connection.cursor() as cursor:
+        if table not in connection.introspection.table_names(cursor):
+            return False
+        return any(found.name == column for found in connection.introspection.get_table_description(cursor, table))
+
+
+def indexes_before_migrate(using: str, plan: Sequence[tuple[Any, bool]] = (), **_: Any) -> None:
+    """Remove the indexes when a migration is taken back: SQLite keeps a column that a trigger names."""
+    if any(is_backwards for _migration, is_backwards in plan):
+        for table, _column in searched_models():
+            indexes_remove(connections[using], table)
 
 
 def indexes_after_migrate(using: str, **_: Any) -> None:

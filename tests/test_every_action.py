@@ -40,6 +40,7 @@ from tests.accounts.provider import OpenIdProvider, provider
 from tests.accounts.test_sso import sign_in as sign_in_at_provider
 from tests.factories import PASSWORD, make_pbx, make_user
 from tests.pbx_http import PbxDouble, breaks, cannot_be_reached, refused, says
+from tests.test_search import check_texts
 
 __all__ = ["provider"]
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -99,6 +100,7 @@ def test_each_action_of_the_table_leaves_its_event(pbx_http, provider, settings,
         step(day)
         found = set(Event.objects.filter(id__gt=newest).values_list("action", flat=True))
         assert set(actions) <= found, (step.__name__, found)
+        check_texts()
         done |= set(actions)
 
     assert set(EventAction) - done == set()

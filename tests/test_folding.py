@@ -17,6 +17,9 @@ from pbxadmin.folding import fold_text, searched_text, terms_of
         ("İstanbul ısı", "istanbul isi"),
         ("  two   blanks ", "two blanks"),
         ("日本", "日本"),
+        ("O’Brien ‘A’ “B”", "o'brien 'a' \"b\""),
+        ("Nord–Süd‑Straße − 2", "nord-sud-strasse - 2"),
+        ("Mün\u00adchen\u200b", "munchen"),
     ],
 )
 def test_folding(text: str, folded: str) -> None:
@@ -66,6 +69,10 @@ def test_numbers_of_ivrs_stay_words() -> None:
     assert terms_of("6500 6501") == [("6500",), ("6501",)]
     assert terms_of("leeds, vip,") == [("leeds",), ("vip",)]
     assert terms_of(" , ") == []
+
+
+def test_a_number_without_separators_is_stored_once() -> None:
+    assert searched_text(["6500", "Main 12345"]) == "6500 main 12345"
 
 
 def test_numbers_of_two_fields_are_not_one() -> None:

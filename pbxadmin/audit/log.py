@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
-from pbxadmin.folding import fold_text
+from pbxadmin.folding import searched_text
 
 from .actions import EventAction
 from .context import Actor, current
@@ -174,10 +174,13 @@ def field_names_of(data: Mapping[str, Any]) -> str:
 
 
 def search_words(data: Mapping[str, Any]) -> str:
-    """Return what a search finds: names, numbers, address, ticket, reason, detail and the longer values, folded."""
+    """Return what a search finds, folded: names, numbers, address, ticket, reason, detail and the longer values.
+
+    The name of the actor comes first: the log is narrowed by it.
+    """
     names = ("actor_name", "address", "customer_name", "pbx_name", "ivr_number", "ivr_name", "ticket", "reason")
     values = (said for said in leaves(data["fields"]) if len(said) > SHORT_VALUE)
-    return fold_text(" ".join(filter(None, (*(data[name] for name in names), *leaves(data["detail"]), *values))))
+    return searched_text((*(data[name] for name in names), *leaves(data["detail"]), *values))
 
 
 def leaves(value: Any) -> Iterator[str]:

@@ -33,7 +33,8 @@ def pbx_create(*, customer: Customer, values: Mapping[str, Any], password: str) 
         Lease.objects.create(pbx=pbx, until=LONG_AGO)
         tags_store(pbx, values.get("tags", ""))
         password_keep(pbx, password)
-        pbx.save(update_fields=["password_digest", "password_set_at", "words"])
+        pbx.save(update_fields=["password_digest", "password_set_at"])
+        words_keep(pbx)
         asked = {name: {"asked": str(value)} for name, value in values.items() if value not in ("", None)}
         pbx_event(EventAction.PBX_ADDED, pbx, fields=asked | {"password": {"asked": "set"}})
     return pbx
@@ -50,10 +51,8 @@ def pbx_edit(*, pbx: Pbx, values: Mapping[str, Any], password: str = "") -> bool
     if not changed and not password:
         return False
     columns = columns_of_values(changed)
-    for name, value in columns.items():
-        setattr(pbx, name, value)
     learned = columns_to_forget(before, {*changed, "password"} if password else changed.keys())
-    for name, value in learned.items():
+    for name, value in {**columns, **learned}.items():
         setattr(pbx, name, value)
     fields = {name: {"before": str(getattr(before, name)), "asked": str(value)} for name, value in changed.items()}
     with saving_a_name(partial(check_entered, pbx)):
@@ -64,7 +63,8 @@ def pbx_edit(*, pbx: Pbx, values: Mapping[str, Any], password: str = "") -> bool
         kept = ["password_digest", "password_set_at"] if password else []
         if "tags" in changed:
             tags_store(pbx, changed["tags"])
-        pbx.save(update_fields=[*columns, *learned, *kept, "words"])
+        pbx.save(update_fields=[*columns, *learned, *kept])
+        words_keep(pbx)
         if learned:
             Pbx.objects.filter(pk=pbx.pk).update(revision=F("revision") + 1)
         pbx_event(EventAction.PBX_EDITED, pbx, fields=fields)
@@ -84,6 +84,11 @@ def tags_store(pbx: Pbx, tags: str) -> None:
     pbx.tag_rows.exclude(name__in=wanted).delete()
     PbxTag.objects.bulk_create([PbxTag(pbx=pbx, name=name) for name in wanted], ignore_conflicts=True)
     pbx.tags_read = None
+
+
+def words_keep(pbx: Pbx) -> None:
+    """Store what a search finds, from the row as it is now: somebody may have edited another field meanwhile."""
+    Pbx.objects.select_for_update().get(pk=pbx.pk).save(update_fields=["words"])
 
 
 def columns_to_forget(before: Pbx, edited: Collection[str]) -> dict[str, Any]:

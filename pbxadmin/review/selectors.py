@@ -4,10 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from functools import cached_property, reduce
-from operator import or_
+from operator import and_, or_
 from typing import Any
 
-from django.db.models import Max, Min, Q
+from django.db.models import Max, Min, Q, Value
+from django.db.models.functions import Length, StrIndex
+from django.db.models.lookups import GreaterThan, LessThanOrEqual
 from django.utils import timezone
 
 from pbxadmin.access.models import AnyUser
@@ -17,9 +19,9 @@ from pbxadmin.audit.actions import ACTION_LABELS, EventAction
 from pbxadmin.audit.log import fold_before_accents
 from pbxadmin.audit.models import MAX_ID, Event, EventQuerySet
 from pbxadmin.fleet.record_fields import IMPORT_COLUMNS
-from pbxadmin.folding import Term, fold_text
+from pbxadmin.folding import MOST_TERMS, Term, fold_text, terms_of
+from pbxadmin.search import holding
 from pbxadmin.web.filters import (
-    MOST_WORDS,
     FilterValues,
     last,
     number_parameter,
@@ -67,12 +69,6 @@ class EventFilter(FilterValues):
     until: date | None = parameter(None, lambda given: day(last(given)), "to")
 
     @property
-    def words(self) -> list[Term]:
-        """Return the spellings of each typed word: as events hold it, and as those of earlier versions do."""
-        typed = self.q.split()[:MOST_WORDS]
-        return [tuple(dict.fromkeys((fold_text(word), fold_before_accents(word)))) for word in typed]
-
-    @property
     def actor_id(self) -> int | None:
         return whole(self.actor)
 
@@ -115,12 +111,10 @@ class EventFilter(FilterValues):
                 one_or_many = {column: values[0]} if len(values) == 1 else {f"{column}__in": values}
                 events = events.filter(**one_or_many)
         if self.actor and self.actor_id is None:
-            events = events.filter(actor_name__icontains=self.actor)
+            events = events.filter(actor_holds(self.actor))
         if self.field:
             events = events.filter(field_names__contains=f" {self.field} ")
-        for spellings in self.words:
-            events = events.filter(reduce(or_, (Q(words__contains=spelling) for spelling in spellings)))
-        return events
+        return events.filter(event_holds(self.q)) if self.q else events
 
     def chips(self, names: Mapping[str, str]) -> list[tuple[str, str]]:
         """Return each narrowing in words, with the query without it. names: of "customer", "pbx", "actor"."""
@@ -138,6 +132,28 @@ class EventFilter(FilterValues):
             (f"To {self.until}" if self.until else "", {"until": None}),
         ]
         return [(words, replace(self, **changed).query) for words, changed in said if words]
+
+
+def event_holds(typed: str) -> Q:
+    """Return the condition that an event holds each typed word, as events are folded now or as those of 0.1 are."""
+    before = dict.fromkeys(fold_before_accents(typed).split())
+    ways: Iterable[Sequence[Term]] = dict.fromkeys((tuple(terms_of(typed)), tuple((word,) for word in before)))
+    return reduce(or_, map(each_held, ways))
+
+
+def each_held(terms: Sequence[Term]) -> Q:
+    return reduce(and_, (holding(term, "contains") for term in terms[:MOST_TERMS]), Q())
+
+
+def actor_holds(typed: str) -> Q:
+    """Return the condition that the name of an event's actor, with which its words begin, holds a text."""
+    spellings = dict.fromkeys((fold_text(typed), fold_before_accents(typed)))
+    return reduce(or_, map(actor_holds_folded, filter(None, spellings)))
+
+
+def actor_holds_folded(spelling: str) -> Q:
+    place = StrIndex("words", Value(spelling))
+    return Q(GreaterThan(place, 0)) & Q(LessThanOrEqual(place, Length("actor_name")))
 
 
 def names_of(wanted: EventFilter, newest: Event | None, customers: Iterable[tuple[int, str]]) -> dict[str, str]:

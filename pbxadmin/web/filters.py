@@ -14,7 +14,6 @@ from django.db.models import QuerySet
 from django.http import QueryDict
 
 LONGEST_TEXT = 200
-MOST_WORDS = 8
 PARAMETER = "parameter"  # key in the metadata of a dataclass field
 _saved_lists: dict[str, type["ListFilter"]] = {}
 

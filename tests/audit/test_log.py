@@ -156,7 +156,7 @@ def test_what_a_person_may_look_for_is_folded_and_in_one_column():
         )
 
     expected = "mara lindqvist 192.0.2.1 acme strasse acme-hq 6500 main_menu inc-1 moved "
-    assert event.words == expected + "10018 refused. tls night_menu main_menu"
+    assert event.words == expected + "10018 refused. tls night_menu main_menu 192021"
     assert (event.ticket, event.words) == (Event.objects.get().ticket, Event.objects.get().words)
 
 

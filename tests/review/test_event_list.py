@@ -211,6 +211,26 @@ def test_filters_narrow_and_combine(auditor, four, query, places, rolled_up):
     assert shown == [four[place] for place in places]
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("actor=zoe", "actor=ZOË", "actor=zoë+muller", "actor=weiss", "actor=strasse&q=acme"),
+        *("q=zoe+STRASSE", "q=Straße", "q=lodz", "q=o’brien"),
+        *("q=%2B4989123456", "q=089+1234-56", "q=0891234", "q=0891234+zoe"),
+    ],
+)
+def test_the_log_is_searched_as_lists_are(auditor, acme, query):
+    main_number = {"main_numbers": {"before": "", "asked": "+49 89 1234-56"}, "site": {"asked": "Łódź, O'Brien"}}
+    for name in ("Zoë Müller-Weiß Strasse", "Tom Reed"):
+        fields = main_number if name != "Tom Reed" else {"notes": {"asked": "Zoe, in der Strasse, weiss es"}}
+        record(EventAction.PBX_EDITED, customer=of(acme), pbx=HQ, actor=Actor(80, name), fields=fields)
+
+    shown = [Event.objects.get(pk=pk).actor_name for pk in listed(auditor, query)]
+
+    assert "Zoë Müller-Weiß Strasse" in shown
+    assert query.startswith("q=") or "Tom Reed" not in shown
+
+
 @pytest.mark.parametrize("query", ["q=mara", "actor=mara", "ivr=6500", "field=response_timeout"])
 def test_what_only_reading_finds_is_looked_for_in_the_last_ninety_days_unless_said_otherwise(auditor, four, query):
     with time_machine.travel(datetime(2026, 6, 1, 9, tzinfo=UTC), tick=False):  # 90 days after 3 March

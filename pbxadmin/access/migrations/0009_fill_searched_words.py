@@ -3,7 +3,6 @@ from typing import Any
 from django.db import migrations
 
 from pbxadmin.folding import searched_text
-from pbxadmin.search import indexes_remove
 
 BATCH = 1000
 SOURCES = {
@@ -25,11 +24,6 @@ def fill(apps: Any, schema_editor: Any) -> None:
         model.objects.bulk_update(rows, ['words'])
 
 
-def remove_indexes(apps: Any, schema_editor: Any) -> None:
-    for table in ('access_customer', 'access_user'):
-        indexes_remove(schema_editor.connection, table)
-
-
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -37,5 +31,5 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RunPython(fill, remove_indexes),
+        migrations.RunPython(fill, migrations.RunPython.noop),
     ]

@@ -3,7 +3,6 @@ from typing import Any
 from django.db import migrations
 
 from pbxadmin.folding import searched_text
-from pbxadmin.search import indexes_remove
 
 BATCH = 1000
 
@@ -21,11 +20,6 @@ def fill(apps: Any, schema_editor: Any) -> None:
     Pbx.objects.bulk_update(rows, ['words'])
 
 
-def remove_indexes(apps: Any, schema_editor: Any) -> None:
-    for table in ('fleet_pbx',):
-        indexes_remove(schema_editor.connection, table)
-
-
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -33,5 +27,5 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RunPython(fill, remove_indexes),
+        migrations.RunPython(fill, migrations.RunPython.noop),
     ]

@@ -69,7 +69,7 @@ def log_page(events: EventQuerySet, wanted: EventFilter, cursor: str) -> Page[Ev
     backwards, place = cursor_place(cursor, 1)
     start = {"above" if backwards else "below": place[0]} if place and isinstance(place[0], int) else {}
     found = wanted.narrow(events, **start)
-    if wanted.words:
+    if wanted.q:
         ids = keyset(found.values("id"), LOG_ORDER, cursor, PAGE_SIZE)
         by_id = Event.objects.in_bulk([row["id"] for row in ids.rows])
         page = Page([by_id[row["id"]] for row in ids.rows], ids.next_cursor, ids.previous_cursor)
