@@ -2,7 +2,8 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -11,6 +12,7 @@ from django.test import Client
 
 from ivr.models import Change, Ivr
 from ivr.refresh import pbx_refresh
+from ivr.selectors import FEW_PBXS
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.services import customer_create, customer_rename
 from pbxadmin.audit.context import SYSTEM
@@ -105,6 +107,22 @@ def test_services_keep_the_text(admin: Client, munich: Pbx, pbx_http: PbxDouble)
     for typed in ("lodz", "munchen", "evenement", "ecole", "0891234"):
         assert not found(admin, "/ivrs/", typed), typed
         assert not found(admin, "/pbxs/", typed), typed
+
+
+def test_a_word_of_many_pbxs_does_not_name_each_of_them(admin: Client, munich: Pbx) -> None:
+    columns = {"customer": munich.customer, "host": "pbx.invalid", "username": "api"}
+    Pbx.objects.bulk_create(Pbx(name=f"Site {number}", **columns) for number in range(FEW_PBXS + 1))
+
+    most = 0
+
+    def counting(run: Callable[..., Any], sql: str, parameters: Any, *more: Any) -> Any:
+        nonlocal most
+        most = max(most, len(parameters or ()))
+        return run(sql, parameters, *more)
+
+    with connection.execute_wrapper(counting):
+        assert found(admin, "/ivrs/", "lodz ecole")
+    assert 0 < most < FEW_PBXS
 
 
 def test_people_and_changes(admin: Client, munich: Pbx) -> None:
