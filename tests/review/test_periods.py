@@ -112,9 +112,11 @@ def test_a_period_of_one_day_is_that_day(auditor, acme):
     day = period_add(customer=acme, starts_on=date(2026, 3, 1), ends_on=date(2026, 3, 1), by="Ada Raman")
 
     page = auditor.get(day.get_absolute_url()).content.decode()
+    row = auditor.get("/audit/periods/").content.decode().partition(f'data-period="{day.pk}"')[2].partition("</tr>")[0]
 
     assert "<h1>2026-03-01</h1>" in page
     assert "2026-03-01 to 2026-03-01" not in page
+    assert row.count("2026-03-01") == 1
 
 
 def test_the_same_period_is_not_added_twice(auditor, acme, march):
