@@ -29,7 +29,7 @@ from pbxadmin.access.roles import Action
 from pbxadmin.fleet.concurrency import TooManyWaiting
 from pbxadmin.fleet.decorators import waits_for_pbx
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.web.htmx import go, render_either
+from pbxadmin.web.htmx import go, in_place_of, render_either
 from pbxadmin.web.pages import keyset
 from pbxadmin.web.posting import post_only
 from pbxadmin.web.site import site_address
@@ -103,9 +103,7 @@ def show(
         "unconfirmed": unconfirmed,
     }
     answer = render_either(request, "ivr/change_page.html", "ivr/_change.html", context, status=status)
-    if status == 503:
-        answer["HX-Retarget"], answer["HX-Reswap"] = "#change", "outerHTML"  # else HTMX puts it among the problems
-    return answer
+    return in_place_of(answer, "#change")
 
 
 def values_now_and_after(change: Change) -> tuple[IvrSettings, IvrSettings]:

@@ -28,6 +28,7 @@ from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.pbx_sessions import open_pbx_session
 from pbxadmin.web.filters import whole
 from pbxadmin.web.htmx import go, render_either
+from pbxadmin.web.problems import problem
 from pbxadmin.yeastar.drivers import writable_fields
 from pbxadmin.yeastar.errors import PbxError, PbxNotFound
 from pbxadmin.yeastar.fields import BY_NAME, IvrField
@@ -135,6 +136,9 @@ def edit_closed(request: HttpRequest, pbx: Pbx, number: str, error: PbxError | T
 def closed_page(
     request: HttpRequest, pbx: Pbx, snapshot: Ivr | None, why: str, status: int, namesake: str = ""
 ) -> HttpResponse:
+    """Show why it cannot be edited, and what it held. After a POST the form stays, with the reason beside it."""
+    if request.method == "POST":
+        return problem(request, status, "Nothing was planned", why)
     context = {
         "namesake": namesake,
         "keeping": draft_query(request),

@@ -20,7 +20,7 @@ from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.decorators import waits_for_pbx
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.web.htmx import go, render_either
+from pbxadmin.web.htmx import go, in_place_of, render_either
 from pbxadmin.web.posting import post_only
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME
@@ -53,25 +53,32 @@ def restore(request: HttpRequest, event_id: int) -> HttpResponse:
         return restore_page(request, pbx, event, problem=NOTHING_TO_RESTORE, status=409)
     for action in rights_to_change(back.wanted):
         require(user_of(request), action, pbx.customer)
+    form = record_form(request, pbx, event)
+    typed = form if form.is_bound else None
     try:
         live = read_live(pbx, back.number)[0] if ADDRESSABLE.fullmatch(back.number) else None
     except PbxError as error:
-        return restore_page(request, pbx, event, back, problem=str(error), status=status_of(error))
+        return restore_page(request, pbx, event, back, problem=str(error), form=typed, status=status_of(error))
     if live is None:
         gone = f"IVR {back.number} is not on {pbx.name} any more."
-        return restore_page(request, pbx, event, back, problem=gone, status=409)
+        return restore_page(request, pbx, event, back, problem=gone, form=typed, status=409)
     moved = moved_since_event(back, live)
     if moved:
         since = "Something else changed it since, so it is not offered. Edit the IVR instead."
-        return restore_page(request, pbx, event, back, problem=since, moved=moved, status=409)
-    return ask_and_plan(request, pbx, back, live)
+        return restore_page(request, pbx, event, back, problem=since, moved=moved, form=typed, status=409)
+    return ask_and_plan(request, pbx, back, live, form)
 
 
-def ask_and_plan(request: HttpRequest, pbx: Pbx, back: Restoration, live: IvrSettings) -> HttpResponse:
-    """Ask for the reason and ticket that the customer wants, then plan the restore."""
-    said = back.event.data
-    draft = {"reason": said["reason"], "ticket": said["ticket"]}
-    form = RecordForm(request.POST if request.method == "POST" else None, customer=pbx.customer, draft=draft)
+def record_form(request: HttpRequest, pbx: Pbx, event: Event) -> RecordForm:
+    """Return the form for the reason and ticket that the customer wants. It opens with those of the event."""
+    draft = {"reason": event.data["reason"], "ticket": event.data["ticket"]}
+    return RecordForm(request.POST if request.method == "POST" else None, customer=pbx.customer, draft=draft)
+
+
+def ask_and_plan(
+    request: HttpRequest, pbx: Pbx, back: Restoration, live: IvrSettings, form: RecordForm
+) -> HttpResponse:
+    """Ask for the reason and ticket, then plan the restore."""
     if not form.is_valid():
         return restore_page(request, pbx, back.event, back, form=form, status=422 if form.errors else 200)
     reason, ticket = form.reason_and_ticket
@@ -100,10 +107,12 @@ def restore_page(
         "moved": [(BY_NAME[name], BY_NAME[name].in_words(text)) for name, text in (moved or {}).items()],
         "problem": problem,
         "form": form,
+        "may_go_on": form is not None and status != 409,
         "once": request.POST.get("form") or str(uuid.uuid4()),
         "may_review": can(user_of(request), Action.REVIEW_LOG, pbx.customer),
     }
-    return render_either(request, "ivr/restore.html", "ivr/_restore.html", context, status=status)
+    answer = render_either(request, "ivr/restore.html", "ivr/_restore.html", context, status=status)
+    return in_place_of(answer, "#restore")
 
 
 def restore_lines(back: Restoration) -> list[tuple[str, str, str, str]]:

@@ -29,6 +29,16 @@ def render_either(
     return answer
 
 
+def in_place_of(answer: HttpResponse, target: str) -> HttpResponse:
+    """Have HTMX put an answer of failure where the form was. Without that, it goes among the problems of the page.
+
+    target: a selector. The answer names what went wrong in an element with `data-problem`.
+    """
+    if answer.status_code >= 500:
+        answer["HX-Retarget"], answer["HX-Reswap"] = target, "outerHTML"
+    return answer
+
+
 def go(request: HttpRequest, url: str) -> HttpResponse:
     """Redirect to one of our own pages after a successful POST. HTMX swaps the page without a full load."""
     if not wants_fragment(request):

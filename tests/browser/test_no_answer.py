@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from django.db import connection
 from playwright.sync_api import Page, expect
 
 from pbxadmin.fleet.models import Pbx
@@ -39,6 +40,23 @@ def test_a_form_that_is_refused_says_so_where_the_person_looks(editing: Page) ->
     editing.get_by_role("button", name="Review change").click()
 
     expect(editing.get_by_text("The form was not accepted.")).to_be_in_viewport()
+
+
+def test_what_we_answer_ourselves_is_said_in_its_place(editing: Page) -> None:
+    editing.get_by_role("button", name="Review change").click()
+    apply = editing.get_by_role("button", name="Apply on ACME-HQ")
+    expect(apply).to_be_visible()
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE audit_event RENAME TO audit_event_away")
+    try:
+        apply.click()
+        expect(editing.get_by_text("The audit log could not be written, so nothing was sent.")).to_be_visible()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE audit_event_away RENAME TO audit_event")
+
+    expect(editing.get_by_text("PBX Admin cannot be reached")).to_be_hidden()
+    expect(apply).to_be_visible()
 
 
 def test_the_page_of_another_server_is_not_shown_as_ours(signed_in: Callable[..., Page]) -> None:

@@ -125,6 +125,39 @@ def test_a_restore_opens_with_reason_and_ticket(helpdesk: Client, pbx: Pbx) -> N
     assert (form["ticket"].value(), form["reason"].value()) == (TYPED["ticket"], TYPED["reason"])
 
 
+@pytest.mark.parametrize("trouble", ["not readable", "moved"])
+def test_a_restore_that_cannot_go_on_keeps_reason_and_ticket(
+    helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble, trouble: str
+) -> None:
+    change = plan(helpdesk, pbx, **TYPED)
+    helpdesk.post(f"{change.get_absolute_url()}apply/", {"confirm": "yes"})
+    change.refresh_from_db()
+    if trouble == "moved":
+        pbx_http.ivrs["6500"]["responsetimeout"] = "5"
+    else:
+        pbx_http.fail("ivr/query", breaks)
+
+    typed = {"form": "once", "ticket": "INC-77", "reason": "Typed just now"}
+    answer = helpdesk.post(f"/changes/restore/{change.event_id}/", typed)
+
+    assert answer.status_code == (409 if trouble == "moved" else 502)
+    form = answer.context["form"]
+    assert (form["ticket"].value(), form["reason"].value()) == ("INC-77", "Typed just now")
+    assert 'data-unsaved="yes"' in answer.content.decode()
+
+
+def test_a_form_that_is_too_old_for_a_pbx_that_does_not_answer_is_left_as_it_is(
+    helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble
+) -> None:
+    pbx_http.fail("ivr/query", breaks)
+
+    answer = helpdesk.post(f"/pbxs/{pbx.pk}/ivrs/6500/edit/", TYPED, headers={"HX-Request": "true"})
+
+    assert answer.status_code == 502
+    assert "data-problem" in answer.content.decode()  # stands beside the form, which stays
+    assert "data-field" not in answer.content.decode()
+
+
 def test_resolving_a_conflict_keeps_reason_and_ticket(helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
     change = plan(helpdesk, pbx, **TYPED)
     pbx_http.ivrs["6500"]["responsetimeout"] = "5"
@@ -202,7 +235,7 @@ def test_an_unknown_outcome_is_asked_for_until_it_is_settled(helpdesk: Client, p
 
     assert 'hx-trigger="every 5s"' in page
     assert 'http-equiv="refresh"' in page
-    assert "Checked again by itself at" in page
+    assert "The next check is at" in page
     assert seen in page
     assert helpdesk.get(seen, headers={"HX-Request": "true"}).status_code == 204
     with time_machine.travel(timezone.now() + timedelta(seconds=60)):
@@ -251,7 +284,7 @@ def test_who_may_only_look_sees_when_it_is_looked_at_next_too(
 
     page = client.get(change.get_absolute_url()).content.decode()
 
-    assert "Checked again by itself at" in page
+    assert "The next check is at" in page
     assert f'<a href="{change.get_absolute_url()}">Load the page again</a>' in page
 
 
@@ -274,6 +307,12 @@ def test_what_broke_is_said_once(helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble
     words = [part.strip() for part in sentence.split(".") if part.strip()]
     assert len(words) == len(set(words))
     assert sentence.count("broke") == 1
+
+
+def test_that_it_is_checked_again_is_said_once(helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
+    page = helpdesk.get(unknown(helpdesk, pbx, pbx_http).get_absolute_url()).content.decode()
+
+    assert page.partition("<pre")[0].lower().count("checked again by itself") == 1
 
 
 def test_a_page_of_an_ivr_that_was_read_as_gone_keeps_what_was_typed(
