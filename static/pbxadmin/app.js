@@ -121,6 +121,8 @@
   const asksAgain = () => document.querySelectorAll("[data-leaving]").forEach((form) => { delete form.dataset.leaving; });
   addEventListener("pageshow", asksAgain);
   document.addEventListener("htmx:afterRequest", (event) => { if (!event.detail.successful) asksAgain(); });
+  const isLedAway = (event) => event.detail.xhr.getResponseHeader("HX-Redirect");  // as to sign in: nothing was taken
+  document.addEventListener("htmx:beforeOnLoad", (event) => { if (isLedAway(event)) asksAgain(); });
   document.addEventListener("submit", (event) => mayGo(event.target));
   document.addEventListener("click", (event) => {
     if (event.target.closest("[data-discard]")) mayGo(event.target.closest("form"));

@@ -7,8 +7,10 @@ from playwright.sync_api import Dialog, Page, expect
 
 from ivr.changes.reconcile import change_check
 from ivr.models import Change
-from pbxadmin.access.models import User
+from ivr.refresh import pbx_refresh
+from pbxadmin.access.models import Session, User
 from pbxadmin.access.roles import Role
+from pbxadmin.audit.context import SYSTEM
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.simulator import Fault, SimulatedPbx
 
@@ -74,6 +76,46 @@ def test_every_form_to_fill_in_asks(signed_in: Callable[..., Page], address: str
     assert asked_when_leaving(page) == ["beforeunload"]
 
 
+def test_whoever_was_signed_out_is_asked_before_what_they_typed_is_gone(
+    signed_in: Callable[..., Page], pbx: Pbx
+) -> None:
+    page = signed_in()
+    page.goto(f"/pbxs/{pbx.pk}/ivrs/6500/edit/")
+    page.get_by_label("Response timeout").fill("9")
+    Session.objects.all().delete()
+    kinds: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        kinds.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    page.get_by_role("button", name="Review change").click()
+    page.wait_for_timeout(2000)
+
+    assert kinds == ["beforeunload"]
+    expect(page.get_by_label("Response timeout")).to_have_value("9")
+
+
+def test_a_restore_that_a_pbx_does_not_answer_says_why_and_keeps_the_reason(
+    signed_in: Callable[..., Page], pbx: Pbx, twin: SimulatedPbx
+) -> None:
+    page = signed_in()
+    twin.ivrs["6500"]["responsetimeout"] = "8"
+    pbx_refresh(pbx=pbx, actor=SYSTEM)
+    page.goto(f"/pbxs/{pbx.pk}/ivrs/6500/")
+    page.get_by_role("link", name="Restore").click()
+    page.get_by_label("Reason").fill("Nobody agreed to it")
+    twin.misbehave(Fault.CLOSE, call="ivr/query")
+
+    page.get_by_role("button", name="Review change").click()
+
+    expect(page.get_by_role("heading", name="It cannot be restored now")).to_be_visible(timeout=15000)
+    expect(page.get_by_text("PBX Admin cannot be reached")).to_be_hidden()
+    expect(page.get_by_label("Reason")).to_have_value("Nobody agreed to it")
+    assert asked_when_leaving(page) == ["beforeunload"]
+
+
 @pytest.mark.parametrize("way", ["untouched", "Cancel", "Review"])
 def test_whoever_typed_nothing_or_decided_is_not_asked(signed_in: Callable[..., Page], pbx: Pbx, way: str) -> None:
     page = signed_in()
@@ -105,7 +147,7 @@ def test_an_unknown_outcome_turns_by_itself(signed_in: Callable[..., Page], pbx:
     twin.misbehave(Fault.CLOSE, call="ivr/query", after=1)
     page.get_by_role("button", name="Apply on ACME-HQ").click()
     expect(page.locator("[data-outcome=unknown]")).to_be_visible(timeout=15000)
-    expect(page.get_by_text("Checked again by itself at")).to_be_visible()
+    expect(page.get_by_text("The next check is at")).to_be_visible()
 
     change_check(Change.objects.get(), insist=True)
 

@@ -45,6 +45,26 @@ def test_no_template_holds(what):
     assert found(TEMPLATES, IN_TEMPLATES[what]) == []
 
 
+# Of the pages of signing in: what is typed there is short, or secret.
+NOT_KEPT = {"account", "mfa"}
+TYPED_INTO = r"_sections\.html|{% field_row|<textarea|<input(?![^>]*type=\"(?:hidden|checkbox|radio)\")"
+
+
+def forms_typed_into():
+    """Yield the file and the opening tag of each form that somebody types into and that is posted."""
+    for path in TEMPLATES:
+        if path.relative_to(ROOT / "templates").parts[0] not in NOT_KEPT:
+            text = path.read_text(encoding="utf-8")
+            for opening, body in re.findall(r"(<form\b[^>]*>)(.*?)</form>", text, re.DOTALL):
+                if 'method="post"' in opening and re.search(TYPED_INTO, body):
+                    yield path.name, opening
+
+
+def test_every_form_that_somebody_types_into_asks_before_it_is_left():
+    assert len(list(forms_typed_into())) > 15
+    assert [name for name, opening in forms_typed_into() if "data-unsaved" not in opening] == []
+
+
 @pytest.mark.parametrize("what", IN_PYTHON)
 def test_no_code_holds(what):
     assert len(PYTHON) > 60
