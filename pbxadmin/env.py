@@ -43,7 +43,10 @@ OPTION_CHOICES = {
 OPTION_NUMBERS = ("connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
 OPTION_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 OPTION_TEXTS = ("sslpassword", "application_name", "options")
-VERIFYING = ("verify-full", "verify-ca", "require")
+ENCRYPTING = ("verify-full", "verify-ca", "require")
+# What libpq ignores without another option, or on a socket.
+OPTION_NEEDS = {"sslkey": "sslcert", "sslpassword": "sslkey", "sslcrl": "sslrootcert"}
+OF_THE_NETWORK = ("ssl", "keepalives", "tcp_user_timeout")
 
 
 NAMES_READ: set[str] = set()
@@ -167,6 +170,8 @@ def site_url(name: str, allowed_hosts: Collection[str]) -> tuple[str, bool]:
         raise BadSetting(name, f"must look like https://pbx.example.com, not {url!r}.")
     url = parts[0].rstrip("/").removesuffix(DEFAULT_PORTS[parts[1]]) if parts else ""
     if url.startswith("https://"):
+        if accepts_http:
+            raise BadSetting("INSECURE_HTTP", "has no effect, since SITE_URL is https. Remove one of them.")
         return url, True
     only_loopback = all(host in LOOPBACK_NAMES for host in allowed_hosts)
     if not only_loopback and not accepts_http:
@@ -274,9 +279,10 @@ def sqlite_file(name: str, parts: SplitResult) -> dict[str, object]:
 
 def postgresql(name: str, parts: SplitResult) -> dict[str, object]:
     host, options = unquote(parts.hostname or ""), libpq_options(name, parts.query)
-    tls = [option for option in options if option.startswith("ssl")]
-    if tls and (not host or host.startswith("/")):
-        raise BadSetting(name, f"has the option {tls[0]}, which PostgreSQL ignores on a socket. Name a host.")
+    is_socket = not host or host.startswith(("/", "@"))
+    for option in options:
+        if reason := why_ignored(option, options, is_socket):
+            raise BadSetting(name, f"has the option {option}, which {reason}.")
     pooled = {"DISABLE_SERVER_SIDE_CURSORS": True} if options.pop("pooler", "") else {}
     # A transaction of a pooler may come to a connection that another one has prepared its statements on.
     prepared: dict[str, object] = {"prepare_threshold": None} if pooled else {}
@@ -313,12 +319,21 @@ def libpq_options(name: str, query: str) -> dict[str, str]:
         if option in options:
             raise BadSetting(name, f"has the option {option} twice.")
         options[option] = unquote(value)
-    trusts_a_ca = options.get("sslrootcert", "system") != "system"
-    if trusts_a_ca and options.get("sslmode") not in VERIFYING:
-        raise BadSetting(
-            name, f"has the option sslrootcert, which PostgreSQL ignores unless sslmode is {' or '.join(VERIFYING)}."
-        )
     return options
+
+
+def why_ignored(option: str, options: dict[str, str], is_socket: bool) -> str:
+    """Return why libpq would ignore an option beside these others, as the end of a sentence; "" if it would not."""
+    if is_socket and option.startswith(OF_THE_NETWORK):
+        return "PostgreSQL ignores on a socket. Name a host"
+    mode = options.get("sslmode", "verify-full" if options.get("sslrootcert") == "system" else "prefer")
+    if option.startswith("ssl") and option != "sslmode" and mode not in ENCRYPTING:
+        return f"PostgreSQL ignores unless sslmode is {' or '.join(ENCRYPTING)}"
+    if (needed := OPTION_NEEDS.get(option, option)) not in options:
+        return f"goes with {needed}"
+    if option.startswith("keepalives_") and options.get("keepalives") == "0":
+        return "PostgreSQL ignores with keepalives=0"
+    return ""
 
 
 def option_problem(option: str, value: str) -> str:

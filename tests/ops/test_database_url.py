@@ -60,6 +60,10 @@ def test_the_options_of_libpq_go_through(tmp_path: Path) -> None:
     }
 
 
+def test_the_ca_certificates_of_the_system_need_no_mode() -> None:
+    assert of(f"{BASE}?sslrootcert=system")["OPTIONS"] == {"sslrootcert": "system"}
+
+
 def test_a_pooler_that_shares_connections_gets_no_cursors_and_no_prepared_statements() -> None:
     found = of(f"{BASE}?pooler=transaction&sslmode=require")
 
@@ -89,6 +93,15 @@ def test_a_pooler_that_shares_connections_gets_no_cursors_and_no_prepared_statem
             f"{BASE}?sslmode=prefer&sslrootcert=/etc/passwd",
             "has the option sslrootcert, which PostgreSQL ignores unless",
         ),
+        (f"{BASE}?sslcert=/etc/passwd&sslkey=/etc/passwd", "has the option sslcert, which PostgreSQL ignores unless"),
+        (f"{BASE}?sslmode=allow&sslcrl=/etc/passwd", "has the option sslcrl, which PostgreSQL ignores unless sslmode"),
+        (f"{BASE}?sslmode=disable&ssl_min_protocol_version=TLSv1.3", "has the option ssl_min_protocol_version, which "),
+        (f"{BASE}?sslmode=require&sslkey=/etc/passwd", "has the option sslkey, which goes with sslcert."),
+        (f"{BASE}?sslmode=require&sslpassword=x", "has the option sslpassword, which goes with sslkey."),
+        (f"{BASE}?sslmode=require&sslcrl=/etc/passwd", "has the option sslcrl, which goes with sslrootcert."),
+        (f"{BASE}?keepalives=0&keepalives_idle=30", "has the option keepalives_idle, which PostgreSQL ignores with "),
+        ("postgres:///pbxadmin?keepalives_count=3", "has the option keepalives_count, which PostgreSQL ignores on a "),
+        ("postgres://%2Frun/pbxadmin?tcp_user_timeout=9", "has the option tcp_user_timeout, which PostgreSQL ignores on"),
         ("postgres:///pbxadmin?sslmode=verify-full", "has the option sslmode, which PostgreSQL ignores on a socket"),
         ("postgres://%2Frun/pbxadmin?sslmode=require", "has the option sslmode, which PostgreSQL ignores on a socket"),
         (f"{BASE}#main", "has a #, which must be written as %23."),

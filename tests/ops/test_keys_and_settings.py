@@ -207,6 +207,7 @@ def test_a_wrong_value_is_named_even_where_it_would_change_nothing(tmp_path):
     site = {"SITE_URL": "https://pbx.example.com", "ALLOWED_HOSTS": "pbx.example.com"}
 
     assert_stopped(check(tmp_path, **GOOD, **site, INSECURE_HTTP="yes"), "INSECURE_HTTP", "true or false")
+    assert_stopped(check(tmp_path, **GOOD, **site, INSECURE_HTTP="true"), "INSECURE_HTTP", "SITE_URL is https")
 
 
 def test_what_a_cluster_tells_of_a_service_called_pbx_is_no_setting_of_ours(tmp_path):
