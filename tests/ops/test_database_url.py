@@ -101,7 +101,7 @@ def test_a_pooler_that_shares_connections_gets_no_cursors_and_no_prepared_statem
         (f"{BASE}?sslmode=require&sslcrl=/etc/passwd", "has the option sslcrl, which goes with sslrootcert."),
         (f"{BASE}?keepalives=0&keepalives_idle=30", "has the option keepalives_idle, which PostgreSQL ignores with "),
         ("postgres:///pbxadmin?keepalives_count=3", "has the option keepalives_count, which PostgreSQL ignores on a "),
-        ("postgres://%2Frun/pbxadmin?tcp_user_timeout=9", "has the option tcp_user_timeout, which PostgreSQL ignores on"),
+        ("postgres://%2Frun/pbxadmin?tcp_user_timeout=9", "has the option tcp_user_timeout, which PostgreSQL ignores"),
         ("postgres:///pbxadmin?sslmode=verify-full", "has the option sslmode, which PostgreSQL ignores on a socket"),
         ("postgres://%2Frun/pbxadmin?sslmode=require", "has the option sslmode, which PostgreSQL ignores on a socket"),
         (f"{BASE}#main", "has a #, which must be written as %23."),
