@@ -83,6 +83,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "pbxadmin.web.middleware.fragment_answers",
+    "pbxadmin.web.middleware.forms_of_this_site",
     "pbxadmin.accounts.middleware.audit_context",
     "pbxadmin.accounts.middleware.session_in_use",
     "pbxadmin.accounts.middleware.second_factor_first",

@@ -11,9 +11,12 @@ from django.shortcuts import resolve_url
 from django.utils.cache import patch_vary_headers
 
 from .htmx import page_of
+from .site import site_address
+from .views import foreign_form
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 COMPRESSED = ("application/zip",)
+SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 TOO_LATE = "You were signed out, so nothing was done. Please enter it again."
 
 
@@ -35,6 +38,19 @@ def fragment_answers(get_response: GetResponse) -> GetResponse:
         if request.method == "POST" and "Referer" in request.headers:
             answer.headers["Location"] = sign_in_from(request, "Referer")
         return answer
+
+    return middleware
+
+
+def forms_of_this_site(get_response: GetResponse) -> GetResponse:
+    """Refuse a form from a page of another origin, even of one that a proxy passes as Host, which Django would take.
+
+    Cookies know no ports: what else runs on this host can set ours, and the origin alone tells its forms from our own.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        is_foreign = request.headers.get("Origin", site_address(request)) != site_address(request)
+        return foreign_form(request) if is_foreign and request.method not in SAFE else get_response(request)
 
     return middleware
 

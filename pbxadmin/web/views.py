@@ -7,6 +7,7 @@ from django.template.loader import render_to_string
 
 from .htmx import wants_fragment
 from .problems import problem
+from .site import site_address
 
 BARE_HEADERS = {
     "Cache-Control": "no-store, private",
@@ -27,6 +28,11 @@ def not_found(request: HttpRequest, exception: Any = None) -> HttpResponse:
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
     text = "It did not come from this page, or its cookie is gone. Go back, load the page again, and send it once more."
+    return problem(request, 403, "The form was not accepted", text)
+
+
+def foreign_form(request: HttpRequest) -> HttpResponse:
+    text = f"It did not come from a page of {site_address(request)}. Open that address, and try once more."
     return problem(request, 403, "The form was not accepted", text)
 
 

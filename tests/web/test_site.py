@@ -119,3 +119,31 @@ def test_the_way_to_https_leads_to_the_port_of_the_site(settings: Any) -> None:
     answer = Client().get("/ivrs/?q=a", headers={"Host": "localhost"})
 
     assert answer["Location"] == f"{SITE}/ivrs/?q=a"
+
+
+@pytest.mark.parametrize(
+    ("site", "origin", "status"),
+    [
+        (SITE, SITE, 422),
+        (SITE, "https://pbx.example.com", 403),
+        (SITE, "http://localhost", 403),
+        (SITE, "null", 403),
+        ("", "http://localhost", 422),
+        ("", "http://localhost:8000", 403),
+    ],
+)
+def test_a_form_counts_from_pages_of_the_site_alone(
+    client: Client, settings: Any, site: str, origin: str, status: int
+) -> None:
+    settings.SITE_URL = site
+
+    answer = client.post("/accounts/login/", {"login": "root"}, headers={"Host": "localhost", "Origin": origin})
+
+    assert answer.status_code == status
+    assert status == 422 or f"It did not come from a page of {site or 'http://localhost'}." in answer.content.decode()
+
+
+def test_a_link_from_anywhere_opens_a_page(client: Client, settings: Any) -> None:
+    settings.SITE_URL = SITE
+
+    assert client.get("/accounts/login/", headers={"Origin": "https://wiki.example.com"}).status_code == 200
