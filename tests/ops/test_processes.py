@@ -216,6 +216,25 @@ def test_simulate_ends_with_its_parent(manage):
     assert process.wait(STOP_S) == 0
 
 
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("no/fleet.json", "The simulated fleet cannot start: [Errno 2] No such file or directory: "),
+        ("cut.json", "The state of the fleet cannot be read. Delete the file to start anew: "),
+    ],
+)
+def test_a_fleet_that_cannot_keep_its_state_says_so_and_ends(manage, tmp_path, state, said):
+    (tmp_path / "cut.json").write_text("cut o")
+
+    process = manage("simulate", "--pbxs", "1", "--state", str(tmp_path / state))
+
+    assert process.wait(STOP_S) == 1
+    stderr = (tmp_path / "stderr-0").read_text()
+    assert stderr.startswith(f"CommandError: {said}")
+    assert str(tmp_path / state) in stderr
+    assert stderr.count("\n") == 1
+
+
 class Browser:
     """Keeps cookies and sends the token of the form, as a person's browser does."""
 

@@ -62,7 +62,11 @@ class Fleet:
         self.thread = threading.Thread(target=lambda: asyncio.run(self.serve(ready)), name="simulated fleet")
         self.thread.start()
         ready.result(START_S)
-        self.save()
+        try:
+            self.save()
+        except OSError:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:

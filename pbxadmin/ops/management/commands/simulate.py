@@ -1,11 +1,12 @@
 import json
 import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from pbxadmin.yeastar.simulator import Fleet, SimulatedPbx
 
@@ -26,12 +27,23 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: stopping.set())
         if options["until_eof"]:
             Thread(target=stop_at_eof, args=[stopping], daemon=True).start()
-        with Fleet(options["pbxs"], state_file=options["state"]) as fleet:
+        with ExitStack() as stack:
+            fleet = started(stack, options["pbxs"], options["state"])
             rows = [row(pbx) for pbx in fleet.pbxs]
             self.stdout.write(json.dumps(rows) if options["json"] else "\n".join(line(row) for row in rows))
             self.stdout.flush()
             while not stopping.wait(3600):
                 pass
+
+
+def started(stack: ExitStack, count: int, state: Path | None) -> Fleet:
+    """Start a fleet that ends with the stack. Raises CommandError when it cannot start or keep its state."""
+    try:
+        return stack.enter_context(Fleet(count, state_file=state))
+    except OSError as error:
+        raise CommandError(f"The simulated fleet cannot start: {error}.") from None
+    except json.JSONDecodeError:
+        raise CommandError(f"The state of the fleet cannot be read. Delete the file to start anew: {state}.") from None
 
 
 def stop_at_eof(stopping: Event) -> None:
