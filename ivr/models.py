@@ -1,7 +1,7 @@
 """What we last read of each IVR, the changes that people asked for, and runs of reading many PBXs."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ from django.utils import timezone
 from pbxadmin.access.models import AnyUser
 from pbxadmin.access.permissions import customer_ids
 from pbxadmin.access.roles import Action
+from pbxadmin.audit.actions import ACTION_LABELS
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.search import SearchedField
 from pbxadmin.yeastar.driver import CallKind
@@ -333,6 +334,101 @@ class RefreshItem(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pbx_id}: {self.state}"
+
+
+# Outcomes that may have left other values on the PBX.
+LEFT_SOMETHING = (Change.Status.VERIFIED, Change.Status.NOT_AS_ASKED)
+
+
+def may_act_on(user: AnyUser) -> Collection[int] | None:
+    """Return ids of customers whose outside changes this person may restore or accept; None means all."""
+    edits, reviews = customer_ids(user, Action.EDIT_IVR), customer_ids(user, Action.REVIEW_LOG)
+    return None if edits is None or reviews is None else edits | reviews
+
+
+class OutsideState(models.TextChoices):
+    """What became of an outside change. All but open are decided."""
+
+    OPEN = "open", "Open"
+    ACCEPTED = "accepted", "Accepted"
+    RESTORED = "restored", "Restored"
+    OVERRIDDEN = "overridden", "Overridden"
+
+
+class OutsideChangeQuerySet(models.QuerySet["OutsideChange"]):
+    def visible_to(self, user: AnyUser) -> Self:
+        ids = customer_ids(user, Action.SEE)
+        return self if ids is None else self.filter(customer_id__in=ids)
+
+    def still_open(self) -> Self:
+        """Filter to what is open on PBXs in use. A list of ids alone lets the database use its index of open ones."""
+        return self.filter(state=OutsideState.OPEN, pbx_id__in=Pbx.objects.in_use().order_by().values("pk"))
+
+    def waiting_for(self, user: AnyUser) -> Self:
+        """Filter to what is open and this person may decide."""
+        ids = may_act_on(user)
+        found = self.still_open()
+        return found if ids is None else found.filter(customer_id__in=ids)
+
+    def of_keys(self, keys: Collection[tuple[int, str]]) -> list["OutsideChange"]:
+        """Return those of these IVRs, by PBX and number, that no event has closed."""
+        pbx_ids, numbers = {pbx_id for pbx_id, _ in keys}, {number for _, number in keys}
+        rows = self.filter(decided_by_id=None, pbx_id__in=pbx_ids, number__in=numbers)
+        return [row for row in rows if (row.pbx_id, row.number) in keys]
+
+
+class OutsideChange(models.Model):
+    """What became of one outside change, beside its event, so that a list costs the same however long the log is.
+
+    The log is the truth; `open_outside_changes.py` keeps this as the log and the snapshots say.
+    field_names: as in its event, with a blank before, between and after them.
+    decided_by_id: the event that closed it. None while it is open, and of one that the IVR does not hold just now: it
+    opens again when the IVR does.
+    """
+
+    event_id = models.BigIntegerField(primary_key=True)
+    at = models.DateTimeField()
+    customer_id = models.BigIntegerField()
+    pbx_id = models.BigIntegerField()
+    number = models.CharField(max_length=200)
+    action = models.CharField(max_length=40)
+    field_names = models.CharField(max_length=400, blank=True)
+    state = models.CharField(max_length=10, choices=OutsideState.choices, default=OutsideState.OPEN)
+    decided_by_id = models.BigIntegerField(null=True)
+    decided_at = models.DateTimeField(null=True)
+
+    objects = OutsideChangeQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-event_id"]
+        indexes = [
+            models.Index(fields=["customer_id", "-event_id"], name="outside_by_customer"),
+            models.Index(fields=["pbx_id", "number", "-event_id"], name="outside_by_ivr"),
+            models.Index(fields=["pbx_id", "-event_id"], name="outside_by_pbx"),
+            models.Index(fields=["-event_id"], name="outside_open", condition=Q(state="open")),
+        ]
+
+    def __str__(self) -> str:
+        return f"event {self.event_id}: {self.state}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.state == OutsideState.OPEN
+
+    @property
+    def label(self) -> str:
+        return ACTION_LABELS[self.action]
+
+
+class OutsideVisit(models.Model):
+    """When a person looked at the outside changes: last of all, and at the end of the visit before this one."""
+
+    person_id = models.BigIntegerField(primary_key=True)
+    last_at = models.DateTimeField()
+    before_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.person_id}, {self.last_at:%Y-%m-%d %H:%M}"
 
 
 def as_values(settings: IvrSettings | None) -> dict[str, Any] | None:

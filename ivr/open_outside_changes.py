@@ -1,51 +1,67 @@
 """Open outside changes: nobody has accepted them, nothing has overridden them, and the IVR still is what they left.
 
-The one rule for Home, the desk and the pages of IVRs and events.
+The one rule, and the rows that keep what it says: judged whenever an IVR of theirs got another snapshot or outcome.
 """
 
 from collections.abc import Collection, Iterable
 
 from django.db.models import Q
+from django.utils import timezone
 
-from pbxadmin.access.models import AnyUser
-from pbxadmin.access.permissions import customer_ids
-from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.audit.models import Event
-from pbxadmin.fleet.models import Pbx
 
-from .changes.restore import LEFT_SOMETHING
-from .models import Ivr
+from .models import LEFT_SOMETHING, Ivr, OutsideChange, OutsideState
 
-MOST_OUTSIDE_EVENTS = 200  # events looked at, so that the cost of a page has a limit
 PRESENCE = "presence"  # stands for a field: whether the PBX has the IVR at all
 CAME_OR_WENT = (EventAction.IVR_APPEARED, EventAction.IVR_VANISHED)
+IvrKey = tuple[int, str]  # id of its PBX, and its number
 
 
-def may_act_on(user: AnyUser) -> Collection[int] | None:
-    """Return ids of customers whose outside changes this person may restore or accept; None means all."""
-    edits, reviews = customer_ids(user, Action.EDIT_IVR), customer_ids(user, Action.REVIEW_LOG)
-    return None if edits is None or reviews is None else edits | reviews
-
-
-def open_outside_changes(user: AnyUser, since_id: int) -> list[Event]:
-    """Return the outside changes of PBXs in use that this person may act on, the newest first.
-
-    since_id: the first event to look at.
-    """
-    recent = Event.objects.for_customers(may_act_on(user)).filter(pk__gte=since_id)
-    events = list(
-        recent.filter(action__in=EventGroup.OUTSIDE.actions, pbx_id__gt=0).order_by("-id")[:MOST_OUTSIDE_EVENTS]
+def outside_note(event: Event) -> OutsideChange:
+    """Keep what an event tells of as an open outside change, in the transaction of the event."""
+    return OutsideChange.objects.create(
+        event_id=event.pk,
+        at=event.at,
+        customer_id=event.customer_id or 0,
+        pbx_id=event.pbx_id or 0,
+        number=event.ivr_number,
+        action=event.action,
+        field_names=event.field_names,
     )
-    if not events:
-        return []
-    accepted = accepted_of(recent.filter(action=EventAction.IVR_OUTSIDE_ACCEPTED, pk__gt=events[-1].pk))
-    pbx_ids = {event.pbx_id or 0 for event in events}
-    in_use = set(Pbx.objects.visible_to(user).in_use().filter(pk__in=pbx_ids).values_list("pk", flat=True))
-    overridden = overridden_of(events)
-    return [
-        event for event in events if event.pbx_id in in_use and event.pk not in accepted and event.pk not in overridden
-    ]
+
+
+def outside_judge(keys: Collection[IvrKey]) -> None:
+    """Judge the outside changes of these IVRs again, as they may have been overridden, or hold again."""
+    rows = OutsideChange.objects.of_keys(keys)
+    events = Event.objects.in_bulk([row.event_id for row in rows])
+    now, later = held_now(events.values()), moves_after(events.values())
+    for row in sorted(rows, key=lambda row: row.event_id):
+        event = events.get(row.event_id)
+        if event is not None:
+            row_judge(row, event, now, later[ivr_key(event)])
+
+
+def row_judge(row: OutsideChange, event: Event, now: dict[IvrKey, Ivr], later: Iterable[Event]) -> None:
+    """Store what became of one outside change, if that differs from what is stored."""
+    mover = mover_of(event, later)
+    if mover is not None:
+        decide(row, OutsideState.RESTORED if puts_back(mover, event) else OutsideState.OVERRIDDEN, mover)
+    elif (state := OutsideState.OPEN if still_holds(event, now) else OutsideState.OVERRIDDEN) != row.state:
+        at = None if state == OutsideState.OPEN else timezone.now()
+        OutsideChange.objects.filter(pk=row.pk, decided_by_id=None).update(state=state, decided_at=at)
+
+
+def decide(row: OutsideChange, state: OutsideState, by: Event) -> None:
+    """Close an outside change by an event, once."""
+    open_row = OutsideChange.objects.filter(pk=row.pk, decided_by_id=None)
+    open_row.update(state=state, decided_by_id=by.pk, decided_at=by.at)
+
+
+def outside_close_accepted(event: Event, acceptance: Event) -> None:
+    """Close an outside change by the event that accepts it, whatever else became of it."""
+    columns = {"decided_by_id": acceptance.pk, "decided_at": acceptance.at}
+    OutsideChange.objects.filter(pk=event.pk).update(state=OutsideState.ACCEPTED, **columns)
 
 
 def overridden_of(events: Collection[Event]) -> set[int]:
@@ -55,13 +71,22 @@ def overridden_of(events: Collection[Event]) -> set[int]:
     stands until it goes or comes.
     """
     now, later = held_now(events), moves_after(events)
-    return {event.pk for event in events if not still_holds(event, now) or is_moved(event, later[ivr_key(event)])}
+    return {event.pk for event in events if not still_holds(event, now) or mover_of(event, later[ivr_key(event)])}
 
 
-def is_moved(event: Event, later: Iterable[Event]) -> bool:
-    """Tell whether one of these events, of the same IVR, came after this one and moved what it tells of."""
+def mover_of(event: Event, later: Iterable[Event]) -> Event | None:
+    """Return the first of these events, of the same IVR, that came after this one and moved what it tells of."""
     told = {PRESENCE} if event.action in CAME_OR_WENT else moved_by(event)
-    return any(each.pk > event.pk and told & moved_by(each) for each in later)
+    movers = (each for each in later if each.pk > event.pk and told & moved_by(each))
+    return min(movers, key=lambda each: each.pk, default=None)
+
+
+def puts_back(mover: Event, event: Event) -> bool:
+    """Tell whether a change of ours gave all fields of an outside change the values that they had before it."""
+    if mover.action not in EventGroup.CHANGE_OUTCOME.actions or event.action in CAME_OR_WENT:
+        return False
+    found = {name: said.get("found") for name, said in mover.data["fields"].items()}
+    return all(found.get(name) == said.get("before") for name, said in event.data["fields"].items())
 
 
 def moved_by(event: Event) -> set[str]:
@@ -70,18 +95,13 @@ def moved_by(event: Event) -> set[str]:
     return names | {PRESENCE} if event.action in CAME_OR_WENT else names
 
 
-def accepted_of(acceptances: Iterable[Event]) -> set[object]:
-    """Return the ids of the events that these acceptances accept."""
-    return {each.data["detail"].get("event") for each in acceptances}
-
-
-def ivr_key(event: Event) -> tuple[int, str]:
+def ivr_key(event: Event) -> IvrKey:
     return event.pbx_id or 0, event.ivr_number
 
 
-def moves_after(events: Collection[Event]) -> dict[tuple[int, str], list[Event]]:
+def moves_after(events: Collection[Event]) -> dict[IvrKey, list[Event]]:
     """Return the events since the first of these that may have moved something, by PBX and number of the IVR."""
-    moves: dict[tuple[int, str], list[Event]] = {ivr_key(event): [] for event in events}
+    moves: dict[IvrKey, list[Event]] = {ivr_key(event): [] for event in events}
     since = min((event.pk for event in events), default=0)
     moved = Q(action__in=EventGroup.OUTSIDE.actions)
     moved |= Q(action__in=EventGroup.CHANGE_OUTCOME.actions, outcome__in=LEFT_SOMETHING)
@@ -91,14 +111,14 @@ def moves_after(events: Collection[Event]) -> dict[tuple[int, str], list[Event]]
     return moves
 
 
-def held_now(events: Collection[Event]) -> dict[tuple[int, str], Ivr]:
+def held_now(events: Collection[Event]) -> dict[IvrKey, Ivr]:
     """Return the snapshots of the IVRs of these events, by PBX and number."""
     pbx_ids, numbers = {event.pbx_id or 0 for event in events}, {event.ivr_number for event in events}
     rows = Ivr.objects.filter(pbx_id__in=pbx_ids, number__in=numbers).order_by()
     return {(row.pbx_id, row.number): row for row in rows}
 
 
-def still_holds(event: Event, now: dict[tuple[int, str], Ivr]) -> bool:
+def still_holds(event: Event, now: dict[IvrKey, Ivr]) -> bool:
     """Tell whether the IVR still is what the outside change left, by its snapshot."""
     row = now.get((event.pbx_id or 0, event.ivr_number))
     if event.action == EventAction.IVR_VANISHED or row is None:

@@ -20,6 +20,7 @@ from pbxadmin.yeastar.fields import BY_NAME
 
 from .changes.compare import IvrValues
 from .models import Change, Ivr
+from .open_outside_changes import outside_note
 
 IN_MOTION = (Change.Status.SENDING, Change.Status.UNKNOWN)
 ONE_NUMBER = (Change.Status.VERIFIED, Change.Status.REFUSED)  # after these, a renumbered IVR has one number
@@ -165,7 +166,7 @@ def record_outside(each: Difference, fields: Mapping[str, Mapping[str, Any]], la
     if late is not None:
         detail["note"] = f"These are the values that change {late.pk} asked for. It may have taken effect late."
     with acting(AuditContext()):  # neither the person whose page led to the reading, nor their address
-        record(
+        event = record(
             each.action,
             customer=(each.pbx.customer_id, each.pbx.customer.name),
             pbx=(each.pbx.pk, each.pbx.name),
@@ -174,6 +175,7 @@ def record_outside(each: Difference, fields: Mapping[str, Mapping[str, Any]], la
             detail=detail,
             actor=SYSTEM,
         )
+    outside_note(event)
 
 
 def outside_sentence(each: Difference, fields: Mapping[str, Mapping[str, Any]]) -> str:

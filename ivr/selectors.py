@@ -1,13 +1,16 @@
 """The lists of IVRs and of changes: their filters, and the rows that a filter finds."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time
 from functools import partial
 
 from django.db.models import Q
+from django.http import Http404
 
 from pbxadmin.access.models import AnyUser
 from pbxadmin.access.names import fold
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.fleet.models import Pbx, has_tag, pbx_holds
 from pbxadmin.folding import Term
 from pbxadmin.search import found_by, holding
@@ -22,8 +25,9 @@ from pbxadmin.web.filters import (
     text_parameter,
     typed_text,
 )
+from pbxadmin.yeastar.fields import BY_NAME
 
-from .models import Change, ChangeQuerySet, Ivr, IvrQuerySet
+from .models import Change, ChangeQuerySet, Ivr, IvrQuerySet, OutsideChange, OutsideChangeQuerySet, OutsideState
 
 SORTS: dict[str, tuple[str, ...]] = {
     "number": ("number", "pbx__name", "id"),
@@ -105,6 +109,72 @@ class ChangeFilter(FilterValues):
             if value is not None:
                 changes = changes.filter(**{column: value})
         return changes.showing(self.outcome) if self.outcome else changes
+
+
+OUTSIDE_KINDS = {
+    "changed": EventAction.IVR_CHANGED_OUTSIDE,
+    "appeared": EventAction.IVR_APPEARED,
+    "vanished": EventAction.IVR_VANISHED,
+}
+OUTSIDE_STATES = ("open", "decided")
+
+
+def read_day(given: Sequence[str]) -> date | None:
+    try:
+        return date.fromisoformat(last(given))
+    except ValueError:
+        return None
+
+
+def choice_parameter(choices: Collection[str]) -> str:
+    """Declare a field of a filter that is one of these, or "" for none."""
+    return parameter("", lambda given: last(given) if last(given) in choices else "")
+
+
+@dataclass(frozen=True)
+class OutsideFilter(FilterValues):
+    """The filter of the list of outside changes. `since` and `until` are whole days, UTC, both included.
+
+    is_since_visit: only what came after the person's last visit.
+    """
+
+    customer: int | None = number_parameter()
+    pbx: int | None = number_parameter()
+    ivr: str = text_parameter()
+    field: str = choice_parameter(BY_NAME)
+    kind: str = choice_parameter(OUTSIDE_KINDS)
+    state: str = choice_parameter(OUTSIDE_STATES)
+    since: date | None = parameter(None, read_day, name="from")
+    until: date | None = parameter(None, read_day, name="to")
+    is_since_visit: bool = parameter(False, lambda given: last(given) == "on", name="visit")
+
+    def narrow(self, rows: OutsideChangeQuerySet, visit_at: datetime | None) -> OutsideChangeQuerySet:
+        """Return the outside changes that the filter lets through. visit_at: the end of the person's last visit."""
+        exact = {
+            "customer_id": self.customer,
+            "pbx_id": self.pbx,
+            "number": self.ivr,
+            "action": OUTSIDE_KINDS.get(self.kind),
+        }
+        rows = rows.filter(**{column: value for column, value in exact.items() if value})
+        if self.field:
+            rows = rows.filter(field_names__contains=f" {self.field} ")
+        if self.state:
+            rows = rows.still_open() if self.state == "open" else rows.exclude(state=OutsideState.OPEN)
+        if self.since:
+            rows = rows.filter(at__gte=datetime.combine(self.since, time.min, UTC))
+        if self.until:
+            rows = rows.filter(at__lte=datetime.combine(self.until, time.max, UTC))
+        return rows.filter(at__gt=visit_at) if self.is_since_visit and visit_at else rows
+
+
+def outside_chosen(user: AnyUser, given: Sequence[str]) -> list[OutsideChange]:
+    """Return the outside changes with these ids. Raises Http404 when the person does not see all of them."""
+    ids = {int(text) for text in given if text.isascii() and text.isdecimal() and len(text) < 19}
+    rows = list(OutsideChange.objects.visible_to(user).filter(pk__in=ids))
+    if len(rows) != len(set(given)):
+        raise Http404
+    return rows
 
 
 def ivrs_found(user: AnyUser, wanted: IvrFilter) -> IvrQuerySet:

@@ -19,6 +19,7 @@ from pbxadmin.yeastar.fields import FIELDS
 from pbxadmin.yeastar.readings import IvrSettings
 
 from .models import Ivr
+from .open_outside_changes import outside_judge
 from .outside import Difference, outside_record
 
 SNAPSHOT_COLUMNS = [field.name for field in FIELDS if field.name != "number"] + [
@@ -92,8 +93,10 @@ def listings_save(listings: Iterable[Listing]) -> set[int]:
         new = [row for each in stored for row in new_rows(each, known, read_at)]
         write_snapshots(new)
         touch_snapshots(stored, {(row.pbx_id, row.number) for row in new}, read_at)
-        drop_snapshots(row for each in stored for row in missing_rows(each, pbxs[each.pbx.pk], known))
+        gone = [row for each in stored for row in missing_rows(each, pbxs[each.pbx.pk], known)]
+        drop_snapshots(gone)
         save_counts([each for each in stored if each.is_whole], pbxs, read_at)
+        outside_judge({(row.pbx_id, row.number) for row in (*new, *gone)})
     return {each.pbx.pk for each in stored}
 
 

@@ -1,6 +1,6 @@
 from django.urls import path, register_converter
 
-from .views import changes, edit, lists, restore
+from .views import changes, edit, lists, outside, restore
 
 
 class IvrNumber:
@@ -28,6 +28,8 @@ urlpatterns = [
     path("changes/", changes.change_list, name="change-list"),
     path("changes/<int:pk>/", changes.change_page, name="change-page"),
     path("changes/restore/<int:event_id>/", restore.restore, name="restore"),
+    path("outside/", outside.outside_list, name="outside-list"),
+    path("outside/accept/", outside.outside_accept_many, name="outside-accept-many"),
     path("outside/<int:event_id>/accept/", restore.outside_accept_view, name="outside-accept"),
     path("changes/<int:pk>/apply/", changes.change_apply_view, name="change-apply"),
     path("changes/<int:pk>/check/", changes.change_check_view, name="change-check"),

@@ -3,10 +3,15 @@
 from typing import Any
 
 from ivr.models import Change
+from ivr.open_outside_changes import outside_judge, outside_note
 from ivr.snapshots import Listing, listings_save
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.roles import Role
 from pbxadmin.access.services import customer_create, membership_grant
+from pbxadmin.audit.actions import EventAction
+from pbxadmin.audit.context import SYSTEM
+from pbxadmin.audit.log import record
+from pbxadmin.audit.models import Event
 from pbxadmin.fleet.lease import leased
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.services import pbx_create
@@ -45,6 +50,21 @@ def make_snapshots(pbx: Pbx, *ivrs: IvrSettings) -> None:
     """Keep these as if the PBX had just listed them, and no others."""
     with leased(pbx.pk, "a test") as held:
         listings_save([Listing(pbx, held, ivrs)])
+
+
+def make_outside(pbx: Pbx, number: str = "6500", action: str = "ivr.changed-outside", **more: Any) -> Event:
+    """An outside change of a prompt that was played once and is played 5 times, judged by the snapshots there are."""
+    facts: dict[str, Any] = {
+        "ivr": (number, "Main_Menu"),
+        "fields": {"prompt_repeat": {"before": "1", "found": "5"}} if action == "ivr.changed-outside" else {},
+        "detail": {"sentence": "Changed outside PBX Admin, between 09:10 and 09:25 UTC."},
+        "actor": SYSTEM,
+    }
+    named: dict[str, Any] = {"customer": (pbx.customer_id, pbx.customer.name), "pbx": (pbx.pk, pbx.name)}
+    event = record(EventAction(action), **named, **facts | more)  # type: ignore[call-arg]
+    outside_note(event)
+    outside_judge({(pbx.pk, number)})
+    return event
 
 
 def make_change(pbx: Pbx, status: str = "verified", number: str = "6500", **fields: Any) -> Change:

@@ -10,7 +10,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from ivr.forms import opened_now
-from ivr.models import Change, Ivr
+from ivr.models import LEFT_SOMETHING, Change, Ivr
+from ivr.open_outside_changes import outside_close_accepted
 from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.audit.check import is_as_recorded
 from pbxadmin.audit.context import Actor
@@ -22,8 +23,6 @@ from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.readings import IvrSettings
 
 from .plan import change_plan
-
-LEFT_SOMETHING = (Change.Status.VERIFIED, Change.Status.NOT_AS_ASKED)
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def outside_accept(*, event: Event, note: str) -> bool:
             list(Pbx.objects.select_for_update().filter(pk=event.pbx_id).values_list("pk"))
         if event.action not in EventGroup.OUTSIDE.actions or acceptance_of(event):
             return False
-        record(
+        acceptance = record(
             EventAction.IVR_OUTSIDE_ACCEPTED,
             customer=(said["customer_id"], said["customer_name"]),
             pbx=(said["pbx_id"], said["pbx_name"]),
@@ -130,4 +129,5 @@ def outside_accept(*, event: Event, note: str) -> bool:
             detail={"event": event.pk, "sentence": f"Accepted: {said['detail'].get('sentence', '')}"},
             reason=note,
         )
+        outside_close_accepted(event, acceptance)
     return True

@@ -15,7 +15,8 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from ivr.claims import claim_one, still_claimed
-from ivr.models import CALL_WORDS, Change
+from ivr.models import CALL_WORDS, LEFT_SOMETHING, Change
+from ivr.open_outside_changes import outside_judge
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
@@ -111,6 +112,8 @@ def settle(change: Change, ending: Ending) -> None:
             "words": searched_text(change.searched_texts()),  # now that it has been applied by somebody
         }
         Change.objects.filter(pk=change.pk).update(**columns)
+        if verdict.status in LEFT_SOMETHING:
+            outside_judge({(change.pbx_id, change.number), (change.pbx_id, change.number_now)})
     change.refresh_from_db()
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from django import template
 
 from ivr.changes.restore import acceptance_of, can_be_restored
+from ivr.models import OutsideChange, may_act_on
 from ivr.open_outside_changes import overridden_of
 from pbxadmin.access.permissions import can
 from pbxadmin.access.roles import Action
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
     from django.template import Context
 
 register = template.Library()
+MOST_COUNTED = 999
+
+
+@register.simple_tag(takes_context=True)
+def open_outside_count(context: "Context") -> int | str:
+    """Return how many outside changes wait for the person who looks: {% open_outside_count as count %}"""
+    user = context.get("user")
+    if user is None or may_act_on(user) == frozenset():
+        return 0
+    count = OutsideChange.objects.waiting_for(user).order_by()[: MOST_COUNTED + 1].count()
+    return count if count <= MOST_COUNTED else f"{MOST_COUNTED}+"
 
 
 @register.inclusion_tag("ivr/_event_actions.html", takes_context=True)

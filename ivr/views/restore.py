@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_http_methods
 
@@ -28,6 +28,7 @@ from pbxadmin.yeastar.readings import ADDRESSABLE, IvrSettings
 
 from .common import actor, pbx_or_404, status_of
 from .edit import read_live
+from .outside import is_of_list, note_in, outside_list_address, require_to_accept, row_in_place
 
 NOTHING_TO_RESTORE = "It left nothing that could be restored, or not all of its values are known."
 
@@ -134,11 +135,14 @@ def page_of_outside(request: HttpRequest, event_id: int) -> str:
 @post_only(page_of_outside)
 def outside_accept_view(request: HttpRequest, event_id: int) -> HttpResponse:
     event = visible_ivr_event(request, event_id, EventGroup.OUTSIDE.actions)
-    customer = event.customer_id or 0
-    if not can(user_of(request), Action.REVIEW_LOG, customer):
-        require(user_of(request), Action.EDIT_IVR, customer)
-    if outside_accept(event=event, note=request.POST.get("note", "").replace("\0", "").strip()[:500]):
+    require_to_accept(user_of(request), event.customer_id or 0)
+    is_new = outside_accept(event=event, note=note_in(request))
+    if is_of_list(request, event_id):
+        return row_in_place(request, event_id)
+    if is_new:
         messages.success(request, "Accepted: it may stay as it is.")
     else:
         messages.info(request, "Somebody accepted it already.")
+    if "list" in request.POST:
+        return go(request, outside_list_address(QueryDict(request.POST["list"]).urlencode()))
     return go(request, page_of_outside(request, event_id))

@@ -54,6 +54,7 @@ def batch_fields(api_versions: Iterable[str]) -> list[IvrField]:
 class BatchForm(forms.Form):
     """`wanted` holds the values to set, in canonical text by own field name."""
 
+    needs_values = True
     ticket = forms.CharField(required=False, max_length=100, help_text="Kept with each change.")
     reason = forms.CharField(required=False, max_length=500, help_text="Kept with each change.")
     canary = forms.IntegerField(
@@ -103,7 +104,7 @@ class BatchForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         """Check that something is set, and the rules of every customer: the strictest applies."""
-        if not self.errors and not self.wanted:
+        if self.needs_values and not self.errors and not self.wanted:
             raise ValidationError("Set at least one field. All of them are left as they are.")
         for customer in self.customers:
             try:
@@ -122,6 +123,14 @@ class BatchForm(forms.Form):
         names = ("canary", "pbxs_at_once", "halt_after", "keep_trying_until", "only_in_hours")
         return Pace(**{name: self.cleaned_data[name] for name in names})
 
+    @property
+    def reason_typed(self) -> str:
+        return " ".join(self.cleaned_data["reason"].split())
+
+    @property
+    def ticket_typed(self) -> str:
+        return str(self.cleaned_data["ticket"]).strip()
+
     def sections(self) -> list[tuple[str, list[forms.BoundField]]]:
         """Return the headings of the form, each with its fields."""
         values: dict[str, list[forms.BoundField]] = {}
@@ -129,3 +138,12 @@ class BatchForm(forms.Form):
             values.setdefault(setting.group, []).append(self[setting.name])
         pace = [self[name] for name in ("canary", "pbxs_at_once", "halt_after", "keep_trying_until", "only_in_hours")]
         return [*values.items(), ("How", pace), ("For the record", [self["ticket"], self["reason"]])]
+
+
+class RestoreForm(BatchForm):
+    """The form of a batch that gives each target its own old values: how to go about it, and the record."""
+
+    needs_values = False
+
+    def __init__(self, customers: Iterable[Customer], data: Mapping[str, Any] | None = None) -> None:
+        super().__init__((), customers, data)

@@ -6,6 +6,7 @@ app_name = "batches"
 urlpatterns = [
     path("batches/", views.batch_list, name="batch-list"),
     path("batches/add/", views.batch_add, name="batch-add"),
+    path("outside/restore/", views.outside_restore, name="outside-restore"),
     path("batches/<int:pk>/", views.batch_page, name="batch-page"),
     path("batches/<int:pk>/start/", views.batch_start_view, name="batch-start"),
     path("batches/<int:pk>/continue/", views.batch_continue_view, name="batch-continue"),

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
 
+from ivr.selectors import outside_chosen
 from pbxadmin.access.models import Customer, as_named
 from pbxadmin.access.permissions import only_customer, require_anywhere
 from pbxadmin.access.person import user_of
@@ -26,8 +27,18 @@ from pbxadmin.web.posting import post_only
 from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.fields import BY_NAME
 
-from .forms import BatchForm, batch_fields
-from .models import NOT_VERIFIED_OUTCOMES, WAITING, Batch, BatchState, BatchTarget, BatchTargetQuerySet, TargetClass
+from .forms import BatchForm, RestoreForm, batch_fields
+from .models import (
+    NOT_VERIFIED_OUTCOMES,
+    WAITING,
+    Batch,
+    BatchState,
+    BatchTarget,
+    BatchTargetQuerySet,
+    Origin,
+    TargetClass,
+)
+from .outside import restorable
 from .selectors import (
     RESULT_COLUMNS,
     Selection,
@@ -105,9 +116,36 @@ def batch_add(request: HttpRequest) -> HttpResponse:
         wanted=form.wanted,
         pace=form.pace,
         actor=current().actor,
-        reason=" ".join(form.cleaned_data["reason"].split()),
-        ticket=form.cleaned_data["ticket"].strip(),
         query=selection.query,
+        reason=form.reason_typed,
+        ticket=form.ticket_typed,
+    )
+    batch_work.enqueue(batch.pk)
+    return go(request, batch.get_absolute_url())
+
+
+@login_required
+@post_only("ivr:outside-list")
+def outside_restore(request: HttpRequest) -> HttpResponse:
+    """Ask how to restore the outside changes that were chosen, then plan the batch."""
+    user = user_of(request)
+    require_anywhere(user, Action.BATCH)
+    found = restorable(user, outside_chosen(user, request.POST.getlist("event")))
+    customers = list(Customer.objects.filter(pk__in={each.customer_id for each in found.chosen}).order_by("name"))
+    form = RestoreForm(customers, request.POST if "canary" in request.POST else None)
+    if not found.chosen or not form.is_valid():
+        context = {"form": form, "found": found, "events": request.POST.getlist("event"), "customers": customers}
+        status = 422 if not found.chosen or form.errors else 200
+        page, part = "batches/outside_restore.html", "batches/_outside_restore.html"
+        return render_either(request, page, part, context, status=status)
+    batch = batch_plan(
+        chosen=found.chosen,
+        wanted={},
+        pace=form.pace,
+        actor=current().actor,
+        origin=Origin.RESTORE,
+        reason=form.reason_typed,
+        ticket=form.ticket_typed,
     )
     batch_work.enqueue(batch.pk)
     return go(request, batch.get_absolute_url())

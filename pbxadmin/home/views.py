@@ -1,6 +1,6 @@
 """The control room (what needs attention, how the fleet is, what was changed last) and a person's effective access."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.contrib.auth.decorators import login_required
 from django.db.models import Count, Q
@@ -10,8 +10,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from ivr.addresses import ivr_address
-from ivr.models import Change, Ivr
-from ivr.open_outside_changes import open_outside_changes
+from ivr.models import Change, Ivr, OutsideChange, OutsideChangeQuerySet
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.permissions import can_anywhere
 from pbxadmin.access.person import user_of
@@ -20,7 +19,6 @@ from pbxadmin.audit.models import Event
 from pbxadmin.batches.models import Batch, BatchState
 from pbxadmin.fleet.models import NEEDS_A_PERSON, Pbx, PbxState
 from pbxadmin.review.models import DeskItem, Period
-from pbxadmin.review.selectors import ids_within
 from pbxadmin.web.pages import PAGE_SIZE, keyset
 from pbxadmin.web.words import PBX_STATES
 
@@ -30,7 +28,6 @@ from .plots import fleet_squares
 RECENT_DAYS = 7
 RECENT_CHANGES = 8
 MOST_TODO = 8
-OUTSIDE_DAYS = 30
 READ_LATELY = timedelta(minutes=15)
 OPEN_BATCHES = (BatchState.RUNNING, BatchState.PAUSED, BatchState.HALTED)
 UNVERIFIED_OUTCOMES = (Change.Status.UNKNOWN, Change.Status.NOT_AS_ASKED)
@@ -50,7 +47,8 @@ def home(request: HttpRequest) -> HttpResponse:
     by_state = dict(pbxs.order_by().values_list("state").annotate(count=Count("pk")))
     may_review = can_anywhere(user, Action.REVIEW_LOG)
     may_act = may_review or can_anywhere(user, Action.EDIT_IVR)
-    outside = outside_since(user, now - timedelta(days=OUTSIDE_DAYS)) if may_act else []
+    outside = OutsideChange.objects.waiting_for(user) if may_act else OutsideChange.objects.none()
+    outside_count, first_outside = outside.count(), newest_events(outside)
     total = sum(by_state.values())
     needs, unsettled_count = sum(by_state.get(state, 0) for state in NEEDS_A_PERSON), unsettled.count()
     context = {
@@ -58,10 +56,9 @@ def home(request: HttpRequest) -> HttpResponse:
         "more_troubled": needs - len(first_pbxs),
         "unsettled": first_changes,
         "more_unsettled": unsettled_count - len(first_changes),
-        "outside": [(event, ivr_of(event)) for event in outside[:MOST_TODO]],
-        "more_outside": max(len(outside) - MOST_TODO, 0),
-        "outside_count": len(outside),
-        "outside_days": OUTSIDE_DAYS,
+        "outside": [(event, ivr_of(event)) for event in first_outside],
+        "more_outside": outside_count - len(first_outside),
+        "outside_count": outside_count,
         "batches": list(Batch.objects.visible_to(user).filter(state__in=OPEN_BATCHES)[:MOST_TODO]),
         "may_review": may_review,
         "may_act": may_act,
@@ -100,9 +97,10 @@ def person_effective_access(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "home/effective_access.html", context)
 
 
-def outside_since(user: User, at: datetime) -> list[Event]:
-    first, _ = ids_within(at.date(), None)
-    return open_outside_changes(user, first) if first else []
+def newest_events(outside: OutsideChangeQuerySet) -> list[Event]:
+    """Return the events of the newest of these outside changes."""
+    events = Event.objects.in_bulk(list(outside.values_list("pk", flat=True)[:MOST_TODO]))
+    return [events[pk] for pk in sorted(events, reverse=True)]
 
 
 def ivr_of(event: Event) -> str:

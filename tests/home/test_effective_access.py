@@ -144,7 +144,7 @@ def test_the_page_takes_few_queries_however_many_customers_there_are(client, adm
         make_customer(f"Customer {n:02}")
     max_ = make_user("manager")
 
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(9):
         found = rows_of(client, max_)
 
     assert len(found) == 50

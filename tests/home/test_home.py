@@ -2,7 +2,6 @@
 
 import re
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -17,7 +16,7 @@ from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.home.plots import fleet_squares
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.models import Period
-from tests.factories import make_change, make_customer, make_pbx, make_user
+from tests.factories import make_change, make_customer, make_outside, make_pbx, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -254,14 +253,14 @@ def test_who_may_add_nothing_is_told_whom_to_ask(client, acme, bellweather, role
     assert "BELL-HQ" not in page
 
 
-@pytest.mark.parametrize(("role", "count"), [("viewer", 12), ("auditor", 21)])
+@pytest.mark.parametrize(("role", "count"), [("viewer", 12), ("auditor", 17)])
 def test_home_takes_as_many_queries_however_large_the_fleet(client, acme, django_assert_num_queries, role, count):
     now = timezone.now()
     for place in range(30):
         pbx = make_pbx(acme, name=f"ACME-{place}", state=PbxState.LOCKED, state_at=now)
         make_ivr(pbx)
         make_change(pbx, "unknown")
-        changed_outside(pbx)
+        make_outside(pbx)
     seen_by(client, role, acme)
 
     with django_assert_num_queries(count):
@@ -288,24 +287,12 @@ def test_a_large_fleet_is_drawn_small_and_no_state_is_lost(count, stands_for):
     assert [marked for *_, marked in squares.cells].count(True) == 1
 
 
-def changed_outside(pbx, found="5", number="6500", **more):
-    return record(
-        EventAction.IVR_CHANGED_OUTSIDE,
-        customer=(pbx.customer_id, pbx.customer.name),
-        pbx=(pbx.pk, pbx.name),
-        ivr=(number, "Main_Menu"),
-        fields={"prompt_repeat": {"before": "1", "found": found}},
-        detail={"sentence": "Changed outside PBX Admin, between 09:10 and 09:25 UTC."},
-        **more,
-    )
-
-
 @pytest.mark.parametrize(("role", "is_shown"), [("viewer", 0), ("helpdesk", 1), ("auditor", 1), ("manager", 1)])
 def test_an_outside_change_that_stands_needs_whoever_may_act_on_it(client, acme, bellweather, role, is_shown):
     for customer, name in ((acme, "ACME-HQ"), (bellweather, "BELL-HQ")):
         pbx = make_pbx(customer, name=name)
         make_ivr(pbx, prompt_repeat="5")
-        changed_outside(pbx)
+        make_outside(pbx)
 
     page = page_of(seen_by(client, role, acme))
 
@@ -319,11 +306,10 @@ def test_what_was_accepted_restored_or_vanished_and_is_back_needs_nobody(client,
     pbx = make_pbx(acme)
     make_ivr(pbx, "6500", prompt_repeat="5")
     make_ivr(pbx, "6501", prompt_repeat="1")
-    outside_accept(event=changed_outside(pbx), note="Told.")
-    changed_outside(pbx, number="6501")
-    facts: dict[str, Any] = {"customer": (acme.pk, acme.name), "pbx": (pbx.pk, pbx.name)}
-    record(EventAction.IVR_VANISHED, ivr=("6500", "Main_Menu"), **facts)
-    gone = record(EventAction.IVR_VANISHED, ivr=("6502", "Sales"), **facts)
+    outside_accept(event=make_outside(pbx), note="Told.")
+    make_outside(pbx, "6501")
+    make_outside(pbx, "6500", "ivr.vanished")
+    gone = make_outside(pbx, "6502", "ivr.vanished")
 
     page = page_of(seen_by(client, "helpdesk", acme))
 

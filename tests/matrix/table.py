@@ -80,6 +80,12 @@ def edit_or_review(role: str) -> Any:
     return OK if OK in (on(Action.EDIT_IVR)(role), on(Action.REVIEW_LOG)(role)) else on(Action.EDIT_IVR)(role)
 
 
+def decides_anywhere(role: str) -> Any:
+    """On outside changes that are named: for who edits or reviews somewhere, and then sees all of them."""
+    may = OK if OK in (anywhere(Action.EDIT_IVR)(role), REVIEW(role)) else anywhere(Action.EDIT_IVR)(role)
+    return NOT_THERE if role == "wrong customer" else may
+
+
 def in_the_log(role: str) -> Any:
     """On one event or period: refused to who reviews nothing, not there for who reviews others."""
     may = anywhere(Action.REVIEW_LOG)(role)
@@ -234,6 +240,10 @@ ROWS: dict[str, Row] = {
     "ivr:change-list": Row("/changes/", get=signed_in),
     "ivr:change-page": Row("/changes/{change}/", get=SEE),
     "ivr:restore": Row("/changes/restore/{event}/", get=EDIT, post=EDIT),
+    "ivr:outside-list": Row("/outside/", get=signed_in),
+    "ivr:outside-accept-many": Row(
+        "/outside/accept/", post=decides_anywhere, data=lambda side: {"event": side.ids["outside"]}
+    ),
     "ivr:outside-accept": Row("/outside/{outside}/accept/", get=SEE, post=edit_or_review),
     "ivr:change-apply": Row("/changes/{change}/apply/", post=EDIT),
     "ivr:change-check": Row("/changes/{change}/check/", post=EDIT),
@@ -247,6 +257,9 @@ ROWS: dict[str, Row] = {
         get=anywhere(Action.BATCH),
         post=on_chosen,
         data=lambda side: {"ivr": side.ids["ivr"], "response_timeout": "9", "canary": "1"},
+    ),
+    "batches:outside-restore": Row(
+        "/outside/restore/", post=on_chosen, data=lambda side: {"event": side.ids["outside"], "canary": "1"}
     ),
     "batches:batch-page": Row("/batches/{batch}/", get=SEE),
     "batches:batch-start": Row("/batches/{batch}/start/", post=BATCH),

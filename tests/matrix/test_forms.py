@@ -12,8 +12,16 @@ from .test_matrix import GETS, NAMES, client_of
 from .world import World
 
 pytestmark = [pytest.mark.django_db, pytest.mark.in_shares]
-# Not made by a person: sessions, counts, what is learned by looking, and where the desk has read to.
-MAY_MOVE = {"access.Session", "audit.Event", "fleet.Lease", "review.DeskReading", "review.DeskItem", "ops.PeriodicJob"}
+# Not made by a person: sessions, counts, what is learned by looking, where the desk has read to, and who looked when.
+MAY_MOVE = {
+    "access.Session",
+    "audit.Event",
+    "fleet.Lease",
+    "ivr.OutsideVisit",
+    "review.DeskReading",
+    "review.DeskItem",
+    "ops.PeriodicJob",
+}
 LEARNED = {"state", "state_reason", "state_at", "failures", "paused_until", "token", "token_at", "last_contact_at"}
 EXTRA: dict[str, Any] = {
     "is_superuser": "on",

@@ -16,7 +16,7 @@ from pbxadmin.access.services import membership_grant
 from pbxadmin.accounts.invitations import invitation_create
 from pbxadmin.accounts.models import Invitation
 from pbxadmin.audit.actions import EventAction
-from pbxadmin.audit.context import SYSTEM, Actor
+from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.batches.services import Chosen, Pace, batch_plan
@@ -27,7 +27,7 @@ from pbxadmin.review.desk import desk_read
 from pbxadmin.review.models import DeskItem
 from pbxadmin.review.periods import month, period_add
 from pbxadmin.yeastar.readings import IvrSettings
-from tests.factories import make_customer, make_pbx, make_snapshots, make_user
+from tests.factories import make_customer, make_outside, make_pbx, make_snapshots, make_user
 
 # In the order of what they may: nobody's right is used up by somebody before.
 ROLES = ("anonymous", "no role", "wrong customer", *Role.values, "site admin")
@@ -95,7 +95,7 @@ def make_side(words: tuple[str, ...]) -> Side:
     event = record(
         EventAction.CHANGE_OUTCOME, outcome="unknown", ivr=(number, ivr_name), ticket=ticket, actor=actor, **named
     )
-    outside = record(EventAction.IVR_CHANGED_OUTSIDE, ivr=(number, ivr_name), actor=SYSTEM, **named)
+    outside = make_outside(pbx, number, ivr=(number, ivr_name), fields={})
     today = timezone.now().date()
     period = period_add(customer=customer, starts_on=month(today)[0], ends_on=month(today)[1], by=person_name)
     desk_read()
