@@ -21,8 +21,8 @@ from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import SYSTEM, AuditContext, acting
 from pbxadmin.audit.log import record
 from pbxadmin.sealed import SealBroken, seal
-from pbxadmin.yeastar.client import PAGE_S, PbxClient
-from pbxadmin.yeastar.driver import CallKind
+from pbxadmin.yeastar.client import PAGE_S, Call, PbxClient
+from pbxadmin.yeastar.driver import SIDE_LISTS, CallKind
 from pbxadmin.yeastar.errors import (
     PbxError,
     PbxHeldBack,
@@ -193,7 +193,7 @@ def pbx_states_record(contacts: Iterable[tuple[Pbx, PbxClient]]) -> None:
     now = timezone.now()
     alike: dict[tuple[Any, ...], tuple[dict[str, Any], list[Pbx]]] = {}
     for pbx, client in contacts:
-        if not client.calls:
+        if telling_call(client) is None:
             continue
         columns = columns_of(pbx, client, now)
         if has_begun_or_ended(pbx.state, columns["state"]):
@@ -214,9 +214,17 @@ def refused_logins_save(contacts: Iterable[tuple[Pbx, PbxClient]]) -> None:
             learn_alike([pbx], learned(pbx, client.calls[-1].error, timezone.now(), CallKind.LOGIN))
 
 
+def telling_call(client: PbxClient) -> Call | None:
+    """Return the call that says how the PBX is, None for none: the last one that did not read a list beside the IVRs.
+
+    Firmware that lacks such a list, or answers something else, serves everybody all the same.
+    """
+    return next((call for call in reversed(client.calls) if call.kind not in SIDE_LISTS), None)
+
+
 def columns_of(pbx: Pbx, client: PbxClient, now: datetime) -> dict[str, Any]:
-    last = client.calls[-1]
-    columns = learned(pbx, last.error, now, last.kind) | token_columns(pbx, client)
+    last = telling_call(client)
+    columns = learned(pbx, last.error if last else None, now, last.kind if last else None) | token_columns(pbx, client)
     return columns | identity_columns(pbx, client.device) if client.device else columns
 
 

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
-from .driver import CallKind, Driver, PbxRequest
+from .driver import ACTS, CallKind, Driver, PbxRequest
 from .errors import (
     PbxBadAnswer,
     PbxError,
@@ -16,7 +17,7 @@ from .errors import (
     PbxRefused,
     PbxTokenRefused,
 )
-from .readings import DeviceInfo, IvrSettings
+from .readings import DeviceInfo, IvrSettings, SideList
 from .secret import Secret
 from .transport import Transport
 
@@ -110,9 +111,9 @@ class PbxClient:
 
     @property
     def found_none(self) -> bool:
-        """Return whether the last call read IVRs and the PBX said that it has none."""
-        last = self.calls[-1] if self.calls else None
-        return last is not None and last.kind is CallKind.READ and isinstance(last.error, PbxNotFound)
+        """Return whether the PBX said that it has no IVRs when it was asked for them last."""
+        last = next((call for call in reversed(self.calls) if call.kind is CallKind.READ), None)
+        return last is not None and isinstance(last.error, PbxNotFound)
 
     def query_ivr(self, number: str) -> IvrSettings:
         """Read one IVR as the PBX holds it now.
@@ -136,6 +137,31 @@ class PbxClient:
         Raises PbxNotSent also when a login that had to come first failed; otherwise any PbxError of the update itself.
         """
         self.call(self.driver.update(live, wanted), unread)
+
+    def query_list(self, kind: CallKind) -> SideList | None:
+        """Read one of SIDE_LISTS, None when this version of the API does not offer it.
+
+        A PBX that finds nothing at all has an empty list. Raises any PbxError.
+        """
+        request = self.driver.side_list(kind)
+        if request is None:
+            return None
+        try:
+            return self.call(request, partial(self.driver.side_entries, kind))
+        except PbxNotFound:
+            return SideList()
+
+    def ring(self, number: str, extension: str) -> None:
+        """Have the PBX ring an extension and play an IVR to it. This is one attempt, also after a refused token.
+
+        Raises PbxNotSent when nothing rings, PbxRefused when the PBX would not, otherwise any PbxError.
+        """
+        request = self.driver.ring(number, extension)
+        if request is None:
+            raise PbxHeldBack(f"API {self.driver.api_version} has no call that rings a phone.")
+        if self.token is None:
+            self.login_for(request.kind)
+        self.exchange(self.with_token(request), unread)
 
     def device_info(self) -> DeviceInfo:
         return self.call(self.driver.identity(), self.driver.device)
@@ -164,7 +190,7 @@ class PbxClient:
         return self.driver.with_token(request, self.token) if self.token else request
 
     def login_for(self, kind: CallKind) -> None:
-        """Log in before a request. Raises PbxNotSent when the request is an update, whatever made the login fail."""
+        """Log in before a request. Raises PbxNotSent for one that acts, whatever made the login fail."""
         failure: PbxError | None = None
         try:
             self.login()
@@ -172,15 +198,15 @@ class PbxClient:
             failure = error.with_traceback(None)
         if failure is None:
             return
-        is_update = kind is CallKind.UPDATE and not isinstance(failure, PbxNotSent)
-        raise PbxNotSent(str(failure)) if is_update else failure
+        is_act = kind in ACTS and not isinstance(failure, PbxNotSent)
+        raise PbxNotSent(str(failure)) if is_act else failure
 
     def exchange(self, request: PbxRequest, read: Callable[[Payload], T]) -> T:
         """Send one request and return what `read` makes of its answer. An answer that cannot be read has failed.
 
         Raises PbxHeldBack, without counting it as a call, when it may not be sent; otherwise any PbxError.
         """
-        if request.kind is CallKind.UPDATE and self.is_unexpected_device:
+        if request.kind in ACTS and self.is_unexpected_device:
             raise PbxHeldBack("Another device answers at this address. An admin has to accept it first.")
         if self.seconds_left <= 0:
             raise PbxHeldBack("The time for this work with the PBX is used up.")

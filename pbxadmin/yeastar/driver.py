@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from .errors import PbxRefused
 from .fields import IvrField
-from .readings import DeviceInfo, IvrSettings
+from .readings import DeviceInfo, IvrSettings, SideList
 from .secret import Secret
 
 Text = str | Secret
@@ -27,6 +27,16 @@ class CallKind(StrEnum):
     UPDATE = "update"
     APPLY = "apply"
     LOGOUT = "logout"
+    ROUTES = "routes"
+    QUEUES = "queues"
+    EXTENSIONS = "extensions"
+    RING = "ring"
+
+
+# Lists beside that of the IVRs: what leads to them, and which numbers are taken. A version may lack any of them.
+SIDE_LISTS = (CallKind.ROUTES, CallKind.QUEUES, CallKind.EXTENSIONS)
+# What does something at the PBX. None of it is done at a device that is not the known one.
+ACTS = frozenset({CallKind.UPDATE, CallKind.RING})
 
 
 @dataclass(frozen=True)
@@ -94,6 +104,18 @@ class Driver(Protocol):
 
     def update(self, live: IvrSettings, wanted: Mapping[str, str]) -> PbxRequest:
         """Return the request that changes one IVR. Raises ValueError for a field that this version cannot write."""
+
+    def side_list(self, kind: CallKind) -> PbxRequest | None:
+        """Return the request that reads one of SIDE_LISTS whole, or None when this version does not offer it."""
+
+    def side_entries(self, kind: CallKind, answer: Mapping[str, Any]) -> SideList:
+        """Return what such a list names, without secrets and names of people. Raises PbxBadAnswer for another shape."""
+
+    def ring(self, number: str, extension: str) -> PbxRequest | None:
+        """Return the request that rings an extension and plays an IVR to it, or None when this version cannot.
+
+        Raises ValueError for anything but the numbers of an IVR and an extension.
+        """
 
     def apply(self) -> PbxRequest: ...
 

@@ -1,4 +1,4 @@
-"""Readings of a PBX of any vendor: an IVR and the identity of the device."""
+"""Readings of a PBX of any vendor: an IVR, what leads to IVRs, and the identity of the device."""
 
 import re
 from collections.abc import Mapping
@@ -39,6 +39,42 @@ class IvrSettings:
     def is_addressable(self) -> bool:
         """Return whether a URL may contain the number. Pages flag any other number and offer no link or edit."""
         return ADDRESSABLE.fullmatch(self.number) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class LeadIn:
+    """A way from an inbound route or a queue to an IVR.
+
+    ivr: its number, "" when the PBX does not say which. when: "when nobody answers"; "" for always.
+    """
+
+    ivr: str
+    when: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SideEntry:
+    """An inbound route, a queue or an extension, as far as it concerns IVRs.
+
+    number: "" for a route, which has none. did: the outside number that a route is for, as the PBX keeps it.
+    """
+
+    number: str = ""
+    name: str = ""
+    did: str = ""
+    leads: tuple[LeadIn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SideList:
+    """A list beside that of the IVRs. unclear: how many of its entries could not be understood."""
+
+    entries: tuple[SideEntry, ...] = ()
+    unclear: int = 0
+
+    @property
+    def numbers(self) -> frozenset[str]:
+        return frozenset(entry.number for entry in self.entries if entry.number)
 
 
 @dataclass(frozen=True, slots=True)

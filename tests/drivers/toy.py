@@ -15,7 +15,7 @@ from typing import Any
 from pbxadmin.yeastar.driver import CallKind, PbxRequest
 from pbxadmin.yeastar.errors import PbxBadAnswer, PbxLoginRefused, PbxNotFound, PbxRefused, PbxTokenRefused
 from pbxadmin.yeastar.fields import FIELDS, Group, IvrField, Kind
-from pbxadmin.yeastar.readings import DeviceInfo, IvrSettings
+from pbxadmin.yeastar.readings import DeviceInfo, IvrSettings, SideList
 from pbxadmin.yeastar.secret import Secret
 
 TOY = "toy-1"
@@ -68,6 +68,15 @@ class ToyDriver:
     def update(self, live: IvrSettings, wanted: Mapping[str, str]) -> PbxRequest:
         body = {KEYS[name]: text for name, text in wanted.items()}
         return PbxRequest(CallKind.UPDATE, "menu", f"/menus/{live.number}", body, method="PATCH")
+
+    def side_list(self, kind: CallKind) -> PbxRequest | None:
+        return None
+
+    def side_entries(self, kind: CallKind, answer: Mapping[str, Any]) -> SideList:
+        raise NotImplementedError("this PBX offers no such list")
+
+    def ring(self, number: str, extension: str) -> PbxRequest | None:
+        return None
 
     def apply(self) -> PbxRequest:
         raise NotImplementedError("this PBX applies each update itself")

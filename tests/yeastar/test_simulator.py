@@ -531,3 +531,42 @@ def test_a_fleet_stops_at_once_whatever_it_is_doing(make_fleet: MakeFleet) -> No
 
     assert took < 5
     assert len(waiting) == 1
+
+
+def test_it_lists_what_leads_to_ivrs_as_each_version_does(simulated_pbx: SimulatedPbx) -> None:
+    simulated_pbx.versions.add(V2_0)
+    token = signed_in(simulated_pbx)
+
+    assert ask(simulated_pbx, "inroute/query", {"name": "all"}, token) == refused("10003")
+    by_name = ask(simulated_pbx, "inroute/query", {"name": "Main"}, token, V1_1)["inroutes"]
+    by_id = ask(simulated_pbx, "inroute/query", {"id": "all"}, token, V2_0)["inroutes"]
+    assert (by_name, by_id[0]["dest"]) == (by_id[:1], "6500")
+    assert [queue["queuenumber"] for queue in ask(simulated_pbx, "queue/query", None, token)["queues"]] == [
+        "6701",
+        "6702",
+    ]
+    assert ask(simulated_pbx, "queue/query", {"queueid": "6799"}, token) == refused("10013")
+    assert len(ask(simulated_pbx, "queue/query", {"number": "all"}, token, V2_0)["queues"]) == 2
+    assert ask(simulated_pbx, "extensionlist/query", None, token)["extlist"][0]["extnumber"] == "1000"
+    assert ask(simulated_pbx, "extension/list", None, token, V1_1) == refused("10003")
+
+
+def test_it_rings_an_extension_that_it_has(simulated_pbx: SimulatedPbx) -> None:
+    token = signed_in(simulated_pbx)
+
+    def ring(**body: str) -> dict[str, Any]:
+        return ask(simulated_pbx, "ivr/dial_extension", body, token)
+
+    assert "callid" in ring(ivrid="6500", extid="1002", autoanswer="no")
+    assert [ring(ivrid="6500"), ring(ivrid="1", extid="1002"), ring(ivrid="6500", extid="99")] == [
+        refused("10004"),
+        refused("10012"),
+        refused("10006"),
+    ]
+    assert simulated_pbx.rung == [("1002", "6500")]
+
+
+def test_a_queue_takes_a_number(simulated_pbx: SimulatedPbx) -> None:
+    token = signed_in(simulated_pbx)
+
+    assert ask(simulated_pbx, "ivr/update", {"ivrid": "6500", "ivrnumber": "6701"}, token) == refused("10018")

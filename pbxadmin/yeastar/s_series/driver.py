@@ -9,10 +9,11 @@ from typing import Any
 from pbxadmin.yeastar.driver import CallKind, PbxRequest, Text
 from pbxadmin.yeastar.errors import PbxRefused
 from pbxadmin.yeastar.fields import FIELDS, ApiVersion, IvrField
-from pbxadmin.yeastar.readings import DeviceInfo, IvrSettings
+from pbxadmin.yeastar.readings import DeviceInfo, IvrSettings, SideList
 from pbxadmin.yeastar.secret import Secret
 
 from .codes import NO_SUCH_VERSION, NOT_FOUND, login_refusal, refusal
+from .side_lists import list_call, read_list, write_ring
 from .wire import read_answer, read_device, read_ivrs, write_query, write_update
 
 # The guides show 32 hex digits without promising them, so accept what URLs, base64 and JWT consist of.
@@ -73,6 +74,16 @@ class SSeriesDriver:
 
     def update(self, live: IvrSettings, wanted: Mapping[str, str]) -> PbxRequest:
         return self.request(CallKind.UPDATE, "ivr/update", write_update(live, wanted, self.version))
+
+    def side_list(self, kind: CallKind) -> PbxRequest | None:
+        call = list_call(kind, self.version)
+        return self.request(kind, call.name, call.body) if call else None
+
+    def side_entries(self, kind: CallKind, answer: Mapping[str, Any]) -> SideList:
+        return read_list(kind, answer)
+
+    def ring(self, number: str, extension: str) -> PbxRequest | None:
+        return self.request(CallKind.RING, "ivr/dial_extension", write_ring(number, extension))
 
     def apply(self) -> PbxRequest:
         return self.request(CallKind.APPLY, "apply")

@@ -28,6 +28,8 @@ RULES = {
     "dialoutboundroutes": SWITCH,
 }
 READ_ONLY = {V1_0: {"dialoutboundroutes"}, V1_1: {"dialoutboundroutes"}, V2_0: {"ivrnumber"}}
+# Calls that not all versions have.
+ONLY_IN = {"inroute/query": {V1_1, V2_0}, "extensionlist/query": {V1_0, V1_1}, "extension/list": {V2_0}}
 WRONG_LOGINS_ALLOWED = 5
 REPORTS = "8260"  # the port of event reports that nobody named
 
@@ -55,7 +57,8 @@ class Asked:
 class Device:
     """A PBX. Attributes may be changed at any time and hold from the next request on.
 
-    ivrs: fields by wire name, by number. extensions: numbers that no IVR may take.
+    ivrs: fields by wire name, by number. queues: likewise. routes: likewise, by id. extensions: their numbers.
+    rung: extension and IVR of each phone that was made to ring.
     versions: the API versions that answer. leaves_out: fields that ivr/query does not report.
     """
 
@@ -68,6 +71,9 @@ class Device:
         self.model = "Yeastar S100"
         self.firmware = "30.10.0.67"
         self.extensions = {"1000", "1001", "1002"}
+        self.queues: dict[str, Fields] = {}
+        self.routes: dict[str, Fields] = {}
+        self.rung: list[tuple[str, str]] = []
         self.versions = {V1_0, V1_1}
         self.leaves_out: set[str] = set()
         self.token_life_s = 1800.0
@@ -81,7 +87,7 @@ class Device:
         self, version: str, call: str, token: str, body: bytes, stores: Callable[[Fields], Fields] = dict
     ) -> Answer:
         try:
-            if version not in self.versions or call not in CALLS:
+            if version not in self.versions & ONLY_IN.get(call, self.versions) or call not in CALLS:
                 raise Refusal("10003")
             asked = Asked(version, token, parse(body), stores)
             if call != "login":
@@ -174,11 +180,47 @@ class Device:
         writable = RULES.keys() - READ_ONLY[asked.version]
         wanted = {key: str(value) for key, value in asked.fields.items() if key in writable}
         number = wanted.get("ivrnumber", asked.identity)
-        is_taken = number != asked.identity and (number in self.ivrs or number in self.extensions)
+        is_taken = number != asked.identity and number in self.ivrs.keys() | self.queues.keys() | self.extensions
         if is_taken or not all(RULES[key].fullmatch(value) for key, value in wanted.items()):
             raise Refusal("10018")
         self.edit(asked.identity, **asked.stores({key: canonical(key, value) for key, value in wanted.items()}))
         return {}
+
+    def inroute_query(self, asked: Asked) -> Answer:
+        """List inbound routes. A number that a route leads to stays as it is when its IVR gets another one."""
+        key = "id" if asked.version == V2_0 else "name"
+        wanted = str(asked.fields.get(key) or "")
+        if not wanted:
+            raise Refusal("10004")
+        found = [route for route in self.routes.values() if wanted == "all" or route[key] in wanted.split(",")]
+        return {"inroutes": found}
+
+    def queue_query(self, asked: Asked) -> Answer:
+        key, every = ("number", "all") if asked.version == V2_0 else ("queueid", "")
+        wanted = str(asked.fields.get(key) or "")
+        if asked.version == V2_0 and not wanted:
+            raise Refusal("10004")
+        numbers = sorted(self.queues) if wanted == every else wanted.split(",")
+        if any(number not in self.queues for number in numbers):
+            raise Refusal("10013")
+        return {"queues": [self.queues[number] for number in numbers]}
+
+    def extension_list(self, asked: Asked) -> Answer:
+        common = {"status": "Registered", "type": "SIP", "agentid": ""}
+        return {
+            "extlist": [{"extnumber": each, "username": f"Person {each}"} | common for each in sorted(self.extensions)]
+        }
+
+    def dial_extension(self, asked: Asked) -> Answer:
+        number, extension = str(asked.fields.get("ivrid") or ""), str(asked.fields.get("extid") or "")
+        if not number or not extension:
+            raise Refusal("10004")
+        if number not in self.ivrs:
+            raise Refusal("10012")
+        if extension not in self.extensions:
+            raise Refusal("10006")
+        self.rung.append((extension, number))
+        return {"callid": f"{time.time():.3f}"}
 
     def edit(self, number: str, **fields: str) -> None:
         """Change an IVR as on the pages of the PBX itself, without the rules of the API. `ivrnumber` renumbers it."""
@@ -195,6 +237,11 @@ CALLS: dict[str, Callable[[Device, Asked], Answer]] = {
     "deviceinfo/query": Device.device_info,
     "ivr/query": Device.ivr_query,
     "ivr/update": Device.ivr_update,
+    "ivr/dial_extension": Device.dial_extension,
+    "inroute/query": Device.inroute_query,
+    "queue/query": Device.queue_query,
+    "extensionlist/query": Device.extension_list,
+    "extension/list": Device.extension_list,
     "apply": Device.apply,
 }
 

@@ -25,6 +25,7 @@ def seeded(position: int) -> SimulatedPbx:
     pbx = SimulatedPbx(name(position), ivrs(position))
     pbx.password = f"Simulated{1000 + position}"
     pbx.serial = f"3693{position:08d}"
+    pbx.routes, pbx.queues = routes(position), queues(position)
     pbx.model, pbx.firmware = MODELS[position % len(MODELS)]
     if position % 4 == 3:
         pbx.firmware = "30.13.0.30"
@@ -62,4 +63,47 @@ def ivr(position: int, place: int, menu: str) -> Fields:
         "dialoutboundroutes": "on" if dials_out else "off",
         "dialtocheckvoicemail": "on" if turn % 5 == 0 else "off",
         **routes,
+    }
+
+
+def routes(position: int) -> dict[str, Fields]:
+    """Return inbound routes: by day to the first IVR, on some PBXs also to others, to a queue and to an extension."""
+    number = f"03069990{position:03}"  # nobody's: kept free for films
+    found = [("Main", number, "ivr", "6500"), ("Sales_Line", f"{number}1", "queue", "6701")]
+    found += [("Night", f"{number}2", "ivr", "6501")] if position % 2 == 0 else []
+    found += [("Old_Hotline", f"{number}3", "ivr", "6503"), ("Fax", f"{number}9", "extension", "1000")][position % 3 :]
+    return {
+        str(place): {
+            "id": str(place),
+            "name": name,
+            "did": did,
+            "caller_id": "",
+            "trunks": "siptrunk",
+            "desttype": kind,
+            "dest": to,
+        }
+        for place, (name, did, kind, to) in enumerate(found, 1)
+    }
+
+
+def queues(position: int) -> dict[str, Fields]:
+    """Return two queues. Callers who wait too long, or press a key, come to IVRs on most PBXs."""
+    sales = {"failoveraction": "IVR", "failoverdest": "6501"} if position % 3 else {"failoveraction": "Hang up"}
+    support = {"failoveraction": "Voicemail", "failoverdest": "1001", "breakoutkey": "0"}
+    support |= {"breakoutaction": "IVR", "breakoutdest": "6500"}
+    return {"6701": queue("6701", "Sales", sales), "6702": queue("6702", "Support", support)}
+
+
+def queue(number: str, title: str, leads: Fields) -> Fields:
+    return {
+        "queuenumber": number,
+        "queuename": title,
+        "password": f"queue-secret-{number}",
+        "ringstrategy": "Ring All",
+        "agents": "1001,1002,",
+        "agenttimeout": "30",
+        "maxwaittime": "1800",
+        "joinannounce": "",
+        "breakoutkey": "None",
+        **leads,
     }
