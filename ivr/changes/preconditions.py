@@ -68,11 +68,13 @@ def why_not_send(
 
 
 def why_not_renumber(change: Change, pbx_name: str, numbers: frozenset[str]) -> Verdict | None:
-    """Return the verdict when the new number is taken, or an earlier change of the IVR is still open."""
-    if change.wanted["number"] in numbers:
-        return not_sent(f"The number {change.wanted['number']} is already used on {pbx_name}.")
-    if Change.objects.of_ivr(change.pbx_id, change.number).in_motion().exists():
-        # The outcome of that change would be looked for under the old number.
-        why = f"What an earlier change of IVR {change.number} came to is not known yet."
-        return not_sent(why, "Plan this one again when it is.")
+    """Return the verdict when the new number is taken, or an earlier change of one of both numbers is still open."""
+    old, new = change.number, change.wanted["number"]
+    if new in numbers:
+        return not_sent(f"The number {new} is already used on {pbx_name}.")
+    for number in (old, new):
+        if Change.objects.of_ivr(change.pbx_id, number).in_motion().exists():
+            # The outcome of that change will be looked for under this number.
+            why = f"What an earlier change of IVR {number} came to is not known yet."
+            return not_sent(why, "Plan this one again when it is.")
     return None

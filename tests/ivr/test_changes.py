@@ -604,9 +604,9 @@ def test_the_history_of_a_number_goes_on_under_the_next(pbx, pbx_http):
     assert list(Change.objects.of_ivr(pbx.pk, "6500")) == [moved, before]
 
 
-def renumbering(pbx: Pbx, pbx_http: PbxDouble) -> Change:
-    opened = opened_now(pbx, read_ivr(pbx_http.ivrs["6500"], ApiVersion.V1_0), timezone.now())
-    return change_plan(pbx=pbx, opened=opened, wanted={"number": "6510"}, actor=MARA)
+def renumbering(pbx: Pbx, pbx_http: PbxDouble, old: str = "6500", new: str = "6510") -> Change:
+    opened = opened_now(pbx, read_ivr(pbx_http.ivrs[old], ApiVersion.V1_0), timezone.now())
+    return change_plan(pbx=pbx, opened=opened, wanted={"number": new}, actor=MARA)
 
 
 def test_a_renumbering_that_leaves_both_numbers_is_not_as_asked(pbx, pbx_http):
@@ -655,6 +655,22 @@ def test_an_ivr_is_not_renumbered_before_it_is_known_what_an_earlier_change_came
     assert too_early.status == Status.NOT_SENT
     assert too_early.sentence.startswith("What an earlier change of IVR 6500 came to is not known yet.")
     assert later.status == Status.VERIFIED
+
+
+def test_a_number_is_not_taken_before_it_is_known_whether_an_earlier_change_frees_it(pbx, pbx_http):
+    pbx_http.add("6501")
+    pbx_http.fail("ivr/query", breaks, after=1)
+    freeing = apply(renumbering(pbx, pbx_http))
+    too_early = apply(renumbering(pbx, pbx_http, "6501", "6500"))
+    with time_machine.travel(timezone.now() + timedelta(seconds=31)):
+        reconcile()
+
+        later = apply(renumbering(pbx, pbx_http, "6501", "6500"))
+
+    assert freeing.status == Status.UNKNOWN
+    assert (too_early.status, later.status) == (Status.NOT_SENT, Status.VERIFIED)
+    assert too_early.sentence.startswith("What an earlier change of IVR 6500 came to is not known yet.")
+    assert Change.objects.get(pk=freeing.pk).status == Status.VERIFIED
 
 
 def test_what_was_not_as_asked_stays_so_when_a_later_change_brings_what_it_asked_for(pbx, pbx_http):

@@ -513,7 +513,9 @@ class ChangeMachine(RuleBasedStateMachine):
             return Status.CONFLICT
         if not left or ("number" in left and change.wanted["number"] in self.pbx_http.ivrs):
             return Status.NOT_SENT
-        if "number" in left and Change.objects.of_ivr(self.pk, change.number).in_motion().exists():
+        of_ivr = Change.objects.of_ivr
+        both = (change.number, change.wanted["number"]) if "number" in left else ()
+        if any(of_ivr(self.pk, number).in_motion().exists() for number in both):
             return Status.NOT_SENT
         return Status.VERIFIED
 
