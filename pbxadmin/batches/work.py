@@ -82,10 +82,14 @@ def work_slice(batch_id: int) -> bool:
 
 
 def units_claim(batch: Batch, at_most: int) -> frozenset[int]:
-    """Claim units that are due, as many as the batch may have in hand in all processes together."""
+    """Claim units that are due, as many as the batch may have in hand in all processes together.
+
+    A batch that was stopped or halted meanwhile has open units and no work.
+    """
     now = timezone.now()
     with transaction.atomic():
-        Batch.objects.select_for_update().get(pk=batch.pk)
+        if Batch.objects.select_for_update().get(pk=batch.pk).state not in AT_WORK:
+            return frozenset()
         busy = batch.units.filter(claimed_until__gt=now).count()
         free = min(at_most, batch.pbxs_at_once - busy)
         if free <= 0:

@@ -21,7 +21,7 @@ from pbxadmin.audit.context import SYSTEM
 from pbxadmin.audit.models import Event
 from pbxadmin.batches.models import REACHED_FROM, Batch, BatchState
 from pbxadmin.batches.services import batches_expire, move
-from pbxadmin.batches.work import batch_work, batches_kick
+from pbxadmin.batches.work import batch_work, batches_kick, units_claim
 from pbxadmin.fleet.models import Pbx
 from tests.factories import make_customer, make_pbx, make_user
 from tests.pbx_http import PbxDouble, cannot_be_reached, refused, says
@@ -324,6 +324,8 @@ def test_stop_takes_effect_before_the_next_send(client: Client, pbx: Pbx, pbx_ht
     assert sorted(outcomes(batch).values()) == ["", "", "", "", "verified", "verified"]
     event = Event.objects.get(action="batch.stopped")
     assert event.data["detail"]["in_flight"] == 1
+    assert batch.units.filter(is_open=True).exists()
+    assert units_claim(batch, 8) == frozenset()
 
 
 def test_retry_and_restore_make_new_batches(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
