@@ -10,7 +10,14 @@ from tests.markup import reading
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
-pytest_plugins = ["tests.audit_flush", "tests.deadlines", "tests.pbx_http", "tests.shares", "tests.simulated"]
+pytest_plugins = [
+    "tests.audit_flush",
+    "tests.connections",
+    "tests.deadlines",
+    "tests.pbx_http",
+    "tests.shares",
+    "tests.simulated",
+]
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@ from django.test import Client
 
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.simulator import SimulatedPbx
+from tests.astray import environment_leads_astray  # noqa: F401
 from tests.factories import make_user
 
 from .edits import record_of

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import pytest
 import requests
 import time_machine
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -182,6 +183,7 @@ def test_stale_values_say_what_the_pbx_answers(client: Client, pbx: Pbx, pbx_htt
 def test_the_state_of_a_pbx_that_was_edited_meanwhile_is_no_news(pbx: Pbx, pbx_http: PbxDouble) -> None:
     def edited_meanwhile(double: PbxDouble, body: dict[str, Any]) -> Any:
         Pbx.objects.update(revision=7)
+        connection.close()  # of the thread that reads
         return refused("30003")
 
     pbx_http.fail("login", edited_meanwhile)

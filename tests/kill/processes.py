@@ -62,6 +62,12 @@ class Process:
             self.running.wait()
             self.dead.set()
 
+    def stop(self) -> None:
+        """End the process as an administrator does. It finishes what is in flight."""
+        self.running.send_signal(signal.SIGTERM)
+        self.running.wait(START_S)
+        self.dead.set()
+
     def freeze(self) -> None:
         """As a machine that is suspended: `thaw` lets it go on where it was."""
         os.killpg(self.running.pid, signal.SIGSTOP)

@@ -1,0 +1,1 @@
+from tests.astray import environment_leads_astray  # noqa: F401
