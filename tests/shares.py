@@ -1,6 +1,6 @@
 """How the suite is spread over time and machines: the longest tests first, and slow ones in shares.
 
-A test marked `in_shares` says the same on every database and in every environment, at length. Where it has run before,
+A test marked `in_shares` says the same on every database, at length. Where it has run before,
 `--share-of N` runs one N-th of such tests, another N-th with each commit.
 """
 
