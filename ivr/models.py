@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
 from django.utils import timezone
 
@@ -361,8 +361,8 @@ class OutsideChangeQuerySet(models.QuerySet["OutsideChange"]):
         return self if ids is None else self.filter(customer_id__in=ids)
 
     def still_open(self) -> Self:
-        """Filter to what is open on PBXs in use. A list of ids alone lets the database use its index of open ones."""
-        return self.filter(state=OutsideState.OPEN, pbx_id__in=Pbx.objects.in_use().order_by().values("pk"))
+        """Filter to what is open on PBXs in use. The PBX is looked up for each, as few of all are open."""
+        return self.filter(Exists(Pbx.objects.in_use().filter(pk=OuterRef("pbx_id"))), state=OutsideState.OPEN)
 
     def waiting_for(self, user: AnyUser) -> Self:
         """Filter to what is open and this person may decide."""
@@ -405,7 +405,8 @@ class OutsideChange(models.Model):
             models.Index(fields=["customer_id", "-event_id"], name="outside_by_customer"),
             models.Index(fields=["pbx_id", "number", "-event_id"], name="outside_by_ivr"),
             models.Index(fields=["pbx_id", "-event_id"], name="outside_by_pbx"),
-            models.Index(fields=["-event_id"], name="outside_open", condition=Q(state="open")),
+            # Holds all that a count of open ones needs.
+            models.Index(fields=["state", "-event_id", "customer_id", "pbx_id"], name="outside_by_state"),
         ]
 
     def __str__(self) -> str:

@@ -19,6 +19,7 @@ BENCHES = (
     "refresh_run",
     "edit_calls",
     "ivr_list",
+    "outside_list",
     "search",
     "isolation",
     "audit_log",
