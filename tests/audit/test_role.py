@@ -179,7 +179,7 @@ def test_migrate_runs_as_the_owner_and_lets_the_role_use_what_is_new(role, setti
     with connected_as(role, "made-up") as (owner, password):
         settings.MIGRATE_DATABASE = connection.settings_dict | {"USER": owner, "PASSWORD": password}
 
-        call_command("migrate", "audit", verbosity=0)
+        call_command("migrate", verbosity=0)
 
         assert connection.settings_dict["USER"] == role
         record(EventAction.PBX_EDITED, customer=ACME)

@@ -104,7 +104,7 @@ def test_the_first_migration_can_be_taken_back_and_made_again():
         call_command("migrate", "audit", "zero", verbosity=0)
         assert "audit_event" not in connection.introspection.table_names()
     finally:
-        call_command("migrate", "audit", verbosity=0)
+        call_command("migrate", verbosity=0)
 
     assert triggers_missing(connection) == []
 

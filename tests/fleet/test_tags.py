@@ -154,7 +154,7 @@ def test_tags_move_from_the_column_into_rows_and_back() -> None:
         assert in_column() == {pbx.pk: "leeds, vip", plain.pk: ""}
         assert not PbxTag.objects.exists()
     finally:
-        call_command("migrate", "fleet", verbosity=0)
+        call_command("migrate", verbosity=0)
 
     assert (Pbx.objects.get(pk=pbx.pk).tags, Pbx.objects.get(pk=plain.pk).tags) == ("leeds, vip", "")
 
