@@ -30,6 +30,10 @@ CALL_WORDS = {
     CallKind.UPDATE: "Sent once",
     CallKind.APPLY: "Applied",
     CallKind.LOGOUT: "Signed out",
+    CallKind.ROUTES: "Read inbound routes",
+    CallKind.QUEUES: "Read queues",
+    CallKind.EXTENSIONS: "Read extensions",
+    CallKind.RING: "Rang",
 }
 PLAN_LIFE = timedelta(hours=24)
 LEFT_BEHIND = (
@@ -82,6 +86,65 @@ class Ivr(models.Model):
     @property
     def settings(self) -> IvrSettings:
         return IvrSettings(**{field.name: getattr(self, field.name) for field in FIELDS}, raw=self.raw, flaw=self.flaw)
+
+
+class WayKind(models.TextChoices):
+    """The lists that say what leads to IVRs, under the names of CallKind."""
+
+    ROUTES = CallKind.ROUTES.value, "Inbound routes"
+    QUEUES = CallKind.QUEUES.value, "Queues"
+
+
+class WaysReading(models.Model):
+    """How one list of what leads to IVRs was read last, of one PBX.
+
+    read_at: of the last reading that worked, whose rows are kept, None for none. tried_at: of the last one at all.
+    problem: why that one failed, as a sentence, "" when it worked. unclear: how many entries were not understood.
+    """
+
+    pbx = models.ForeignKey(Pbx, on_delete=models.CASCADE, related_name="ways_readings", db_index=False)
+    kind = models.CharField(max_length=10, choices=WayKind.choices)
+    read_at = models.DateTimeField(null=True)
+    tried_at = models.DateTimeField()
+    next_at = models.DateTimeField(help_text="when it is due again with a scheduled reading")
+    problem = models.CharField(max_length=300, blank=True)
+    unclear = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["pbx", "kind"], name="ways_reading_once_per_list")]
+
+    def __str__(self) -> str:
+        return f"{self.pbx_id} {self.kind}: {self.problem or self.read_at}"
+
+
+class WayIn(models.Model):
+    """An inbound route or a queue that leads to an IVR, as last read.
+
+    number: of the queue. did: the outside number of the route. when: as in yeastar.readings.LeadIn.
+    ivr_number: "" when the PBX does not say to which IVR.
+    """
+
+    pbx = models.ForeignKey(Pbx, on_delete=models.CASCADE, related_name="ways_in", db_index=False)
+    kind = models.CharField(max_length=10, choices=WayKind.choices)
+    number = models.CharField(max_length=32, blank=True)
+    name = models.CharField(max_length=200, blank=True)
+    did = models.CharField(max_length=200, blank=True)
+    when = models.CharField(max_length=40, blank=True)
+    ivr_number = models.CharField(max_length=32, blank=True)
+
+    class Meta:
+        ordering = ["kind", "id"]
+        indexes = [models.Index(fields=["pbx", "ivr_number"], name="way_in_by_ivr")]
+
+    def __str__(self) -> str:
+        return f"{self.title} {self.when}".strip()
+
+    @property
+    def title(self) -> str:
+        """Return what people call it: "Queue 6701 Sales", "Inbound route Main (03069990000)"."""
+        if self.kind == WayKind.QUEUES:
+            return f"Queue {self.number}" + (f" {self.name}" if self.name not in ("", self.number) else "")
+        return f"Inbound route {self.name or 'without a name'}" + (f" ({self.did})" if self.did else "")
 
 
 class ChangeQuerySet(models.QuerySet["Change"]):

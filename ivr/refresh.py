@@ -31,12 +31,14 @@ from pbxadmin.fleet.pbx_sessions import (
 )
 from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.client import PAGE_S, PbxClient
+from pbxadmin.yeastar.driver import CallKind
 from pbxadmin.yeastar.errors import PbxError, PbxHeldBack
 from pbxadmin.yeastar.readings import IvrSettings
 
 from .claims import claim_many, release_claims, release_expired
 from .models import Refresh, RefreshItem
 from .snapshots import Listing, listings_save, next_refresh, snapshots_save
+from .ways import ListFound, lists_read, offered, ways_due, ways_keep, ways_save
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +62,7 @@ def pbx_refresh(*, pbx: Pbx, actor: Actor) -> int:
             if pbx_session.client.is_unexpected_device:
                 raise PbxHeldBack(unexpected_device_sentence(pbx_session.pbx))
             snapshots_save(pbx_session, ivrs)
+            ways_keep(pbx_session, lists_read(pbx_session.client, offered(pbx_session.pbx)))
     except PbxError as error:
         failure = error
     if failure is not None:
@@ -130,12 +133,12 @@ def read_what_is_left(run: Refresh, taken: "list[Work]") -> None:
     """
     give_up = time.monotonic() + RUN_S
     with ThreadPoolExecutor(settings.REFRESH_THREADS, thread_name_prefix="refresh") as pool:
-        running: dict[Future[Sequence[IvrSettings]], Work] = {}
+        running: dict[Future[PbxReading], Work] = {}
         results: list[Result] = []
         while time.monotonic() < give_up:
             for work in take(run, settings.REFRESH_THREADS - len(running)):
                 taken.append(work)
-                running[pool.submit(work.client.query_ivrs)] = work
+                running[pool.submit(work.read)] = work
             save_results(results)  # while the next readings are under way
             results = []
             if not running:
@@ -148,14 +151,28 @@ def read_what_is_left(run: Refresh, taken: "list[Work]") -> None:
 
 
 @dataclass(frozen=True)
+class PbxReading:
+    """What a PBX listed: its IVRs, and the lists beside them that were due."""
+
+    ivrs: Sequence[IvrSettings] = ()
+    lists: Sequence[ListFound] = ()
+
+
+@dataclass(frozen=True)
 class Work:
-    """One PBX of a run, leased by this task."""
+    """One PBX of a run, leased by this task. lists: what is due beside its IVRs."""
 
     item_id: int
     pbx: Pbx
     client: PbxClient
     held: LeaseHandle
     is_scheduled: bool
+    lists: Sequence[CallKind] = ()
+
+    def read(self) -> PbxReading:
+        """Read the PBX, in a thread of the pool. Raises PbxError when its IVRs could not be read."""
+        ivrs = self.client.query_ivrs()
+        return PbxReading(ivrs, lists_read(self.client, self.lists))
 
 
 @dataclass(frozen=True)
@@ -163,18 +180,18 @@ class Result:
     """How the reading of one PBX ended: what it listed, or why it could not be read."""
 
     work: Work
-    ivrs: Sequence[IvrSettings] = ()
+    read: PbxReading = PbxReading()
     problem: str = ""
 
     @property
     def listing(self) -> Listing:
-        return Listing(self.work.pbx, self.work.held, self.ivrs, found_none=self.work.client.found_none)
+        return Listing(self.work.pbx, self.work.held, self.read.ivrs, found_none=self.work.client.found_none)
 
 
-def result_of(work: Work, future: Future[Sequence[IvrSettings]]) -> Result:
+def result_of(work: Work, future: Future[PbxReading]) -> Result:
     """Return how the reading of a PBX ended. Waits for it when it is still on its way."""
     try:
-        ivrs = future.result()
+        read = future.result()
     except PbxError as error:
         return Result(work, problem=str(error))
     except Exception:
@@ -183,7 +200,7 @@ def result_of(work: Work, future: Future[Sequence[IvrSettings]]) -> Result:
     return (
         Result(work, problem=unexpected_device_sentence(work.pbx))
         if work.client.is_unexpected_device
-        else Result(work, ivrs)
+        else Result(work, read)
     )
 
 
@@ -207,6 +224,7 @@ def take(run: Refresh, at_most: int) -> list[Work]:
         return []
     mine = items_claim(items[pk] for pk in held.pbx_ids)
     pbxs = Pbx.objects.select_related("customer").in_bulk(held.pbx_ids)  # their last holder may have changed them
+    due = ways_due(pbxs.values(), timezone.now())
     works: list[Work] = []
     held_back: dict[int, Ended] = {}
     for pbx_id, pbx in pbxs.items():
@@ -216,7 +234,7 @@ def take(run: Refresh, at_most: int) -> list[Work]:
             check_by_itself(pbx)
             client = client_or_state(pbx, time.monotonic() + PAGE_S)
             one = LeaseHandle(held.holder, frozenset([pbx_id]))
-            works.append(Work(items[pbx_id], pbx, client, one, run.is_scheduled))
+            works.append(Work(items[pbx_id], pbx, client, one, run.is_scheduled, due[pbx_id]))
         except PbxError as error:
             held_back[items[pbx_id]] = State.FAILED, str(error)
     items_end(held_back)
@@ -243,7 +261,7 @@ def ended(result: Result, stored: Collection[int]) -> Ended:
         return State.FAILED, result.problem
     if result.work.pbx.pk not in stored:
         return State.WAITING, ""  # it took so long that the lease was lost; read it again
-    return State.DONE, number_of(len(result.ivrs), "IVR")
+    return State.DONE, number_of(len(result.read.ivrs), "IVR")
 
 
 def items_end(ends: Mapping[int, Ended]) -> None:
@@ -276,6 +294,7 @@ def save_results(results: Sequence[Result]) -> None:
     read = [result for result in results if not result.problem]
     with transaction.atomic():
         stored = listings_save([result.listing for result in read])
+        ways_save({result.work.pbx.pk: result.read.lists for result in read if result.work.pbx.pk in stored})
         items_end({result.work.item_id: ended(result, stored) for result in results})
     for result in results:
         result.work.client.transport.close()

@@ -83,10 +83,7 @@ def listings_save(listings: Iterable[Listing]) -> set[int]:
     """
     read_at = timezone.now()
     with transaction.atomic():
-        # Only what was read under a lease that still holds, of a connection that nobody edited meanwhile.
-        held = still_held([each for each in listings if not each.is_unexpected_device], read_at)
-        pbxs = lock_pbxs([each.pbx.pk for each in held])
-        stored = [each for each in held if each.pbx.pk in pbxs and each.pbx.revision == pbxs[each.pbx.pk].revision]
+        stored, pbxs = still_ours(listings, read_at)
         known = known_rows(pbxs)
         # What differs from the snapshots is told as an outside change before they are replaced.
         outside_record([one for each in stored for one in differences(each, pbxs[each.pbx.pk], known, read_at)])
@@ -98,6 +95,17 @@ def listings_save(listings: Iterable[Listing]) -> set[int]:
         save_counts([each for each in stored if each.is_whole], pbxs, read_at)
         outside_judge({(row.pbx_id, row.number) for row in (*new, *gone)})
     return {each.pbx.pk for each in stored}
+
+
+def still_ours(listings: Iterable[Listing], now: datetime) -> tuple[list[Listing], dict[int, Pbx]]:
+    """Return what may be stored: read under a lease that still holds, of a connection that nobody edited meanwhile.
+
+    Also the records of the PBXs, locked as they are now, by id.
+    """
+    held = still_held([each for each in listings if not each.is_unexpected_device], now)
+    pbxs = lock_pbxs([each.pbx.pk for each in held])
+    stored = [each for each in held if each.pbx.pk in pbxs and each.pbx.revision == pbxs[each.pbx.pk].revision]
+    return stored, pbxs
 
 
 def still_held(listings: Sequence[Listing], now: datetime) -> list[Listing]:

@@ -34,6 +34,7 @@ PBX_REPORT_PORT = env.number("PBX_REPORT_PORT", 9, 1, 65535)  # 9: the discard p
 WEB_THREADS = env.number("WEB_THREADS", 16, 2, 256)
 WORK_THREADS = env.number("WORK_THREADS", 2, 1, 64)
 REFRESH_THREADS = env.number("REFRESH_THREADS", 64, 1, 256)
+WAYS_IN_HOURS = env.number("WAYS_IN_HOURS", 6, 1, 168)  # between readings of what leads to the IVRs of a PBX
 
 INSTALLED_APPS = [
     "pbxadmin.ops",

@@ -21,6 +21,7 @@ IVR = {
     "dialoutboundroutes": "off",
     "dialtocheckvoicemail": "off",
 }
+SIDE_CALLS = ("inroute/query", "queue/query", "extensionlist/query")
 Fault = Callable[["PbxDouble", dict[str, Any]], Any]
 
 
@@ -34,10 +35,16 @@ class PbxDouble:
         self.password_is_right = True
         self.tokens: set[str] = set()
         self.serial = "369364835218"
+        self.routes: Any = []
+        self.queues: Any = []
+        self.extensions = ["1000", "1001", "1002"]
 
     def calls(self) -> list[str]:
-        """What was called, apart from the question who it is, which follows every login."""
-        return [name for name, _ in self.received if name != "deviceinfo/query"]
+        """What was called, apart from who it is, which follows every login, and from the lists beside the IVRs."""
+        return [name for name, _ in self.received if name not in ("deviceinfo/query", *SIDE_CALLS)]
+
+    def side_calls(self) -> list[str]:
+        return [name for name, _ in self.received if name in SIDE_CALLS]
 
     def add(self, number: str, **fields: str) -> None:
         self.ivrs[number] = IVR | {"ivrnumber": number, "ivrname": f"IVR_{number}"} | fields
@@ -77,6 +84,14 @@ class PbxDouble:
             if not all(number in self.ivrs for number in wanted):
                 return refused("10012")
             return {"status": "Success", "ivr": [self.ivrs[number] for number in wanted]}
+        if name == "inroute/query":
+            return {"status": "Success", "inroutes": self.routes}
+        if name == "queue/query":
+            return {"status": "Success", "queues": self.queues}
+        if name == "extensionlist/query":
+            return {"status": "Success", "extlist": [{"extnumber": number} for number in self.extensions]}
+        if name == "ivr/dial_extension":
+            return {"status": "Success", "callid": "1495700350.261"}
         return self.update(body)
 
     def update(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -118,7 +133,15 @@ def pbx_http() -> Iterator[PbxDouble]:
     pbx = PbxDouble()
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         mock.add_passthru("http://127.0.0.1:")  # a test's own servers
-        for name in ("login", "ivr/query", "ivr/update", "deviceinfo/query", "logout"):
+        for name in (
+            "login",
+            "ivr/query",
+            "ivr/update",
+            "deviceinfo/query",
+            "logout",
+            "ivr/dial_extension",
+            *SIDE_CALLS,
+        ):
             for version in ("v1.0.0", "v1.1.0"):
                 mock.add_callback(responses.POST, f"https://{HOST}:8088/api/{version}/{name}", callback=pbx.answer)
         yield pbx

@@ -17,6 +17,7 @@ from ivr.addresses import ivr_address, ivr_list_address, ivr_page_address
 from ivr.models import Change, Ivr, IvrQuerySet, Refresh, RefreshItem
 from ivr.refresh import pbx_refresh, refresh_start
 from ivr.selectors import SORTS, IvrFilter, ivrs_found, pbxs_in_view
+from ivr.ways import ways_shown
 from ivr.wording import caller_hears, callers_may, field_rows, tick_count
 from pbxadmin.access.models import Customer, as_named
 from pbxadmin.access.permissions import can, can_anywhere, only_customer
@@ -194,6 +195,7 @@ def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
         "ivr": ivr,
         "address": ivr_address(pbx.pk, number),
         "outside": outside_events(pbx, number),
+        "ways_in": ways_shown(pbx, number),
         "stale": pbx.why_stale(ivr.read_at),
         "groups": groups,
         "is_odd": any(row.is_odd for group in groups.values() for row in group),

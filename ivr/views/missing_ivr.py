@@ -4,6 +4,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from ivr.models import Change, Ivr
+from ivr.ways import ways_shown
 from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
@@ -29,8 +30,11 @@ def missing_ivr_page(request: HttpRequest, pbx: Pbx, number: str) -> HttpRespons
     names = [*(change.name for change in history), *(str(event.data["ivr_name"]) for event in outside)]
     name = next(filter(None, names), "")
     namesakes = Ivr.objects.filter(pbx=pbx, name=name, flaw="").order_by("number") if name else ()
+    ways_in = ways_shown(pbx, number)
     context = {
         "pbx": pbx,
+        "ways_in": ways_in,
+        "still_led_to": any(way.ivr_number for shown in ways_in for way in shown.ways),
         "keeping": draft_query(request),
         "number": number,
         "name": name,

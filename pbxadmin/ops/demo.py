@@ -21,6 +21,7 @@ from pbxadmin.audit.context import SYSTEM
 from pbxadmin.fleet.inputs import clean_tags
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.services import pbx_create, pbx_edit
+from pbxadmin.yeastar.fields import ApiVersion
 
 ACME, BELLWEATHER = "Acme Logistics", "Bellweather Clinics"
 # user name, first name, last name, role, customer (None: all), days until it ends
@@ -135,6 +136,7 @@ def keep_record(customer: Customer, simulated: dict[str, Any], position: int) ->
             "site": f"{place}, {COUNTRIES[place]}",
             "tags": tags,
             "main_numbers": f"03069 990{position:03}",  # nobody's: kept free for films
+            "api_version": ApiVersion.V1_0 if position % 4 == 1 else ApiVersion.V1_1,  # which lists inbound routes
         }
         return pbx_create(customer=customer, values=values, password=simulated["password"])
     pbx_edit(pbx=pbx, values=values)

@@ -1,7 +1,8 @@
 """A client for one PBX: the order of calls, the single login, and the rules that hold for every vendor."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -69,6 +70,16 @@ class PbxClient:
     def was_refused(self) -> bool:
         """Return whether the PBX refused a login of this client. Another attempt would bring the lockout nearer."""
         return any(call.kind is CallKind.LOGIN and isinstance(call.error, PbxLoginRefused) for call in self.calls)
+
+    @contextmanager
+    def leaving(self, seconds: float) -> Iterator[None]:
+        """Keep so many seconds of the time of this client for what comes after the block."""
+        until = self.until
+        self.until = until - seconds
+        try:
+            yield
+        finally:
+            self.until = until
 
     def login(self) -> None:
         """Get a token. This is one attempt and never retried: five wrong passwords lock our address out.

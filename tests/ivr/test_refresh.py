@@ -84,7 +84,7 @@ def test_one_pbx_is_read_whole_and_its_state_and_token_are_kept(pbxs: list[Pbx],
     assert count == len(fleet.pbxs[0].ivrs) == Ivr.objects.filter(pbx=pbxs[0]).count()
     kept = Pbx.objects.get(pk=pbxs[0].pk)
     assert (kept.state, kept.ivr_count, bool(kept.token)) == (PbxState.REACHABLE, count, True)
-    assert fleet.pbxs[0].calls() == ["login", "deviceinfo/query", "ivr/query"]
+    assert fleet.pbxs[0].calls() == ["login", "deviceinfo/query", "ivr/query", "queue/query"]
     assert fleet.pbxs[1].calls() == []
 
 
@@ -317,8 +317,8 @@ def test_pbxs_that_answer_together_take_as_many_statements_as_one(
 
     with django_assert_max_num_queries(10):
         works = take(started, count)
-    results = [Result(work, work.client.query_ivrs()) for work in works]
-    with django_assert_max_num_queries(13 + len({len(result.ivrs) for result in results})):
+    results = [Result(work, work.read()) for work in works]
+    with django_assert_max_num_queries(13 + len({len(result.read.ivrs) for result in results})):
         save_results(results)
 
     assert set(states(started).values()) == {State.DONE}
