@@ -133,7 +133,7 @@ def read_what_is_left(run: Refresh, taken: "list[Work]") -> None:
     """
     give_up = time.monotonic() + RUN_S
     with ThreadPoolExecutor(settings.REFRESH_THREADS, thread_name_prefix="refresh") as pool:
-        running: dict[Future[PbxReading], Work] = {}
+        running: dict[Future[WholeReading], Work] = {}
         results: list[Result] = []
         while time.monotonic() < give_up:
             for work in take(run, settings.REFRESH_THREADS - len(running)):
@@ -151,7 +151,7 @@ def read_what_is_left(run: Refresh, taken: "list[Work]") -> None:
 
 
 @dataclass(frozen=True)
-class PbxReading:
+class WholeReading:
     """What a PBX listed: its IVRs, and the lists beside them that were due."""
 
     ivrs: Sequence[IvrSettings] = ()
@@ -169,10 +169,10 @@ class Work:
     is_scheduled: bool
     lists: Sequence[CallKind] = ()
 
-    def read(self) -> PbxReading:
+    def read(self) -> WholeReading:
         """Read the PBX, in a thread of the pool. Raises PbxError when its IVRs could not be read."""
         ivrs = self.client.query_ivrs()
-        return PbxReading(ivrs, lists_read(self.client, self.lists))
+        return WholeReading(ivrs, lists_read(self.client, self.lists))
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class Result:
     """How the reading of one PBX ended: what it listed, or why it could not be read."""
 
     work: Work
-    read: PbxReading = PbxReading()
+    read: WholeReading = WholeReading()
     problem: str = ""
 
     @property
@@ -188,7 +188,7 @@ class Result:
         return Listing(self.work.pbx, self.work.held, self.read.ivrs, found_none=self.work.client.found_none)
 
 
-def result_of(work: Work, future: Future[PbxReading]) -> Result:
+def result_of(work: Work, future: Future[WholeReading]) -> Result:
     """Return how the reading of a PBX ended. Waits for it when it is still on its way."""
     try:
         read = future.result()
