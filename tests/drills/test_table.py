@@ -26,7 +26,12 @@ from pbxadmin.yeastar.simulator import NOTHING, Fault, SimulatedPbx, instead, on
 from pbxadmin.yeastar.simulator.faults import ON_ACCEPT
 from tests.drills.edits import let_the_token_age, planned, text_of
 
-pytestmark = [pytest.mark.tls, pytest.mark.django_db, pytest.mark.usefixtures("short_deadlines")]
+pytestmark = [
+    pytest.mark.tls,
+    pytest.mark.django_db,
+    pytest.mark.in_shares,
+    pytest.mark.usefixtures("short_deadlines"),
+]
 
 WANTED = {"response_timeout": "6", "prompt_repeat": "2"}
 

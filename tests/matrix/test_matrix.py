@@ -94,9 +94,10 @@ def test_no_page_shows_anything_of_another_customer(world, name):
         if role == "site admin":
             continue
         side, foreign = (world.them, OF_US) if role == "wrong customer" else (world.us, OF_THEM)
+        client = client_of(world, role)
         for headers in ({}, HTMX):
             for query in ("", "?q=e", "?format=csv", "?state=all"):
-                text = text_of(client_of(world, role).get(side.path(ROWS[name].path) + query, headers=headers))
+                text = text_of(client.get(side.path(ROWS[name].path) + query, headers=headers))
 
                 assert [word for word in foreign if word.lower() in text.lower()] == [], (role, query)
 

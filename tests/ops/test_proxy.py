@@ -29,7 +29,10 @@ from tests.waiting import until
 
 __all__ = ["manage"]
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-pytestmark = pytest.mark.skipif(NGINX is None, reason="needs nginx (Debian: nginx-light)")
+pytestmark = [
+    pytest.mark.skipif(NGINX is None, reason="needs nginx (Debian: nginx-light)"),
+    pytest.mark.in_shares,
+]
 PERSON = {
     "DJANGO_SUPERUSER_USERNAME": "root",
     "DJANGO_SUPERUSER_PASSWORD": "correct horse battery",
