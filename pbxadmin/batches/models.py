@@ -124,7 +124,7 @@ class Batch(models.Model):
     started_by_id = models.BigIntegerField(null=True)
     started_by_name = models.CharField(max_length=200, blank=True)
     started_at = models.DateTimeField(null=True)
-    resumed_at = models.DateTimeField(null=True, help_text="not-verified targets count towards a halt from then on")
+    resumed_at = models.DateTimeField(null=True, help_text="when it started or went on, from which its speed is told")
     why = models.CharField(max_length=500, blank=True, help_text="why it halted or stopped, as a sentence")
     finished_at = models.DateTimeField(null=True)
 
@@ -175,6 +175,7 @@ class BatchTarget(models.Model):
 
     asked: what the batch wants of it, by field. left: for a restore, what it must still hold. base: every field as the
     preview read it. wanted: what differs from that. outcome: of its change; "" before, "waiting" while its PBX is off.
+    is_past: somebody went on since it ended, so that it does not count towards a halt any more.
     """
 
     batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="targets")
@@ -199,6 +200,7 @@ class BatchTarget(models.Model):
     sentence = models.TextField(blank=True)
     change_id = models.BigIntegerField(null=True, db_index=True)
     tries = models.PositiveIntegerField(default=0)
+    is_past = models.BooleanField(default=False)
     finished_at = models.DateTimeField(null=True)
 
     objects = BatchTargetQuerySet.as_manager()

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from django.db import transaction
 from django.utils import timezone
 
+from ivr.claims import still_claimed
 from ivr.snapshots import snapshots_save
 from pbxadmin.access.models import User
 from pbxadmin.fleet.models import Pbx
@@ -53,8 +55,10 @@ def unit_preview(batch: Batch, unit: BatchUnit) -> None:
         if pbx and live:
             target.base, target.name, target.read_at = live.values(), live.name or "", timezone.now()
             target.address, target.serial = pbx.endpoint.base, pbx.answering_serial
-    BatchTarget.objects.bulk_update(targets, COLUMNS, batch_size=200)
-    BatchUnit.objects.filter(pk=unit.pk).update(is_open=False)
+    with transaction.atomic():
+        # A preview that took too long may have been made by somebody else, or be made again.
+        if still_claimed(BatchUnit.objects.filter(is_open=True), unit).update(is_open=False):
+            BatchTarget.objects.bulk_update(targets, COLUMNS, batch_size=200)
 
 
 def read_pbx(pbx: Pbx, batch: Batch) -> PbxReading:

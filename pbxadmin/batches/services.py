@@ -26,6 +26,7 @@ from .models import (
     OVER,
     REACHED_FROM,
     UNSTARTED_LIFE,
+    WAITING,
     Batch,
     BatchState,
     BatchTarget,
@@ -229,6 +230,7 @@ def batch_continue(*, batch: Batch, reason: str = "") -> bool:
         if not here.update(state=BatchState.RUNNING, **columns):
             return False
         batch.refresh_from_db()
+        batch.targets.filter(outcome__in=NOT_VERIFIED_OUTCOMES).update(is_past=True)
         units_open(batch)
         detail = {"in_spite_of_halt": was_halted}
         batch_event(batch, EventAction.BATCH_CONTINUED, detail=detail, reason=reason.strip()[:500])
@@ -239,7 +241,22 @@ def batch_stop(*, batch: Batch, actor: Actor) -> int | None:
     """Stop a batch before its next send. Return how many targets are in flight, None when it was over already."""
     in_flight = units_in_hand(batch)
     why = f"{actor.name} stopped it."
-    return in_flight if move(batch, BatchState.STOPPED, detail={"in_flight": in_flight}, why=why) else None
+    with transaction.atomic():
+        if not move(batch, BatchState.STOPPED, detail={"in_flight": in_flight}, why=why):
+            return None
+        waiting_end(batch)
+    return in_flight
+
+
+def waiting_end(batch: Batch) -> None:
+    """End the targets that wait when they are not tried again, but for those that are in hand or were sent."""
+    now = timezone.now()
+    in_hand = batch.units.filter(claimed_until__gt=now).values("pbx_id")
+    moved_on = Change.objects.filter(batch_id=batch.pk).exclude(
+        status__in=(Change.Status.PLANNED, Change.Status.NOT_SENT)
+    )
+    waiting = batch.targets.filter(outcome=WAITING).exclude(pbx_id__in=in_hand)
+    waiting.exclude(change_id__in=moved_on.values("pk")).update(outcome=Change.Status.NOT_SENT, finished_at=now)
 
 
 def units_in_hand(batch: Batch, targets: BatchTargetQuerySet | None = None) -> int:

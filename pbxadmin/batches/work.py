@@ -10,11 +10,12 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Event
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import connections, transaction
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django_tasks import task
 
@@ -29,9 +30,19 @@ from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.fleet.pbx_sessions import open_pbx_session
 from pbxadmin.yeastar.errors import PbxError
 
-from .models import AT_WORK, NOT_VERIFIED_OUTCOMES, WAITING, Batch, BatchState, BatchTarget, BatchUnit, due_units
+from .models import (
+    AT_WORK,
+    NOT_VERIFIED_OUTCOMES,
+    WAITING,
+    Batch,
+    BatchState,
+    BatchTarget,
+    BatchTargetQuerySet,
+    BatchUnit,
+    due_units,
+)
 from .preview import canary_choose, unit_preview
-from .services import batches_expire, move, why_denied
+from .services import batches_expire, move, waiting_end, why_denied
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +58,11 @@ SETTLING_S = 5
 # From this firmware on, an `apply` does not disturb calls (change log of the v1.1 guide).
 SAFE_TO_APPLY = (30, 11, 0, 7)
 OFF = (PbxState.UNREACHABLE, PbxState.REFUSING, PbxState.LOCKED)
+NO_OUTCOME = (Change.Status.PLANNED, Change.Status.SENDING)
+NOTHING_SENT = (Change.Status.PLANNED, Change.Status.NOT_SENT)
+FOLLOWED = timedelta(days=2)
+# This process was told to end: what is being sent is finished, and nothing more is begun.
+ending = Event()
 # Batches never take the last worker thread of a process.
 _work_slots = BoundedSemaphore(max(1, settings.WORK_THREADS - 1))
 
@@ -72,7 +88,7 @@ def work_slice(batch_id: int) -> bool:
     give_up = time.monotonic() + SLICE_S
     with ThreadPoolExecutor(batch.pbxs_at_once, thread_name_prefix=f"batch-{batch_id}") as pool:
         running: set[Future[None]] = set()
-        while time.monotonic() < give_up:
+        while time.monotonic() < give_up and not ending.is_set():
             claimed = units_claim(batch, batch.pbxs_at_once - len(running))
             running |= {pool.submit(unit_work, pk, give_up) for pk in claimed}
             if not running:
@@ -127,7 +143,8 @@ def targets_change(batch: Batch, unit: BatchUnit, give_up: float) -> None:
     for target in batch.targets.left().in_stage(batch).filter(pbx_id=unit.pbx_id):
         pace_keep(batch, unit)
         batch.refresh_from_db()
-        if batch.state != BatchState.RUNNING or time.monotonic() > give_up or not unit_renew(unit):
+        is_over = batch.state != BatchState.RUNNING or time.monotonic() > give_up or ending.is_set()
+        if is_over or not unit_renew(unit):
             return
         again_at = target_change(batch, unit, target)
         if again_at is not None:
@@ -143,7 +160,7 @@ def pace_keep(batch: Batch, unit: BatchUnit) -> None:
     last = sent.order_by("-sent_at").values_list("sent_at", flat=True).first()
     if last:
         rest = (last + timedelta(seconds=unit.pace_s) - timezone.now()).total_seconds()
-        time.sleep(max(0.0, min(rest, unit.pace_s)))
+        ending.wait(max(0.0, min(rest, unit.pace_s)))
 
 
 def unit_renew(unit: BatchUnit) -> bool:
@@ -156,6 +173,8 @@ def unit_renew(unit: BatchUnit) -> bool:
 
 def target_change(batch: Batch, unit: BatchUnit, target: BatchTarget) -> datetime | None:
     """Carry out one target as a change of its own. Return when to try it again, None when it has its outcome."""
+    if sent := change_sent(target):  # by a process that died before it could store the outcome
+        return outcome_take(batch, unit, target, sent)
     pbx = Pbx.objects.select_related("customer").filter(pk=target.pbx_id).first()
     user = User.objects.filter(pk=batch.started_by_id or 0).first()
     denied = why_denied(user, pbx.customer if pbx else None, target.wanted) if user else "Not allowed any more."
@@ -172,6 +191,11 @@ def target_change(batch: Batch, unit: BatchUnit, target: BatchTarget) -> datetim
     change_apply(change=change, actor=starter_of(batch), confirmed=True)
     change.refresh_from_db()
     return outcome_take(batch, unit, target, change)
+
+
+def change_sent(target: BatchTarget) -> Change | None:
+    """Return the last change of a target if it is no plan any more, and none of which nothing was sent."""
+    return Change.objects.filter(pk=target.change_id or 0).exclude(status__in=NOTHING_SENT).first()
 
 
 def target_plan(batch: Batch, target: BatchTarget, pbx: Pbx) -> Change:
@@ -192,26 +216,29 @@ def outcome_take(batch: Batch, unit: BatchUnit, target: BatchTarget, change: Cha
     if change.answer.get("code") == TOO_OFTEN:
         unit.pace_s = min(unit.pace_s * 2, SLOWEST_S)
         BatchUnit.objects.filter(pk=unit.pk).update(pace_s=unit.pace_s)
-    if change.status in (Change.Status.PLANNED, Change.Status.SENDING):  # another process had it in hand
+    if change.status in NO_OUTCOME:  # another process had it in hand
         return timezone.now() + timedelta(seconds=SETTLING_S)
     is_off = Pbx.objects.filter(pk=target.pbx_id, state__in=OFF).exists()
     if change.status == Change.Status.NOT_SENT and is_off and batch.is_patient:
         seconds = min(RETRY_FIRST_S * 2 ** min(unit.tries, 8), RETRY_LAST_S)
-        BatchTarget.objects.filter(pk=target.pk).update(tries=target.tries + 1)
-        return target_wait(target, change.sentence, seconds)
+        return target_wait(target, change.sentence, seconds, tries=target.tries + 1)
     target_end(target, change.status, change.sentence)
     return None
 
 
+def same_try(target: BatchTarget) -> BatchTargetQuerySet:
+    """Filter to this target, unless another process brought it further while this one was held up."""
+    return BatchTarget.objects.filter(pk=target.pk, tries=target.tries).left()
+
+
 def target_end(target: BatchTarget, outcome: str, sentence: str) -> None:
     """Store the outcome of a target."""
-    columns = {"outcome": outcome, "sentence": sentence, "finished_at": timezone.now()}
-    BatchTarget.objects.filter(pk=target.pk).update(**columns)
+    same_try(target).update(outcome=outcome, sentence=sentence, finished_at=timezone.now())
 
 
-def target_wait(target: BatchTarget, sentence: str, seconds: float) -> datetime:
+def target_wait(target: BatchTarget, sentence: str, seconds: float, **columns: int) -> datetime:
     """Let a target wait; return until when."""
-    BatchTarget.objects.filter(pk=target.pk).update(outcome=WAITING, sentence=sentence)
+    same_try(target).update(outcome=WAITING, sentence=sentence, **columns)
     return timezone.now() + timedelta(seconds=seconds)
 
 
@@ -238,9 +265,7 @@ def may_be_applied(firmware: str) -> bool:
 def halt_if_due(batch: Batch) -> None:
     """Halt a batch when as many targets were not verified since it started or went on as its rule allows."""
     limit = batch.halt_after if batch.is_canary_done else 1
-    failed = batch.targets.filter(outcome__in=NOT_VERIFIED_OUTCOMES, finished_at__gte=batch.resumed_at).order_by(
-        "finished_at"
-    )
+    failed = batch.targets.filter(outcome__in=NOT_VERIFIED_OUTCOMES, is_past=False).order_by("finished_at")
     count = failed.count()
     last = failed.last()
     if count >= limit and last:
@@ -258,6 +283,7 @@ def batch_settle(batch: Batch) -> bool:
                 canary_choose(batch)
     elif batch.state == BatchState.RUNNING:
         patience_end(batch)
+        units_reopen(batch)
         stage_end(batch)
     return batch.state in AT_WORK and due_units(batch, timezone.now()).exists()
 
@@ -266,6 +292,7 @@ def stage_end(batch: Batch) -> None:
     """Pause a batch after its canary, finish it after the rest."""
     if batch.targets.left().in_stage(batch).exists():
         return
+    halt_if_due(batch)  # who stored the last outcome may not have come so far
     is_more = not batch.is_canary_done and batch.targets.left().exists()
     move(batch, BatchState.PAUSED if is_more else BatchState.FINISHED)
 
@@ -273,28 +300,49 @@ def stage_end(batch: Batch) -> None:
 def patience_end(batch: Batch) -> None:
     """End the targets that still wait when nobody wants to wait any longer."""
     if not batch.is_patient and not batch.only_in_hours:
-        waiting = batch.targets.filter(outcome=WAITING)
-        waiting.update(outcome=Change.Status.NOT_SENT, finished_at=timezone.now())
+        waiting_end(batch)
+
+
+def units_reopen(batch: Batch) -> None:
+    """Open again what a worker closed for the stage before, when somebody had the batch go on just then."""
+    todo = batch.targets.left().in_stage(batch).order_by().values("pbx_id")
+    batch.units.filter(is_open=False, pbx_id__in=todo).update(is_open=True)
 
 
 def outcomes_follow() -> int:
-    """Follow changes whose outcome became another by reading again. Return how many targets that was."""
-    count = 0
+    """Follow changes whose outcome became another by reading again. Return how many targets that was.
+
+    Also those that a dead process was sending when their batch was stopped or halted: nobody else takes them up.
+    """
+    count, since = 0, timezone.now() - FOLLOWED
     open_ones = (Change.Status.UNKNOWN, Change.Status.NOT_AS_ASKED)
-    recent = BatchTarget.objects.filter(outcome__in=open_ones, finished_at__gte=timezone.now() - timedelta(days=2))
-    changes = Change.objects.in_bulk([pk for pk in recent.values_list("change_id", flat=True) if pk])
-    for target in recent:
+    idle = Q(batch__state=BatchState.HALTED) | Q(batch__state=BatchState.STOPPED, batch__finished_at__gte=since)
+    cut_off = BatchTarget.objects.filter(idle).left().exclude(change_id=None)
+    recent = BatchTarget.objects.filter(outcome__in=open_ones, finished_at__gte=since)
+    followed = [*recent, *cut_off]
+    changes = Change.objects.exclude(status__in=NOTHING_SENT).in_bulk({target.change_id for target in followed})
+    for target in followed:
         change = changes.get(target.change_id or 0)
         if change and change.status not in (target.outcome, Change.Status.SENDING):
-            target_end(target, change.status, change.sentence)
+            ended = {"outcome": change.status, "sentence": change.sentence}
+            at = target.finished_at or change.finished_at
+            BatchTarget.objects.filter(pk=target.pk).update(**ended, finished_at=at)
             count += 1
     return count
+
+
+def stopped_settle() -> None:
+    """End what still waits in batches that were stopped while it was in hand."""
+    stopped = Batch.objects.filter(state=BatchState.STOPPED, finished_at__gte=timezone.now() - FOLLOWED)
+    for batch in stopped.filter(Exists(BatchTarget.objects.filter(batch=OuterRef("pk"), outcome=WAITING))):
+        waiting_end(batch)
 
 
 def batches_kick() -> int:
     """Kick every batch that has work, settle what is done, expire what nobody started. Return how many were kicked."""
     batches_expire()
     outcomes_follow()
+    stopped_settle()
     due = [batch for batch in Batch.objects.filter(state__in=AT_WORK) if batch_settle(batch)]
     for batch in due:
         batch_work.enqueue(batch.pk)

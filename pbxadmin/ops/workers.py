@@ -11,6 +11,8 @@ from django.db import DatabaseError, close_old_connections, connections
 from django.utils.crypto import get_random_string
 from django_tasks_db.management.commands.db_worker import Worker
 
+from pbxadmin.batches.work import ending
+
 from .tick import ticks
 
 log = logging.getLogger(__name__)
@@ -38,11 +40,14 @@ class Workers:
     def stop(self) -> None:
         """Wait a while for running tasks to end. Rows are truth: a tick starts again what is cut off."""
         self.stopping.set()
+        ending.set()
         for worker in list(self.working.values()):  # a thread may be adding its own just now
             worker.running = False
         until = time.monotonic() + STOP_S
         for thread in self.threads:
             thread.join(max(0.0, until - time.monotonic()))
+        if not any(thread.is_alive() for thread in self.threads):
+            ending.clear()
 
     def work(self, place: int) -> None:
         while not self.stopping.is_set():

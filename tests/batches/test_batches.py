@@ -21,80 +21,13 @@ from pbxadmin.audit.context import SYSTEM
 from pbxadmin.audit.models import Event
 from pbxadmin.batches.models import REACHED_FROM, Batch, BatchState
 from pbxadmin.batches.services import batches_expire, move
-from pbxadmin.batches.work import batch_work, batches_kick, units_claim
+from pbxadmin.batches.work import batches_kick, units_claim
 from pbxadmin.fleet.models import Pbx
+from tests.batches.job import NUMBERS, PACE, added, outcomes, page_of, press, previewed, updates, work
 from tests.factories import make_customer, make_pbx, make_user
 from tests.pbx_http import PbxDouble, cannot_be_reached, refused, says
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-NUMBERS = [str(6500 + place) for place in range(6)]
-PACE = {"canary": "2", "pbxs_at_once": "4", "halt_after": "3"}
-
-
-@pytest.fixture(autouse=True)
-def no_pace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pbxadmin.batches.work.pace_keep", lambda batch, unit: None)
-
-
-@pytest.fixture
-def pbx(acme: Customer, pbx_http: PbxDouble) -> Pbx:
-    pbx = make_pbx(acme)
-    for number in NUMBERS[1:]:
-        pbx_http.add(number)
-    pbx_refresh(pbx=pbx, actor=SYSTEM)
-    return pbx
-
-
-@pytest.fixture
-def manager(acme: Customer) -> User:
-    return make_user(Role.MANAGER, acme, username="mara", first_name="Mara")
-
-
-@pytest.fixture
-def client(client: Client, manager: User) -> Client:
-    client.force_login(manager)
-    return client
-
-
-def work(batch: Batch) -> Batch:
-    """Do what the workers would do now."""
-    for _ in range(5):
-        batch_work.call(batch.pk)
-        batch.refresh_from_db()
-    return batch
-
-
-def added(client: Client, numbers: list[str] | None = None, **typed: str) -> Batch:
-    rows = Ivr.objects.filter(number__in=numbers or NUMBERS)
-    data = {"ivr": list(rows.values_list("pk", flat=True)), "response_timeout": "9", **PACE, **typed}
-    answer = client.post("/batches/add/", data)
-    assert answer.status_code == 302, answer.content.decode()
-    return Batch.objects.latest("pk")
-
-
-def previewed(client: Client, **typed: Any) -> Batch:
-    batch = work(added(client, **typed))
-    assert batch.state == BatchState.READY
-    return batch
-
-
-def press(client: Client, batch: Batch, what: str, **data: str) -> Batch:
-    answer = client.post(f"/batches/{batch.pk}/{what}/", data)
-    assert answer.status_code in (302, 422), answer.status_code
-    return work(batch)
-
-
-def outcomes(batch: Batch) -> dict[str, str]:
-    return {target.number: target.outcome for target in batch.targets.all()}
-
-
-def page_of(client: Client, batch: Batch) -> str:
-    return client.get(f"/batches/{batch.pk}/").content.decode()
-
-
-def updates(pbx_http: PbxDouble) -> list[str]:
-    return [body["ivrid"] for name, body in pbx_http.received if name == "ivr/update"]
 
 
 def test_the_whole_job(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
