@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.dispatch import Signal
 from django.utils import timezone
 
 from pbxadmin.fleet.lease import LeaseHandle
@@ -30,6 +31,9 @@ SNAPSHOT_COLUMNS = [field.name for field in FIELDS if field.name != "number"] + 
     "words",
 ]
 ROWS_PER_STATEMENT = 500
+# Sent in the transaction that stores them. rows: snapshots that are new or differ; gone: that were dropped;
+# known: those before, by PBX and number; read_at: of this reading.
+snapshots_written = Signal()
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,8 @@ def listings_save(listings: Iterable[Listing]) -> set[int]:
         gone = [row for each in stored for row in missing_rows(each, pbxs[each.pbx.pk], known)]
         drop_snapshots(gone)
         save_counts([each for each in stored if each.is_whole], pbxs, read_at)
+        if new or gone:
+            snapshots_written.send(Ivr, rows=new, gone=gone, known=known, read_at=read_at)
         outside_judge({(row.pbx_id, row.number) for row in (*new, *gone)})
     return {each.pbx.pk for each in stored}
 

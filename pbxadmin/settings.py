@@ -40,6 +40,7 @@ INSTALLED_APPS = [
     "pbxadmin.ops",
     "pbxadmin.home",
     "pbxadmin.review",
+    "pbxadmin.policies",
     "pbxadmin.batches",
     "ivr",
     "pbxadmin.fleet",

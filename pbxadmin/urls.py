@@ -8,6 +8,7 @@ urlpatterns = [
     path("", include("pbxadmin.fleet.urls")),
     path("", include("ivr.urls")),
     path("", include("pbxadmin.batches.urls")),
+    path("", include("pbxadmin.policies.urls")),
     path("", include("pbxadmin.review.urls")),
 ]
 

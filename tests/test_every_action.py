@@ -33,6 +33,7 @@ from pbxadmin.batches.work import batch_work
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.ops.checkpointing import checkpoint_when_due
 from pbxadmin.ops.rotation import keys_rotate
+from pbxadmin.policies.models import Policy
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.models import DeskItem, Period
 from pbxadmin.yeastar.errors import PbxError
@@ -338,6 +339,30 @@ def one_of_many_is_refused(day: Day) -> None:
     day.post(f"/batches/{batch.pk}/start/")
     batch_work.call(batch.pk)
     day.post(f"/batches/{batch.pk}/stop/")
+
+
+@leaves("policy.added", "policy.edited", "violation.accepted", "violation.reopened")
+def a_policy_is_made_and_broken(day: Day) -> None:
+    asked = {"field": "prompt_repeat", "comparison": "is", "value": "5", "title": "Often", "severity": "low"}
+    day.post("/policies/add/", **asked, reason="Callers miss it.")
+    policy = Policy.objects.latest("pk")
+    day.post(f"/policies/{policy.pk}/edit/", **asked, reason="Callers miss it, they say.")
+    accept_in(day, policy)
+    day.http.ivrs["6500"]["promptrepeat"] = "2"
+    pbx_refresh(pbx=day.pbx, actor=SYSTEM)
+
+
+def accept_in(day: Day, policy: Policy) -> None:
+    violation = policy.violations.get(number="6500")
+    given = {"value": violation.value, "reason": "a night line", "ends_on": timezone.localdate()}
+    day.post(f"/policies/violations/{violation.pk}/accept/", **given)
+
+
+@leaves("exception.ended", "policy.deleted")
+def and_given_up(day: Day) -> None:
+    policy = Policy.objects.latest("pk")
+    accept_in(day, policy)
+    day.post(f"/policies/{policy.pk}/delete/")
 
 
 @leaves("refresh.failed", "pbx.state-changed")

@@ -34,6 +34,8 @@ class EventGroup(Enum):
     CHANGE_OUTCOME = "outcomes of changes"
     REVIEW = "the work of auditors, which belongs to no period that they sign"
     BATCH = "batches of changes"
+    POLICY = "policies: what values should be"
+    POLICY_EXCEPTION = "values that are accepted although they break a policy"
     LOG_INTEGRITY = "a log that is not as it was recorded"
 
     @cached_property
@@ -118,6 +120,12 @@ class EventAction(StrEnum):
     BATCH_HALTED = "batch.halted", "Batch halted", EventGroup.BATCH
     BATCH_STOPPED = "batch.stopped", "Batch stopped", EventGroup.BATCH
     BATCH_FINISHED = "batch.finished", "Batch finished", EventGroup.BATCH
+    POLICY_ADDED = "policy.added", "Policy added", EventGroup.POLICY
+    POLICY_EDITED = "policy.edited", "Policy edited", EventGroup.POLICY
+    POLICY_DELETED = "policy.deleted", "Policy deleted", EventGroup.POLICY
+    VIOLATION_ACCEPTED = "violation.accepted", "Violation accepted", EventGroup.POLICY_EXCEPTION
+    VIOLATION_REOPENED = "violation.reopened", "Violation reopened", EventGroup.POLICY_EXCEPTION
+    EXCEPTION_ENDED = "exception.ended", "Exception ended", EventGroup.POLICY_EXCEPTION
     LOG_EXPORTED = "log.exported", "Log exported", EventGroup.EXPORT
     LOG_EXPORT_ENDED = "log.export-ended", "Export of the log ended", EventGroup.EXPORT_END
     DESK_REVIEWED = "desk.reviewed", "Exception reviewed", EventGroup.REVIEW

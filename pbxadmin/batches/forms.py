@@ -77,9 +77,13 @@ class BatchForm(forms.Form):
     only_in_hours = forms.BooleanField(required=False, label="Only in the customer's working hours")
 
     def __init__(
-        self, settings_: Iterable[IvrField], customers: Iterable[Customer], data: Mapping[str, Any] | None = None
+        self,
+        settings_: Iterable[IvrField],
+        customers: Iterable[Customer],
+        data: Mapping[str, Any] | None = None,
+        initial: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(data)
+        super().__init__(data, initial=initial)
         self.settings, self.customers = tuple(settings_), list(customers)
         self.fields["pbxs_at_once"].validators.append(MaxValueValidator(settings.REFRESH_THREADS))
         for name in ("canary", "pbxs_at_once", "halt_after"):

@@ -27,7 +27,8 @@ from pbxadmin.web.posting import post_only
 from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.fields import BY_NAME
 
-from .forms import BatchForm, RestoreForm, batch_fields
+from .asking import batch_form, selection_problem, show_batch_form
+from .forms import RestoreForm
 from .models import (
     NOT_VERIFIED_OUTCOMES,
     WAITING,
@@ -41,7 +42,6 @@ from .models import (
 from .outside import restorable
 from .selectors import (
     RESULT_COLUMNS,
-    Selection,
     chosen_of,
     class_rows,
     outcome_rows,
@@ -51,7 +51,6 @@ from .selectors import (
     selection_of,
 )
 from .services import (
-    MOST_TARGETS,
     RisksNotConfirmed,
     batch_continue,
     batch_plan,
@@ -104,13 +103,11 @@ def batch_add(request: HttpRequest) -> HttpResponse:
         return go(request, reverse("ivr:ivr-list-all"))
     selection = selection_of(user, request.POST)
     rows = selection.rows(user)
-    customers = list(Customer.objects.filter(pbxs__ivrs__in=selection.ids).distinct().order_by("name"))
-    fields = batch_fields(rows.order_by().values_list("pbx__api_version", flat=True).distinct())
     is_sent = "canary" in request.POST
-    form = BatchForm(fields, customers, request.POST if is_sent else None)
+    form = batch_form(rows, selection, request.POST if is_sent else None)
     problem = selection_problem(selection)
     if problem or not is_sent or not form.is_valid():
-        return show_batch_form(request, form, selection, customers, rows.count(), problem)
+        return show_batch_form(request, form, selection, rows.count(), problem)
     batch = batch_plan(
         chosen=chosen_of(rows, form.wanted),
         wanted=form.wanted,
@@ -149,29 +146,6 @@ def outside_restore(request: HttpRequest) -> HttpResponse:
     )
     batch_work.enqueue(batch.pk)
     return go(request, batch.get_absolute_url())
-
-
-def selection_problem(selection: Selection) -> str:
-    if not selection.ids:
-        return "No IVR is chosen. Choose some in the list first."
-    if len(selection.ids) > MOST_TARGETS:
-        return f"{len(selection.ids):,} IVRs are chosen. A batch takes {MOST_TARGETS:,} at most; narrow the list."
-    return ""
-
-
-def show_batch_form(
-    request: HttpRequest, form: BatchForm, selection: Selection, customers: list[Customer], there: int, problem: str
-) -> HttpResponse:
-    context = {
-        "form": form,
-        "selection": selection,
-        "count": len(selection.ids),
-        "missing": len(selection.ids) - there,
-        "customers": customers,
-        "problem": problem,
-    }
-    status = 422 if problem or form.errors else 200
-    return render_either(request, "batches/batch_add.html", "batches/_batch_form.html", context, status=status)
 
 
 @login_required

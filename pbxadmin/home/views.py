@@ -18,6 +18,7 @@ from pbxadmin.access.roles import Action
 from pbxadmin.audit.models import Event
 from pbxadmin.batches.models import Batch, BatchState
 from pbxadmin.fleet.models import NEEDS_A_PERSON, Pbx, PbxState
+from pbxadmin.policies.selectors import dial_out
 from pbxadmin.review.models import DeskItem, Period
 from pbxadmin.web.pages import PAGE_SIZE, keyset
 from pbxadmin.web.words import PBX_STATES
@@ -69,6 +70,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "total": total,
         "read_lately": pbxs.filter(read_at__gte=now - READ_LATELY).count(),
         "ivrs": Ivr.objects.visible_to(user).aggregate(all=Count("pk"), out=Count("pk", filter=Q(dial_outbound="on"))),
+        "dial_out": dial_out(user),
         "customers": Customer.objects.visible_to(user).count(),
         "recent": list(changes[:RECENT_CHANGES]),
         "squares": fleet_squares(by_state),

@@ -14,6 +14,7 @@ from ivr.refresh import refresh_due, refresh_rekick
 from pbxadmin.accounts.services import sessions_expire
 from pbxadmin.batches.work import batches_kick
 from pbxadmin.fleet.imports import imports_forget
+from pbxadmin.policies.watching import exceptions_expire, policies_recheck_due
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.rollup import roll_up
 
@@ -41,6 +42,8 @@ JOBS: tuple[Callable[[], int], ...] = (
     refresh_due,
     batches_kick,
     kicks_forget,
+    exceptions_expire,
+    policies_recheck_due,
     desk_read,
     sessions_expire,
     imports_forget,

@@ -19,6 +19,8 @@ DESK_GROUPS = frozenset(
         EventGroup.LOG_INTEGRITY,
         EventGroup.OUTSIDE,
         EventGroup.PBX_IDENTITY,
+        EventGroup.POLICY,
+        EventGroup.POLICY_EXCEPTION,
         EventGroup.ROLE,
     }
 )
@@ -132,6 +134,13 @@ KINDS: dict[str, ExceptionKind] = {
             facts.action == EventAction.SECOND_FACTOR_RESET
             or (facts.action == EventAction.PBX_EDITED and bool(CREDENTIALS & facts.said["fields"].keys()))
         ),
+    ),
+    "policy-exception": ExceptionKind(
+        Look("Policy violation accepted or reopened", "warn", "scale"),
+        lambda facts: facts.action in EventGroup.POLICY_EXCEPTION.actions,
+    ),
+    "policy": ExceptionKind(
+        Look("Policy changed", "calm", "scale"), lambda facts: facts.action in EventGroup.POLICY.actions
     ),
     "role": ExceptionKind(Look("Role changed", "calm", "users"), lambda facts: facts.action in EventGroup.ROLE.actions),
     "export": ExceptionKind(

@@ -20,6 +20,7 @@ BENCHES = (
     "edit_calls",
     "ivr_list",
     "outside_list",
+    "policies_recheck",
     "search",
     "isolation",
     "audit_log",

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.utils import timezone
+
 from pbxadmin.access.roles import ROLES, Action, Role
 
 from .world import Side
@@ -139,9 +141,18 @@ def pbx_form(side: Side) -> dict[str, Any]:
     return given | {"name": "NEW-NAME", "customer": side.customer.pk, "password": "Api-Passw0rd"}
 
 
+def policy_form(side: Side) -> dict[str, Any]:
+    asked = {"field": "response_timeout", "comparison": "at-least", "value": "4", "tag": ""}
+    return asked | {"title": "New policy", "reason": "Callers need time.", "severity": "low"}
+
+
+def exception_form(side: Side) -> dict[str, Any]:
+    return {"value": "3", "reason": "Agreed.", "ends_on": f"{timezone.now().date()}"}
+
+
 REVIEW = anywhere(Action.REVIEW_LOG)
 SEE, EDIT, MANAGE = on(Action.SEE), on(Action.EDIT_IVR), on(Action.MANAGE_PBXS)
-BATCH = on(Action.BATCH)
+BATCH, RULES = on(Action.BATCH), on(Action.MANAGE_RULES)
 CUSTOMERS = on(Action.MANAGE_CUSTOMERS)
 
 ROWS: dict[str, Row] = {
@@ -268,6 +279,22 @@ ROWS: dict[str, Row] = {
     "batches:batch-retry": Row("/batches/{batch}/retry/", post=BATCH),
     "batches:batch-restore": Row("/batches/{batch}/restore/", post=BATCH),
     "batches:batch-results": Row("/batches/{batch}/results.csv", get=SEE),
+    "policies:policy-list": Row("/policies/", get=signed_in),
+    "policies:policy-add": Row(
+        "/policies/add/",
+        get=anywhere(Action.MANAGE_RULES),
+        post=anywhere(Action.MANAGE_RULES),
+        data=lambda side: policy_form(side) | {"customer": side.customer.pk},
+    ),
+    "policies:policy-page": Row("/policies/{policy}/", get=SEE),
+    "policies:policy-edit": Row("/policies/{policy}/edit/", get=RULES, post=RULES, data=lambda side: policy_form(side)),
+    "policies:policy-delete": Row("/policies/{policy}/delete/", post=RULES),
+    "policies:policy-fix": Row("/policies/{policy}/fix/", post=BATCH),
+    "policies:violation-accept": Row(
+        "/policies/violations/{violation}/accept/", get=RULES, post=RULES, data=lambda side: exception_form(side)
+    ),
+    "policies:exception-list": Row("/policies/exceptions/", get=signed_in),
+    "policies:exception-withdraw": Row("/policies/exceptions/{exception}/withdraw/", post=RULES),
     "review:event-list": Row("/audit/", get=REVIEW),
     "review:evidence": Row("/audit/evidence/", get=REVIEW, post=REVIEW),
     "review:export": Row("/audit/export/", get=REVIEW),

@@ -23,6 +23,8 @@ from pbxadmin.batches.services import Chosen, Pace, batch_plan
 from pbxadmin.fleet.imports import import_store
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.saved_filters import filter_save
+from pbxadmin.policies.models import PolicyException, Violation
+from pbxadmin.policies.services import policy_add, violation_accept
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.models import DeskItem
 from pbxadmin.review.periods import month, period_add
@@ -96,6 +98,25 @@ def make_side(words: tuple[str, ...]) -> Side:
         EventAction.CHANGE_OUTCOME, outcome="unknown", ivr=(number, ivr_name), ticket=ticket, actor=actor, **named
     )
     outside = make_outside(pbx, number, ivr=(number, ivr_name), fields={})
+    policies = [
+        policy_add(
+            customer=customer,
+            values={
+                "title": f"{site} waits",
+                "reason": notes,
+                "severity": "low",
+                "field": "response_timeout",
+                "comparison": "is",
+                "value": value,
+                "tag": "",
+            },
+            actor=actor,
+        )
+        for value in ("5", "6")
+    ]
+    open_one, accepted = (Violation.objects.get(policy=policy) for policy in policies)
+    accept: dict[str, Any] = {"value": "3", "reason": notes, "ends_on": timezone.now().date()}
+    violation_accept(violation=accepted, actor=actor, **accept)
     today = timezone.now().date()
     period = period_add(customer=customer, starts_on=month(today)[0], ends_on=month(today)[1], by=person_name)
     desk_read()
@@ -120,6 +141,9 @@ def make_side(words: tuple[str, ...]) -> Side:
         "event": event.pk,
         "outside": outside.pk,
         "period": period.pk,
+        "policy": policies[0].pk,
+        "violation": open_one.pk,
+        "exception": PolicyException.objects.get(policy=policies[1]).pk,
         "import": import_store(person, b"customer,name,host\n").pk,
         "saved_filter": filter_save(
             owner=person, list_="pbxs", name=f"{site} only", query=f"q={site}", customer=customer

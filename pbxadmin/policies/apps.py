@@ -1,0 +1,14 @@
+from django.apps import AppConfig
+
+
+class PoliciesConfig(AppConfig):
+    name = "pbxadmin.policies"
+    label = "policies"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from ivr.snapshots import snapshots_written
+
+        from .watching import snapshots_watch
+
+        snapshots_written.connect(snapshots_watch, dispatch_uid="policies")
