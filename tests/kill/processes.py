@@ -17,10 +17,13 @@ from urllib.parse import quote
 from django.conf import settings
 from django.db import connection
 from django.db.models import F
+from django.utils import timezone
 
 from ivr.changes.settle import CLAIM_S
 from ivr.models import Change
+from pbxadmin.batches.models import BatchUnit
 from pbxadmin.fleet.models import Lease
+from tests.ops.test_processes import free_port, get
 from tests.waiting import until
 
 START_S = 60
@@ -65,8 +68,13 @@ class Process:
     def stop(self) -> None:
         """End the process as an administrator does. It finishes what is in flight."""
         self.running.send_signal(signal.SIGTERM)
-        self.running.wait(START_S)
+        self.ended()
+
+    def ended(self) -> int:
+        """Wait until the process ends by itself. Return its exit code."""
+        code = self.running.wait(START_S)
         self.dead.set()
+        return code
 
     def freeze(self) -> None:
         """As a machine that is suspended: `thaw` lets it go on where it was."""
@@ -88,6 +96,15 @@ class Process:
         self.kill()
         assert self.running.stdout
         self.running.stdout.close()
+
+
+def serve(data_dir: Path) -> tuple[Process, str]:
+    """A server that answers, with its address."""
+    port = free_port()
+    process = Process("manage.py", "serve", "--port", str(port), DATA_DIR=str(data_dir))
+    address = f"http://127.0.0.1:{port}"
+    until(lambda: get(f"{address}/healthz")[0] == 200)
+    return process, address
 
 
 def manage(*words: str) -> str:
@@ -154,7 +171,8 @@ def log_held() -> Iterator[LogLock]:
 
 
 def let_the_leases_end() -> None:
-    """As if the 30 seconds of a claim, and of the lease that ends with it, had passed."""
+    """As if the 30 seconds of a claim, and of the lease that ends with it, had passed; or the 60 of a batch's PBX."""
     past = timedelta(seconds=CLAIM_S + 1)
+    BatchUnit.objects.filter(claimed_until__gt=timezone.now()).update(claimed_until=timezone.now())
     Change.objects.exclude(claimed_until=None).update(claimed_until=F("claimed_until") - past)
     Lease.objects.update(until=F("until") - past)

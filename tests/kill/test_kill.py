@@ -28,8 +28,8 @@ from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.s_series.wire import read_ivr
 from pbxadmin.yeastar.simulator import NOTHING, Fault, SimulatedPbx, instead
 from tests.factories import make_pbx, make_user
-from tests.kill.processes import Process, let_the_leases_end, log_held, manage
-from tests.ops.test_processes import free_port, get
+from tests.kill.processes import Process, let_the_leases_end, log_held, manage, serve
+from tests.ops.test_processes import get
 from tests.waiting import until
 
 pytestmark = [pytest.mark.tls, pytest.mark.django_db(transaction=True)]
@@ -303,15 +303,6 @@ def test_a_served_page_that_is_killed_is_settled_by_the_next_server_within_45_s(
     assert events(change) == [(SENDING, "sending"), (SETTLED, "verified")]
     assert change.finished_at - change.sent_at < timedelta(seconds=45)
     assert_true_and_at_rest(change, simulated_pbx, sent=1)
-
-
-def serve(tmp_path) -> tuple[Process, str]:
-    """A server that answers, with its address."""
-    port = free_port()
-    process = Process("manage.py", "serve", "--port", str(port), DATA_DIR=str(tmp_path))
-    address = f"http://127.0.0.1:{port}"
-    until(lambda: get(f"{address}/healthz")[0] == 200)
-    return process, address
 
 
 def press_apply(address: str, change: Change, session: str) -> None:
