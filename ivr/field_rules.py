@@ -24,6 +24,7 @@ class FieldRule:
     check_by_hand: tuple[str, ...] = ()
 
 
+BY_HAND = "Check by hand: "
 # In the order in which a page lists their risks.
 FIELD_RULES: dict[str, FieldRule] = {
     "name": FieldRule(Action.EDIT_IVR, "Seen by colleagues, never heard by callers."),
@@ -48,10 +49,9 @@ FIELD_RULES: dict[str, FieldRule] = {
     ),
     "number": FieldRule(
         Action.RENUMBER,
-        "Inbound routes and keys of other IVRs may still point to the old number.",
+        "Inbound routes, queues and keys of other IVRs may still point to the old number.",
         check_by_hand=(
-            "Inbound routes that lead to the old number: this API does not show them.",
-            "Keys of other IVRs, queues and ring groups that lead to the old number: this API does not show them.",
+            "Keys of other IVRs and ring groups that lead to the old number: this API does not show them.",
             "Whoever dials the old number directly: phones, websites, printed numbers.",
         ),
     ),
@@ -73,4 +73,4 @@ def risks_of(base: Mapping[str, str | None], wanted: Mapping[str, str]) -> list[
     rules = {name: rule for name, rule in FIELD_RULES.items() if name in wanted}
     is_turned_on = {name for name in rules if wanted[name] == "on" and base.get(name) != "on"}
     opened = [rule.risk_when_on for name, rule in rules.items() if rule.risk_when_on and name in is_turned_on]
-    return [*opened, *(f"Check by hand: {item}" for rule in rules.values() for item in rule.check_by_hand)]
+    return [*opened, *(f"{BY_HAND}{item}" for rule in rules.values() for item in rule.check_by_hand)]

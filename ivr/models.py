@@ -20,8 +20,6 @@ from pbxadmin.yeastar.driver import CallKind
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS
 from pbxadmin.yeastar.readings import IvrSettings
 
-from .field_rules import risks_of
-
 # What a person reads of a call. Stored with each change, beside the vendor's own name of the call.
 CALL_WORDS = {
     CallKind.LOGIN: "Signed in",
@@ -325,10 +323,6 @@ class Change(models.Model):
         """Return a mark that differs whenever the page of the change would."""
         next_look = f"{self.check_at:%H%M%S}" if self.check_at else ""
         return f"{self.outcome}.{self.checks}.{len(self.calls)}.{next_look}"
-
-    @property
-    def risks(self) -> list[str]:
-        return risks_of(self.base, self.wanted)
 
     @property
     def steps(self) -> Iterator[dict[str, Any]]:

@@ -6,6 +6,7 @@ Whatever such a call comes to is kept beside the last good reading, and spoils n
 
 import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -13,6 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from pbxadmin.fleet.concurrency import TooManyWaiting
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.pbx_sessions import PbxSession, open_pbx_session
 from pbxadmin.yeastar.client import PbxClient
@@ -81,6 +83,12 @@ def ways_refresh(*, pbx: Pbx, held_by: str) -> None:
     if kinds:
         with open_pbx_session(pbx, held_by) as pbx_session:
             ways_keep(pbx_session, lists_read(pbx_session.client, kinds))
+
+
+def ways_look(*, pbx: Pbx, held_by: str) -> None:
+    """Read what leads to the IVRs of a PBX for somebody who plans to renumber one; what was read before will do."""
+    with suppress(PbxError, TooManyWaiting):
+        ways_refresh(pbx=pbx, held_by=held_by)
 
 
 def ways_keep(pbx_session: PbxSession, found: Sequence[ListFound]) -> None:

@@ -5,7 +5,9 @@
     reconcile.py  settle what was left open, from the spool or by reading; never sends
 
     compare.py        the two decisions as pure functions: what to send, and what the outcome is
+    risks.py          what a person has to confirm first
     preconditions.py  why a change may not be sent
+    renumbering.py    the same of a renumbering: the number, and what leads to the old one
     readings.py       what the PBX holds, before sending and after
     settle.py         how a change ended, and the one function that records it
     spool.py          a second place for outcomes that the database does not take

@@ -26,27 +26,31 @@ from pbxadmin.yeastar.errors import PbxError, PbxNotSent, PbxOutcomeUnknown, Pbx
 from pbxadmin.yeastar.readings import IvrSettings
 
 from .compare import SUCCESS, PbxAnswer, Status, compare
-from .preconditions import SEND_BUDGET_S, another_change, another_pbx, not_sent, too_slow, why_not_send
+from .preconditions import SEND_BUDGET_S, another_change, another_pbx, not_sent, too_slow, why_not_send, why_too_late
 from .readings import read_back, read_for_change, unreadable, verdict_of
+from .renumbering import why_not_renumber
+from .risks import change_risks
 from .settle import Ending, calls_as_stored, change_claim, change_event, plan_still_ours, settle_or_spool
 
 
 class NotConfirmed(Exception):
-    """The change brings risks that nobody confirmed. Nothing was sent."""
+    """The change brings risks that nobody confirmed as asked for. Nothing was sent."""
 
 
-def change_apply(*, change: Change, actor: Actor, confirmed: bool = False) -> None:
+def change_apply(*, change: Change, actor: Actor, confirmed: bool = False, typed: str = "") -> None:
     """Carry out a planned change; the stored status is right afterwards.
 
     A change that is not planned any more, or that somebody else is applying, is left alone. Raises NotConfirmed when
-    it brings risks and `confirmed` is not set, TooManyWaiting, and a database error when the intent cannot be
-    recorded; each time nothing was sent and the plan stays as it is.
+    it brings risks and `confirmed` is not set, or breaks a way to the IVR and its number was not typed. Raises
+    TooManyWaiting, and a database error when the intent cannot be recorded. Each time nothing was sent and the plan
+    stays as it is.
     """
     if change.outcome != Status.PLANNED:
         return
-    if change.risks and not confirmed:
+    risks = change_risks(change)
+    if (risks.sentences and not confirmed) or (risks.breaks and typed.strip() != change.number):
         raise NotConfirmed
-    by = {"applied_by_id": actor.id, "applied_by_name": actor.name, "confirmed": change.risks}
+    by = {"applied_by_id": actor.id, "applied_by_name": actor.name, "confirmed": risks.sentences}
     with waiting_slot():
         # 1. Claim: the second of two clicks does nothing.
         if change_claim(change, Status.PLANNED, **by):
@@ -93,7 +97,10 @@ def carry_out(change: Change, session: PbxSession) -> Ending:
         return Ending(not_sent(f"IVR {change.number} is not on {session.pbx.name} any more."))
     # 4. Compare base, live and wanted: send only what is still as it was when the form was opened.
     comparison = compare(change.base, before.ivr.values(), change.wanted)
-    obstacle = why_not_send(change, session, comparison, before.numbers)
+    obstacle = why_not_send(change, session, comparison)
+    if obstacle is None and "number" in comparison.send:
+        obstacle = why_not_renumber(change, session, before.numbers)
+    obstacle = obstacle or why_too_late(session)
     if obstacle:
         return Ending(obstacle)
     # 5. Intent: from here on the log says that the change is being sent, so its ending must not be lost.

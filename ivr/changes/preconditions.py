@@ -41,12 +41,10 @@ def another_change(change: Change, pbx: Pbx) -> str:
     return ""
 
 
-def why_not_send(
-    change: Change, pbx_session: PbxSession, comparison: Comparison, numbers: frozenset[str]
-) -> Verdict | None:
+def why_not_send(change: Change, pbx_session: PbxSession, comparison: Comparison) -> Verdict | None:
     """Return the verdict when there is nothing to send or we must not; None when the send may go ahead.
 
-    comparison: of the change with what the PBX holds now. numbers: all on the PBX, for a renumbering.
+    comparison: of the change with what the PBX holds now. A renumbering has more of them (renumbering.py).
     """
     name, version = pbx_session.pbx.name, pbx_session.pbx.version
     if comparison.conflicts:
@@ -58,23 +56,10 @@ def why_not_send(
         return not_sent(f"API {version} cannot change: {', '.join(locked)}.")
     if pbx_session.client.is_unexpected_device:
         return not_sent(f"Another device answers at the address of {name}.")
-    if "number" in comparison.send:
-        taken = why_not_renumber(change, name, numbers)
-        if taken:
-            return taken
-    if pbx_session.client.seconds_left < SEND_BUDGET_S or not pbx_session.lease.is_still_held:
-        return too_slow(pbx_session)
     return None
 
 
-def why_not_renumber(change: Change, pbx_name: str, numbers: frozenset[str]) -> Verdict | None:
-    """Return the verdict when the new number is taken, or an earlier change of one of both numbers is still open."""
-    old, new = change.number, change.wanted["number"]
-    if new in numbers:
-        return not_sent(f"The number {new} is already used on {pbx_name}.")
-    for number in (old, new):
-        if Change.objects.of_ivr(change.pbx_id, number).in_motion().exists():
-            # The outcome of that change will be looked for under this number.
-            why = f"What an earlier change of IVR {number} came to is not known yet."
-            return not_sent(why, "Plan this one again when it is.")
-    return None
+def why_too_late(pbx_session: PbxSession) -> Verdict | None:
+    """Return the verdict when there is no time to send and read back, or the PBX is not ours any more."""
+    is_late = pbx_session.client.seconds_left < SEND_BUDGET_S or not pbx_session.lease.is_still_held
+    return too_slow(pbx_session) if is_late else None

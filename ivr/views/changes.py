@@ -17,6 +17,7 @@ from ivr.changes.plan import change_resolve
 from ivr.changes.receipts import place_in_log, receipt, receipt_for_customer, ticket_link
 from ivr.changes.reconcile import change_check
 from ivr.changes.restore import left_something
+from ivr.changes.risks import Risks, change_risks
 from ivr.changes.spool import waits
 from ivr.field_rules import FIELD_RULES, rights_to_change
 from ivr.models import Change
@@ -76,6 +77,7 @@ def show(
     unconfirmed: its risks have to be confirmed first.
     """
     now, after = values_now_and_after(change)
+    risks = change_risks(change) if change.status == Change.Status.PLANNED else Risks()
     customer = Customer.objects.get(pk=change.customer_id)
     pbx = Pbx.objects.filter(pk=change.pbx_id).first()
     context = {
@@ -100,6 +102,7 @@ def show(
         "waits": waits(change.pk) if change.status == Change.Status.SENDING else "",
         "problem": problem,
         "heading": heading,
+        "risks": risks,
         "unconfirmed": unconfirmed,
     }
     answer = render_either(request, "ivr/change_page.html", "ivr/_change.html", context, status=status)
@@ -118,8 +121,10 @@ def values_now_and_after(change: Change) -> tuple[IvrSettings, IvrSettings]:
 def change_apply_view(request: HttpRequest, pk: int) -> HttpResponse:
     change = visible_change(request, pk)
     require_rights(request, change)
+    risks = change_risks(change)
+    is_confirmed = request.POST.get("seen") == risks.digest if risks.breaks else bool(request.POST.get("confirm"))
     try:
-        change_apply(change=change, actor=actor(), confirmed=bool(request.POST.get("confirm")))
+        change_apply(change=change, actor=actor(), confirmed=is_confirmed, typed=request.POST.get("typed", ""))
     except NotConfirmed:
         return show(request, change, status=422, unconfirmed=True)
     except TooManyWaiting as error:

@@ -15,6 +15,7 @@ from ivr.field_rules import right_to_change, rights_to_change
 from ivr.forms import IvrForm, opened_from, opened_now
 from ivr.models import Change, Ivr
 from ivr.snapshots import snapshot_save
+from ivr.ways import ways_look
 from ivr.wording import caller_hears, field_rows, tick_count
 from pbxadmin.access.models import User
 from pbxadmin.access.permissions import can, require
@@ -161,6 +162,8 @@ def edit_post(request: HttpRequest, pbx: Pbx, opened: Opened) -> HttpResponse:
     if not form.wanted:
         messages.info(request, f"Nothing differs from what {pbx.name} holds. No change was made.")
         return go(request, ivr_address(pbx.pk, opened.number))
+    if "number" in form.wanted:
+        ways_look(pbx=pbx, held_by=f"{actor().name} is planning to renumber IVR {opened.number}")
     reason, ticket = form.reason_and_ticket
     change = change_plan(pbx=pbx, opened=opened, wanted=form.wanted, actor=actor(), reason=reason, ticket=ticket)
     conflict_with_newer_reading(change, opened)

@@ -13,6 +13,7 @@ from ivr.addresses import ivr_address
 from ivr.changes.restore import Restoration, moved_since_event, outside_accept, restoration_of, restore_plan
 from ivr.field_rules import rights_to_change
 from ivr.forms import RecordForm
+from ivr.ways import ways_look
 from pbxadmin.access.permissions import can, customer_ids, require
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
@@ -82,6 +83,8 @@ def ask_and_plan(
     """Ask for the reason and ticket, then plan the restore."""
     if not form.is_valid():
         return restore_page(request, pbx, back.event, back, form=form, status=422 if form.errors else 200)
+    if "number" in back.wanted:
+        ways_look(pbx=pbx, held_by=f"{actor().name} is planning to renumber IVR {back.number}")
     reason, ticket = form.reason_and_ticket
     once = request.POST.get("form", "")
     change = restore_plan(pbx=pbx, back=back, live=live, form=once, actor=actor(), reason=reason, ticket=ticket)

@@ -44,6 +44,13 @@ def planned(client: Client, pbx: Pbx, **changed: str | None) -> Change:
     return Change.objects.get(pk=int(answer["Location"].split("/")[2]))
 
 
+def confirmed(client: Client, change: Change) -> dict[str, str]:
+    """The form of a plan as somebody sends it who read what has to be confirmed."""
+    page = client.get(change.get_absolute_url()).content.decode()
+    seen = re.search(r'name="seen" value="(\w+)"', page)
+    return {"seen": seen[1], "typed": change.number} if seen else {"confirm": "yes"}
+
+
 def let_the_token_age(pbx: Pbx) -> None:
     """As if 26 minutes had passed since the login."""
     Pbx.objects.filter(pk=pbx.pk).update(token_at=timezone.now() - timedelta(minutes=26))

@@ -11,7 +11,7 @@ from django.utils import timezone
 from ivr.changes.reconcile import reconcile
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.simulator import NOTHING, Fault, SimulatedPbx
-from tests.drills.edits import planned, text_of
+from tests.drills.edits import confirmed, planned, text_of
 
 pytestmark = [pytest.mark.tls, pytest.mark.django_db, pytest.mark.usefixtures("short_deadlines")]
 
@@ -42,7 +42,7 @@ def test_drill(
     simulated_pbx.received.clear()
     simulated_pbx.misbehave(fault, **order)
 
-    answer = manager.post(f"{change.get_absolute_url()}apply/", {"confirm": "yes"}, follow=True)
+    answer = manager.post(f"{change.get_absolute_url()}apply/", confirmed(manager, change), follow=True)
 
     change.refresh_from_db()
     assert (change.status, words in text_of(answer.content.decode())) == (outcome, True), change.sentence
@@ -53,7 +53,7 @@ def test_drill(
 def test_an_unknown_renumbering_becomes_true_by_itself(manager: Client, pbx: Pbx, simulated_pbx: SimulatedPbx) -> None:
     change = planned(manager, pbx, number="6599")
     simulated_pbx.misbehave(Fault.CUT, **READ_BACK)
-    manager.post(f"{change.get_absolute_url()}apply/", {"confirm": "yes"})
+    manager.post(f"{change.get_absolute_url()}apply/", confirmed(manager, change))
 
     with time_machine.travel(timezone.now() + timedelta(seconds=11)):
         reconcile()
