@@ -11,7 +11,12 @@ from typing import Any
 
 import pytest
 
-LONGEST = ("tests/stateful/", "tests/kill/", "tests/ops/test_processes.py")  # these start first
+LONGEST = (  # these start first
+    "tests/stateful/",
+    "tests/kill/",
+    "tests/ops/test_processes.py",
+    "tests/browser/test_every_page.py",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
