@@ -35,6 +35,7 @@ WEB_THREADS = env.number("WEB_THREADS", 16, 2, 256)
 WORK_THREADS = env.number("WORK_THREADS", 2, 1, 64)
 REFRESH_THREADS = env.number("REFRESH_THREADS", 64, 1, 256)
 WAYS_IN_HOURS = env.number("WAYS_IN_HOURS", 6, 1, 168)  # between readings of what leads to the IVRs of a PBX
+HEALTH_DAYS = env.number("HEALTH_DAYS", 90, 14, 3650)  # how long the counts of contacts with PBXs are kept
 
 INSTALLED_APPS = [
     "pbxadmin.ops",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.boundfield import BoundField
+from django.utils import timezone
 
 from pbxadmin.access.models import AnyUser, Customer, CustomerQuerySet
 from pbxadmin.access.names import fold, refuse_unseen, tidy
@@ -16,6 +17,7 @@ from pbxadmin.web.filters import FilterForm, saved_list
 from pbxadmin.web.words import PBX_STATES
 from pbxadmin.yeastar.transport import TrustMode
 
+from .freshness import FRESHNESS, read_within
 from .inputs import clean_fingerprint, parts_sentence, web_address_parts
 from .models import Pbx, PbxQuerySet, PbxState, SavedFilter
 from .record_fields import (
@@ -214,13 +216,27 @@ class SavedFilterForm(forms.Form):
         return f"{self.fields[name].label or str(name).capitalize()}: {errors[0]}"
 
 
+NEEDS_ATTENTION = "needs-attention"  # one choice for every state that a person has to look at
+
+
 @saved_list(SavedFilter.List.PBXS.value)
 class PbxFilter(FilterForm):
     """The filter of the list of PBXs, from the query of its address."""
 
     q = forms.CharField(max_length=200, required=False)
     customer = forms.ModelChoiceField(Customer.objects.none(), required=False, empty_label="All customers")
-    state = forms.ChoiceField(choices=[("", "Any state"), *((s, PBX_STATES[s][0]) for s in PbxState)], required=False)
+    state = forms.ChoiceField(
+        choices=[
+            ("", "Any state"),
+            (NEEDS_ATTENTION, "Needs attention"),
+            *((s, PBX_STATES[s][0]) for s in PbxState),
+        ],
+        required=False,
+    )
+    read = forms.ChoiceField(
+        choices=[("", "Read at any time"), *((age, f"Read {look.label.lower()}") for age, look in FRESHNESS.items())],
+        required=False,
+    )
     tag = forms.CharField(max_length=200, required=False)
 
     def __init__(self, data: Mapping[str, Any], *, user: AnyUser) -> None:
@@ -234,7 +250,9 @@ class PbxFilter(FilterForm):
         if customer := self.cleaned_data["customer"]:
             pbxs = pbxs.filter(customer=customer)
         if state := self.cleaned_data["state"]:
-            pbxs = pbxs.filter(state=state)
+            pbxs = pbxs.needing_a_person() if state == NEEDS_ATTENTION else pbxs.filter(state=state)
+        if age := self.cleaned_data["read"]:
+            pbxs = pbxs.in_use().filter(read_within(age, timezone.now()))
         if tag := fold(self.cleaned_data["tag"]):
             pbxs = pbxs.tagged(tag)
         return pbxs

@@ -37,6 +37,19 @@ class PbxState(models.TextChoices):
     NEVER_CHECKED = "never-checked"
 
 
+class ContactFailure(models.TextChoices):
+    """What failed in a contact with a PBX."""
+
+    NO_CONNECTION = "no-connection", "No connection"
+    UNTRUSTED = "untrusted", "Certificate not trusted"
+    NO_ANSWER = "no-answer", "No usable answer"
+    OTHER_ANSWER = "other-answer", "Answer not understood"
+    LOGIN_REFUSED = "login-refused", "Login refused"
+    LOCKED = "locked", "Locked out"
+    BUSY = "busy", "Busy"
+    REFUSED = "refused", "Refused"
+
+
 NAME_TAKEN = "There is a saved filter with this name already."
 NEEDS_A_PERSON = (
     PbxState.UNREACHABLE,
@@ -79,6 +92,10 @@ class PbxQuerySet(models.QuerySet["Pbx"]):
             for column in ("locked_until", "paused_until", "next_refresh_at")
         ]
         return may_be.exclude(password_digest="").filter(*is_time)
+
+    def needing_a_person(self) -> Self:
+        """Filter to PBXs in use that are in a state which somebody has to look at."""
+        return self.in_use().filter(state__in=NEEDS_A_PERSON)
 
     def matching(self, typed: str) -> Self:
         """Filter to PBXs in which each typed word stands, in a searched field or in the name of the customer."""
@@ -328,6 +345,66 @@ class Lease(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pbx_id}: {self.held_by or 'free'}"
+
+
+class ContactSample(models.Model):
+    """How one contact with a PBX went. It is kept until its hour is over and counted in a ContactHour.
+
+    ms: what the PBX took for the call that told how it is. is_turn: with this contact it began, or ceased, to need
+    a person. No foreign key is checked, so that a PBX that is deleted meanwhile fails no sweep.
+    """
+
+    pbx = models.ForeignKey(Pbx, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False)
+    at = models.DateTimeField()
+    ms = models.PositiveIntegerField()
+    failure = models.CharField(max_length=16, blank=True, choices=ContactFailure.choices, help_text="empty: answered")
+    is_turn = models.BooleanField(default=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["pbx", "at"], name="contact_sample_by_pbx")]
+
+    def __str__(self) -> str:
+        return f"{self.pbx_id}, {self.at:%Y-%m-%d %H:%M:%S}: {self.failure or 'answered'}"
+
+
+class ContactCounts(models.Model):
+    """What contacts with a PBX came to. failures: counts by ContactFailure. times: of answers, by step of time."""
+
+    answered = models.PositiveIntegerField(default=0)
+    turns = models.PositiveIntegerField(default=0)
+    failures = models.JSONField(default=dict)
+    times = models.JSONField(default=dict)
+
+    class Meta:
+        abstract = True
+
+
+class ContactHour(ContactCounts):
+    """The contacts with a PBX in one hour."""
+
+    pbx = models.ForeignKey(Pbx, on_delete=models.CASCADE, related_name="contact_hours", db_index=False)
+    hour = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["pbx", "hour"], name="contact_hour_once")]
+
+    def __str__(self) -> str:
+        return f"{self.pbx_id}, {self.hour:%Y-%m-%d %H} h"
+
+
+class PbxHealth(models.Model):
+    """The contacts with a PBX in the 24 hours before `until`, for lists that compare many. Times are None for none."""
+
+    pbx = models.OneToOneField(Pbx, on_delete=models.CASCADE, primary_key=True, related_name="health")
+    until = models.DateTimeField()
+    answered = models.PositiveIntegerField()
+    failed = models.PositiveIntegerField()
+    turns = models.PositiveIntegerField()
+    p50_ms = models.PositiveIntegerField(null=True)
+    p95_ms = models.PositiveIntegerField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.pbx_id}, until {self.until:%Y-%m-%d %H:%M}"
 
 
 class PbxImport(models.Model):

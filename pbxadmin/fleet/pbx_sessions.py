@@ -41,8 +41,9 @@ from pbxadmin.yeastar.secret import Secret
 from pbxadmin.yeastar.transport import Transport
 
 from .concurrency import TooManyWaiting
+from .contacts import contact_sample, contact_samples_save
 from .lease import WAIT_S, LeaseHandle, leased
-from .models import NEEDS_A_PERSON, Pbx, PbxState
+from .models import NEEDS_A_PERSON, ContactSample, Pbx, PbxState
 
 log = logging.getLogger(__name__)
 
@@ -192,10 +193,13 @@ def pbx_states_record(contacts: Iterable[tuple[Pbx, PbxClient]]) -> None:
     """
     now = timezone.now()
     alike: dict[tuple[Any, ...], tuple[dict[str, Any], list[Pbx]]] = {}
+    samples: list[ContactSample] = []
     for pbx, client in contacts:
-        if telling_call(client) is None:
+        last = telling_call(client)
+        if last is None:
             continue
         columns = columns_of(pbx, client, now)
+        samples.append(contact_sample(pbx, last, columns["state"], now))
         if has_begun_or_ended(pbx.state, columns["state"]):
             learn(pbx, columns)
             continue
@@ -205,6 +209,7 @@ def pbx_states_record(contacts: Iterable[tuple[Pbx, PbxClient]]) -> None:
     with transaction.atomic():
         for columns, pbxs in alike.values():
             learn_alike(pbxs, columns)
+        contact_samples_save(samples)
 
 
 def refused_logins_save(contacts: Iterable[tuple[Pbx, PbxClient]]) -> None:

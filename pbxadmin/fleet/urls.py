@@ -1,6 +1,6 @@
 from django.urls import path
 
-from .views import connection, imports, pbxs, saved_filters
+from .views import connection, health, imports, pbxs, saved_filters
 
 app_name = "fleet"
 urlpatterns = [
@@ -8,6 +8,7 @@ urlpatterns = [
     path("filters/<int:pk>/delete/", saved_filters.filter_remove, name="filter-remove"),
     path("pbxs/", pbxs.pbx_list, name="pbx-list"),
     path("pbxs/add/", pbxs.pbx_add, name="pbx-add"),
+    path("pbxs/health/", health.fleet_health, name="health"),
     path("pbxs/import/", imports.pbx_import, name="pbx-import"),
     path("pbxs/import/<int:pk>/", imports.pbx_import_preview, name="pbx-import-preview"),
     path("pbxs/<int:pk>/", pbxs.pbx_page, name="pbx-page"),

@@ -13,6 +13,7 @@ from ivr.changes.reconcile import reconcile, replay_spool
 from ivr.refresh import refresh_due, refresh_rekick
 from pbxadmin.accounts.services import sessions_expire
 from pbxadmin.batches.work import batches_kick
+from pbxadmin.fleet.contacts import contacts_roll_up
 from pbxadmin.fleet.imports import imports_forget
 from pbxadmin.policies.watching import exceptions_expire, policies_recheck_due
 from pbxadmin.review.desk import desk_read
@@ -48,6 +49,7 @@ JOBS: tuple[Callable[[], int], ...] = (
     sessions_expire,
     imports_forget,
     roll_up,
+    contacts_roll_up,
     checkpoint_when_due,
 )
 

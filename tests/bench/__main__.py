@@ -17,6 +17,7 @@ BENCHES = (
     "client_cpu",
     "guards",
     "refresh_run",
+    "contact_samples",
     "edit_calls",
     "ivr_list",
     "outside_list",

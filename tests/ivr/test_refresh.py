@@ -318,7 +318,7 @@ def test_pbxs_that_answer_together_take_as_many_statements_as_one(
     with django_assert_max_num_queries(10):
         works = take(started, count)
     results = [Result(work, work.read()) for work in works]
-    with django_assert_max_num_queries(13 + len({len(result.read.ivrs) for result in results})):
+    with django_assert_max_num_queries(14 + len({len(result.read.ivrs) for result in results})):
         save_results(results)
 
     assert set(states(started).values()) == {State.DONE}

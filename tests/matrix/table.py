@@ -221,6 +221,7 @@ ROWS: dict[str, Row] = {
     "accounts:site-admin-give": Row("/people/{person}/make-admin/", post=on_person_by_site_admin),
     "accounts:site-admin-take": Row("/people/{person}/take-admin/", post=on_person_by_site_admin),
     "fleet:pbx-list": Row("/pbxs/", get=signed_in),
+    "fleet:health": Row("/pbxs/health/", get=signed_in),
     "fleet:pbx-add": Row(
         "/pbxs/add/", get=anywhere(Action.MANAGE_PBXS), post=anywhere(Action.MANAGE_PBXS), data=pbx_form
     ),

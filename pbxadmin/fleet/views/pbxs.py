@@ -15,6 +15,7 @@ from pbxadmin.access.person import user_of
 from pbxadmin.access.reauthentication import requires_reauthentication
 from pbxadmin.access.roles import Action
 from pbxadmin.fleet import saved_filters, services
+from pbxadmin.fleet.availability import availability_of
 from pbxadmin.fleet.forms import DeleteForm, PbxFilter, PbxForm
 from pbxadmin.fleet.models import Pbx, PbxQuerySet, SavedFilter
 from pbxadmin.fleet.record_fields import EXPORT_COLUMNS
@@ -62,7 +63,8 @@ def pbxs_csv(user: User, found: PbxQuerySet, wanted: PbxFilter) -> HttpResponseB
 @login_required
 @require_GET
 def pbx_page(request: HttpRequest, pk: int) -> HttpResponse:
-    return render(request, "fleet/pbx_page.html", {"pbx": pbx_to_show(request, pk)})
+    pbx = pbx_to_show(request, pk)
+    return render(request, "fleet/pbx_page.html", {"pbx": pbx, "availability": availability_of(pbx)})
 
 
 @login_required

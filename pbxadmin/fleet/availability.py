@@ -1,0 +1,116 @@
+"""Availability of one PBX over 14 days: figures, and bars for an SVG without script or style."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from django.utils import timezone
+
+from pbxadmin.web.words import number_of
+
+from .contacts import Tally
+from .models import ContactFailure, ContactHour, ContactSample, Pbx
+
+STRIP_DAYS = 14
+DAY_STEP, DAY_WIDTH = 24, 20
+STRIP_HEIGHT, LEAST_PART = 48.0, 5.0  # units; a single failure among many answers is seen
+
+
+@dataclass(frozen=True)
+class AvailabilityDay:
+    """One day of the strip. answered, failed: the heights of its two parts; failures stand on top."""
+
+    day: date
+    tally: Tally
+    x: int
+    answered: float
+    failed: float
+
+    @property
+    def said(self) -> str:
+        if not self.tally.total:
+            return f"{self.day}: no contact"
+        failures = f"; {self.failures}" if self.tally.failed else ""
+        return f"{self.day}: {self.share} of {number_of(self.tally.total, 'contact')} answered{failures}"
+
+    @property
+    def share(self) -> str:
+        return share_answered(self.tally)
+
+    @property
+    def failures(self) -> str:
+        return failures_in_words(self.tally.failures)
+
+    @property
+    def p50_ms(self) -> int | None:
+        return self.tally.percentile(50)
+
+    @property
+    def p95_ms(self) -> int | None:
+        return self.tally.percentile(95)
+
+
+@dataclass(frozen=True)
+class Availability:
+    """What a PBX did in the days of the strip. whole: the days together."""
+
+    days: list[AvailabilityDay]
+    whole: Tally
+    height = STRIP_HEIGHT
+    day_width = DAY_WIDTH
+
+    @property
+    def width(self) -> int:
+        return len(self.days) * DAY_STEP
+
+    @property
+    def share(self) -> str:
+        return share_answered(self.whole)
+
+    @property
+    def p50_ms(self) -> int | None:
+        return self.whole.percentile(50)
+
+    @property
+    def p95_ms(self) -> int | None:
+        return self.whole.percentile(95)
+
+    @property
+    def failures(self) -> list[tuple[str, int]]:
+        """Names and counts of what failed, the most frequent first."""
+        return [(ContactFailure(kind).label, count) for kind, count in self.whole.failures.most_common()]
+
+    @property
+    def words(self) -> str:
+        return f"Contacts per day, {self.days[0].day} to {self.days[-1].day}: {self.share} answered"
+
+
+def share_answered(tally: Tally) -> str:
+    """Return the answered share in percent, "–" for no contact. Only when all were answered is it 100 %."""
+    return f"{tally.answered * 1000 // tally.total / 10:g} %" if tally.total else "–"
+
+
+def failures_in_words(failures: Counter[str]) -> str:
+    return ", ".join(f"{count} {ContactFailure(kind).label.lower()}" for kind, count in failures.most_common())
+
+
+def availability_of(pbx: Pbx) -> Availability:
+    """Return what a PBX did in the last 14 days, today included, in two queries."""
+    today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    first = today - timedelta(days=STRIP_DAYS - 1)
+    tallies = {(first + timedelta(days=place)).date(): Tally() for place in range(STRIP_DAYS)}
+    for row in ContactHour.objects.filter(pbx=pbx, hour__gte=first, hour__lt=today + timedelta(days=1)):
+        tallies[row.hour.date()].add_counts(row)
+    for sample in ContactSample.objects.filter(pbx=pbx, at__gte=first, at__lt=today + timedelta(days=1)):
+        tallies[sample.at.date()].add_sample(sample)
+    whole = Tally()
+    for tally in tallies.values():
+        whole.add_tally(tally)
+    return Availability([strip_day(place, *each) for place, each in enumerate(tallies.items())], whole)
+
+
+def strip_day(place: int, day: date, tally: Tally) -> AvailabilityDay:
+    failed = STRIP_HEIGHT * tally.failed / tally.total if tally.total else 0.0
+    failed = round(max(LEAST_PART, failed), 1) if tally.failed else 0.0
+    answered = round(STRIP_HEIGHT - failed, 1) if tally.answered else 0.0
+    return AvailabilityDay(day, tally, place * DAY_STEP, answered, failed)

@@ -1,0 +1,64 @@
+"""How old the last reading of a PBX is, in steps that lists are narrowed to and pages count."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Q
+
+from pbxadmin.web.words import Look
+
+from .models import PbxQuerySet
+
+FRESHNESS = {
+    "15m": Look("Within 15 min", "ok", "check-circle"),
+    "1h": Look("15 min to 1 h ago", "ok", "check-circle"),
+    "6h": Look("1 to 6 h ago", "warn", "clock"),
+    "1d": Look("6 h to 1 day ago", "warn", "clock"),
+    "7d": Look("1 to 7 days ago", "bad", "exclamation-triangle"),
+    "older": Look("Over 7 days ago", "bad", "exclamation-triangle"),
+    "never": Look("Never", "calm", "ellipsis-horizontal-circle"),
+}
+# The youngest a reading of each step can be, from "older" down to the first one.
+YOUNGEST = {
+    "15m": timedelta(0),
+    "1h": timedelta(minutes=15),
+    "6h": timedelta(hours=1),
+    "1d": timedelta(hours=6),
+    "7d": timedelta(days=1),
+    "older": timedelta(days=7),
+}
+STEPS = list(YOUNGEST)
+
+
+@dataclass(frozen=True)
+class FreshnessRow:
+    """One step, with how many PBXs it has and which part of the longest row that is, in percent."""
+
+    step: str
+    look: Look
+    count: int
+    part: float
+
+
+def read_within(step: str, now: datetime) -> Q:
+    """Return the condition that the last reading of a PBX falls into this step."""
+    if step == "never":
+        return Q(read_at=None)
+    older = STEPS[STEPS.index(step) + 1 :]
+    not_older = Q(read_at__gt=now - YOUNGEST[older[0]]) if older else Q(read_at__isnull=False)
+    return not_older if step == STEPS[0] else not_older & Q(read_at__lte=now - YOUNGEST[step])
+
+
+def freshness_of(pbxs: PbxQuerySet, now: datetime) -> Mapping[str, int]:
+    """Count these PBXs by step, in one query."""
+    each = {f"read_{step}": Count("pk", filter=read_within(step, now)) for step in FRESHNESS}
+    found = pbxs.order_by().aggregate(**each)
+    return {step: found[f"read_{step}"] for step in FRESHNESS}
+
+
+def freshness_rows(counts: Mapping[str, int]) -> list[FreshnessRow]:
+    most = max(counts.values(), default=0) or 1
+    return [
+        FreshnessRow(step, look, counts[step], round(100 * counts[step] / most, 1)) for step, look in FRESHNESS.items()
+    ]
