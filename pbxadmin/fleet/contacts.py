@@ -28,10 +28,10 @@ from pbxadmin.yeastar.errors import (
 from .models import NEEDS_A_PERSON, ContactCounts, ContactFailure, ContactHour, ContactSample, Pbx, PbxHealth, PbxState
 
 HOUR, COMPARED = timedelta(hours=1), timedelta(hours=24)
-SETTLED = timedelta(minutes=2)  # a sample may be saved later than another with a later time
-PBXS_PER_STEP, MOST_STEPS = 500, 2  # of one run of the job
+SAVED_WITHIN = timedelta(minutes=2)  # a sample may be saved later than another with a later time
+PBXS_PER_STEP, STEPS_PER_RUN = 500, 2  # of one run of the job
 GROWTH = 1.25  # from one step of time to the next, so that a percentile is wrong by an eighth at most
-KINDS: tuple[tuple[type[PbxError], ContactFailure], ...] = (
+FAILURE_KINDS: tuple[tuple[type[PbxError], ContactFailure], ...] = (
     (PbxUntrusted, ContactFailure.UNTRUSTED),
     (PbxBadAnswer, ContactFailure.OTHER_ANSWER),
     (PbxOutcomeUnknown, ContactFailure.NO_ANSWER),
@@ -44,7 +44,7 @@ KINDS: tuple[tuple[type[PbxError], ContactFailure], ...] = (
 
 def failure_of(error: PbxError | None) -> ContactFailure:
     """Return what failed, as a kind. An error that is none of the others left nothing behind at the PBX."""
-    return next((kind for classes, kind in KINDS if isinstance(error, classes)), ContactFailure.NO_CONNECTION)
+    return next((kind for classes, kind in FAILURE_KINDS if isinstance(error, classes)), ContactFailure.NO_CONNECTION)
 
 
 def contact_sample(pbx: Pbx, call: Call, state: str, now: datetime) -> ContactSample:
@@ -121,12 +121,12 @@ def hour_of(at: datetime) -> datetime:
     return at.replace(minute=0, second=0, microsecond=0)
 
 
-def contacts_roll_up(steps: int = MOST_STEPS) -> int:
+def contacts_roll_up(steps: int = STEPS_PER_RUN) -> int:
     """Count the samples of finished hours, of some PBXs at a time, and forget hours past their days.
 
     Return how many samples were counted.
     """
-    over = hour_of(timezone.now() - SETTLED)
+    over = hour_of(timezone.now() - SAVED_WITHIN)
     counted = 0
     for _ in range(steps):
         found = contacts_step(over)
