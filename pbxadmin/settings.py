@@ -40,6 +40,7 @@ HEALTH_DAYS = env.number("HEALTH_DAYS", 90, 14, 3650)  # how long the counts of 
 INSTALLED_APPS = [
     "pbxadmin.ops",
     "pbxadmin.home",
+    "pbxadmin.notices",
     "pbxadmin.review",
     "pbxadmin.policies",
     "pbxadmin.batches",

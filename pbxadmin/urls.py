@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("pbxadmin.batches.urls")),
     path("", include("pbxadmin.policies.urls")),
     path("", include("pbxadmin.review.urls")),
+    path("", include("pbxadmin.notices.urls")),
 ]
 
 handler400 = "pbxadmin.web.views.bad_request"

@@ -31,6 +31,7 @@ from pbxadmin.audit.triggers import triggers_install, triggers_remove
 from pbxadmin.batches.models import Batch
 from pbxadmin.batches.work import batch_work
 from pbxadmin.fleet.models import Pbx
+from pbxadmin.notices.models import Condition, NoticeRoute
 from pbxadmin.ops.checkpointing import checkpoint_when_due
 from pbxadmin.ops.rotation import keys_rotate
 from pbxadmin.policies.models import Policy
@@ -379,6 +380,13 @@ def and_another_one_comes(day: Day) -> None:
     with pytest.raises(PbxError):
         pbx_refresh(pbx=day.pbx, actor=SYSTEM)
     day.post(f"/pbxs/{day.pbx.pk}/accept/", serial="369300009999", reason="swapped after the storm")
+
+
+@leaves("condition.acknowledged", "notice-route.added", "notice-route.ended")
+def a_team_is_told_for_a_while(day: Day) -> None:
+    day.post(f"/notices/{Condition.objects.still_open().latest('pk').pk}/acknowledge/")
+    day.post(f"/notices/customers/{day.customer.pk}/", address="noc@example.com", kind="", least="2")
+    day.post(f"/notices/routes/{NoticeRoute.objects.get().pk}/end/")
 
 
 @leaves("log.exported", "log.export-ended", "evidence.made")

@@ -36,6 +36,7 @@ class EventGroup(Enum):
     BATCH = "batches of changes"
     POLICY = "policies: what values should be"
     POLICY_EXCEPTION = "values that are accepted although they break a policy"
+    NOTICE = "who is told of what is wrong"
     LOG_INTEGRITY = "a log that is not as it was recorded"
 
     @cached_property
@@ -126,6 +127,9 @@ class EventAction(StrEnum):
     VIOLATION_ACCEPTED = "violation.accepted", "Violation accepted", EventGroup.POLICY_EXCEPTION
     VIOLATION_REOPENED = "violation.reopened", "Violation reopened", EventGroup.POLICY_EXCEPTION
     EXCEPTION_ENDED = "exception.ended", "Exception ended", EventGroup.POLICY_EXCEPTION
+    CONDITION_ACKNOWLEDGED = "condition.acknowledged", "Condition acknowledged", EventGroup.NOTICE
+    NOTICE_ROUTE_ADDED = "notice-route.added", "Notices sent to a team", EventGroup.NOTICE
+    NOTICE_ROUTE_ENDED = "notice-route.ended", "Notices no longer sent to a team", EventGroup.NOTICE
     LOG_EXPORTED = "log.exported", "Log exported", EventGroup.EXPORT
     LOG_EXPORT_ENDED = "log.export-ended", "Export of the log ended", EventGroup.EXPORT_END
     DESK_REVIEWED = "desk.reviewed", "Exception reviewed", EventGroup.REVIEW

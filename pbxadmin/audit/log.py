@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
+from django.dispatch import Signal
 from django.utils import timezone
 
 from pbxadmin.folding import searched_text
@@ -26,6 +27,7 @@ INDEX = {
 LATER = frozenset({"batch_id"})  # stated only by events that have one, so that texts of 0.1 stay complete
 TOLD = {name: most for name, most in INDEX.items() if name not in ("at", *DERIVED)}
 UNKEPT = re.compile("[\x00\ud800-\udfff]")  # NUL and lone surrogates: not every database takes them
+event_appended = Signal()  # sent with each `event`, in its transaction and with its chain locked
 SHORT_VALUE = 3  # characters; shorter values, such as a number of seconds, are not searched for
 
 
@@ -84,9 +86,9 @@ def append(chain: str, facts: Mapping[str, Any]) -> Event:
         columns = written(chain, sequence + 1, previous, timezone.now(), facts, derived)
         kept = columns | {"at": connection.ops.adapt_datetimefield_value(columns["at"])}
         cursor.execute(INSERT, [*map(kept.get, EVENT_COLUMNS)])
-        number = cursor.fetchone()[0]
-    event = Event(id=number, **columns)
-    event._state.adding, event._state.db = False, connection.alias
+        event = Event(id=cursor.fetchone()[0], **columns)
+        event._state.adding, event._state.db = False, connection.alias
+        event_appended.send(Event, event=event)
     return event
 
 

@@ -15,6 +15,7 @@ from pbxadmin.accounts.services import sessions_expire
 from pbxadmin.batches.work import batches_kick
 from pbxadmin.fleet.contacts import contacts_roll_up
 from pbxadmin.fleet.imports import imports_forget
+from pbxadmin.notices.deliver import notices_work
 from pbxadmin.policies.watching import exceptions_expire, policies_recheck_due
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.rollup import roll_up
@@ -46,6 +47,7 @@ JOBS: tuple[Callable[[], int], ...] = (
     exceptions_expire,
     policies_recheck_due,
     desk_read,
+    notices_work,
     sessions_expire,
     imports_forget,
     roll_up,

@@ -32,6 +32,7 @@ OFF_DESK_GROUPS = frozenset(
         EventGroup.DENIED,
         EventGroup.EXPORT_END,
         EventGroup.FILTER,
+        EventGroup.NOTICE,
         EventGroup.OUTSIDE_DECISION,
         EventGroup.PBX_RECORD,
         EventGroup.PERSON,

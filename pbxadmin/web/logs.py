@@ -6,7 +6,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 # Links from e-mail: anybody who has one can use it.
-LINKS = re.compile(r"(/invitations/|/password/reset/key/)[^/\s?\"'>]+")
+LINKS = re.compile(r"(/invitations/|/notices/end/|/password/reset/key/)[^/\s?\"'>]+")
 
 
 def hide_links(logger: Any, method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -24,6 +24,7 @@ BENCHES = (
     "policies_recheck",
     "search",
     "isolation",
+    "notices",
     "audit_log",
     "audit_verify",
     "audit_append",

@@ -153,6 +153,7 @@ def exception_form(side: Side) -> dict[str, Any]:
 REVIEW = anywhere(Action.REVIEW_LOG)
 SEE, EDIT, MANAGE = on(Action.SEE), on(Action.EDIT_IVR), on(Action.MANAGE_PBXS)
 BATCH, RULES = on(Action.BATCH), on(Action.MANAGE_RULES)
+PEOPLE = on(Action.MANAGE_PEOPLE)
 CUSTOMERS = on(Action.MANAGE_CUSTOMERS)
 
 ROWS: dict[str, Row] = {
@@ -296,6 +297,29 @@ ROWS: dict[str, Row] = {
     ),
     "policies:exception-list": Row("/policies/exceptions/", get=signed_in),
     "policies:exception-withdraw": Row("/policies/exceptions/{exception}/withdraw/", post=RULES),
+    "notices:condition-list": Row("/notices/", get=signed_in),
+    "notices:acknowledge": Row("/notices/{condition}/acknowledge/", get=SEE, post=edit_or_review),
+    "notices:choices": Row(
+        "/notices/choices/",
+        get=signed_in,
+        post=signed_in,
+        data=lambda side: {"pace": "daily", "hour": "7", "time_zone": "UTC"},
+    ),
+    "notices:customer-choice": Row(
+        "/notices/choices/customer/",
+        post=signed_in,
+        data=lambda side: {"customer": side.customer.pk, "pace": "hourly"},
+    ),
+    "notices:customer-routes": Row(
+        "/notices/customers/{customer}/",
+        get=PEOPLE,
+        post=PEOPLE,
+        data=lambda side: {"address": "noc@example.com", "kind": "pbx", "least": "2"},
+    ),
+    "notices:route-end": Row("/notices/routes/{route}/end/", post=PEOPLE),
+    "notices:mail-list": Row("/notices/mails/", get=site_admin),
+    "notices:mail-send-again": Row("/notices/mails/{mail}/send/", post=site_admin),
+    "notices:end": Row("/notices/end/never-sent/", get=closed, post=closed),
     "review:event-list": Row("/audit/", get=REVIEW),
     "review:evidence": Row("/audit/evidence/", get=REVIEW, post=REVIEW),
     "review:export": Row("/audit/export/", get=REVIEW),

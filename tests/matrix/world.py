@@ -23,6 +23,8 @@ from pbxadmin.batches.services import Chosen, Pace, batch_plan
 from pbxadmin.fleet.imports import import_store
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.saved_filters import filter_save
+from pbxadmin.notices.models import Condition, NoticeMail
+from pbxadmin.notices.services import route_add
 from pbxadmin.policies.models import PolicyException, Violation
 from pbxadmin.policies.services import policy_add, violation_accept
 from pbxadmin.review.desk import desk_read
@@ -127,7 +129,13 @@ def make_side(words: tuple[str, ...]) -> Side:
     batch = batch_plan(
         chosen=[chosen], wanted=dict(chosen.asked), pace=Pace(), actor=actor, reason=notes, ticket=ticket
     )
+    condition = Condition.objects.get(key=f"outside/{outside.pk}")
+    route = route_add(customer=customer, address=f"{site}@example.com", kind="", least=2, by=person)
+    mail = NoticeMail.objects.create(person=person, due_at=timezone.now(), state=NoticeMail.State.DEAD)
     ids = {
+        "condition": condition.pk,
+        "route": route.pk,
+        "mail": mail.pk,
         "batch": batch.pk,
         "ivr": Ivr.objects.get(pbx=pbx).pk,
         "customer": customer.pk,
