@@ -145,6 +145,25 @@ class WayIn(models.Model):
         return f"Inbound route {self.name or 'without a name'}" + (f" ({self.did})" if self.did else "")
 
 
+class RingCall(models.Model):
+    """An attempt of somebody to have a phone rung. The newest that rang remembers their extension of that PBX.
+
+    rang_at: when the PBX was asked to ring, None when it was not or refused.
+    """
+
+    person_id = models.BigIntegerField()
+    pbx = models.ForeignKey(Pbx, on_delete=models.CASCADE, related_name="+")
+    extension = models.CharField(max_length=7)
+    asked_at = models.DateTimeField()
+    rang_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["person_id", "pbx", "-id"], name="ring_call_by_person")]
+
+    def __str__(self) -> str:
+        return f"{self.person_id}: {self.extension} of {self.pbx_id}"
+
+
 class ChangeQuerySet(models.QuerySet["Change"]):
     def visible_to(self, user: AnyUser) -> Self:
         ids = customer_ids(user, Action.SEE)

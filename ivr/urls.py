@@ -1,6 +1,6 @@
 from django.urls import path, register_converter
 
-from .views import changes, edit, lists, outside, restore
+from .views import changes, edit, lists, outside, restore, ring
 
 
 class IvrNumber:
@@ -25,6 +25,7 @@ urlpatterns = [
     path("pbxs/<int:pbx_id>/ivrs/", lists.ivr_list, name="ivr-list"),
     path("pbxs/<int:pbx_id>/ivrs/<number:number>/", lists.ivr_page, name="ivr-page"),
     path("pbxs/<int:pbx_id>/ivrs/<number:number>/edit/", edit.ivr_edit, name="ivr-edit"),
+    path("pbxs/<int:pbx_id>/ivrs/<number:number>/ring/", ring.ivr_ring_view, name="ivr-ring"),
     path("changes/", changes.change_list, name="change-list"),
     path("changes/<int:pk>/", changes.change_page, name="change-page"),
     path("changes/restore/<int:event_id>/", restore.restore, name="restore"),

@@ -366,6 +366,11 @@ def and_given_up(day: Day) -> None:
     day.post(f"/policies/{policy.pk}/delete/")
 
 
+@leaves("ivr.rung")
+def somebody_listens(day: Day) -> None:
+    day.post(f"/pbxs/{day.pbx.pk}/ivrs/6500/ring/", extension="1002")
+
+
 @leaves("refresh.failed", "pbx.state-changed")
 def the_pbx_goes_away(day: Day) -> None:
     day.http.fail("ivr/query", cannot_be_reached)

@@ -39,6 +39,7 @@ from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.readings import IvrSettings
 
 from .common import actor
+from .ring import ring_context
 
 log = logging.getLogger(__name__)
 CHANGES_PER_PAGE = 50
@@ -102,6 +103,7 @@ def show(
         "waits": waits(change.pk) if change.status == Change.Status.SENDING else "",
         "problem": problem,
         "heading": heading,
+        **ring_context(user_of(request), pbx, change.number_now),
         "risks": risks,
         "unconfirmed": unconfirmed,
     }

@@ -40,6 +40,7 @@ from pbxadmin.yeastar.fields import BY_NAME, FIELDS
 from .common import actor, pbx_or_404, status_of
 from .edit import read_live
 from .missing_ivr import CHANGES_SHOWN, missing_ivr_page, outside_events
+from .ring import ring_context
 
 IVRS_PER_PAGE = 50
 LIST_COLUMNS = (
@@ -207,6 +208,7 @@ def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
         "history": history,
         "unsettled": Change.objects.unsettled(pbx.pk, number),
         "may_edit": not ivr.flaw and can(user_of(request), Action.EDIT_IVR, pbx.customer),
+        **ring_context(user_of(request), pbx, number),
     }
     return render(request, "ivr/ivr_page.html", context)
 

@@ -29,6 +29,7 @@ class EventGroup(Enum):
     EXPORT = "data that left PBX Admin"
     EXPORT_END = "how an export ended"
     OUTSIDE = "changes made on a PBX, not by PBX Admin"
+    RING = "phones that were made to ring, to hear an IVR"
     OUTSIDE_DECISION = "what a person decided about an outside change"
     CHANGE_STEP = "steps of a change that are not its outcome"
     CHANGE_OUTCOME = "outcomes of changes"
@@ -110,6 +111,7 @@ class EventAction(StrEnum):
     IVR_APPEARED = "ivr.appeared", "IVR appeared", EventGroup.OUTSIDE
     IVR_VANISHED = "ivr.vanished", "IVR vanished", EventGroup.OUTSIDE
     IVR_OUTSIDE_ACCEPTED = "ivr.outside-accepted", "Outside change accepted", EventGroup.OUTSIDE_DECISION
+    IVR_RUNG = "ivr.rung", "Phone rung to hear an IVR", EventGroup.RING
     CHANGE_SENDING = "change.sending", "Change is being sent", EventGroup.CHANGE_STEP
     CHANGE_OUTCOME = "change.outcome", "Change ended", EventGroup.CHANGE_OUTCOME
     CHANGE_CONFLICT = "change.conflict", "Change met a conflict", EventGroup.CHANGE_STEP

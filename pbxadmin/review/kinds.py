@@ -37,6 +37,7 @@ OFF_DESK_GROUPS = frozenset(
         EventGroup.PBX_RECORD,
         EventGroup.PERSON,
         EventGroup.REVIEW,
+        EventGroup.RING,
         EventGroup.SECRETS,
         EventGroup.SIGN_IN,
     }

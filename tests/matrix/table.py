@@ -250,6 +250,7 @@ ROWS: dict[str, Row] = {
     "ivr:ivr-list": Row("/pbxs/{pbx}/ivrs/", get=SEE),
     "ivr:ivr-page": Row("/pbxs/{pbx}/ivrs/{number}/", get=SEE),
     "ivr:ivr-edit": Row("/pbxs/{pbx}/ivrs/{number}/edit/", get=EDIT, post=EDIT),
+    "ivr:ivr-ring": Row("/pbxs/{pbx}/ivrs/{number}/ring/", post=EDIT, data=lambda side: {"extension": "1002"}),
     "ivr:change-list": Row("/changes/", get=signed_in),
     "ivr:change-page": Row("/changes/{change}/", get=SEE),
     "ivr:restore": Row("/changes/restore/{event}/", get=EDIT, post=EDIT),
