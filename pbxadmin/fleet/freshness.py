@@ -57,6 +57,15 @@ def freshness_of(pbxs: PbxQuerySet, now: datetime) -> Mapping[str, int]:
     return {step: found[f"read_{step}"] for step in FRESHNESS}
 
 
+def states_and_freshness(pbxs: PbxQuerySet, now: datetime) -> tuple[dict[str, int], dict[str, int]]:
+    """Count these PBXs by state and by step, in one query."""
+    each = [Count("pk", filter=read_within(step, now)) for step in FRESHNESS]
+    counts = {f"read_{place}": count for place, count in enumerate(each)}
+    rows = list(pbxs.order_by().values_list("state").annotate(count=Count("pk"), **counts))
+    by_step = {step: sum(row[2 + place] for row in rows) for place, step in enumerate(FRESHNESS)}
+    return {row[0]: row[1] for row in rows}, by_step
+
+
 def freshness_rows(counts: Mapping[str, int]) -> list[FreshnessRow]:
     most = max(counts.values(), default=0) or 1
     return [

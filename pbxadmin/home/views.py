@@ -1,35 +1,37 @@
 """The control room (what needs attention, how the fleet is, what was changed last) and a person's effective access."""
 
 from datetime import timedelta
+from itertools import compress
+from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count, Q
+from django.db.models import Case, Count, Q, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from ivr.addresses import ivr_address
-from ivr.models import Change, Ivr, OutsideChange, OutsideChangeQuerySet
+from ivr.models import Change, ChangeQuerySet, Ivr, OutsideChange, OutsideChangeQuerySet
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.permissions import can_anywhere
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.models import Event
 from pbxadmin.batches.models import Batch, BatchState
-from pbxadmin.fleet.models import NEEDS_A_PERSON, Pbx, PbxState
+from pbxadmin.fleet.freshness import freshness_rows, states_and_freshness
+from pbxadmin.fleet.models import NEEDS_A_PERSON, Pbx, PbxQuerySet, PbxState
 from pbxadmin.policies.selectors import dial_out
 from pbxadmin.review.models import DeskItem, Period
 from pbxadmin.web.pages import PAGE_SIZE, keyset
 from pbxadmin.web.words import PBX_STATES
 
+from .attention import todos
 from .effective_access import effective_access
-from .plots import fleet_squares
+from .plots import MOST_DRAWN, changes_plot, fleet_in_words, fleet_map
 
 RECENT_DAYS = 7
 RECENT_CHANGES = 8
 MOST_TODO = 8
-READ_LATELY = timedelta(minutes=15)
 OPEN_BATCHES = (BatchState.RUNNING, BatchState.PAUSED, BatchState.HALTED)
 UNVERIFIED_OUTCOMES = (Change.Status.UNKNOWN, Change.Status.NOT_AS_ASKED)
 
@@ -37,43 +39,57 @@ UNVERIFIED_OUTCOMES = (Change.Status.UNKNOWN, Change.Status.NOT_AS_ASKED)
 @login_required
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
+    """Show what needs attention and how the fleet is, in as many queries however large the fleet is."""
     user = user_of(request)
     now = timezone.now()
+    may_review = can_anywhere(user, Action.REVIEW_LOG)
+    may_act = may_review or can_anywhere(user, Action.EDIT_IVR)
     pbxs = Pbx.objects.visible_to(user).in_use()
     changes = Change.objects.visible_to(user)
     unsettled = changes.showing(*UNVERIFIED_OUTCOMES).filter(planned_at__gte=now - timedelta(days=RECENT_DAYS))
-    troubled = pbxs.filter(state__in=NEEDS_A_PERSON)
-    first_pbxs = list(troubled.select_related("customer").order_by("state_at")[:MOST_TODO])
-    first_changes = list(unsettled[:MOST_TODO])
-    by_state = dict(pbxs.order_by().values_list("state").annotate(count=Count("pk")))
-    may_review = can_anywhere(user, Action.REVIEW_LOG)
-    may_act = may_review or can_anywhere(user, Action.EDIT_IVR)
     outside = OutsideChange.objects.waiting_for(user) if may_act else OutsideChange.objects.none()
-    outside_count, first_outside = outside.count(), newest_events(outside)
+    by_state, by_step = states_and_freshness(pbxs, now)
     total = sum(by_state.values())
-    needs, unsettled_count = sum(by_state.get(state, 0) for state in NEEDS_A_PERSON), unsettled.count()
+    counted = counts_of(
+        customers=Customer.objects.visible_to(user),
+        unsettled=unsettled,
+        outside=outside,
+        desk=DeskItem.objects.visible_to(user).still_open() if may_review else DeskItem.objects.none(),
+        reopened=Period.objects.visible_to(user).exclude(reopened_at=None) if may_review else Period.objects.none(),
+        ivrs=Ivr.objects.visible_to(user),
+        ivrs_out=Ivr.objects.visible_to(user).filter(dial_outbound="on"),
+    )
+    drawn = list(drawn_first(pbxs))
+    troubled = [pbx for pbx in drawn if pbx.state in NEEDS_A_PERSON][:MOST_TODO]
+    recent, first_changes = recent_and_unsettled(changes, unsettled)
+    first_outside = newest_events(outside) if counted["outside"] else []
+    batches = list(Batch.objects.visible_to(user).filter(state__in=OPEN_BATCHES)[:MOST_TODO])
+    needs = sum(by_state.get(state, 0) for state in NEEDS_A_PERSON)
     context = {
-        "troubled": first_pbxs,
-        "more_troubled": needs - len(first_pbxs),
-        "unsettled": first_changes,
-        "more_unsettled": unsettled_count - len(first_changes),
-        "outside": [(event, ivr_of(event)) for event in first_outside],
-        "more_outside": outside_count - len(first_outside),
-        "outside_count": outside_count,
-        "batches": list(Batch.objects.visible_to(user).filter(state__in=OPEN_BATCHES)[:MOST_TODO]),
-        "may_review": may_review,
+        "todos": todos(
+            pbxs=troubled,
+            changes=first_changes,
+            batches=batches,
+            outside=first_outside,
+            reopened=counted["reopened"],
+            on_desk=counted["desk"],
+        ),
+        "more_troubled": needs - len(troubled),
+        "more_unsettled": counted["unsettled"] - len(first_changes),
+        "more_outside": counted["outside"] - len(first_outside),
+        "running": [batch for batch in batches if batch.state == BatchState.RUNNING],
+        "counted": counted,
         "may_act": may_act,
-        "on_desk": DeskItem.objects.visible_to(user).still_open().count() if may_review else 0,
-        "reopened": Period.objects.visible_to(user).exclude(reopened_at=None).count() if may_review else 0,
         "needs": needs,
-        "unsettled_count": unsettled_count,
         "total": total,
-        "read_lately": pbxs.filter(read_at__gte=now - READ_LATELY).count(),
-        "ivrs": Ivr.objects.visible_to(user).aggregate(all=Count("pk"), out=Count("pk", filter=Q(dial_outbound="on"))),
+        "read_lately": by_step["15m"],
+        "freshness": freshness_rows(by_step),
         "dial_out": dial_out(user),
-        "customers": Customer.objects.visible_to(user).count(),
-        "recent": list(changes[:RECENT_CHANGES]),
-        "squares": fleet_squares(by_state),
+        "recent": recent,
+        "changes_plot": changes_plot(changes, now),
+        "map": fleet_map(drawn),
+        "map_words": fleet_in_words(by_state),
+        "not_drawn": total - len(drawn),
         "legend": [(PBX_STATES[state], by_state[state]) for state in PbxState.values if by_state.get(state)],
         "may_add": can_anywhere(user, Action.MANAGE_PBXS),
         "may_add_customer": user.is_superuser,
@@ -99,12 +115,32 @@ def person_effective_access(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "home/effective_access.html", context)
 
 
+def counts_of(**rows: QuerySet[Any]) -> dict[str, int]:
+    """Count each of these in one query."""
+    each = [
+        found.order_by().values(what=Value(name)).annotate(count=Count("pk")).values_list("what", "count")
+        for name, found in rows.items()
+    ]
+    return dict.fromkeys(rows, 0) | dict(each[0].union(*each[1:], all=True))
+
+
+def drawn_first(pbxs: PbxQuerySet) -> PbxQuerySet:
+    """Return as many PBXs as Home draws: those that need attention first, and of these the longest waiting."""
+    is_well = Case(When(state__in=NEEDS_A_PERSON, then=0), default=1)
+    columns = ("name", "state", "state_at", "state_reason", "locked_until", "customer__name", "customer__archived_at")
+    ordered = pbxs.order_by(is_well, "state_at", "customer_id", "pk")
+    return ordered.select_related("customer").only(*columns)[:MOST_DRAWN]
+
+
+def recent_and_unsettled(changes: ChangeQuerySet, unsettled: ChangeQuerySet) -> tuple[list[Change], list[Change]]:
+    """Return the newest changes, and the newest of those not verified, in one query."""
+    newest, open_ones = changes.values("pk")[:RECENT_CHANGES], unsettled.values("pk")[:MOST_TODO]
+    found = list(Change.objects.filter(Q(pk__in=newest) | Q(pk__in=open_ones)))
+    since = timezone.now() - timedelta(days=RECENT_DAYS)
+    is_open = [change.outcome in UNVERIFIED_OUTCOMES and change.planned_at >= since for change in found]
+    return found[:RECENT_CHANGES], list(compress(found, is_open))
+
+
 def newest_events(outside: OutsideChangeQuerySet) -> list[Event]:
     """Return the events of the newest of these outside changes."""
-    events = Event.objects.in_bulk(list(outside.values_list("pk", flat=True)[:MOST_TODO]))
-    return [events[pk] for pk in sorted(events, reverse=True)]
-
-
-def ivr_of(event: Event) -> str:
-    """Return the address of the IVR that an event is about."""
-    return ivr_address(event.pbx_id or 0, str(event.data["ivr_number"]))
+    return list(Event.objects.filter(pk__in=outside.values("pk")[:MOST_TODO]).order_by("-pk"))

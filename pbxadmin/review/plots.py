@@ -56,8 +56,11 @@ class Plot:
         return [round(self.height * part, 1) for part in (1 / 3, 2 / 3, 1)]
 
 
-def plot(figures: Figures, wanted: EventFilter, kept_since: date | None) -> Plot | None:
-    """Return the plot of the period, or of the counted days when the filter has none; None when nothing was counted."""
+def plot(figures: Figures, wanted: EventFilter, kept_since: date | None, *, what: str = "Events") -> Plot | None:
+    """Return the plot of the period, or of the counted days when the filter has none; None when nothing was counted.
+
+    what: the things that were counted, in words.
+    """
     if figures.days is None:
         return None
     first, last = drawn_days(figures, wanted, kept_since)
@@ -78,7 +81,7 @@ def plot(figures: Figures, wanted: EventFilter, kept_since: date | None) -> Plot
             )
         )
     per = "day" if days_each == 1 else f"{days_each} days"
-    words = f"Events per {per} by outcome, {days_in_words(first, last)}: {counts_in_words(figures.by_group)}"
+    words = f"{what} per {per} by outcome, {days_in_words(first, last)}: {counts_in_words(figures.by_group)}"
     return Plot(bars, first, last, days_each, peak, round(top, 1), words)
 
 

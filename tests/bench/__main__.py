@@ -21,6 +21,7 @@ BENCHES = (
     "edit_calls",
     "ivr_list",
     "outside_list",
+    "home_page",
     "policies_recheck",
     "search",
     "isolation",

@@ -13,7 +13,7 @@ from pbxadmin.access.services import customer_archive, membership_grant
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.models import Pbx, PbxState
-from pbxadmin.home.plots import fleet_squares
+from pbxadmin.home.plots import fleet_map
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.models import Period
 from tests.factories import make_change, make_customer, make_outside, make_pbx, make_user
@@ -84,7 +84,7 @@ def test_the_counts_are_those_of_the_fleet(client, acme):
         "PBXs need a person": ("2", "of 5"),
         "Changes not verified": ("2", "in 7 days"),
         "Dial-out on": ("1", "of 3 IVRs, 0 new, 0 accepted"),
-        "Read within 15 min": ("2 of 5", "oldest first in the list"),
+        "Read within 15 min": ("2 of 5", "spread and slowest in Health"),
     }
     assert "1 customer, 5 PBXs, 3 IVRs" in plain(page)
 
@@ -186,7 +186,8 @@ def test_what_two_tiles_count_is_listed_where_they_lead(client, acme):
 
     page = page_of(seen_by(client, "viewer", acme))
 
-    assert re.findall(r'class="panel tile" href="#needs"', page) == ['class="panel tile" href="#needs"'] * 2
+    assert len(re.findall(r'class="panel tile" href="#needs"', page)) == 1
+    assert 'href="/pbxs/?state=needs-attention"' in page
     needs = page[page.index('id="needs"') : page.index("Recent changes")]
     assert f'data-pbx="{pbx.pk}"' in needs
     assert re.findall(r'href="/changes/(\d+)/"', needs) == [str(change.pk) for change in made[:0:-1]]
@@ -253,7 +254,7 @@ def test_who_may_add_nothing_is_told_whom_to_ask(client, acme, bellweather, role
     assert "BELL-HQ" not in page
 
 
-@pytest.mark.parametrize(("role", "count"), [("viewer", 13), ("auditor", 18)])
+@pytest.mark.parametrize(("role", "count"), [("viewer", 10), ("auditor", 11), ("manager", 11)])
 def test_home_takes_as_many_queries_however_large_the_fleet(client, acme, django_assert_num_queries, role, count):
     now = timezone.now()
     for place in range(30):
@@ -267,24 +268,44 @@ def test_home_takes_as_many_queries_however_large_the_fleet(client, acme, django
         page_of(client)
 
 
-def test_a_square_stands_for_each_pbx_and_what_needs_a_person_is_marked_too():
-    squares = fleet_squares({"reachable": 19, "unreachable": 2})
+def test_the_map_has_a_named_and_linked_square_for_each_pbx_by_customer(client, acme, bellweather):
+    bell = make_pbx(bellweather, name="BELL-HQ", state=PbxState.LOCKED)
+    made = [make_pbx(acme, name=f"ACME-{place:02}", state=PbxState.REACHABLE) for place in range(21)]
 
-    assert len(squares.cells) == 21
-    assert squares.cells[0] == (0, 0, "ok", False)
-    assert squares.cells[19] == (19 * 18, 0, "calm", True)
-    assert squares.cells[20] == (0, 18, "calm", True)
-    assert (squares.width, squares.height, squares.stands_for) == (360, 36, 1)
-    assert squares.words == "21 PBXs: 19 reachable, 2 unreachable"
+    first, second = fleet_map(Pbx.objects.select_related("customer"))
+    page = page_of(seen_by(client, "viewer"))
+
+    assert (first.name, first.height, len(first.squares)) == ("Acme Logistics", 36, 21)
+    assert (first.squares[20].x, first.squares[20].y, first.squares[20].marked) == (0, 18, False)
+    assert [square.marked for square in second.squares] == [True]
+    assert re.findall(r'data-square="(\d+)"', page) == [str(pbx.pk) for pbx in [*made, bell]]
+    assert f'href="/pbxs/{bell.pk}/"' in page
+    assert "<title>BELL-HQ: Locked</title>" in page
 
 
-@pytest.mark.parametrize(("count", "stands_for"), [(200, 1), (201, 2), (1000, 5)])
-def test_a_large_fleet_is_drawn_small_and_no_state_is_lost(count, stands_for):
-    squares = fleet_squares({"reachable": count - 1, "locked": 1})
+def test_the_worst_stands_first_with_what_mends_it(client, acme):
+    for name, state in (("A", "unreachable"), ("B", "credentials-rejected"), ("C", "untrusted")):
+        make_pbx(acme, name=name, state=state, state_at=timezone.now())
+    make_change(Pbx.objects.get(name="A"), "unknown")
 
-    assert squares.stands_for == stands_for
-    assert len(squares.cells) <= 202
-    assert [marked for *_, marked in squares.cells].count(True) == 1
+    needs = page_of(seen_by(client, "manager", acme)).split('id="needs"')[1].split("Recent changes")[0]
+
+    marks = re.findall(r'data-state="([a-z-]+)"|(/changes/)', needs)
+    assert ["".join(mark) for mark in marks] == ["credentials-rejected", "untrusted", "/changes/", "unreachable"]
+    assert f'href="/pbxs/{Pbx.objects.get(name="B").pk}/edit/">Edit credentials' in needs
+    assert "Compare certificates of C" in needs
+
+
+def test_changes_of_each_day_are_drawn_by_outcome_and_as_a_table(client, acme, bellweather):
+    pbx = make_pbx(acme)
+    for status in ("verified", "verified", "refused"):
+        make_change(pbx, status)
+    make_change(make_pbx(bellweather), "unknown")
+
+    page = page_of(seen_by(client, "viewer", acme))
+
+    assert "2 verified, 1 refused" in page
+    assert "1 unknown" not in page
 
 
 @pytest.mark.parametrize(("role", "is_shown"), [("viewer", 0), ("helpdesk", 1), ("auditor", 1), ("manager", 1)])
