@@ -17,7 +17,7 @@ from django.utils import timezone
 from pbxadmin.access.models import Customer, Membership, User, customer_ids
 from pbxadmin.access.roles import SITE_ADMIN
 
-from .kinds import NOTICE_KINDS, STORMY, id_in
+from .kinds import NOTICE_KINDS, STORMY
 from .models import (
     Condition,
     Notice,
@@ -208,12 +208,11 @@ def conditions_close() -> int:
     count, now = 0, timezone.now()
     for name, kind in NOTICE_KINDS.items():
         rows = Condition.objects.still_open().filter(kind=name)
-        keys = [(pk, id_in(key)) for pk, key in rows.values_list("pk", "key")]
+        keys = list(rows.values_list("key", flat=True))
         for start in range(0, len(keys), AT_A_TIME):
             some = keys[start : start + AT_A_TIME]
-            still = kind.still_open({about for _, about in some})
-            over = [pk for pk, about in some if about not in still]
-            count += rows.filter(pk__in=over, changed_at__lt=now).update(closed_at=now) if over else 0
+            over = set(some) - set(kind.still_open(some))
+            count += rows.filter(key__in=over, changed_at__lt=now).update(closed_at=now) if over else 0
     return count
 
 

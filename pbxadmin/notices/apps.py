@@ -8,7 +8,10 @@ class NoticesConfig(AppConfig):
 
     def ready(self) -> None:
         from pbxadmin.audit.log import event_appended
+        from pbxadmin.policies.watching import violations_changed
 
         from .outbox import event_note
+        from .violations import violations_note
 
         event_appended.connect(event_note, dispatch_uid="notices")
+        violations_changed.connect(violations_note, dispatch_uid="notices")

@@ -44,6 +44,7 @@ from .models import (
     NoticeSeverity,
 )
 from .unsubscribing import end_token
+from .violations import exceptions_note
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ def notices_work() -> int:
 
     Return how many mails are to be sent now.
     """
+    exceptions_note()
     conditions_close()
     conditions_repeat()
     notices_address()

@@ -19,6 +19,7 @@ from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.audit.models import Event
 from pbxadmin.batches.models import NOT_VERIFIED_OUTCOMES, Batch, BatchState
 from pbxadmin.fleet.models import NEEDS_A_PERSON, Pbx
+from pbxadmin.policies.models import PolicyException, Violation
 from pbxadmin.review.kinds import Facts
 from pbxadmin.web.words import OUTCOMES, PBX_STATES, Look, number_of
 
@@ -26,6 +27,8 @@ from .models import NoticeSeverity
 
 HELD_FLAP = timedelta(minutes=5)  # a PBX that is back by then was never away
 HELD_CHANGE = timedelta(minutes=2)  # an unknown outcome is looked at again after 10 s, 30 s and so on
+HELD_POLICY = timedelta(minutes=1)  # a sweep finds what breaks one policy on many PBXs
+POLICY_BROKEN = "broken"
 UNSETTLED_FOR = timedelta(days=7)  # as long as Home shows it
 OPEN_OUTCOMES = frozenset({Change.Status.UNKNOWN.value, Change.Status.NOT_AS_ASKED.value})
 
@@ -60,17 +63,32 @@ class NoticeKind:
     """One kind. tells: what an event tells, given the state before it; None for nothing.
 
     held: how long a notice waits for another event about the same, which may make it needless. right: what a person
-    must have been granted for the customer. still_open: of these ids of conditions, those that are still so.
+    must have been granted for the customer. still_open: of these conditions, those that are still so.
     bad_states: of what it is about; from one that is not to another that is not, there is nothing to tell.
     """
 
     look: Look
     actions: frozenset[EventAction]
     tells: Callable[[Event, str | None], Telling | None]
-    still_open: Callable[[Collection[int]], Collection[int]]
+    still_open: Callable[[Collection[str]], Collection[str]]
     held: timedelta = timedelta(0)
     bad_states: frozenset[str] = frozenset()
     right: Action = Action.SEE
+
+
+def by_id(open_ids: Callable[[Collection[int]], Collection[int]]) -> Callable[[Collection[str]], Collection[str]]:
+    """Return the check of conditions that have one id in their key, from the check of such ids."""
+
+    def still_open(keys: Collection[str]) -> Collection[str]:
+        found = open_ids({id_in(key) for key in keys})
+        return {key for key in keys if id_in(key) in found}
+
+    return still_open
+
+
+def id_in(condition: str) -> int:
+    """Return the id in the key of a condition: of the event, PBX, change, batch or customer that it is about."""
+    return int(condition.split("/")[1])
 
 
 def detail_of(event: Event) -> Mapping[str, Any]:
@@ -219,9 +237,48 @@ def log_telling(event: Event, was: str | None) -> Telling:
     )
 
 
-def as_told(ids: Collection[int]) -> Collection[int]:
+def as_told(keys: Collection[str]) -> Collection[str]:
     """Leave conditions of a kind open until an event ends them."""
-    return ids
+    return keys
+
+
+# --- policies ---
+
+
+def reopened_telling(event: Event, was: str | None) -> Telling | None:
+    """Tell that an exception is over and its value still breaks the policy. Its condition `violations.py` opens."""
+    detail = detail_of(event)
+    policy_id, title = detail.get("policy"), text_in(detail, "title")
+    if not isinstance(policy_id, int) or isinstance(policy_id, bool):
+        return None
+    return Telling(
+        condition=policy_key(policy_id, event.customer_id),
+        subject=f"{place_in_event(event)}: “{title}” is broken again",
+        text=text_in(detail, "sentence"),
+        path=policy_path(policy_id, event.customer_id),
+        severity=NoticeSeverity.WARNING,
+        effect=NoticeEffect.TELLS,
+    )
+
+
+def policy_key(policy_id: int, customer_id: int | None) -> str:
+    return f"policy/{policy_id}/{customer_id}"
+
+
+def policy_path(policy_id: int, customer_id: int | None) -> str:
+    query = urlencode({"customer": customer_id or "", "state": "open"})
+    return f"{reverse('policies:policy-page', args=[policy_id])}?{query}"
+
+
+def policies_open(keys: Collection[str]) -> Collection[str]:
+    """Return the policies, each with a customer, that an IVR breaks and nobody has accepted."""
+    broken = Violation.objects.still_open().filter(policy_id__in={id_in(key) for key in keys}).order_by()
+    found = broken.values_list("policy_id", "pbx__customer_id").distinct()
+    return {policy_key(*pair) for pair in found} & set(keys)
+
+
+def exceptions_open(ids: Collection[int]) -> Collection[int]:
+    return set(PolicyException.objects.current().filter(pk__in=ids).values_list("pk", flat=True))
 
 
 NOTICE_KINDS: dict[str, NoticeKind] = {
@@ -229,13 +286,13 @@ NOTICE_KINDS: dict[str, NoticeKind] = {
         Look("Changed outside", "outside", "arrow-top-right-on-square"),
         EventGroup.OUTSIDE.actions,
         outside_telling,
-        outside_open,
+        by_id(outside_open),
     ),
     "pbx": NoticeKind(
         Look("PBX needs attention", "bad", "server-stack"),
         frozenset({EventAction.PBX_STATE_CHANGED}),
         pbx_telling,
-        pbx_open,
+        by_id(pbx_open),
         held=HELD_FLAP,
         bad_states=frozenset(state.value for state in NEEDS_A_PERSON),
     ),
@@ -243,7 +300,7 @@ NOTICE_KINDS: dict[str, NoticeKind] = {
         Look("Change not verified", "unknown", "question-mark-circle"),
         EventGroup.CHANGE_OUTCOME.actions,
         change_telling,
-        change_open,
+        by_id(change_open),
         held=HELD_CHANGE,
         bad_states=OPEN_OUTCOMES,
     ),
@@ -251,7 +308,21 @@ NOTICE_KINDS: dict[str, NoticeKind] = {
         Look("Batch halted or finished", "accent", "rectangle-stack"),
         EventGroup.BATCH.actions - {EventAction.BATCH_PLANNED, EventAction.BATCH_STARTED, EventAction.BATCH_PAUSED},
         batch_telling,
-        batch_open,
+        by_id(batch_open),
+    ),
+    "policy": NoticeKind(
+        Look("Policy broken", "warn", "scale"),
+        frozenset({EventAction.VIOLATION_REOPENED}),
+        reopened_telling,
+        policies_open,
+        held=HELD_POLICY,
+        bad_states=frozenset({POLICY_BROKEN}),
+    ),
+    "exception": NoticeKind(
+        Look("Exception ends soon", "calm", "calendar-days"),
+        frozenset(),  # told by the day: addressing.py
+        lambda event, was: None,
+        by_id(exceptions_open),
     ),
     "log": NoticeKind(
         Look("Log not as sealed", "bad", "shield-exclamation"),
@@ -264,11 +335,6 @@ NOTICE_KINDS: dict[str, NoticeKind] = {
 KIND_OF: Mapping[str, str] = {action.value: name for name, kind in NOTICE_KINDS.items() for action in kind.actions}
 # Nothing else comes as often as news of PBXs that go away together.
 STORMY = "pbx"
-
-
-def id_in(condition: str) -> int:
-    """Return the id in the key of a condition: of the event, PBX, change, batch or customer that it is about."""
-    return int(condition.split("/")[1])
 
 
 def kind_choices() -> Sequence[tuple[str, str]]:

@@ -4,6 +4,9 @@ The log calls `event_note` for each event that it takes; `kinds.py` says what an
 something needs to think of notices, and nothing is told of what was rolled back.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from pbxadmin.access.roles import Action
@@ -12,10 +15,21 @@ from pbxadmin.audit.models import Event
 from .kinds import KIND_OF, NOTICE_KINDS, NoticeEffect, Telling
 from .models import Condition, Notice
 
+Retold = Callable[[str], Telling | None]
 CONDITION_CHANGES = (
     *("kind", "severity", "customer_id", "customer_name", "of_log", "subject", "text", "path", "event_id"),
     *("changed_at", "told_at", "closed_at", "acknowledged_at", "acknowledged_by_id", "acknowledged_by_name"),
 )
+
+
+@dataclass(frozen=True)
+class NoticeSource:
+    """Where a notice comes from: whose it is, and when and by which event it was found; 0 for none."""
+
+    customer_id: int | None
+    customer_name: str
+    at: datetime
+    event_id: int = 0
 
 
 def event_note(event: Event, **_: Any) -> None:
@@ -25,36 +39,46 @@ def event_note(event: Event, **_: Any) -> None:
         return
     kind = NOTICE_KINDS[name]
     telling = kind.tells(event, None)
-    if telling is None:
-        return
-    held = held_notice(telling.condition) if kind.held else None
+    if telling is not None:
+        source = NoticeSource(event.customer_id, event.customer_name, event.at, event.pk)
+        telling_note(name, source, telling, lambda was: kind.tells(event, was))
+
+
+def telling_note(name: str, source: NoticeSource, telling: Telling, retold: Retold | None = None) -> None:
+    """Write a notice, move its condition, and let a notice that is held back about the same tell of this instead.
+
+    retold: what is told, given the state that people know of.
+    """
+    wait = timedelta(0) if telling.effect is NoticeEffect.TELLS else NOTICE_KINDS[name].held
+    held = held_notice(telling.condition) if wait else None
+    if held and retold:
+        telling = retold(held.was) or telling
+    ended = condition_move(name, source, telling)
     if held:
-        telling = kind.tells(event, held.was) or telling
-    ended = condition_move(name, event, telling)
-    if held:
-        held_move(held, event, telling)
-    elif not telling.is_silent and (telling.effect != NoticeEffect.ENDS or ended):
-        Notice.objects.create(due_at=event.at + kind.held, **notice_columns(name, event, telling))
+        held_move(held, source, telling)
+    elif not telling.is_silent and (telling.effect is not NoticeEffect.ENDS or ended):
+        Notice.objects.create(due_at=source.at + wait, **notice_columns(name, source, telling))
 
 
 def held_notice(condition: str) -> Notice | None:
-    """Return the notice about this that waits to be told, locked, so that it is not addressed meanwhile."""
-    return Notice.objects.unaddressed().filter(condition=condition, repeats=False).select_for_update().first()
+    """Return the notice of how this is that waits to be told, locked, so that it is not addressed meanwhile."""
+    waiting = Notice.objects.unaddressed().filter(condition=condition, repeats=False).exclude(now="")
+    return waiting.select_for_update().first()
 
 
-def held_move(held: Notice, event: Event, telling: Telling) -> None:
+def held_move(held: Notice, source: NoticeSource, telling: Telling) -> None:
     """Let a notice that was held back tell of the newer event, or nothing, when all is as people know it."""
     bad = NOTICE_KINDS[held.kind].bad_states
     if telling.now == held.was or bad.isdisjoint({telling.now, held.was}):
         held.delete()
     else:
-        Notice.objects.filter(pk=held.pk).update(**notice_columns(held.kind, event, telling))
+        Notice.objects.filter(pk=held.pk).update(**notice_columns(held.kind, source, telling))
 
 
-def condition_move(kind: str, event: Event, telling: Telling) -> bool:
-    """Open the condition that an event tells of, or end it. Return whether it was open and has ended."""
+def condition_move(kind: str, source: NoticeSource, telling: Telling) -> bool:
+    """Open the condition that is told of, or end it. Return whether it was open and has ended."""
     if telling.effect == NoticeEffect.BEGINS:
-        columns = told_columns(kind, event, telling) | {"changed_at": event.at, "told_at": event.at}
+        columns = told_columns(kind, source, telling) | {"changed_at": source.at, "told_at": source.at}
         of_log = NOTICE_KINDS[kind].right is Action.REVIEW_LOG
         Condition.objects.bulk_create(
             [Condition(key=telling.condition, of_log=of_log, **columns)],
@@ -64,25 +88,25 @@ def condition_move(kind: str, event: Event, telling: Telling) -> bool:
         )
         return False
     open_one = Condition.objects.still_open().filter(key=telling.condition)
-    return telling.effect == NoticeEffect.ENDS and open_one.update(closed_at=event.at) == 1
+    return telling.effect == NoticeEffect.ENDS and open_one.update(closed_at=source.at) == 1
 
 
-def notice_columns(kind: str, event: Event, telling: Telling) -> dict[str, Any]:
-    moved = {"condition": telling.condition, "was": telling.was, "now": telling.now, "at": event.at}
-    return told_columns(kind, event, telling) | moved
+def notice_columns(kind: str, source: NoticeSource, telling: Telling) -> dict[str, Any]:
+    moved = {"condition": telling.condition, "was": telling.was, "now": telling.now, "at": source.at}
+    return told_columns(kind, source, telling) | moved
 
 
-def told_columns(kind: str, event: Event, telling: Telling) -> dict[str, Any]:
+def told_columns(kind: str, source: NoticeSource, telling: Telling) -> dict[str, Any]:
     """Return the columns that a notice and its condition have in common."""
     return {
         "kind": kind,
         "severity": telling.severity,
-        "customer_id": event.customer_id,
-        "customer_name": event.customer_name,
+        "customer_id": source.customer_id,
+        "customer_name": source.customer_name,
         "subject": single_line(telling.subject),
         "text": telling.text,
         "path": telling.path[:500],
-        "event_id": event.pk,
+        "event_id": source.event_id,
     }
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pbxadmin.web.words import Look
 
-from .kinds import NOTICE_KINDS, id_in
+from .kinds import NOTICE_KINDS
 from .models import Condition
 
 
@@ -24,12 +24,12 @@ def condition_rows(conditions: Sequence[Condition], customers: Collection[int] |
 
     customers: of which the person may acknowledge conditions, None for all.
     """
-    about: dict[str, set[int]] = defaultdict(set)
+    about: dict[str, set[str]] = defaultdict(set)
     for one in conditions:
-        about[one.kind].add(id_in(one.key))
-    still = {name: NOTICE_KINDS[name].still_open(ids) for name, ids in about.items() if name in NOTICE_KINDS}
+        about[one.kind].add(one.key)
+    still = {name: NOTICE_KINDS[name].still_open(keys) for name, keys in about.items() if name in NOTICE_KINDS}
     return [
         ConditionRow(one, NOTICE_KINDS[one.kind].look, customers is None or one.customer_id in customers)
         for one in conditions
-        if id_in(one.key) in still.get(one.kind, ())
+        if one.key in still.get(one.kind, ())
     ]

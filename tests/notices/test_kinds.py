@@ -1,6 +1,7 @@
 """Each kind of notice, produced by its cause and delivered once; what moves back, and what is told to whom."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -21,6 +22,9 @@ from pbxadmin.batches.services import Chosen, Pace, batch_plan, move
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.notices.deliver import mails_slice, notices_work
 from pbxadmin.notices.models import Condition, Notice
+from pbxadmin.policies.models import Policy, Violation
+from pbxadmin.policies.services import policy_add, violation_accept
+from pbxadmin.policies.watching import exceptions_expire
 from pbxadmin.yeastar.errors import PbxError
 from tests.factories import make_pbx, make_user
 from tests.mail_server import MailServer, text_in_mail
@@ -67,7 +71,7 @@ def test_dial_out_is_critical(pbx, pbx_http, mail_server):
     pbx_http.ivrs["6500"]["dialoutboundroutes"] = "on"
     pbx_refresh(pbx=pbx, actor=SYSTEM)
 
-    notice = Notice.objects.get()
+    notice = Notice.objects.get(kind="outside")
 
     assert notice.get_severity_display() == "Critical"
     assert notice.subject == "ACME-HQ, IVR 6500 Main_Menu: dial-out opened to callers, outside PBX Admin"
@@ -131,6 +135,33 @@ def test_a_change_of_unknown_outcome_is_told_unless_it_is_settled_at_once(pbx, p
     change_check(change, insist=True)
     deliver(timedelta(minutes=30))
     assert len(subjects(mail_server)) == 1  # nobody knows of the condition any more, so its end is no news
+
+
+def test_a_broken_policy_is_told_once_for_all_its_ivrs_and_again_when_its_exception_is_over(pbx, pbx_http, mail_server):
+    Policy.objects.all().delete()  # the first ones come with the migrations
+    asked = {"title": "No dial-out", "reason": "Fraud.", "severity": "high", "tag": "", "field": "dial_outbound"}
+    policy = policy_add(customer=None, values={**asked, "comparison": "is", "value": "off"}, actor=SYSTEM)
+    pbx_http.add("6501", dialoutboundroutes="on")
+    pbx_refresh(pbx=pbx, actor=SYSTEM)
+    pbx_http.add("6502", dialoutboundroutes="on")
+    pbx_refresh(pbx=pbx, actor=SYSTEM)
+    deliver(timedelta(minutes=10))
+    said = "".join(map(text_in_mail, mail_server.mails))
+    assert said.count(f"“{policy.title}” is broken by 2 IVRs of Acme Logistics") == 2  # as text, and as HTML
+
+    accept: dict[str, Any] = {"value": "on", "reason": "agreed", "ends_on": timezone.localdate() + timedelta(days=20)}
+    for violation in Violation.objects.filter(policy=policy):
+        violation_accept(violation=violation, actor=Actor(7, "Mara"), **accept)
+    deliver(timedelta(minutes=20))
+    assert not Condition.objects.still_open().filter(kind="policy").exists()
+    before = len(mail_server.mails)
+    deliver(timedelta(days=14))
+    assert "an exception ends on" in text_in_mail(mail_server.mails[before])
+    with time_machine.travel(timezone.now() + timedelta(days=22)):
+        assert exceptions_expire() == 2
+        deliver(timedelta(minutes=1))
+        assert Condition.objects.still_open().filter(kind="policy").exists()
+    assert "is broken again" in text_in_mail(mail_server.mails[-1])
 
 
 def batch_of(pbx: Pbx) -> Batch:
