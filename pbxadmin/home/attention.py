@@ -11,7 +11,7 @@ from pbxadmin.batches.models import Batch, BatchState
 from pbxadmin.fleet.models import Pbx, PbxState
 
 # What somebody has to do by hand before anything works again comes before what may pass by itself.
-WORST, BAD, SOON, LATER = range(4)
+WORST, BAD, SOON, AT_LEISURE = range(4)
 STATE_SEVERITY = {PbxState.CREDENTIALS_REJECTED: WORST, PbxState.UNTRUSTED: WORST}
 BATCH_SEVERITY = {BatchState.HALTED: WORST, BatchState.PAUSED: SOON}
 
@@ -48,7 +48,7 @@ def todos(
     ]
     rows += [Todo(SOON, "outside", event, ivr_of(event)) for event in outside]
     rows += [Todo(BAD, "reopened", reopened)] if reopened else []
-    rows += [Todo(LATER, "desk", on_desk)] if on_desk else []
+    rows += [Todo(AT_LEISURE, "desk", on_desk)] if on_desk else []
     return sorted(rows, key=lambda row: row.severity)
 
 

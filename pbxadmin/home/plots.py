@@ -71,12 +71,13 @@ def fleet_in_words(by_state: Mapping[str, int]) -> str:
     return f"{number_of(sum(by_state.values()), 'PBX')}: {said}"
 
 
-def changes_plot(changes: ChangeQuerySet, now: datetime) -> Plot | None:
-    """Return the plot of 30 days of these changes by outcome, in one query; None for none. Only the newest count."""
+def changes_plot(changes: ChangeQuerySet, now: datetime) -> tuple[Plot | None, Figures]:
+    """Return the plot of 30 days of these changes by outcome, and its figures, in one query. Only the newest count."""
     newest = changes.order_by("-pk").values("pk")[:CHANGES_READ]
     lately = Change.objects.filter(
         pk__in=newest, planned_at__gte=now - timedelta(days=FEWEST_BARS - 1), status__in=SHOWN
     )
     rows = lately.order_by().annotate(day=TruncDate("planned_at")).values_list("day", "status")
     counts: Counter[Any] = Counter({(day, status): count for day, status, count in rows.annotate(count=Count("pk"))})
-    return plot(Figures(counts), EventFilter(until=now.date()), None, what="Changes")
+    counted = Figures(counts)
+    return plot(counted, EventFilter(until=now.date()), None, what="Changes"), counted

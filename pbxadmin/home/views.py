@@ -60,6 +60,7 @@ def home(request: HttpRequest) -> HttpResponse:
         ivrs_out=Ivr.objects.visible_to(user).filter(dial_outbound="on"),
     )
     drawn = list(drawn_first(pbxs))
+    drawn_changes, figures_of_changes = changes_plot(changes, now)
     troubled = [pbx for pbx in drawn if pbx.state in NEEDS_A_PERSON][:MOST_TODO]
     recent, first_changes = recent_and_unsettled(changes, unsettled)
     first_outside = newest_events(outside) if counted["outside"] else []
@@ -86,7 +87,8 @@ def home(request: HttpRequest) -> HttpResponse:
         "freshness": freshness_rows(by_step),
         "dial_out": dial_out(user),
         "recent": recent,
-        "changes_plot": changes_plot(changes, now),
+        "changes_plot": drawn_changes,
+        "changes_lines": figures_of_changes.lines,
         "map": fleet_map(drawn),
         "map_words": fleet_in_words(by_state),
         "not_drawn": total - len(drawn),
