@@ -12,12 +12,16 @@ from .test_matrix import GETS, NAMES, client_of
 from .world import World
 
 pytestmark = [pytest.mark.django_db, pytest.mark.in_shares]
-# Not made by a person: sessions, counts, what is learned by looking, where the desk has read to, and who looked when.
+# Not made by a person: sessions, counts, what is learned by looking and told of it, where the desk has read to, and who
+# looked when.
 MAY_MOVE = {
     "access.Session",
     "audit.Event",
+    "fleet.ContactSample",
     "fleet.Lease",
     "ivr.OutsideVisit",
+    "notices.Condition",
+    "notices.Notice",
     "review.DeskReading",
     "review.DeskItem",
     "ops.PeriodicJob",
