@@ -5,5 +5,6 @@ from . import views
 app_name = "home"
 urlpatterns = [
     path("", views.home, name="home"),
+    path("customers/<int:pk>/home/", views.customer_home, name="customer-home"),
     path("people/<int:pk>/effective-access/", views.person_effective_access, name="effective-access"),
 ]

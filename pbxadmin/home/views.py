@@ -5,7 +5,7 @@ from itertools import compress
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import Case, Count, Q, QuerySet, Value, When
+from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
@@ -17,7 +17,7 @@ from pbxadmin.access.permissions import can_anywhere
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.models import Event
-from pbxadmin.batches.models import Batch, BatchState
+from pbxadmin.batches.models import Batch, BatchState, BatchTarget
 from pbxadmin.fleet.freshness import freshness_rows, states_and_freshness
 from pbxadmin.fleet.models import NEEDS_A_PERSON, Pbx, PbxQuerySet, PbxState
 from pbxadmin.policies.selectors import dial_out
@@ -40,33 +40,50 @@ UNVERIFIED_OUTCOMES = (Change.Status.UNKNOWN, Change.Status.NOT_AS_ASKED)
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
     """Show what needs attention and how the fleet is, in as many queries however large the fleet is."""
-    user = user_of(request)
+    context = control_room(user_of(request), None)
+    return render(request, "home/home.html" if context["total"] else "home/first_run.html", context)
+
+
+@login_required
+@require_GET
+def customer_home(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show the same of one customer."""
+    customer = get_object_or_404(Customer.objects.visible_to(request.user), pk=pk)
+    return render(request, "home/home.html", control_room(user_of(request), customer))
+
+
+def control_room(user: User, customer: Customer | None) -> dict[str, Any]:
+    """Return what Home shows this person of all their customers, or of one."""
     now = timezone.now()
+    within = {"customer_id": customer.pk} if customer else {}
     may_review = can_anywhere(user, Action.REVIEW_LOG)
     may_act = may_review or can_anywhere(user, Action.EDIT_IVR)
-    pbxs = Pbx.objects.visible_to(user).in_use()
-    changes = Change.objects.visible_to(user)
+    pbxs = Pbx.objects.visible_to(user).in_use().filter(**within)
+    changes = Change.objects.visible_to(user).filter(**within)
     unsettled = changes.showing(*UNVERIFIED_OUTCOMES).filter(planned_at__gte=now - timedelta(days=RECENT_DAYS))
-    outside = OutsideChange.objects.waiting_for(user) if may_act else OutsideChange.objects.none()
+    outside = OutsideChange.objects.waiting_for(user).filter(**within) if may_act else OutsideChange.objects.none()
+    ivrs = Ivr.objects.visible_to(user).filter(**{f"pbx__{name}": value for name, value in within.items()})
+    desk, periods = DeskItem.objects.visible_to(user).still_open(), Period.objects.visible_to(user)
     by_state, by_step = states_and_freshness(pbxs, now)
     total = sum(by_state.values())
     counted = counts_of(
         customers=Customer.objects.visible_to(user),
         unsettled=unsettled,
         outside=outside,
-        desk=DeskItem.objects.visible_to(user).still_open() if may_review else DeskItem.objects.none(),
-        reopened=Period.objects.visible_to(user).exclude(reopened_at=None) if may_review else Period.objects.none(),
-        ivrs=Ivr.objects.visible_to(user),
-        ivrs_out=Ivr.objects.visible_to(user).filter(dial_outbound="on"),
+        desk=desk.filter(**within) if may_review else desk.none(),
+        reopened=periods.filter(**within).exclude(reopened_at=None) if may_review else periods.none(),
+        ivrs=ivrs,
+        ivrs_out=ivrs.filter(dial_outbound="on"),
     )
     drawn = list(drawn_first(pbxs))
     drawn_changes, figures_of_changes = changes_plot(changes, now)
     troubled = [pbx for pbx in drawn if pbx.state in NEEDS_A_PERSON][:MOST_TODO]
     recent, first_changes = recent_and_unsettled(changes, unsettled)
     first_outside = newest_events(outside) if counted["outside"] else []
-    batches = list(Batch.objects.visible_to(user).filter(state__in=OPEN_BATCHES)[:MOST_TODO])
+    batches = list(open_batches(user, customer)[:MOST_TODO])
     needs = sum(by_state.get(state, 0) for state in NEEDS_A_PERSON)
-    context = {
+    return {
+        "customer": customer,
         "todos": todos(
             pbxs=troubled,
             changes=first_changes,
@@ -85,7 +102,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "total": total,
         "read_lately": by_step["15m"],
         "freshness": freshness_rows(by_step),
-        "dial_out": dial_out(user),
+        "dial_out": None if customer else dial_out(user),
         "recent": recent,
         "changes_plot": drawn_changes,
         "changes_lines": figures_of_changes.lines,
@@ -97,7 +114,6 @@ def home(request: HttpRequest) -> HttpResponse:
         "may_add_customer": user.is_superuser,
         "now": now,
     }
-    return render(request, "home/home.html" if total else "home/first_run.html", context)
 
 
 @login_required
@@ -115,6 +131,14 @@ def person_effective_access(request: HttpRequest, pk: int) -> HttpResponse:
         "of_all": [one.get_role_display() for one in memberships if one.customer_id is None],
     }
     return render(request, "home/effective_access.html", context)
+
+
+def open_batches(user: User, customer: Customer | None) -> QuerySet[Batch]:
+    """Return the batches that are not over, of all customers that this person sees or with IVRs of one."""
+    found = Batch.objects.visible_to(user).filter(state__in=OPEN_BATCHES)
+    if customer is None:
+        return found
+    return found.filter(Exists(BatchTarget.objects.filter(batch=OuterRef("pk"), customer_id=customer.pk)))
 
 
 def counts_of(**rows: QuerySet[Any]) -> dict[str, int]:

@@ -358,3 +358,16 @@ def test_a_reopened_period_needs_its_auditor(client, acme, bellweather):
         Period.objects.create(customer=customer, reopened_at=timezone.now(), **days)
 
     assert "1 signed period<" in page_of(seen_by(client, "auditor", acme))
+
+
+def test_the_same_is_there_for_one_customer_alone(client, acme, bellweather):
+    both(acme, bellweather)
+    seen_by(client, "manager")
+
+    page = client.get(f"/customers/{acme.pk}/home/").content.decode()
+
+    assert [figure for figure, _ in tiles(page).values()] == ["1", "1", "0", "1", "1 of 1"]
+    assert page.count("data-square=") == 1
+    assert "BELL" not in page
+    assert "Bellweather" not in page
+    assert f'href="/pbxs/?state=needs-attention&amp;customer={acme.pk}"' in page
