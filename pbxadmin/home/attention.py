@@ -1,7 +1,7 @@
 """What needs attention, the worst first, each with what mends it."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ivr.addresses import ivr_address
@@ -9,6 +9,7 @@ from ivr.models import Change
 from pbxadmin.audit.models import Event
 from pbxadmin.batches.models import Batch, BatchState
 from pbxadmin.fleet.models import Pbx, PbxState
+from pbxadmin.notices.models import Condition
 
 # What somebody has to do by hand before anything works again comes before what may pass by itself.
 WORST, BAD, SOON, AT_LEISURE = range(4)
@@ -21,12 +22,19 @@ class Todo:
     """One row of what needs attention. kind: pbx, change, batch, outside, reopened or desk.
 
     it: the row of that kind, or how many there are. address: of the page on which an outside change is decided.
+    condition: as it is told, for whoever may acknowledge it.
     """
 
     severity: int
     kind: str
     it: Any
     address: str = ""
+    condition: Condition | None = None
+
+    @property
+    def condition_key(self) -> str:
+        """Return the key under which people are told of it, "" for what is told otherwise or not."""
+        return f"{self.kind}/{self.it.pk}" if self.kind in ("pbx", "change", "outside") else ""
 
 
 def todos(
@@ -50,6 +58,14 @@ def todos(
     rows += [Todo(BAD, "reopened", reopened)] if reopened else []
     rows += [Todo(AT_LEISURE, "desk", on_desk)] if on_desk else []
     return sorted(rows, key=lambda row: row.severity)
+
+
+def with_conditions(rows: Sequence[Todo], customers: Collection[int] | None) -> list[Todo]:
+    """Return the rows with their conditions, of the customers of which the person may acknowledge them. None is all."""
+    keys = [row.condition_key for row in rows if row.condition_key]
+    found = Condition.objects.still_open().filter(key__in=keys)
+    mine = {one.key: one for one in found if customers is None or one.customer_id in customers}
+    return [replace(row, condition=mine.get(row.condition_key)) for row in rows]
 
 
 def ivr_of(event: Event) -> str:

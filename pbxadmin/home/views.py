@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from ivr.models import Change, ChangeQuerySet, Ivr, OutsideChange, OutsideChangeQuerySet
+from ivr.models import Change, ChangeQuerySet, Ivr, OutsideChange, OutsideChangeQuerySet, may_act_on
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.permissions import can_anywhere
 from pbxadmin.access.person import user_of
@@ -25,7 +25,7 @@ from pbxadmin.review.models import DeskItem, Period
 from pbxadmin.web.pages import PAGE_SIZE, keyset
 from pbxadmin.web.words import PBX_STATES
 
-from .attention import todos
+from .attention import todos, with_conditions
 from .effective_access import effective_access
 from .plots import MOST_DRAWN, changes_plot, fleet_in_words, fleet_map
 
@@ -82,16 +82,17 @@ def control_room(user: User, customer: Customer | None) -> dict[str, Any]:
     first_outside = newest_events(outside) if counted["outside"] else []
     batches = list(open_batches(user, customer)[:MOST_TODO])
     needs = sum(by_state.get(state, 0) for state in NEEDS_A_PERSON)
+    rows = todos(
+        pbxs=troubled,
+        changes=first_changes,
+        batches=batches,
+        outside=first_outside,
+        reopened=counted["reopened"],
+        on_desk=counted["desk"],
+    )
     return {
         "customer": customer,
-        "todos": todos(
-            pbxs=troubled,
-            changes=first_changes,
-            batches=batches,
-            outside=first_outside,
-            reopened=counted["reopened"],
-            on_desk=counted["desk"],
-        ),
+        "todos": with_conditions(rows, may_act_on(user)) if may_act and rows else rows,
         "more_troubled": needs - len(troubled),
         "more_unsettled": counted["unsettled"] - len(first_changes),
         "more_outside": counted["outside"] - len(first_outside),

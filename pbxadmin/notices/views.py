@@ -18,7 +18,7 @@ from pbxadmin.access.person import user_of
 from pbxadmin.access.reauthentication import requires_reauthentication
 from pbxadmin.access.roles import SITE_ADMIN, Action
 from pbxadmin.env import EMAIL_BACKENDS
-from pbxadmin.web.htmx import go, render_either
+from pbxadmin.web.htmx import go, page_of, render_either
 from pbxadmin.web.pages import PAGE_SIZE, keyset
 from pbxadmin.web.posting import post_only
 
@@ -75,7 +75,7 @@ def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(request, f"Acknowledged: {condition.subject}. Nobody is told again for a day.")
     else:
         messages.info(request, "It is over, has changed, or was acknowledged already. Look at it again.")
-    return go(request, reverse("notices:condition-list"))
+    return go(request, page_of(request, "Referer"))  # the list as it was filtered, or Home
 
 
 def may_acknowledge(user: User, condition: Condition) -> bool:
