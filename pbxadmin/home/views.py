@@ -92,6 +92,7 @@ def control_room(user: User, customer: Customer | None) -> dict[str, Any]:
     )
     return {
         "customer": customer,
+        "of_customer": f"&customer={customer.pk}" if customer else "",
         "todos": with_conditions(rows, may_act_on(user)) if may_act and rows else rows,
         "more_troubled": needs - len(troubled),
         "more_unsettled": counted["unsettled"] - len(first_changes),
