@@ -28,7 +28,7 @@ from pbxadmin.audit.checkpoints import checkpoint_make
 from pbxadmin.audit.context import SYSTEM
 from pbxadmin.audit.models import Event
 from pbxadmin.audit.triggers import triggers_install, triggers_remove
-from pbxadmin.batches.models import Batch
+from pbxadmin.batches.models import WAITING, Batch
 from pbxadmin.batches.work import batch_work
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.notices.models import Condition, NoticeRoute
@@ -369,6 +369,14 @@ def and_given_up(day: Day) -> None:
 @leaves("ivr.rung")
 def somebody_listens(day: Day) -> None:
     day.post(f"/pbxs/{day.pbx.pk}/ivrs/6500/ring/", extension="1002")
+
+
+@leaves("batch.cancelled")
+def what_waits_is_cancelled(day: Day) -> None:
+    batch = many_at_once(day)
+    batch.targets.update(outcome=WAITING)
+    day.post(f"/batches/{batch.pk}/cancel/")
+    day.post(f"/batches/{batch.pk}/stop/")
 
 
 @leaves("refresh.failed", "pbx.state-changed")

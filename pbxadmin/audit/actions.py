@@ -122,6 +122,7 @@ class EventAction(StrEnum):
     BATCH_CONTINUED = "batch.continued", "Batch went on", EventGroup.BATCH
     BATCH_HALTED = "batch.halted", "Batch halted", EventGroup.BATCH
     BATCH_STOPPED = "batch.stopped", "Batch stopped", EventGroup.BATCH
+    BATCH_CANCELLED = "batch.cancelled", "Waiting targets cancelled", EventGroup.BATCH
     BATCH_FINISHED = "batch.finished", "Batch finished", EventGroup.BATCH
     POLICY_ADDED = "policy.added", "Policy added", EventGroup.POLICY
     POLICY_EDITED = "policy.edited", "Policy edited", EventGroup.POLICY

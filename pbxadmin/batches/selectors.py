@@ -1,10 +1,12 @@
 """Which IVRs a person chose for a batch, and what the pages of a batch show."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
 
 from django.core import signing
-from django.db.models import Count, Max, Min
+from django.db.models import Count, Max, Min, Q
 from django.http import Http404, QueryDict
 from django.utils import timezone
 
@@ -15,7 +17,7 @@ from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.fields import BY_NAME
 
 from .models import NOT_VERIFIED_OUTCOMES, WAITING, Batch, BatchTarget, BatchTargetQuerySet, TargetClass
-from .services import Chosen, class_counts, risks_in, units_in_hand
+from .services import Chosen
 
 SELECTION_SALT = "batches.selection.1"
 SELECTION_LIFE_S = 24 * 3600
@@ -92,14 +94,69 @@ class ClassRow:
     count: int
 
 
-def class_rows(targets: BatchTargetQuerySet) -> list[ClassRow]:
-    counts = class_counts(targets)
-    return [ClassRow(klass, TargetClass(klass).label, count) for klass, count in counts.items()]
+@dataclass(frozen=True)
+class Tally:
+    """How many targets a person sees, by class and outcome: one query, however many there are."""
+
+    counts: Mapping[tuple[str, str], int]
+
+    @classmethod
+    def of(cls, targets: BatchTargetQuerySet) -> Self:
+        rows = targets.order_by().values_list("klass", "outcome").annotate(count=Count("pk"))
+        return cls({(klass, outcome): count for klass, outcome, count in rows})
+
+    @property
+    def size(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def previewed(self) -> int:
+        return sum(count for (klass, _), count in self.counts.items() if klass)
+
+    def of_class(self, klass: str) -> int:
+        return sum(count for (each, _), count in self.counts.items() if each == klass)
+
+    def class_rows(self) -> list[ClassRow]:
+        return [ClassRow(klass, TargetClass(klass).label, self.of_class(klass)) for klass in TargetClass.values]
+
+    def outcomes(self) -> dict[str, int]:
+        """Return how many of those that would change have each outcome, those that are still to do under ""."""
+        return {outcome: n for (klass, outcome), n in self.counts.items() if klass == TargetClass.WOULD_CHANGE}
 
 
-def outcome_rows(targets: BatchTargetQuerySet) -> dict[str, int]:
-    """Return how many of these targets have each outcome, those that are still to do under ""."""
-    return dict(targets.to_change().order_by().values_list("outcome").annotate(count=Count("pk")))
+def tallies_of(batches: Iterable[Batch], targets: BatchTargetQuerySet) -> dict[int, Tally]:
+    """Return the tally of each of these batches, by its id, among the targets that a person sees."""
+    counts: dict[int, dict[tuple[str, str], int]] = {batch.pk: {} for batch in batches}
+    rows = targets.filter(batch__in=counts).order_by().values_list("batch_id", "klass", "outcome")
+    for pk, klass, outcome, count in rows.annotate(count=Count("pk")):
+        counts[pk][klass, outcome] = count
+    return {pk: Tally(found) for pk, found in counts.items()}
+
+
+@dataclass(frozen=True)
+class InHand:
+    """A PBX that a worker has in hand, and how many of its IVRs are done."""
+
+    pbx_name: str
+    done: int
+    total: int
+
+
+def pbxs_in_hand(batch: Batch, targets: BatchTargetQuerySet) -> list[InHand]:
+    """Return the PBXs of these targets that a worker has in hand now."""
+    busy = list(batch.units.filter(claimed_until__gt=timezone.now()).values_list("pbx_id", flat=True))
+    if not busy:
+        return []
+    of_pbx = targets.to_change().filter(pbx_id__in=busy).order_by("pbx_name", "pbx_id").values_list("pbx_name")
+    is_done = ~Q(outcome__in=("", WAITING))
+    counted = of_pbx.annotate(done=Count("pk", filter=is_done), total=Count("pk"))
+    return [InHand(*row) for row in counted.values_list("pbx_name", "done", "total")]
+
+
+def next_tries(batch: Batch, targets: Iterable[BatchTarget]) -> dict[int, datetime | None]:
+    """Return by id of the PBX when those of these targets that wait are tried again."""
+    waiting = {target.pbx_id for target in targets if target.outcome == WAITING}
+    return dict(batch.units.filter(pbx_id__in=waiting).values_list("pbx_id", "not_before")) if waiting else {}
 
 
 @dataclass(frozen=True)
@@ -111,7 +168,6 @@ class Progress:
     waiting: int
     verified: int
     not_verified: int
-    in_hand: int
     per_minute: float | None
     seconds_left: float | None
 
@@ -124,9 +180,9 @@ class Progress:
         return round(100 * self.done / self.total) if self.total else 100
 
 
-def progress_of(batch: Batch, targets: BatchTargetQuerySet) -> Progress:
+def progress_of(batch: Batch, targets: BatchTargetQuerySet, tally: Tally) -> Progress:
     """Return how far a batch is, and how fast it has been since it started or went on."""
-    counts = outcome_rows(targets)
+    counts = tally.outcomes()
     todo, waiting = counts.pop("", 0), counts.pop(WAITING, 0)
     done = sum(counts.values())
     finished = targets.filter(finished_at__gte=batch.resumed_at) if batch.resumed_at else targets.none()
@@ -139,16 +195,15 @@ def progress_of(batch: Batch, targets: BatchTargetQuerySet) -> Progress:
         waiting=waiting,
         verified=counts.get(Change.Status.VERIFIED, 0),
         not_verified=sum(counts.get(outcome, 0) for outcome in NOT_VERIFIED_OUTCOMES),
-        in_hand=units_in_hand(batch, targets),
         per_minute=rate * 60 if rate else None,
         seconds_left=todo / rate if rate and todo else None,
     )
 
 
-def risk_lines(batch: Batch) -> list[str]:
+def risk_lines(risks_found: Iterable[tuple[int, int, str]]) -> list[str]:
     """Return each risk of a batch in a sentence that names how many IVRs and customers it touches."""
     by_risk: dict[str, list[int]] = {}
-    for _, customer_id, risks in risks_in(batch):
+    for _, customer_id, risks in risks_found:
         by_risk.setdefault(risks, []).append(customer_id)
     return [
         f"{risk} On {number_of(len(ids), 'IVR')} of {number_of(len(set(ids)), 'customer')}."

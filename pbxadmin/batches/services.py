@@ -30,10 +30,8 @@ from .models import (
     Batch,
     BatchState,
     BatchTarget,
-    BatchTargetQuerySet,
     BatchUnit,
     Origin,
-    TargetClass,
     customers_in,
 )
 
@@ -259,10 +257,27 @@ def waiting_end(batch: Batch) -> None:
     waiting.exclude(change_id__in=moved_on.values("pk")).update(outcome=Change.Status.NOT_SENT, finished_at=now)
 
 
-def units_in_hand(batch: Batch, targets: BatchTargetQuerySet | None = None) -> int:
-    """Return how many PBXs, of these targets or of all, a worker has in hand for this batch now."""
-    units = batch.units.filter(claimed_until__gt=timezone.now())
-    return units.count() if targets is None else units.filter(pbx_id__in=targets.order_by().values("pbx_id")).count()
+def batch_cancel(*, batch: Batch, actor: Actor, target_ids: Collection[int] | None = None) -> int:
+    """End targets that wait for their PBX, these or all. Return how many. They do not count towards a halt.
+
+    One that a worker is just trying keeps what becomes of that, and does not wait again.
+    """
+    waiting = batch.targets.filter(outcome=WAITING)
+    if target_ids is not None:
+        waiting = waiting.filter(pk__in=target_ids)
+    with transaction.atomic():
+        ids = list(waiting.select_for_update().order_by("pk").values_list("pk", flat=True))
+        sentence = f"{actor.name} cancelled it while it waited. Nothing was sent."
+        ended = {"outcome": Change.Status.NOT_SENT, "sentence": sentence, "finished_at": timezone.now()}
+        count = waiting.filter(pk__in=ids).update(is_past=True, **ended)
+        if count:
+            batch_event(batch, EventAction.BATCH_CANCELLED, detail={"cancelled": count})
+    return count
+
+
+def units_in_hand(batch: Batch) -> int:
+    """Return how many PBXs a worker has in hand for this batch now."""
+    return batch.units.filter(claimed_until__gt=timezone.now()).count()
 
 
 def units_open(batch: Batch) -> None:
@@ -375,9 +390,3 @@ def batches_expire() -> int:
         state__in=REACHED_FROM[BatchState.EXPIRED], planned_at__lte=timezone.now() - UNSTARTED_LIFE
     )
     return sum(move(batch, BatchState.EXPIRED) for batch in unstarted)
-
-
-def class_counts(targets: BatchTargetQuerySet) -> dict[str, int]:
-    """Return how many of these targets the preview put into each class, in the order of the classes."""
-    found = dict(targets.order_by().values_list("klass").annotate(count=Count("pk")))
-    return {klass: found.get(klass, 0) for klass in TargetClass.values}

@@ -11,6 +11,7 @@ urlpatterns = [
     path("batches/<int:pk>/start/", views.batch_start_view, name="batch-start"),
     path("batches/<int:pk>/continue/", views.batch_continue_view, name="batch-continue"),
     path("batches/<int:pk>/stop/", views.batch_stop_view, name="batch-stop"),
+    path("batches/<int:pk>/cancel/", views.batch_cancel_view, name="batch-cancel"),
     path("batches/<int:pk>/retry/", views.batch_retry_view, name="batch-retry"),
     path("batches/<int:pk>/restore/", views.batch_restore_view, name="batch-restore"),
     path("batches/<int:pk>/results.csv", views.batch_results, name="batch-results"),

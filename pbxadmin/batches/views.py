@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -30,6 +31,7 @@ from pbxadmin.yeastar.fields import BY_NAME
 from .asking import batch_form, selection_problem, show_batch_form
 from .forms import RestoreForm
 from .models import (
+    AT_WORK,
     NOT_VERIFIED_OUTCOMES,
     WAITING,
     Batch,
@@ -42,16 +44,19 @@ from .models import (
 from .outside import restorable
 from .selectors import (
     RESULT_COLUMNS,
+    Tally,
     chosen_of,
-    class_rows,
-    outcome_rows,
+    next_tries,
+    pbxs_in_hand,
     progress_of,
     result_lines,
     risk_lines,
     selection_of,
+    tallies_of,
 )
 from .services import (
     RisksNotConfirmed,
+    batch_cancel,
     batch_continue,
     batch_plan,
     batch_restore,
@@ -64,6 +69,7 @@ from .services import (
 )
 from .work import batch_work
 
+POLL_S = 2
 TARGETS_PER_PAGE = 50
 BATCHES_PER_PAGE = 50
 CSV_ROWS = 500
@@ -87,9 +93,8 @@ def own_batch(request: HttpRequest, pk: int) -> Batch:
 def batch_list(request: HttpRequest) -> HttpResponse:
     """List the batches of the customers that the person sees, newest first."""
     page = keyset(Batch.objects.visible_to(user_of(request)), ["-id"], request.GET.get("cursor", ""), BATCHES_PER_PAGE)
-    seen = BatchTarget.objects.visible_to(user_of(request))
-    rows = [(batch, seen.filter(batch=batch).count(), outcome_rows(seen.filter(batch=batch))) for batch in page.rows]
-    context = {"page": page, "rows": rows}
+    tallies = tallies_of(page.rows, BatchTarget.objects.visible_to(user_of(request)))
+    context = {"page": page, "rows": [(batch, tallies[batch.pk]) for batch in page.rows]}
     return render_either(request, "batches/batch_list.html", "batches/_batch_table.html", context)
 
 
@@ -157,34 +162,55 @@ def batch_page(request: HttpRequest, pk: int) -> HttpResponse:
 def show_batch(request: HttpRequest, batch: Batch, status: int = 200, problem: str = "") -> HttpResponse:
     user = user_of(request)
     targets = batch.targets.visible_to(user)
-    shown = shown_targets(request, targets)
-    page = keyset(shown, ["place"], request.GET.get("cursor", ""), TARGETS_PER_PAGE)
-    risks = risks_in(batch) if batch.state == BatchState.READY else []
-    classes = class_rows(targets)
+    tally = Tally.of(targets)
+    page = keyset(shown_targets(request, targets), ["place"], request.GET.get("cursor", ""), TARGETS_PER_PAGE)
+    in_hand = pbxs_in_hand(batch, targets)
+    again_at = next_tries(batch, page.rows)
     context: dict[str, Any] = {
         "batch": batch,
-        "size": targets.count(),
+        "size": tally.size,
         "whose": whose_targets(targets),
-        "classes": classes,
-        "sum_is_right": batch.state == BatchState.PREVIEWING or sum(row.count for row in classes) == targets.count(),
-        "outcomes": outcome_rows(targets),
-        "progress": progress_of(batch, targets),
-        "previewed": targets.exclude(klass="").count(),
+        "classes": tally.class_rows(),
+        "sum_is_right": is_complete(batch, tally),
+        "outcomes": [(outcome, count) for outcome, count in tally.outcomes().items() if outcome],
+        "progress": progress_of(batch, targets, tally),
+        "in_hand": in_hand,
+        "previewed": tally.previewed,
         "page": page,
-        "rows": [(target, target_lines(target)) for target in page.rows],
-        "canary": targets.filter(is_canary=True)[:20],
+        "rows": [(target, target_lines(target), again_at.get(target.pbx_id)) for target in page.rows],
+        "canary": targets.filter(is_canary=True)[:20] if batch.state == BatchState.READY else [],
         "wanted": [(BY_NAME[name], BY_NAME[name].in_words(text)) for name, text in batch.wanted.items()],
         "may_run": may_run(user, batch),
-        "risks": risk_lines(batch) if risks else [],
-        "risk_count": len(risks),
-        "must_type": bool(risks) and must_be_typed(batch, risks),
         "klass": request.GET.get("class", ""),
         "outcome": request.GET.get("outcome", ""),
-        "to_retry": targets.filter(outcome__in=NOT_VERIFIED_OUTCOMES).count() if batch.is_over else 0,
+        "shown_query": shown_query(request),
         "problem": problem,
-        "poll_s": 2 if batch.state in (BatchState.PREVIEWING, BatchState.RUNNING) else 0,
+        "poll_s": POLL_S if batch.state in AT_WORK or in_hand else 0,
+        **risks_shown(batch),
     }
     return render_either(request, "batches/batch_page.html", "batches/_batch.html", context, status=status)
+
+
+def is_complete(batch: Batch, tally: Tally) -> bool:
+    """Tell whether the classes add up to the targets that were chosen, once the preview is made."""
+    return batch.state == BatchState.PREVIEWING or tally.previewed == tally.size
+
+
+def risks_shown(batch: Batch) -> dict[str, Any]:
+    """Return what the start of a batch asks to confirm."""
+    risks = risks_in(batch) if batch.state == BatchState.READY else []
+    return {
+        "risks": risk_lines(risks),
+        "risk_count": len(risks),
+        "risk_customers": len({customer_id for _, customer_id, _ in risks}),
+        "must_type": bool(risks) and must_be_typed(batch, risks),
+    }
+
+
+def shown_query(request: HttpRequest) -> str:
+    """Return the query of the class and the outcome that the address names, for the pager and the file."""
+    asked = {name: request.GET[name] for name in ("class", "outcome") if request.GET.get(name)}
+    return urlencode(asked)
 
 
 def whose_targets(targets: BatchTargetQuerySet) -> str:
@@ -256,6 +282,18 @@ def batch_stop_view(request: HttpRequest, pk: int) -> HttpResponse:
     else:
         words = f" {number_of(in_flight, 'PBX')} in hand: what is being sent is still read back." if in_flight else ""
         messages.success(request, f"Stopped. Nothing more is sent.{words}")
+    return go(request, batch.get_absolute_url())
+
+
+@login_required
+@post_only("batches:batch-page", "pk")
+def batch_cancel_view(request: HttpRequest, pk: int) -> HttpResponse:
+    """End targets that wait: those that are named, or all."""
+    batch = own_batch(request, pk)
+    named = [found for text in request.POST.getlist("target") if (found := whole(text)) is not None]
+    count = batch_cancel(batch=batch, actor=current().actor, target_ids=named or None)
+    messages.success(request, f"Cancelled: {number_of(count, 'IVR')}. Nothing was sent to them.")
+    batch_work.enqueue(batch.pk)
     return go(request, batch.get_absolute_url())
 
 

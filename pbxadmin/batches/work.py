@@ -143,6 +143,8 @@ def targets_change(batch: Batch, unit: BatchUnit, give_up: float) -> None:
     for target in batch.targets.left().in_stage(batch).filter(pbx_id=unit.pbx_id):
         pace_keep(batch, unit)
         batch.refresh_from_db()
+        if not same_try(target).exists():  # cancelled meanwhile
+            continue
         is_over = batch.state != BatchState.RUNNING or time.monotonic() > give_up or ending.is_set()
         if is_over or not unit_renew(unit):
             return
@@ -299,7 +301,8 @@ def stage_end(batch: Batch) -> None:
 
 def patience_end(batch: Batch) -> None:
     """End the targets that still wait when nobody wants to wait any longer."""
-    if not batch.is_patient and not batch.only_in_hours:
+    waits_for_hours = batch.only_in_hours and batch.keep_trying_until is None
+    if not batch.is_patient and not waits_for_hours:
         waiting_end(batch)
 
 

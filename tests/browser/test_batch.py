@@ -54,3 +54,15 @@ def test_a_timeout_on_every_ivr(signed_in: Callable[..., Page], pbx: Pbx, twin: 
 
     assert clicks <= MOST_CLICKS
     assert {ivr["responsetimeout"] for ivr in twin.ivrs.values()} == {"10"}
+
+
+def test_a_row_is_ticked_where_its_link_covers_the_row(
+    signed_in: Callable[..., Page], pbx: Pbx, twin: SimulatedPbx
+) -> None:
+    page = signed_in(Role.MANAGER)
+    page.goto(f"/pbxs/{pbx.pk}/ivrs/")
+
+    box = page.locator("[name=ivr]").first
+    box.click()
+
+    expect(box).to_be_checked()

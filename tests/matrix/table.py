@@ -280,6 +280,7 @@ ROWS: dict[str, Row] = {
     "batches:batch-start": Row("/batches/{batch}/start/", post=BATCH),
     "batches:batch-continue": Row("/batches/{batch}/continue/", post=BATCH),
     "batches:batch-stop": Row("/batches/{batch}/stop/", post=BATCH),
+    "batches:batch-cancel": Row("/batches/{batch}/cancel/", post=BATCH),
     "batches:batch-retry": Row("/batches/{batch}/retry/", post=BATCH),
     "batches:batch-restore": Row("/batches/{batch}/restore/", post=BATCH),
     "batches:batch-results": Row("/batches/{batch}/results.csv", get=SEE),

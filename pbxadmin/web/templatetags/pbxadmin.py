@@ -84,7 +84,7 @@ def rail(context: template.Context, content: str) -> str:
 
     content: home, ivrs, pbxs, customers, changes, outside, policies, batches, audit, people, or nothing.
     """
-    with context.push(here=content.strip()):
+    with context.push(here=content.strip(), count=0):  # a page may have a count of its own
         return template.Engine.get_default().get_template("web/_rail.html").render(context)
 
 
