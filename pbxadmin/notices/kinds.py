@@ -306,7 +306,7 @@ NOTICE_KINDS: dict[str, NoticeKind] = {
     ),
     "batch": NoticeKind(
         Look("Batch halted or finished", "accent", "rectangle-stack"),
-        EventGroup.BATCH.actions - {EventAction.BATCH_PLANNED, EventAction.BATCH_STARTED, EventAction.BATCH_PAUSED},
+        frozenset(action for action in EventGroup.BATCH.actions if action.value in BATCH_WORDS),
         batch_telling,
         by_id(batch_open),
     ),

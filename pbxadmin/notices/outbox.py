@@ -4,6 +4,7 @@ The log calls `event_note` for each event that it takes; `kinds.py` says what an
 something needs to think of notices, and nothing is told of what was rolled back.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,8 +13,10 @@ from typing import Any
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.models import Event
 
-from .kinds import KIND_OF, NOTICE_KINDS, NoticeEffect, Telling
+from .kinds import KIND_OF, NOTICE_KINDS, NoticeEffect, NoticeKind, Telling
 from .models import Condition, Notice
+
+log = logging.getLogger(__name__)
 
 Retold = Callable[[str], Telling | None]
 CONDITION_CHANGES = (
@@ -38,10 +41,19 @@ def event_note(event: Event, **_: Any) -> None:
     if name is None:
         return
     kind = NOTICE_KINDS[name]
-    telling = kind.tells(event, None)
+    telling = telling_of(kind, event, None)
     if telling is not None:
         source = NoticeSource(event.customer_id, event.customer_name, event.at, event.pk)
-        telling_note(name, source, telling, lambda was: kind.tells(event, was))
+        telling_note(name, source, telling, lambda was: telling_of(kind, event, was))
+
+
+def telling_of(kind: NoticeKind, event: Event, was: str | None) -> Telling | None:
+    """Return what an event tells, or None. A fault of ours in the words of a notice keeps no event from the log."""
+    try:
+        return kind.tells(event, was)
+    except Exception:
+        log.exception("notices: event %s could not be told", event.pk)
+        return None
 
 
 def telling_note(name: str, source: NoticeSource, telling: Telling, retold: Retold | None = None) -> None:
