@@ -95,7 +95,7 @@ class ClassRow:
 
 
 @dataclass(frozen=True)
-class Tally:
+class TargetTally:
     """How many targets a person sees, by class and outcome: one query, however many there are."""
 
     counts: Mapping[tuple[str, str], int]
@@ -124,13 +124,13 @@ class Tally:
         return {outcome: n for (klass, outcome), n in self.counts.items() if klass == TargetClass.WOULD_CHANGE}
 
 
-def tallies_of(batches: Iterable[Batch], targets: BatchTargetQuerySet) -> dict[int, Tally]:
+def tallies_of(batches: Iterable[Batch], targets: BatchTargetQuerySet) -> dict[int, TargetTally]:
     """Return the tally of each of these batches, by its id, among the targets that a person sees."""
     counts: dict[int, dict[tuple[str, str], int]] = {batch.pk: {} for batch in batches}
     rows = targets.filter(batch__in=counts).order_by().values_list("batch_id", "klass", "outcome")
     for pk, klass, outcome, count in rows.annotate(count=Count("pk")):
         counts[pk][klass, outcome] = count
-    return {pk: Tally(found) for pk, found in counts.items()}
+    return {pk: TargetTally(found) for pk, found in counts.items()}
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class Progress:
         return round(100 * self.done / self.total) if self.total else 100
 
 
-def progress_of(batch: Batch, targets: BatchTargetQuerySet, tally: Tally) -> Progress:
+def progress_of(batch: Batch, targets: BatchTargetQuerySet, tally: TargetTally) -> Progress:
     """Return how far a batch is, and how fast it has been since it started or went on."""
     counts = tally.outcomes()
     todo, waiting = counts.pop("", 0), counts.pop(WAITING, 0)

@@ -44,7 +44,7 @@ from .models import (
 from .outside import restorable
 from .selectors import (
     RESULT_COLUMNS,
-    Tally,
+    TargetTally,
     chosen_of,
     next_tries,
     pbxs_in_hand,
@@ -69,7 +69,7 @@ from .services import (
 )
 from .work import batch_work
 
-POLL_S = 2
+LIVE_POLL_S = 2
 TARGETS_PER_PAGE = 50
 BATCHES_PER_PAGE = 50
 CSV_ROWS = 500
@@ -162,7 +162,7 @@ def batch_page(request: HttpRequest, pk: int) -> HttpResponse:
 def show_batch(request: HttpRequest, batch: Batch, status: int = 200, problem: str = "") -> HttpResponse:
     user = user_of(request)
     targets = batch.targets.visible_to(user)
-    tally = Tally.of(targets)
+    tally = TargetTally.of(targets)
     page = keyset(shown_targets(request, targets), ["place"], request.GET.get("cursor", ""), TARGETS_PER_PAGE)
     in_hand = pbxs_in_hand(batch, targets)
     again_at = next_tries(batch, page.rows)
@@ -185,13 +185,13 @@ def show_batch(request: HttpRequest, batch: Batch, status: int = 200, problem: s
         "outcome": request.GET.get("outcome", ""),
         "shown_query": shown_query(request),
         "problem": problem,
-        "poll_s": POLL_S if batch.state in AT_WORK or in_hand else 0,
+        "poll_s": LIVE_POLL_S if batch.state in AT_WORK or in_hand else 0,
         **risks_shown(batch),
     }
     return render_either(request, "batches/batch_page.html", "batches/_batch.html", context, status=status)
 
 
-def is_complete(batch: Batch, tally: Tally) -> bool:
+def is_complete(batch: Batch, tally: TargetTally) -> bool:
     """Tell whether the classes add up to the targets that were chosen, once the preview is made."""
     return batch.state == BatchState.PREVIEWING or tally.previewed == tally.size
 
