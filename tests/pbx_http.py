@@ -22,6 +22,7 @@ IVR = {
     "dialtocheckvoicemail": "off",
 }
 SIDE_CALLS = ("inroute/query", "queue/query", "extensionlist/query")
+CALLS = ("login", "ivr/query", "ivr/update", "deviceinfo/query", "logout", "ivr/dial_extension", *SIDE_CALLS)
 Fault = Callable[["PbxDouble", dict[str, Any]], Any]
 
 
@@ -133,15 +134,7 @@ def pbx_http() -> Iterator[PbxDouble]:
     pbx = PbxDouble()
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         mock.add_passthru("http://127.0.0.1:")  # a test's own servers
-        for name in (
-            "login",
-            "ivr/query",
-            "ivr/update",
-            "deviceinfo/query",
-            "logout",
-            "ivr/dial_extension",
-            *SIDE_CALLS,
-        ):
+        for name in CALLS:
             for version in ("v1.0.0", "v1.1.0"):
                 mock.add_callback(responses.POST, f"https://{HOST}:8088/api/{version}/{name}", callback=pbx.answer)
         yield pbx

@@ -48,6 +48,7 @@ from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.s_series.wire import read_ivr
 from tests.batches.database import log_watched
 from tests.factories import make_customer, make_pbx, make_user
+from tests.pbx_http import CALLS
 from tests.stateful.test_change_machine import (
     FAULTS,
     LOGIN,
@@ -107,7 +108,7 @@ class BatchMachine(RuleBasedStateMachine):
         self.log = self.open.enter_context(log_watched())
         mock = self.open.enter_context(responses.RequestsMock(assert_all_requests_are_fired=False))
         for host, pbx in zip(HOSTS, self.pbxs, strict=True):
-            for name in ("login", "ivr/query", "ivr/update", "deviceinfo/query"):
+            for name in CALLS:
                 mock.add_callback(responses.POST, f"https://{host}:8088/api/v1.0.0/{name}", callback=pbx.answer)
 
     @initialize(target=batches, **JOB)

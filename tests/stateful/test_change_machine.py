@@ -42,7 +42,7 @@ from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME, ApiVersion
 from pbxadmin.yeastar.s_series.wire import read_ivr
 from tests.factories import make_customer, make_pbx
-from tests.pbx_http import HOST, PbxDouble, breaks, cannot_be_reached, loses_the_answer, refused, says
+from tests.pbx_http import CALLS, HOST, PbxDouble, breaks, cannot_be_reached, loses_the_answer, refused, says
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -293,7 +293,7 @@ class ChangeMachine(RuleBasedStateMachine):
         self.open = ExitStack()
         self.time = self.open.enter_context(time_machine.travel(datetime(2026, 3, 1, 12, tzinfo=UTC), tick=True))
         mock = self.open.enter_context(responses.RequestsMock(assert_all_requests_are_fired=False))
-        for name in ("login", "ivr/query", "ivr/update", "deviceinfo/query"):
+        for name in CALLS:
             for version in ("v1.0.0", "v1.1.0"):
                 url = f"https://{HOST}:8088/api/{version}/{name}"
                 mock.add_callback(responses.POST, url, callback=self.pbx_http.answer)
