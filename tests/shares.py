@@ -1,7 +1,7 @@
 """How the suite is spread over time and machines: the longest tests first, and slow ones in shares.
 
-A test marked `in_shares` says the same on every database, at length. Where it has run before,
-`--share-of N` runs one N-th of such tests, another N-th with each commit.
+A test marked `in_shares`, or in one of the folders IN_SHARES, says the same on every database, at length. Where it has
+run before, `--share-of N` runs one N-th of such tests, another N-th with each commit.
 """
 
 import subprocess
@@ -14,13 +14,27 @@ import pytest
 LONGEST = (  # these start first
     "tests/stateful/",
     "tests/kill/",
+    "tests/batches/test_bad_luck.py",
     "tests/ops/test_processes.py",
     "tests/browser/test_every_page.py",
+)
+IN_SHARES = (  # pages, forms and processes; what locks, claims and counts runs whole on every database
+    "tests/access/",
+    "tests/accounts/",
+    "tests/drills/",
+    "tests/fleet/",
+    "tests/home/",
+    "tests/ivr/test_change_pages.py",
+    "tests/ivr/test_edit.py",
+    "tests/ops/test_processes.py",
+    "tests/ops/test_unmigrated.py",
+    "tests/review/",
+    "tests/web/",
 )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--share-of", type=int, default=1, help="run one N-th of the tests that are marked in_shares")
+    parser.addoption("--share-of", type=int, default=1, help="run one N-th of the tests that are in shares")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -33,10 +47,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     shares = config.getoption("--share-of")
     if shares > 1:
-        left_out = [item for item in items if item.get_closest_marker("in_shares") and not is_drawn(item, shares)]
+        left_out = [item for item in items if is_in_shares(item) and not is_drawn(item, shares)]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
+def is_in_shares(item: pytest.Item) -> bool:
+    """Return whether a test says the same on every database."""
+    return item.nodeid.startswith(IN_SHARES) or item.get_closest_marker("in_shares") is not None
 
 
 def is_drawn(item: pytest.Item, shares: int) -> bool:
