@@ -138,7 +138,7 @@ KINDS: dict[str, ExceptionKind] = {
         ),
     ),
     "policy-exception": ExceptionKind(
-        Look("Policy violation accepted or reopened", "warn", "scale"),
+        Look("Policy exception", "warn", "scale"),
         lambda facts: facts.action in EventGroup.POLICY_EXCEPTION.actions,
     ),
     "policy": ExceptionKind(
