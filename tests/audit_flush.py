@@ -1,15 +1,13 @@
 """Lets transactional tests empty the database although the log's triggers refuse it.
 
 The triggers are taken away for the flush and put back after it, here and not in the product: a switch that turns them
-off would be a back door. What follows a migration is left out: Django's permissions, which nobody asks here, and a look
-at each index of a search took nine tenths of such a teardown.
+off would be a back door.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 from django.db import connection
 from django.test import TransactionTestCase
 
@@ -25,7 +23,7 @@ def flush_takes_the_triggers_away() -> Iterator[None]:
     def teardown(self: TransactionTestCase) -> None:
         triggers_remove(connection)
         try:
-            call_command("flush", verbosity=0, interactive=False, inhibit_post_migrate=True)
+            original(self)
         finally:
             triggers_install(connection)
 
