@@ -3,8 +3,8 @@
 The triggers are taken away for the flush and put back after it, here and not in the product: a switch that turns them
 off would be a back door.
 
-What follows a migration (Django's permissions, a look at each search index) took nine tenths of such a flush and is left
-out. Ids go on, since the cache, which is not emptied, knows people by theirs.
+What follows a migration (Django's permissions, a look at each search index) took nine tenths of such a flush and is
+left out. Ids go on, since the cache, which is not emptied, knows people by theirs.
 """
 
 from collections.abc import Iterator

@@ -1,5 +1,6 @@
 """Forms: no form works without its token, no extra field does anything, and looking changes nothing."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -43,6 +44,7 @@ EXTRA: dict[str, Any] = {
 }
 BY_CHANCE = {
     "id",
+    "decided_by_id",
     "key",
     "refresh_id",
     "args_kwargs",
@@ -66,7 +68,7 @@ def rows() -> dict[str, list[Any]]:
 
 def plain(row: models.Model) -> dict[str, Any]:
     return {
-        field.attname: str(field.value_from_object(row))
+        field.attname: field.value_from_object(row)
         for field in row._meta.concrete_fields
         if field.attname not in LEARNED and field.attname != "last_login"
     }
@@ -109,16 +111,27 @@ def posted(world: World, path: str, data: dict[str, Any]) -> list[Any]:
     """What a manager's POST comes to, and every row afterwards; undone again."""
     client: Client = client_of(world, "manager")
     sid = transaction.savepoint()
+    keys = keys_by_model()
     answer = client.post(path, data)
-    found = [answer.status_code, *((label, by_nobody(row)) for label, kept in rows().items() for row in kept)]
+    found = [
+        answer.status_code,
+        *((label, by_nobody(label, row, keys)) for label, kept in rows().items() for row in kept),
+    ]
     transaction.savepoint_rollback(sid)
     return found
 
 
-def by_nobody(row: dict[str, Any]) -> dict[str, Any]:
-    """Without times, and what is drawn by chance."""
-    return {
-        name: text
-        for name, text in row.items()
-        if not name.endswith(("_at", "_until", "event_id")) and name not in BY_CHANCE
-    }
+def keys_by_model() -> dict[Any, set[Any]]:
+    return {model: set(model._default_manager.values_list("pk", flat=True)) for model in apps.get_models()}
+
+
+def by_nobody(label: str, row: dict[str, Any], keys: dict[Any, set[Any]]) -> dict[str, Any]:
+    """A row without times, ids of events, what is drawn by chance, and which number a row made just now has."""
+    fields = {field.attname: field for field in apps.get_model(label)._meta.concrete_fields}
+    found = {}
+    for name, value in row.items():
+        if isinstance(value, datetime) or name.endswith("event_id") or name in BY_CHANCE:
+            continue
+        is_new = fields[name].is_relation and value is not None and value not in keys[fields[name].related_model]
+        found[name] = "made just now" if is_new else value
+    return found
