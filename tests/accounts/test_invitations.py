@@ -33,7 +33,7 @@ from pbxadmin.env import EMAIL_BACKENDS
 from pbxadmin.web.logs import hide_links
 from tests.factories import PASSWORD, make_user
 
-pytestmark = [pytest.mark.django_db, pytest.mark.in_shares]
+pytestmark = pytest.mark.django_db
 CHOSEN = {"username": "nora", "password": "plenty of horses", "again": "plenty of horses"}
 ACCEPT = "/invitations/"
 

@@ -16,7 +16,7 @@ from pbxadmin.accounts.services import person_disable, site_admin_take
 from pbxadmin.audit.models import Event
 from tests.factories import PASSWORD, make_user
 
-pytestmark = [pytest.mark.django_db, pytest.mark.in_shares]
+pytestmark = pytest.mark.django_db
 SENT = "/accounts/login/?next="
 
 

@@ -36,7 +36,6 @@ from tests.simulated import client_for
 
 pytestmark = [
     pytest.mark.tls,
-    pytest.mark.in_shares,
     pytest.mark.django_db,
     pytest.mark.usefixtures("short_deadlines"),
 ]

@@ -29,7 +29,6 @@ from tests.drills.edits import let_the_token_age, planned, text_of
 pytestmark = [
     pytest.mark.tls,
     pytest.mark.django_db,
-    pytest.mark.in_shares,
     pytest.mark.usefixtures("short_deadlines"),
 ]
 

@@ -27,7 +27,7 @@ from pbxadmin.fleet.models import Pbx
 from tests.factories import make_pbx, make_user
 from tests.pbx_http import PbxDouble, breaks, refused, says
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.in_shares]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture

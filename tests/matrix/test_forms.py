@@ -12,7 +12,7 @@ from .table import OK, ROWS
 from .test_matrix import GETS, NAMES, client_of
 from .world import World
 
-pytestmark = [pytest.mark.django_db, pytest.mark.in_shares]
+pytestmark = pytest.mark.django_db
 # Not made by a person: sessions, counts, what is learned by looking and told of it, where the desk has read to, and who
 # looked when.
 MAY_MOVE = {

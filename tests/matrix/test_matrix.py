@@ -17,7 +17,7 @@ from pbxadmin.access.roles import Role
 from .table import LOGIN, NO_METHOD, NOT_THERE, OK, ON_PERSON, ROWS, Row, led_away, never
 from .world import OF_THEM, OF_US, ROLES, World
 
-pytestmark = [pytest.mark.django_db, pytest.mark.in_shares]
+pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
 NAMES = sorted(ROWS)
 

@@ -18,7 +18,7 @@ from .table import OK, ROWS
 from .test_matrix import client_of
 from .world import OF_US, World
 
-pytestmark = [pytest.mark.django_db, pytest.mark.in_shares]
+pytestmark = pytest.mark.django_db
 CUSTOMER, PBX = OF_US[:2]
 OF_A_PBX = [
     name

@@ -17,8 +17,6 @@ from pbxadmin.ops.keys import make_data_folder
 KEY = base64.urlsafe_b64encode(b"k" * 32).decode()
 GOOD = {"SECRET_KEY": "s" * 40, "PBX_KEYS": KEY}
 
-pytestmark = pytest.mark.in_shares
-
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):

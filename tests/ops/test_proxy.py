@@ -31,7 +31,6 @@ __all__ = ["manage"]
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
 pytestmark = [
     pytest.mark.skipif(NGINX is None, reason="needs nginx (Debian: nginx-light)"),
-    pytest.mark.in_shares,
 ]
 PERSON = {
     "DJANGO_SUPERUSER_USERNAME": "root",

@@ -17,7 +17,7 @@ from pbxadmin.audit.models import Event
 from pbxadmin.review.rollup import roll_up
 from tests.factories import make_user
 
-pytestmark = [pytest.mark.django_db, pytest.mark.in_shares]
+pytestmark = pytest.mark.django_db
 MARA, TOM = Actor(70, "Mara Lindqvist"), Actor(71, "Tom Reed")
 HQ, DEPOT = (501, "ACME-HQ"), (502, "ACME-DEPOT")
 

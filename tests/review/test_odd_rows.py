@@ -20,7 +20,7 @@ from pbxadmin.review.periods import period_add
 from pbxadmin.review.rollup import roll_up
 from tests.factories import make_customer, make_pbx, make_user
 
-pytestmark = [pytest.mark.django_db, pytest.mark.in_shares]
+pytestmark = pytest.mark.django_db
 on_sqlite = pytest.mark.skipif("connection.vendor != 'sqlite'", reason="PostgreSQL keeps to its types")
 on_postgresql = pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite knows no such time")
 DAY = date(2026, 1, 1)

@@ -21,7 +21,7 @@ from tests.factories import make_customer, make_pbx, make_user
 from tests.ivr.test_change_pages import plan
 
 __all__ = ["provider"]
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.in_shares]
+pytestmark = pytest.mark.django_db(transaction=True)
 SITE = "https://pbx.example.com:8443"
 HTMX = {"HX-Request": "true"}
 
