@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from pbxadmin.access.models import AnyUser
-from pbxadmin.access.permissions import customer_ids
+from pbxadmin.access.permissions import CustomerRows, customer_ids
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import ACTION_LABELS
 from pbxadmin.fleet.models import Pbx
@@ -39,10 +39,8 @@ LEFT_BEHIND = (
 )
 
 
-class IvrQuerySet(models.QuerySet["Ivr"]):
-    def visible_to(self, user: AnyUser) -> Self:
-        ids = customer_ids(user, Action.SEE)
-        return self if ids is None else self.filter(pbx__customer_id__in=ids)
+class IvrQuerySet(CustomerRows["Ivr"]):
+    of_customer = "pbx__customer_id"
 
 
 class Ivr(models.Model):
@@ -164,11 +162,7 @@ class RingCall(models.Model):
         return f"{self.person_id}: {self.extension} of {self.pbx_id}"
 
 
-class ChangeQuerySet(models.QuerySet["Change"]):
-    def visible_to(self, user: AnyUser) -> Self:
-        ids = customer_ids(user, Action.SEE)
-        return self if ids is None else self.filter(customer_id__in=ids)
-
+class ChangeQuerySet(CustomerRows["Change"]):
     def of_ivr(self, pbx_id: int, number: str) -> Self:
         """Filter to changes of the IVR that has this number now, also from the time when it had others."""
         of_pbx = self.filter(pbx_id=pbx_id)
@@ -431,11 +425,7 @@ class OutsideState(models.TextChoices):
     OVERRIDDEN = "overridden", "Overridden"
 
 
-class OutsideChangeQuerySet(models.QuerySet["OutsideChange"]):
-    def visible_to(self, user: AnyUser) -> Self:
-        ids = customer_ids(user, Action.SEE)
-        return self if ids is None else self.filter(customer_id__in=ids)
-
+class OutsideChangeQuerySet(CustomerRows["OutsideChange"]):
     def still_open(self) -> Self:
         """Filter to what is open on PBXs in use. The PBX is looked up for each, as few of all are open."""
         return self.filter(Exists(Pbx.objects.in_use().filter(pk=OuterRef("pbx_id"))), state=OutsideState.OPEN)

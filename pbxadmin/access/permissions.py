@@ -1,10 +1,10 @@
 """Decides what a user may do, for pages, fragments, exports, jobs and templates alike."""
 
 from datetime import date
-from typing import NoReturn
+from typing import NoReturn, Self, TypeVar
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q
+from django.db.models import Model, Q, QuerySet
 
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
@@ -12,7 +12,10 @@ from pbxadmin.audit.log import record
 from .models import AnyUser, Customer, CustomerQuerySet, User, as_named, customer_ids
 from .roles import ROLES, WITH_ARCHIVED, Action, Role
 
+RowT = TypeVar("RowT", bound=Model)
+
 __all__ = [
+    "CustomerRows",
     "can",
     "can_anywhere",
     "customer_ids",
@@ -27,6 +30,21 @@ __all__ = [
     "roles_to_give",
     "rules_over",
 ]
+
+
+class CustomerRows(QuerySet[RowT]):
+    """Rows that each belong to one customer, in the field `of_customer`, and may be seen with the right `right`.
+
+    A row of no customer belongs to the installation, and is seen with the right for all.
+    """
+
+    right = Action.SEE
+    of_customer = "customer_id"
+
+    def visible_to(self, user: AnyUser) -> Self:
+        """Filter to rows of customers for whom this user has the right."""
+        ids = customer_ids(user, self.right)
+        return self if ids is None else self.filter(**{f"{self.of_customer}__in": ids})
 
 
 def can(user: AnyUser, action: Action, customer: Customer | int | None) -> bool:

@@ -6,15 +6,15 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from pbxadmin.access.models import AnyUser, Customer, User, customer_ids
+from pbxadmin.access.models import Customer, User
+from pbxadmin.access.permissions import CustomerRows
 from pbxadmin.access.roles import Action, Role
 
 
-class InvitationQuerySet(models.QuerySet["Invitation"]):
-    def visible_to(self, user: AnyUser) -> Self:
-        """Filter to invitations for customers whose people this user manages."""
-        ids = customer_ids(user, Action.MANAGE_PEOPLE)
-        return self if ids is None else self.filter(customer_id__in=ids)
+class InvitationQuerySet(CustomerRows["Invitation"]):
+    """Filter to invitations for customers whose people this user manages."""
+
+    right = Action.MANAGE_PEOPLE
 
     def waiting(self) -> Self:
         """Filter to invitations that were neither used nor withdrawn; they may have expired."""

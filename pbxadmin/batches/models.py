@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from ivr.models import Change
 from pbxadmin.access.models import AnyUser
-from pbxadmin.access.permissions import customer_ids
+from pbxadmin.access.permissions import CustomerRows, customer_ids
 from pbxadmin.access.roles import Action
 
 PREVIEW_LIFE = timedelta(minutes=30)
@@ -153,11 +153,7 @@ class Batch(models.Model):
         return self.keep_trying_until is not None and self.keep_trying_until > timezone.now()
 
 
-class BatchTargetQuerySet(models.QuerySet["BatchTarget"]):
-    def visible_to(self, user: AnyUser) -> Self:
-        ids = customer_ids(user, Action.SEE)
-        return self if ids is None else self.filter(customer_id__in=ids)
-
+class BatchTargetQuerySet(CustomerRows["BatchTarget"]):
     def to_change(self) -> Self:
         return self.filter(klass=TargetClass.WOULD_CHANGE)
 

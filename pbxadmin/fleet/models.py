@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from pbxadmin.access.models import AnyUser, Customer, User
 from pbxadmin.access.names import FoldedField, NameField
-from pbxadmin.access.permissions import customer_ids
+from pbxadmin.access.permissions import CustomerRows, customer_ids
 from pbxadmin.access.roles import Action
 from pbxadmin.folding import Term
 from pbxadmin.sealed import SealedField
@@ -74,11 +74,7 @@ class InOneLine(Aggregate):
         return self.as_sql(compiler, connection, function="STRING_AGG", **more)
 
 
-class PbxQuerySet(models.QuerySet["Pbx"]):
-    def visible_to(self, user: AnyUser) -> Self:
-        ids = customer_ids(user, Action.SEE)
-        return self if ids is None else self.filter(customer_id__in=ids)
-
+class PbxQuerySet(CustomerRows["Pbx"]):
     def in_use(self) -> Self:
         """Filter to enabled PBXs of customers that are not archived."""
         return self.filter(is_enabled=True, customer__archived_at=None)

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from ivr.addresses import ivr_address
 from pbxadmin.access.models import AnyUser, Customer
-from pbxadmin.access.permissions import customer_ids
+from pbxadmin.access.permissions import CustomerRows, customer_ids
 from pbxadmin.access.roles import Action
 from pbxadmin.fleet.inputs import LONGEST_TAG
 from pbxadmin.fleet.models import Pbx
@@ -90,11 +90,7 @@ class Policy(models.Model):
         return self.value.split(COMMA)[0] if is_settable else ""
 
 
-class PolicyExceptionQuerySet(models.QuerySet["PolicyException"]):
-    def visible_to(self, user: AnyUser) -> Self:
-        ids = customer_ids(user, Action.SEE)
-        return self if ids is None else self.filter(customer_id__in=ids)
-
+class PolicyExceptionQuerySet(CustomerRows["PolicyException"]):
     def current(self) -> Self:
         return self.filter(ended_at=None)
 

@@ -9,18 +9,17 @@ from django.db.models import Max, Min, Q, Sum
 from django.urls import reverse
 from django.utils import timezone
 
-from pbxadmin.access.models import AnyUser, Customer
-from pbxadmin.access.permissions import customer_ids
+from pbxadmin.access.models import Customer
+from pbxadmin.access.permissions import CustomerRows
 from pbxadmin.access.roles import Action
 
 NO_CUSTOMER, ALL_CUSTOMERS = 0, -1  # in the counts of days: of no customer, and of all of them and the installation
 
 
-class DeskItemQuerySet(models.QuerySet["DeskItem"]):
-    def visible_to(self, user: AnyUser) -> Self:
-        """Filter to items of customers whose log this person reviews; of the installation, with the right for all."""
-        ids = customer_ids(user, Action.REVIEW_LOG)
-        return self if ids is None else self.filter(customer_id__in=ids)
+class DeskItemQuerySet(CustomerRows["DeskItem"]):
+    """Filter to items of customers whose log this person reviews; of the installation, with the right for all."""
+
+    right = Action.REVIEW_LOG
 
     def still_open(self) -> Self:
         return self.filter(reviewed_at=None)
@@ -78,10 +77,8 @@ class DeskReading(models.Model):
         return f"{self.chain or 'all'}: {self.sequence}"
 
 
-class PeriodQuerySet(models.QuerySet["Period"]):
-    def visible_to(self, user: AnyUser) -> Self:
-        ids = customer_ids(user, Action.REVIEW_LOG)
-        return self if ids is None else self.filter(customer_id__in=ids)
+class PeriodQuerySet(CustomerRows["Period"]):
+    right = Action.REVIEW_LOG
 
     def signed(self) -> Self:
         return self.exclude(signed_at=None).filter(reopened_at=None)
