@@ -105,7 +105,7 @@ def availability_of(pbx: Pbx) -> Availability:
         tallies[sample.at.date()].add_sample(sample)
     whole = Tally()
     for tally in tallies.values():
-        whole.add_tally(tally)
+        whole.add_counts(tally)
     return Availability([strip_day(place, *each) for place, each in enumerate(tallies.items())], whole)
 
 

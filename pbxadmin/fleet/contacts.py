@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import ceil, log
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -81,10 +82,10 @@ class Tally:
             self.answered += 1
             self.times[step_of(sample.ms)] += 1
 
-    def add_counts(self, counts: ContactCounts) -> None:
+    def add_counts(self, counts: "ContactCounts | Tally") -> None:
         self.add(counts.answered, counts.turns, counts.failures, counts.times)
 
-    def add(self, answered: int, turns: int, failures: Mapping[str, int], times: Mapping[str, int]) -> None:
+    def add(self, answered: int, turns: int, failures: Mapping[str, int], times: Mapping[Any, int]) -> None:
         """Add counts as they are stored."""
         self.answered += answered
         self.turns += turns
@@ -92,12 +93,6 @@ class Tally:
             self.failures[kind] += count
         for step, count in times.items():
             self.times[int(step)] += count
-
-    def add_tally(self, other: "Tally") -> None:
-        self.answered += other.answered
-        self.turns += other.turns
-        self.failures.update(other.failures)
-        self.times.update(other.times)
 
     @property
     def failed(self) -> int:

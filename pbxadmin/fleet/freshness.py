@@ -52,9 +52,7 @@ def read_within(step: str, now: datetime) -> Q:
 
 def freshness_of(pbxs: PbxQuerySet, now: datetime) -> Mapping[str, int]:
     """Count these PBXs by step, in one query."""
-    each = {f"read_{step}": Count("pk", filter=read_within(step, now)) for step in FRESHNESS}
-    found = pbxs.order_by().aggregate(**each)
-    return {step: found[f"read_{step}"] for step in FRESHNESS}
+    return states_and_freshness(pbxs, now)[1]
 
 
 def states_and_freshness(pbxs: PbxQuerySet, now: datetime) -> tuple[dict[str, int], dict[str, int]]:
