@@ -11,9 +11,9 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")
 
 pytest_plugins = [
-    "tests.audit_flush",
     "tests.connections",
     "tests.deadlines",
+    "tests.flush",
     "tests.pbx_http",
     "tests.shares",
     "tests.simulated",
