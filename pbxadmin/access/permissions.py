@@ -12,7 +12,7 @@ from pbxadmin.audit.log import record
 from .models import AnyUser, Customer, CustomerQuerySet, User, as_named, customer_ids
 from .roles import ROLES, WITH_ARCHIVED, Action, Role
 
-RowT = TypeVar("RowT", bound=Model)
+OwnedT = TypeVar("OwnedT", bound=Model)
 
 __all__ = [
     "CustomerRows",
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 
-class CustomerRows(QuerySet[RowT]):
+class CustomerRows(QuerySet[OwnedT]):
     """Rows that each belong to one customer, in the field `of_customer`, and may be seen with the right `right`.
 
     A row of no customer belongs to the installation, and is seen with the right for all.
