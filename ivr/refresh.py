@@ -5,21 +5,23 @@ nothing. The pool's threads do HTTP only; the task's own thread takes leases and
 """
 
 import logging
+import random
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django_tasks import task
 
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import SYSTEM, Actor
 from pbxadmin.audit.log import record
+from pbxadmin.fleet.concurrency import ending
 from pbxadmin.fleet.lease import LEASE_S, LeaseHandle, lease_claim
 from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.fleet.pbx_sessions import (
@@ -37,16 +39,24 @@ from pbxadmin.yeastar.readings import IvrSettings
 
 from .claims import claim_many, release_claims, release_expired
 from .models import Refresh, RefreshItem
-from .snapshots import Listing, listings_save, next_refresh, snapshots_save
+from .snapshots import Listing, listings_save, lock_pbxs, next_refresh, snapshots_save
 from .ways import ListFound, lists_read, offered, ways_due, ways_keep, ways_save
 
 log = logging.getLogger(__name__)
 
 State = RefreshItem.State
 Ended = tuple[RefreshItem.State, str]
+IN_WORK = (State.WAITING, State.READING)
 IN_USE_WAIT_S = 0.2
-CHUNK = 200  # PBXs of one scheduled run
-RUN_S = 300.0  # a task that lasts longer stops and is kicked again by the tick
+GATHER_S = 0.05  # readings that end so soon after another are stored with it
+CHUNK = 100  # PBXs of one scheduled run
+RUN_S = 30.0  # a task ends by then and makes room for others
+LAST_S = 10.0  # before its end, a task begins no more PBXs
+SLOW_S = 1.0  # a reading that takes longer is slow
+SLOW_TOO = 4  # so many times the PBXs are read at once when most are slow
+AGAIN_S = 10  # until a PBX is tried again that somebody had in hand
+FIRST_RUNS = 8
+READINGS, LOWEST = "readings", -20  # behind whatever a person waits for
 
 
 def pbx_refresh(*, pbx: Pbx, actor: Actor) -> int:
@@ -84,70 +94,169 @@ def refresh_failed(pbx: Pbx, why: str) -> None:
 def refresh_start(*, pbxs: Iterable[Pbx], actor: Actor, is_scheduled: bool = False) -> Refresh:
     """Start a run that reads these PBXs in the background."""
     with transaction.atomic():
-        run = Refresh.objects.create(asked_by_id=actor.id or 0, asked_by_name=actor.name, is_scheduled=is_scheduled)
-        RefreshItem.objects.bulk_create([RefreshItem(refresh=run, pbx=pbx) for pbx in pbxs], batch_size=500)
-    refresh_work.enqueue(run.pk)
+        run = run_of(pbxs, actor, is_scheduled=is_scheduled)
+    kick(run)
+    return run
+
+
+def run_of(pbxs: Iterable[Pbx], actor: Actor, *, is_scheduled: bool) -> Refresh:
+    """Return a new run of these PBXs, stored."""
+    run = Refresh.objects.create(asked_by_id=actor.id or 0, asked_by_name=actor.name, is_scheduled=is_scheduled)
+    RefreshItem.objects.bulk_create([RefreshItem(refresh=run, pbx=pbx) for pbx in pbxs], batch_size=500)
     return run
 
 
 def refresh_due() -> int:
-    """Start a run for a chunk of the PBXs whose time has come. Return how many.
+    """Send out all PBXs whose time has come, as runs of a chunk each. Return how many PBXs.
 
-    A chunk at a time, and one worker thread stays free of them: a person who asks to read PBXs does not wait for all.
     A PBX that another run is still to read is left to that run.
     """
-    if Refresh.objects.filter(is_scheduled=True, finished_at=None).count() >= max(1, settings.WORK_THREADS - 1):
-        return 0
+    total = 0
+    while count := chunk_start():
+        total += count
+    return total
+
+
+def chunk_start() -> int:
+    """Start a run for a chunk of the PBXs whose time has come. Return how many.
+
+    Whoever sends out a PBX moves its next time on, so that of several who do this at once one has it.
+    """
     now = timezone.now()
     with transaction.atomic():
-        in_work = RefreshItem.objects.filter(state__in=(State.WAITING, State.READING)).values("pbx_id")
+        in_work = RefreshItem.objects.filter(state__in=IN_WORK).values("pbx_id")
         due = Pbx.objects.due(now).exclude(pk__in=in_work).order_by("next_refresh_at", "pk")
-        pbxs = list(due.select_for_update(of=("self",)).only("refresh_minutes", "next_refresh_at")[:CHUNK])
+        locked = due.select_for_update(of=("self",), skip_locked=True)
+        pbxs = list(locked.only("refresh_minutes", "next_refresh_at")[:CHUNK])
         for pbx in pbxs:
             pbx.next_refresh_at = next_refresh(pbx, now)
         Pbx.objects.bulk_update(pbxs, ["next_refresh_at"])
-        if pbxs:
-            refresh_start(pbxs=pbxs, actor=SYSTEM, is_scheduled=True)
+        run = run_of(pbxs, SYSTEM, is_scheduled=True) if pbxs else None
+    if run:
+        kick(run)
     return len(pbxs)
 
 
 @task()
 def refresh_work(run_id: int) -> None:
-    """Read what is left of a run. Several may work on one run: each takes its own PBXs."""
+    """Read what a person asked for. Several may work on one run: each takes its own PBXs."""
+    run_work(run_id)
+
+
+@task(queue_name=READINGS, priority=LOWEST)
+def scheduled_work(run_id: int) -> None:
+    """Read a chunk of what is due, and the next ones while that waits for slow PBXs."""
+    run_work(run_id)
+
+
+def kick(run: Refresh) -> None:
+    """Ask the workers to read what is left of a run."""
+    (scheduled_work if run.is_scheduled else refresh_work).enqueue(run.pk)
+
+
+def run_work(run_id: int) -> None:
+    """Read PBXs of a run for a while. What is then left goes to the next worker that is free."""
     run = Refresh.objects.filter(pk=run_id).first()
     if run is None:  # a second kick of a run that is over
         return
-    taken: list[Work] = []
+    reading = RunReading(run)
     try:
-        read_what_is_left(run, taken)
+        reading.work()
     except BaseException:
-        refused_logins_save((work.pbx, work.client) for work in taken)
+        refused_logins_save((work.pbx, work.client) for work in reading.taken)
         raise
-    refresh_finish(run_id)
+    again_s = AGAIN_S if reading.may_take else 0
+    for each in reading.runs:
+        run_put_down(each, again_s)
+    if run.is_scheduled:
+        refresh_due()
 
 
-def read_what_is_left(run: Refresh, taken: "list[Work]") -> None:
-    """Read the PBXs of a run that are free, several at once, until none is left or the time is up.
+def run_put_down(run: Refresh, again_s: float) -> None:
+    """End a run, or see to what is left of it: what is due by itself is due again, a person's run is kicked again."""
+    if run.is_scheduled:
+        due_again(run, timezone.now() + timedelta(seconds=again_s))
+    if not refresh_finish(run.pk) and not run.is_scheduled and is_waiting(run.pk):
+        kick(run)
 
-    taken: grows by each PBX whose lease is claimed.
+
+def due_again(run: Refresh, at: datetime) -> None:
+    """Give back the PBXs that nobody read in this run. They go out with the next ones at that time."""
+    with transaction.atomic():
+        left = run.items.filter(state=State.WAITING).select_for_update().order_by("pk")
+        pbx_ids = dict(left.values_list("pk", "pbx_id"))
+        Pbx.objects.filter(pk__in=lock_pbxs(pbx_ids.values())).update(next_refresh_at=at)
+        RefreshItem.objects.filter(pk__in=pbx_ids).delete()
+
+
+class RunReading:
+    """What one task reads: PBXs of its run, several at once, for a while.
+
+    A PBX that takes long does not count among those read at once any more, so that PBXs which hang cost the others
+    next to nothing; and while a scheduled run waits for its last ones, the next run is read as well.
+    runs: what it works on. taken: each PBX whose lease was claimed.
     """
-    give_up = time.monotonic() + RUN_S
-    with ThreadPoolExecutor(settings.REFRESH_THREADS, thread_name_prefix="refresh") as pool:
-        running: dict[Future[WholeReading], Work] = {}
+
+    def __init__(self, run: Refresh) -> None:
+        self.runs = [run]
+        self.taken: list[Work] = []
+        self.running: dict[Future[WholeReading], Work] = {}
+        self.until = time.monotonic() + RUN_S
+
+    def work(self) -> None:
+        """Read until nothing is left or the time is up, and store what was read."""
         results: list[Result] = []
-        while time.monotonic() < give_up:
-            for work in take(run, settings.REFRESH_THREADS - len(running)):
-                taken.append(work)
-                running[pool.submit(work.read)] = work
-            save_results(results)  # while the next readings are under way
-            results = []
-            if not running:
-                if not is_waiting(run.pk):
-                    break
-                time.sleep(IN_USE_WAIT_S)  # somebody else has leased what is left
-            done, _ = wait(running, timeout=IN_USE_WAIT_S, return_when=FIRST_COMPLETED)
-            results = [result_of(running.pop(future), future) for future in done]
-        save_results(results + [result_of(work, future) for future, work in running.items()])
+        with ThreadPoolExecutor(SLOW_TOO * settings.REFRESH_THREADS, thread_name_prefix="refresh") as pool:
+            while True:
+                for work in self.take_next() if self.may_take else ():
+                    self.taken.append(work)
+                    self.running[pool.submit(work.read)] = work
+                save_results(results)  # while the next readings are under way
+                results = []
+                if not self.running:
+                    if not self.may_take or self.runs[0].is_scheduled or not is_waiting(self.runs[0].pk):
+                        break
+                    time.sleep(IN_USE_WAIT_S)  # somebody else has leased what is left
+                results = self.results()
+
+    @property
+    def may_take(self) -> bool:
+        """Tell whether another PBX is begun: not so late that no time is left for it, nor when the process ends."""
+        return time.monotonic() < self.until - LAST_S and not ending.is_set()
+
+    @property
+    def free(self) -> int:
+        """Return how many PBXs may be begun now."""
+        young = sum(work.began > time.monotonic() - SLOW_S for work in self.running.values())
+        threads = settings.REFRESH_THREADS
+        return min(threads - young, SLOW_TOO * threads - len(self.running))
+
+    def take_next(self) -> "list[Work]":
+        """Take PBXs of the run in hand; of a scheduled one that has no more, also of the next."""
+        works = take(self.runs[-1], self.free, self.until)
+        if not self.runs[0].is_scheduled or len(works) >= self.free:
+            return works
+        following = untouched_run(self.runs)
+        if following is None:
+            return works
+        self.runs.append(following)
+        return works + take(following, self.free - len(works), self.until)
+
+    def results(self) -> "list[Result]":
+        """Wait a moment for readings to end. Return those that did, also those just after the first."""
+        if wait(self.running, timeout=IN_USE_WAIT_S, return_when=FIRST_COMPLETED).done:
+            wait(self.running, timeout=GATHER_S)
+        done = [future for future in self.running if future.done()]
+        return [result_of(self.running.pop(future), future) for future in done]
+
+
+def untouched_run(but: Collection[Refresh]) -> Refresh | None:
+    """Return a scheduled run that nobody has begun, None for none. Any of the first ones: others look for one too."""
+    waiting = RefreshItem.objects.filter(refresh=OuterRef("pk"), state=State.WAITING)
+    begun = RefreshItem.objects.filter(refresh=OuterRef("pk")).exclude(state=State.WAITING)
+    runs = Refresh.objects.filter(Exists(waiting), ~Exists(begun), is_scheduled=True, finished_at=None)
+    first = runs.exclude(pk__in=[run.pk for run in but]).order_by("pk")[:FIRST_RUNS]
+    return random.choice(list(first) or [None])  # noqa: S311  (no secret)
 
 
 @dataclass(frozen=True)
@@ -168,6 +277,7 @@ class Work:
     held: LeaseHandle
     is_scheduled: bool
     lists: Sequence[CallKind] = ()
+    began: float = field(default_factory=lambda: time.monotonic())
 
     def read(self) -> WholeReading:
         """Read the PBX, in a thread of the pool. Raises PbxError when its IVRs could not be read."""
@@ -213,8 +323,11 @@ def is_waiting(run_id: int) -> bool:
     return RefreshItem.objects.filter(refresh_id=run_id, state=State.WAITING).exists()
 
 
-def take(run: Refresh, at_most: int) -> list[Work]:
-    """Claim at most so many free PBXs of a run, each with its lease. A PBX that may not be read fails at once."""
+def take(run: Refresh, at_most: int, until: float) -> list[Work]:
+    """Claim at most so many free PBXs of a run, each with its lease. A PBX that may not be read fails at once.
+
+    until: when the calls must be over, by time.monotonic().
+    """
     if at_most <= 0:
         return []
     free = RefreshItem.objects.filter(refresh=run, state=State.WAITING, pbx__lease__until__lte=timezone.now())
@@ -232,7 +345,7 @@ def take(run: Refresh, at_most: int) -> list[Work]:
             continue
         try:
             check_by_itself(pbx)
-            client = client_or_state(pbx, time.monotonic() + PAGE_S)
+            client = client_or_state(pbx, min(until, time.monotonic() + PAGE_S))
             one = LeaseHandle(held.holder, frozenset([pbx_id]))
             works.append(Work(items[pbx_id], pbx, client, one, run.is_scheduled, due[pbx_id]))
         except PbxError as error:
@@ -301,19 +414,24 @@ def save_results(results: Sequence[Result]) -> None:
     release_leases(result.work.held for result in results)
 
 
-def refresh_finish(run_id: int) -> None:
-    """End a run of which nothing is left to read."""
-    left = RefreshItem.objects.filter(refresh_id=run_id, state__in=(State.WAITING, State.READING))
-    if not left.exists():
-        Refresh.objects.filter(pk=run_id, finished_at=None).update(finished_at=timezone.now())
-        Refresh.objects.filter(pk=run_id, is_scheduled=True).delete()  # nobody looks at it; each PBX shows how it went
+def refresh_finish(run_id: int) -> bool:
+    """End a run of which nothing is left to read. Return whether it is over."""
+    if RefreshItem.objects.filter(refresh_id=run_id, state__in=IN_WORK).exists():
+        return False
+    Refresh.objects.filter(pk=run_id, finished_at=None).update(finished_at=timezone.now())
+    Refresh.objects.filter(pk=run_id, is_scheduled=True).delete()  # nobody looks at it; each PBX shows how it went
+    return True
 
 
 def refresh_rekick() -> int:
-    """Free what a dead worker had claimed, and kick every run that has work left. Return how many were kicked."""
+    """Free what a dead worker had claimed, and kick what nobody works on. Return how many runs were kicked.
+
+    Of the scheduled runs one is enough: who reads it goes on with the others, and most just wait in the queue.
+    """
     release_expired(RefreshItem.objects.filter(state=State.READING), state=State.WAITING)
     unfinished = Refresh.objects.filter(finished_at=None, asked_at__lte=timezone.now() - timedelta(seconds=15))
-    idle = unfinished.exclude(Q(items__state=State.READING))
-    for run in idle:
-        refresh_work.enqueue(run.pk)
-    return len(idle)
+    idle = unfinished.exclude(Q(items__state=State.READING)).order_by("pk")
+    runs = [*idle.filter(is_scheduled=False), *idle.filter(is_scheduled=True)[:1]]
+    for run in runs:
+        kick(run)
+    return len(runs)

@@ -124,12 +124,12 @@ def still_held(listings: Sequence[Listing], now: datetime) -> list[Listing]:
     return [each for each in listings if holders.get(each.pbx.pk) == each.held.holder]
 
 
-def lock_pbxs(pbx_ids: Collection[int]) -> dict[int, Pbx]:
+def lock_pbxs(pbx_ids: Iterable[int]) -> dict[int, Pbx]:
     """Lock the records and return them as they are now.
 
     Always in one order, so that two callers never wait for each other.
     """
-    rows = Pbx.objects.select_for_update().filter(pk__in=pbx_ids).order_by("pk")
+    rows = Pbx.objects.select_for_update().filter(pk__in=list(pbx_ids)).order_by("pk")
     return {pbx.pk: pbx for pbx in rows.only("read_at", "ivr_count", "refresh_minutes", "revision")}
 
 

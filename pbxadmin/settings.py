@@ -1,5 +1,6 @@
 """Settings, read from the environment by env.py. A wrong value stops start-up with one sentence that names it."""
 
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -13,6 +14,7 @@ from pbxadmin.web.logs import hide_links
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = env.folder_path("DATA_DIR", BASE_DIR / "data")
+CORES = len(os.sched_getaffinity(0))  # that this process may use
 
 # Neither a missing secret nor a missing folder stops us here: `makemigrations` needs none. See ops/start_up.py.
 MISSING_SECRETS = [name for name in env.REQUIRED_SECRETS if not env.secret(name, DATA_DIR)]
@@ -32,8 +34,8 @@ PBX_NETWORKS = env.networks("PBX_NETWORKS")  # none: the default of yeastar/guar
 PBX_PORTS = env.ports("PBX_PORTS")  # none: every port
 PBX_REPORT_PORT = env.number("PBX_REPORT_PORT", 9, 1, 65535)  # 9: the discard port, where nothing listens
 WEB_THREADS = env.number("WEB_THREADS", 16, 2, 256)
-WORK_THREADS = env.number("WORK_THREADS", 2, 1, 64)
-REFRESH_THREADS = env.number("REFRESH_THREADS", 64, 1, 256)
+WORK_THREADS = env.number("WORK_THREADS", min(CORES + 1, 64), 1, 64)
+REFRESH_THREADS = env.number("REFRESH_THREADS", min(32 * CORES, 256), 1, 256)
 WAYS_IN_HOURS = env.number("WAYS_IN_HOURS", 6, 1, 168)  # between readings of what leads to the IVRs of a PBX
 HEALTH_DAYS = env.number("HEALTH_DAYS", 90, 14, 3650)  # how long the counts of contacts with PBXs are kept
 
@@ -135,7 +137,8 @@ CACHES = {
         "OPTIONS": {"MAX_ENTRIES": 20_000},  # at the default of 300, a flood of user names would push counts out
     }
 }
-TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["default"]}}
+# What a person waits for first; `queues_of` in ops/workers.py says which threads serve which.
+TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["default", "batches", "readings"]}}
 
 mail = env.email(env.text("EMAIL_URL", "console:"))
 EMAIL_BACKEND = mail["EMAIL_BACKEND"]

@@ -10,9 +10,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
-from threading import BoundedSemaphore, Event
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import connections, transaction
 from django.db.models import Exists, OuterRef, Q
@@ -26,6 +24,7 @@ from ivr.models import Change
 from pbxadmin.access.customer_rules import is_at_work
 from pbxadmin.access.models import User
 from pbxadmin.audit.context import Actor, AuditContext, acting
+from pbxadmin.fleet.concurrency import ending
 from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.fleet.pbx_sessions import open_pbx_session
 from pbxadmin.yeastar.errors import PbxError
@@ -49,7 +48,7 @@ log = logging.getLogger(__name__)
 UNIT_S = 60  # a claim is renewed before each target
 SLICE_S = 20.0  # then the task makes room for others and is enqueued again
 WAIT_FOR_UNITS_S = 0.2
-LOW_PRIORITY = -10
+BATCHES_QUEUE, LOW_PRIORITY = "batches", -10
 FASTEST_S, SLOWEST_S = 1.0, 30.0
 TOO_OFTEN = "10025"
 RETRY_FIRST_S, RETRY_LAST_S = 30, 1800
@@ -61,22 +60,12 @@ OFF = (PbxState.UNREACHABLE, PbxState.REFUSING, PbxState.LOCKED)
 NO_OUTCOME = (Change.Status.PLANNED, Change.Status.SENDING)
 NOTHING_SENT = (Change.Status.PLANNED, Change.Status.NOT_SENT)
 FOLLOWED = timedelta(days=2)
-# This process was told to end: what is being sent is finished, and nothing more is begun.
-ending = Event()
-# Batches never take the last worker thread of a process.
-_work_slots = BoundedSemaphore(max(1, settings.WORK_THREADS - 1))
 
 
-@task(priority=LOW_PRIORITY)
+@task(queue_name=BATCHES_QUEUE, priority=LOW_PRIORITY)
 def batch_work(batch_id: int) -> None:
     """Work on a batch for a while. Several may: each claims PBXs of its own."""
-    if not _work_slots.acquire(blocking=False):
-        return  # the tick kicks it again
-    try:
-        is_more = work_slice(batch_id)
-    finally:
-        _work_slots.release()
-    if is_more:
+    if work_slice(batch_id):
         batch_work.enqueue(batch_id)
 
 

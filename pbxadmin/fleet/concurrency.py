@@ -1,4 +1,6 @@
-"""At most half of the web threads wait for PBXs; the rest answer whoever needs none.
+"""How much this process does with PBXs at a time, and when it begins nothing more.
+
+At most half of the web threads wait for PBXs; the rest answer whoever needs none.
 
 A slot is held while a PBX is talked to, not while the page is served: a page that finds what it shows in the
 database takes none.
@@ -8,11 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Event
 
 from django.conf import settings
 
 TOO_MANY_WAITING = "Too many people wait for PBXs at this moment. Nothing was sent. Try again in a few seconds."
+# This process was told to end: what is being sent or read is finished, and nothing more is begun.
+ending = Event()
 _waiting_slots = BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
 
 

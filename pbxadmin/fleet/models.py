@@ -403,6 +403,25 @@ class PbxHealth(models.Model):
         return f"{self.pbx_id}, until {self.until:%Y-%m-%d %H:%M}"
 
 
+WORKER_GONE = timedelta(minutes=1)  # after its last word
+
+
+class WorkerProcess(models.Model):
+    """A process with worker threads, as it says itself every few seconds: who reads PBXs, and how many at a time.
+
+    name: its host and a word of its own. refresh_threads: PBXs that one thread reads at a time.
+    """
+
+    name = models.CharField(max_length=80, primary_key=True)
+    threads = models.PositiveIntegerField()
+    refresh_threads = models.PositiveIntegerField()
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.threads} threads"
+
+
 class PbxImport(models.Model):
     """A file with PBX records between its preview and its import: sealed, for one person, for half an hour."""
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from smtplib import SMTPDataError, SMTPException, SMTPRecipientsRefused, SMTPResponseException
-from threading import BoundedSemaphore
 from typing import Any
 
 from django.conf import settings
@@ -51,12 +50,10 @@ log = logging.getLogger(__name__)
 SENDING_S = 120  # a claim: longer than a slow mail server may take, at EMAIL_TIMEOUT for each of its answers
 WORK_S = 20.0  # then the task makes room for others and is enqueued again
 MOST_LINES = 50  # of one mail
-LOW = -10
+MAILS_QUEUE, LOW = "batches", -10  # a mail server may be slow
 # The first wait is what greylisting asks for; all of them together are two days.
 TRY_AGAIN_AFTER = [timedelta(minutes=minutes) for minutes in (2, 5, 15, 60, 180, 360, 720, 1440)]
 MailState = NoticeMail.State
-# Mails never take the last worker thread of a process: a mail server may be slow.
-_mail_slots = BoundedSemaphore(max(1, settings.WORK_THREADS - 1))
 
 
 def notices_work() -> int:
@@ -80,16 +77,10 @@ def due_mails(now: datetime) -> QuerySet[NoticeMail]:
     return NoticeMail.objects.filter(state=MailState.WAITING, due_at__lte=now).exclude(claimed_until__gt=now)
 
 
-@task(priority=LOW)
+@task(queue_name=MAILS_QUEUE, priority=LOW)
 def mails_send() -> None:
     """Send mails that are due, for a while. Several may: each mail is claimed by one."""
-    if not _mail_slots.acquire(blocking=False):
-        return  # the tick kicks it again
-    try:
-        is_more = mails_slice()
-    finally:
-        _mail_slots.release()
-    if is_more:
+    if mails_slice():
         mails_send.enqueue()
 
 

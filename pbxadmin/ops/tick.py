@@ -71,11 +71,12 @@ def tick() -> bool:
     return True
 
 
-def ticks(stopping: Event) -> None:
-    """Tick until told to stop; while the database cannot be reached, keep trying."""
+def ticks(stopping: Event, beat: Callable[[], None]) -> None:
+    """Tick until told to stop; while the database cannot be reached, keep trying. beat: called at each look."""
     while not stopping.is_set():
         try:
             close_old_connections()
+            beat()
             tick()
         except DatabaseError as error:
             log.error("tick: no turn, the database says %s", error)

@@ -8,10 +8,12 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
+from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django_tasks_db.management.commands.db_worker import Worker
 
-from pbxadmin.batches.work import ending
+from pbxadmin.fleet.concurrency import ending
+from pbxadmin.fleet.models import WORKER_GONE, WorkerProcess
 
 from .tick import ticks
 
@@ -20,6 +22,24 @@ log = logging.getLogger(__name__)
 INTERVAL_S = 0.5
 RESTART_AFTER_S = 2.0
 STOP_S = 10.0
+BEAT_S = 10.0
+
+
+class Heart:
+    """Says every few seconds that this process works, for the page on health. What stopped saying so is forgotten."""
+
+    def __init__(self, threads: int) -> None:
+        self.name = f"{socket.gethostname()[:60]}-{get_random_string(8)}"
+        self.columns = {"threads": threads, "refresh_threads": settings.REFRESH_THREADS, "started_at": timezone.now()}
+        self.next_at = 0.0
+
+    def beat(self) -> None:
+        if time.monotonic() < self.next_at:
+            return
+        now = timezone.now()
+        WorkerProcess.objects.update_or_create(name=self.name, defaults={**self.columns, "seen_at": now})
+        WorkerProcess.objects.filter(seen_at__lt=now - WORKER_GONE).delete()
+        self.next_at = time.monotonic() + BEAT_S
 
 
 class Workers:
@@ -30,10 +50,11 @@ class Workers:
         self.stopping = Event()
         self.working: dict[int, Any] = {}
         self.threads: list[Thread] = []
+        self.heart = Heart(self.count)
 
     def start(self) -> None:
         self.threads = [Thread(target=self.work, args=[place], daemon=True) for place in range(self.count)]
-        self.threads.append(Thread(target=ticks, args=[self.stopping], daemon=True))
+        self.threads.append(Thread(target=ticks, args=[self.stopping, self.heart.beat], daemon=True))
         for thread in self.threads:
             thread.start()
 
@@ -51,7 +72,7 @@ class Workers:
 
     def work(self, place: int) -> None:
         while not self.stopping.is_set():
-            self.working[place] = worker = new_worker()
+            self.working[place] = worker = new_worker(queues_of(place, self.count))
             if self.stopping.is_set():  # who stops us may have looked before it was there
                 break
             try:
@@ -66,10 +87,20 @@ class Workers:
             self.stopping.wait(RESTART_AFTER_S)
 
 
-def new_worker() -> Any:
+def queues_of(place: int, count: int) -> list[str]:
+    """Return the queues that one of so many threads serves, by what people wait for.
+
+    The first thread does only what a person waits for, the second nothing scheduled, all others everything. The last
+    one does everything in any case.
+    """
+    queues = list(settings.TASKS["default"]["QUEUES"])
+    return queues[: place + 1 + max(0, len(queues) - count)]
+
+
+def new_worker(queues: list[str]) -> Any:
     """Return a worker of the task package, without its signal handling, which only works in a main thread."""
     return Worker(
-        queue_names=["default"],
+        queue_names=queues,
         interval=INTERVAL_S,
         batch=False,
         backend_name="default",

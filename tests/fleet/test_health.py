@@ -9,11 +9,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from pbxadmin.access.models import User
+from pbxadmin.access.roles import Role
 from pbxadmin.fleet.availability import availability_of
 from pbxadmin.fleet.contacts import Tally, contacts_roll_up, failure_of, hour_of, step_of
 from pbxadmin.fleet.freshness import FRESHNESS, freshness_of
-from pbxadmin.fleet.models import ContactFailure, ContactHour, ContactSample, Pbx, PbxHealth
+from pbxadmin.fleet.models import ContactFailure, ContactHour, ContactSample, Pbx, PbxHealth, WorkerProcess
 from pbxadmin.fleet.pbx_sessions import open_pbx_session
+from pbxadmin.ops.workers import Workers
 from pbxadmin.yeastar.errors import PbxBusy, PbxForbidden, PbxLocked, PbxOtherApi, PbxOutcomeUnknown, PbxUntrusted
 from tests.factories import make_pbx, make_user
 from tests.pbx_http import breaks, refused, says
@@ -189,3 +192,27 @@ def test_each_pbx_has_one_age_and_the_list_is_narrowed_by_it(client, acme):
         page = client.get(f"/pbxs/?read={step}").content.decode()
         assert page.count("<tr data-pbx=") == 1
         assert f"<bdi>{step.upper()}</bdi>" in page
+
+
+def test_a_site_admin_sees_who_works(client, acme):
+    make_pbx(acme)
+    Workers(5).heart.beat()
+    gone = Workers(3).heart
+    with time_machine.travel(timezone.now() - timedelta(minutes=5)):
+        gone.beat()
+
+    client.force_login(make_user(Role.MANAGER, acme))
+    assert 'id="workers"' not in client.get("/pbxs/health/").content.decode()
+
+    client.force_login(User.objects.create_superuser("root"))
+    found = client.get("/pbxs/health/").content.decode()
+    assert (found.count('<td class="c-main mono">'), gone.name in found) == (1, False)
+    assert '<td class="num" data-label="Threads">5</td>' in found
+
+
+def test_who_stopped_working_is_forgotten():
+    with time_machine.travel(timezone.now() - timedelta(minutes=5)):
+        Workers(1).heart.beat()
+    Workers(1).heart.beat()
+
+    assert WorkerProcess.objects.count() == 1

@@ -1,8 +1,10 @@
 """Reading PBXs in the background, over real TLS: what is read, what is left alone, and what a dead worker loses."""
 
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +14,18 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from ivr.models import Ivr, Refresh, RefreshItem
-from ivr.refresh import RUN_S, Result, pbx_refresh, refresh_rekick, refresh_start, refresh_work, save_results, take
+from ivr.refresh import (
+    RUN_S,
+    SLOW_S,
+    Result,
+    RunReading,
+    pbx_refresh,
+    refresh_rekick,
+    refresh_start,
+    refresh_work,
+    save_results,
+    take,
+)
 from pbxadmin.access.models import Customer
 from pbxadmin.access.roles import Role
 from pbxadmin.audit.context import Actor
@@ -28,6 +41,7 @@ from tests.waiting import Clock
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.tls]
 MARA = Actor(7, "Mara Lindqvist")
 State = RefreshItem.State
+LATE = time.monotonic() + 3600
 
 
 def recorded(customer: Customer, pbx: SimulatedPbx, **values: Any) -> Pbx:
@@ -297,6 +311,23 @@ def test_a_pbx_in_somebodys_hands_does_not_hold_up_the_others(pbxs: list[Pbx], f
     assert fleet.pbxs[0].connections == 0
 
 
+@pytest.mark.parametrize(
+    ("young", "slow", "free"), [(0, 0, 4), (3, 0, 1), (4, 0, 0), (0, 4, 4), (1, 12, 3), (4, 12, 0), (0, 15, 1)]
+)
+def test_a_pbx_that_takes_long_does_not_keep_others_from_being_read(
+    pbxs: list[Pbx], settings: Any, young: int, slow: int, free: int
+) -> None:
+    """At most four times as many are under way at once."""
+    settings.REFRESH_THREADS = 4
+    started = refresh_start(pbxs=pbxs[:1], actor=MARA)
+    work, reading, now = take(started, 1, LATE)[0], RunReading(started), time.monotonic()
+
+    for began in [now + RUN_S] * young + [now - SLOW_S] * slow:
+        reading.running[Future()] = replace(work, began=began)
+
+    assert reading.free == free
+
+
 def test_a_pbx_deleted_during_the_run_does_not_stop_it(pbxs: list[Pbx], fleet: Fleet) -> None:
     record = Pbx.objects.filter(pk=pbxs[0].pk)
     fleet.pbxs[0].misbehave(call="ivr/query", then=meanwhile(record.delete))
@@ -316,7 +347,7 @@ def test_pbxs_that_answer_together_take_as_many_statements_as_one(
     started = refresh_start(pbxs=pbxs, actor=MARA)
 
     with django_assert_max_num_queries(10):
-        works = take(started, count)
+        works = take(started, count, LATE)
     results = [Result(work, work.read()) for work in works]
     with django_assert_max_num_queries(14 + len({len(result.read.ivrs) for result in results})):
         save_results(results)

@@ -1,19 +1,24 @@
 """PBXs read by themselves: which are due, how they are spread, and how pages show what grew old."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import time_machine
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
+from django_tasks_db.models import DBTaskResult
 
 from ivr.models import Ivr, Refresh, RefreshItem
-from ivr.refresh import refresh_due, refresh_rekick, refresh_start, refresh_work
+from ivr.refresh import refresh_due, refresh_rekick, refresh_start, refresh_work, scheduled_work
 from pbxadmin.access.models import Customer
 from pbxadmin.access.roles import Role
 from pbxadmin.audit.context import SYSTEM, Actor
 from pbxadmin.audit.models import Event
+from pbxadmin.fleet.lease import leased
 from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.fleet.services import pbx_accept_replacement
 from pbxadmin.ops.tick import JOBS
@@ -31,7 +36,7 @@ def pbx(acme: Customer) -> Pbx:
 def work() -> None:
     """What a worker does with what the tick asked for."""
     for run in Refresh.objects.filter(finished_at=None):
-        refresh_work.call(run.pk)
+        (scheduled_work if run.is_scheduled else refresh_work).call(run.pk)
 
 
 def in_minutes(minutes: float) -> Any:
@@ -71,7 +76,7 @@ def test_a_run_by_itself_leaves_no_rows_behind(pbx: Pbx, pbx_http: PbxDouble) ->
     refresh_due()
     run = Refresh.objects.get()
     work()
-    refresh_work.call(run.pk)  # a second kick
+    scheduled_work.call(run.pk)  # a second kick
 
     assert (run.asked_by_name, Refresh.objects.count(), RefreshItem.objects.count()) == (SYSTEM.name, 0, 0)
     assert pbx_http.calls().count("ivr/query") == 1
@@ -129,14 +134,84 @@ def test_a_pbx_that_somebody_is_having_read_is_not_read_twice(pbx: Pbx, pbx_http
     assert refresh_due() == 0
 
 
-def test_one_chunk_at_a_time(acme: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def three(acme: Customer, monkeypatch: pytest.MonkeyPatch) -> list[Pbx]:
+    """Three PBXs, which go out in two chunks."""
     monkeypatch.setattr("ivr.refresh.CHUNK", 2)
-    for number in range(3):
-        make_pbx(acme, name=f"PBX-{number}")
+    return [make_pbx(acme, name=f"PBX-{number}") for number in range(3)]
 
-    assert [refresh_due(), refresh_due()] == [2, 0]
-    Refresh.objects.all().delete()
-    assert refresh_due() == 1
+
+def test_all_that_is_due_goes_out_at_once_in_chunks(three: list[Pbx]) -> None:
+    assert [refresh_due(), refresh_due()] == [3, 0]
+    assert sorted(run.items.count() for run in Refresh.objects.all()) == [1, 2]
+
+
+def test_of_several_who_send_out_what_is_due_one_has_each_pbx(three: list[Pbx]) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        counts = list(pool.map(lambda _: in_own_connection(refresh_due), range(4)))
+
+    assert sum(counts) == 3
+    assert sorted(RefreshItem.objects.values_list("pbx_id", flat=True)) == [pbx.pk for pbx in three]
+
+
+def in_own_connection(call: Callable[[], int]) -> int:
+    try:
+        return call()
+    finally:
+        connection.close()
+
+
+def test_what_a_person_asks_for_goes_before_all_that_is_due(three: list[Pbx]) -> None:
+    refresh_due()
+    run = refresh_start(pbxs=three[:1], actor=Actor(7, "Mara"))
+
+    kicks = [kick.args_kwargs["args"] for kick in DBTaskResult.objects.ready()]
+
+    assert (len(kicks), kicks[0]) == (3, [run.pk])
+
+
+def test_who_reads_a_chunk_goes_on_with_the_next(three: list[Pbx], pbx_http: PbxDouble) -> None:
+    refresh_due()
+    first, second = Refresh.objects.order_by("pk")
+
+    scheduled_work.call(first.pk)
+    scheduled_work.call(second.pk)  # which is over
+
+    assert pbx_http.calls().count("ivr/query") == 3
+    assert not Refresh.objects.exists()
+
+
+def test_what_is_left_of_a_chunk_is_due_again(
+    three: list[Pbx], pbx_http: PbxDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refresh_due()
+    monkeypatch.setattr("ivr.refresh.RUN_S", 0.0)
+
+    scheduled_work.call(Refresh.objects.earliest("pk").pk)
+
+    assert pbx_http.received == []
+    assert Refresh.objects.count() == 2  # the other one, and one of what was left of this
+    assert sorted(RefreshItem.objects.values_list("pbx_id", flat=True)) == [pbx.pk for pbx in three]
+
+
+def test_a_pbx_in_somebodys_hands_is_tried_again_soon_and_not_waited_for(pbx: Pbx, pbx_http: PbxDouble) -> None:
+    refresh_due()
+    with leased(pbx.pk, "Tom"):
+        work()
+
+    assert (refresh_due(), Refresh.objects.count(), pbx_http.received) == (0, 0, [])
+    with in_minutes(0.2):
+        assert refresh_due() == 1
+
+
+def test_runs_that_wait_in_the_queue_are_not_kicked_again_and_again(three: list[Pbx]) -> None:
+    refresh_due()
+    before = DBTaskResult.objects.count()
+
+    with in_minutes(1):
+        assert [refresh_rekick(), refresh_rekick()] == [1, 1]
+
+    assert DBTaskResult.objects.count() == before + 2  # any number of runs
 
 
 def test_a_chunk_whose_worker_died_is_kicked_again(pbx: Pbx, pbx_http: PbxDouble) -> None:

@@ -20,10 +20,12 @@ from threading import Timer
 import pytest
 from django.conf import settings
 
-from tests.ops.test_keys_and_settings import GOOD
+from tests.ops.test_keys_and_settings import GOOD as RIGHT
 from tests.waiting import until
 
 START_S, STOP_S = 60, 15
+
+GOOD = RIGHT | {"WORK_THREADS": "2", "REFRESH_THREADS": "48"}
 
 
 @pytest.fixture
@@ -113,7 +115,7 @@ def test_serve_without_work_is_not_ready_and_a_worker_beside_it_makes_it_so(mana
         assert get(f"{address}/readyz")[0] == 503
 
         worker = manage("work", environment=GOOD)
-        assert worker.stdout.readline() == "Working with 2 threads.\n"
+        assert worker.stdout.readline() == "Working with 2 threads, 48 PBXs at a time.\n"
         assert until(lambda: get(f"{address}/readyz")[0] == 200)
 
         assert ended(worker, signal.SIGTERM) == 0

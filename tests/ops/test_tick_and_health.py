@@ -10,7 +10,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
-from ivr.refresh import refresh_work
+from ivr.refresh import refresh_work, scheduled_work
 from pbxadmin.audit.triggers import triggers_install, triggers_remove
 from pbxadmin.ops import health
 from pbxadmin.ops import tick as ticking
@@ -108,12 +108,25 @@ def test_workers_tick_and_stop_when_told(workers, done):
     assert [thread.is_alive() for thread in workers.threads] == [False, False, False]
 
 
+@pytest.mark.parametrize(
+    ("count", "served"),
+    [(1, [3]), (2, [2, 3]), (3, [1, 2, 3]), (5, [1, 2, 3, 3, 3])],
+)
+def test_a_thread_stays_free_for_people_and_the_last_does_everything(count, served):
+    """Of default, batches and readings, in this order."""
+    found = [working.queues_of(place, count) for place in range(count)]
+
+    assert [len(queues) for queues in found] == served
+    assert all(queues[0] == "default" for queues in found)
+    assert found[-1][-1] == scheduled_work.queue_name
+
+
 def test_a_worker_that_dies_is_started_anew(workers, monkeypatch, caplog):
     """The first two cannot wait for work; those that come after them can."""
     made, real = [], working.new_worker
 
-    def new_worker():
-        worker = real()
+    def new_worker(queues):
+        worker = real(queues)
         made.append(worker)
         if len(made) <= 2:
             worker.interval = "soon"  # which sleep() does not take

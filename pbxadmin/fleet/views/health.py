@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from pbxadmin.fleet.freshness import freshness_of, freshness_rows
-from pbxadmin.fleet.models import Pbx, PbxHealth
+from pbxadmin.fleet.models import WORKER_GONE, Pbx, PbxHealth, WorkerProcess
 
 LISTED = 10
 FLAPS = 2  # turns in 24 hours: it went once and came back
@@ -29,4 +29,6 @@ def fleet_health(request: HttpRequest) -> HttpResponse:
         "slowest": list(figures.exclude(p95_ms=None).order_by("-p95_ms", "pk")[:LISTED]),
         "flapping": list(figures.filter(turns__gte=FLAPS).order_by("-turns", "pk")[:LISTED]),
     }
+    if request.user.is_superuser:
+        context["workers"] = WorkerProcess.objects.filter(seen_at__gte=now - WORKER_GONE).order_by("started_at")
     return render(request, "fleet/health.html", context)

@@ -1,10 +1,12 @@
 import signal
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from pbxadmin.ops.rotation import require_right_keys
 from pbxadmin.ops.workers import Workers
+from pbxadmin.web.words import number_of
 
 
 class Command(BaseCommand):
@@ -16,7 +18,9 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: workers.stopping.set())
         workers.start()
-        self.stdout.write(f"Working with {workers.count} threads.")
+        self.stdout.write(
+            f"Working with {number_of(workers.count, 'thread')}, {settings.REFRESH_THREADS} PBXs at a time."
+        )
         self.stdout.flush()
         workers.stopping.wait()
         workers.stop()
