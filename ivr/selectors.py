@@ -93,32 +93,6 @@ class IvrFilter(FilterValues):
         return replace(self, ordered_by=f"-{sort}" if is_again else sort).query
 
 
-@dataclass(frozen=True)
-class ChangeFilter(FilterValues):
-    """The filter of the list of changes."""
-
-    q: str = text_parameter()
-    pbx: int | None = number_parameter()
-    customer: int | None = number_parameter()
-    outcome: str = parameter("", lambda given: last(given) if last(given) in Change.Status.values else "")
-
-    def narrow(self, changes: ChangeQuerySet) -> ChangeQuerySet:
-        """Return the changes that the filter lets through."""
-        changes = found_by(changes, self.q)
-        for column, value in (("pbx_id", self.pbx), ("customer_id", self.customer)):
-            if value is not None:
-                changes = changes.filter(**{column: value})
-        return changes.showing(self.outcome) if self.outcome else changes
-
-
-OUTSIDE_KINDS = {
-    "changed": EventAction.IVR_CHANGED_OUTSIDE,
-    "appeared": EventAction.IVR_APPEARED,
-    "vanished": EventAction.IVR_VANISHED,
-}
-OUTSIDE_STATES = ("open", "decided")
-
-
 def read_day(given: Sequence[str]) -> date | None:
     try:
         return date.fromisoformat(last(given))
@@ -129,6 +103,44 @@ def read_day(given: Sequence[str]) -> date | None:
 def choice_parameter(choices: Collection[str]) -> str:
     """Declare a field of a filter that is one of these, or "" for none."""
     return parameter("", lambda given: last(given) if last(given) in choices else "")
+
+
+NOT_PROVEN = "not-verified"  # of the filter of changes, beside single outcomes
+UNVERIFIED_OUTCOMES = (Change.Status.UNKNOWN.value, Change.Status.NOT_AS_ASKED.value)
+
+
+@dataclass(frozen=True)
+class ChangeFilter(FilterValues):
+    """The filter of the list of changes. `since` and `until` are whole days of their planning, UTC, both included."""
+
+    q: str = text_parameter()
+    pbx: int | None = number_parameter()
+    customer: int | None = number_parameter()
+    outcome: str = choice_parameter((NOT_PROVEN, *Change.Status.values))
+    since: date | None = parameter(None, read_day, name="from")
+    until: date | None = parameter(None, read_day, name="to")
+
+    def narrow(self, changes: ChangeQuerySet) -> ChangeQuerySet:
+        """Return the changes that the filter lets through."""
+        changes = found_by(changes, self.q)
+        for column, value in (("pbx_id", self.pbx), ("customer_id", self.customer)):
+            if value is not None:
+                changes = changes.filter(**{column: value})
+        if self.since:
+            changes = changes.filter(planned_at__gte=datetime.combine(self.since, time.min, UTC))
+        if self.until:
+            changes = changes.filter(planned_at__lte=datetime.combine(self.until, time.max, UTC))
+        if self.outcome == NOT_PROVEN:
+            return changes.showing(*UNVERIFIED_OUTCOMES)
+        return changes.showing(self.outcome) if self.outcome else changes
+
+
+OUTSIDE_KINDS = {
+    "changed": EventAction.IVR_CHANGED_OUTSIDE,
+    "appeared": EventAction.IVR_APPEARED,
+    "vanished": EventAction.IVR_VANISHED,
+}
+OUTSIDE_STATES = ("open", "decided")
 
 
 @dataclass(frozen=True)

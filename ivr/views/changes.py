@@ -21,7 +21,7 @@ from ivr.changes.risks import Risks, change_risks
 from ivr.changes.spool import waits
 from ivr.field_rules import FIELD_RULES, rights_to_change
 from ivr.models import Change
-from ivr.selectors import ChangeFilter
+from ivr.selectors import NOT_PROVEN, ChangeFilter
 from ivr.wording import caller_hears, conflict_rows, tick_count, untouched_rows
 from pbxadmin.access.models import Customer
 from pbxadmin.access.permissions import can, require
@@ -195,7 +195,7 @@ def change_receipt(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def change_list(request: HttpRequest) -> HttpResponse:
-    """List changes, newest first, narrowed by words (q), pbx, customer and outcome."""
+    """List changes, newest first, narrowed by words (q), pbx, customer, outcome and period."""
     wanted = ChangeFilter.from_query(request.GET)
     found = wanted.narrow(Change.objects.visible_to(user_of(request)))
     page = keyset(found, ["-id"], request.GET.get("cursor", ""), CHANGES_PER_PAGE)
@@ -204,6 +204,6 @@ def change_list(request: HttpRequest) -> HttpResponse:
         "changes": page.rows,
         "wanted": wanted,
         "query": wanted.query,
-        "outcomes": [(status.value, OUTCOMES[status.value].label) for status in Change.Status],
+        "outcomes": [(NOT_PROVEN, "Not verified"), *((one, OUTCOMES[one].label) for one in Change.Status.values)],
     }
     return render_either(request, "ivr/change_list.html", "ivr/_change_table.html", context)

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import F
+from django.dispatch import Signal
 from django.utils import timezone
 
 from pbxadmin.access.models import Customer, as_named
@@ -21,6 +22,8 @@ from .models import Lease, Pbx, PbxState, PbxTag
 from .pbx_sessions import token_give_back
 from .record_fields import CONNECTION_FIELDS, LOGIN_FIELDS, UNCHECKED_COLUMNS
 
+# Sent in the transaction of an edit. pbx: as it is now. names: of the record fields that it changed.
+pbx_edited = Signal()
 NO_TOKEN: Mapping[str, Any] = {"token": "", "token_at": None}
 
 
@@ -68,6 +71,7 @@ def pbx_edit(*, pbx: Pbx, values: Mapping[str, Any], password: str = "") -> bool
         if learned:
             Pbx.objects.filter(pk=pbx.pk).update(revision=F("revision") + 1)
         pbx_event(EventAction.PBX_EDITED, pbx, fields=fields)
+        pbx_edited.send(Pbx, pbx=pbx, names=changed.keys())
     if "token" in learned:
         token_give_back(before)
     return True

@@ -1,17 +1,19 @@
-"""The control room (what needs attention, how the fleet is, what was changed last) and a person's effective access."""
+"""The control room (what needs attention, how the fleet is, what was changed last), reports, and effective access."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import compress
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, When
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from ivr.models import Change, ChangeQuerySet, Ivr, OutsideChange, OutsideChangeQuerySet, may_act_on
+from ivr.selectors import NOT_PROVEN, UNVERIFIED_OUTCOMES, ChangeFilter
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.permissions import can_anywhere
 from pbxadmin.access.person import user_of
@@ -23,17 +25,19 @@ from pbxadmin.fleet.models import NEEDS_A_PERSON, Pbx, PbxQuerySet, PbxState
 from pbxadmin.policies.selectors import dial_out
 from pbxadmin.review.models import DeskItem, Period
 from pbxadmin.web.pages import PAGE_SIZE, keyset
+from pbxadmin.web.site import site_address
 from pbxadmin.web.words import PBX_STATES
 
 from .attention import todos, with_conditions
+from .counts import counts_of
 from .effective_access import effective_access
 from .plots import MOST_DRAWN, changes_plot, fleet_in_words, fleet_map
+from .report import month_chosen, months_to_choose, report_of
 
 RECENT_DAYS = 7
 RECENT_CHANGES = 8
 MOST_TODO = 8
 OPEN_BATCHES = (BatchState.RUNNING, BatchState.PAUSED, BatchState.HALTED)
-UNVERIFIED_OUTCOMES = (Change.Status.UNKNOWN, Change.Status.NOT_AS_ASKED)
 
 
 @login_required
@@ -52,6 +56,23 @@ def customer_home(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "home/home.html", control_room(user_of(request), customer))
 
 
+@login_required
+@require_GET
+def customer_report(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show one month of a customer, to be printed: the chosen one, else the one that runs."""
+    customer = get_object_or_404(Customer.objects.visible_to(request.user), pk=pk)
+    today = timezone.now().date()
+    month = month_chosen(request.GET.get("month", ""), today)
+    context = {
+        "customer": customer,
+        "month": month,
+        "months": months_to_choose(month, today),
+        "report": report_of(user_of(request), customer, month),
+        "changes_base": f"{site_address(request)}{reverse('ivr:change-list')}",
+    }
+    return render(request, "home/report.html", context)
+
+
 def control_room(user: User, customer: Customer | None) -> dict[str, Any]:
     """Return what Home shows this person of all their customers, or of one."""
     now = timezone.now()
@@ -60,7 +81,9 @@ def control_room(user: User, customer: Customer | None) -> dict[str, Any]:
     may_act = may_review or can_anywhere(user, Action.EDIT_IVR)
     pbxs = Pbx.objects.visible_to(user).in_use().filter(**within)
     changes = Change.objects.visible_to(user).filter(**within)
-    unsettled = changes.showing(*UNVERIFIED_OUTCOMES).filter(planned_at__gte=now - timedelta(days=RECENT_DAYS))
+    since = now.date() - timedelta(days=RECENT_DAYS)
+    not_verified = ChangeFilter(customer=customer.pk if customer else None, outcome=NOT_PROVEN, since=since)
+    unsettled = not_verified.narrow(changes)
     outside = OutsideChange.objects.waiting_for(user).filter(**within) if may_act else OutsideChange.objects.none()
     ivrs = Ivr.objects.visible_to(user).filter(**{f"pbx__{name}": value for name, value in within.items()})
     desk, periods = DeskItem.objects.visible_to(user).still_open(), Period.objects.visible_to(user)
@@ -78,7 +101,7 @@ def control_room(user: User, customer: Customer | None) -> dict[str, Any]:
     drawn = list(drawn_first(pbxs))
     drawn_changes, figures_of_changes = changes_plot(changes, now)
     troubled = [pbx for pbx in drawn if pbx.state in NEEDS_A_PERSON][:MOST_TODO]
-    recent, first_changes = recent_and_unsettled(changes, unsettled)
+    recent, first_changes = recent_and_unsettled(changes, unsettled, since)
     first_outside = newest_events(outside) if counted["outside"] else []
     batches = list(open_batches(user, customer)[:MOST_TODO])
     needs = sum(by_state.get(state, 0) for state in NEEDS_A_PERSON)
@@ -104,7 +127,8 @@ def control_room(user: User, customer: Customer | None) -> dict[str, Any]:
         "total": total,
         "read_lately": by_step["15m"],
         "freshness": freshness_rows(by_step),
-        "dial_out": None if customer else dial_out(user),
+        "not_verified_query": not_verified.query,
+        "dial_out": dial_out(user, customer),
         "recent": recent,
         "changes_plot": drawn_changes,
         "changes_lines": figures_of_changes.lines,
@@ -143,15 +167,6 @@ def open_batches(user: User, customer: Customer | None) -> QuerySet[Batch]:
     return found.filter(Exists(BatchTarget.objects.filter(batch=OuterRef("pk"), customer_id=customer.pk)))
 
 
-def counts_of(**rows: QuerySet[Any]) -> dict[str, int]:
-    """Count each of these in one query."""
-    each = [
-        found.order_by().values(what=Value(name)).annotate(count=Count("pk")).values_list("what", "count")
-        for name, found in rows.items()
-    ]
-    return dict.fromkeys(rows, 0) | dict(each[0].union(*each[1:], all=True))
-
-
 def drawn_first(pbxs: PbxQuerySet) -> PbxQuerySet:
     """Return as many PBXs as Home draws: those that need attention first, and of these the longest waiting."""
     is_well = Case(When(state__in=NEEDS_A_PERSON, then=0), default=1)
@@ -160,12 +175,13 @@ def drawn_first(pbxs: PbxQuerySet) -> PbxQuerySet:
     return ordered.select_related("customer").only(*columns)[:MOST_DRAWN]
 
 
-def recent_and_unsettled(changes: ChangeQuerySet, unsettled: ChangeQuerySet) -> tuple[list[Change], list[Change]]:
+def recent_and_unsettled(
+    changes: ChangeQuerySet, unsettled: ChangeQuerySet, since: date
+) -> tuple[list[Change], list[Change]]:
     """Return the newest changes, and the newest of those not verified, in one query."""
     newest, open_ones = changes.values("pk")[:RECENT_CHANGES], unsettled.values("pk")[:MOST_TODO]
     found = list(Change.objects.filter(Q(pk__in=newest) | Q(pk__in=open_ones)))
-    since = timezone.now() - timedelta(days=RECENT_DAYS)
-    is_open = [change.outcome in UNVERIFIED_OUTCOMES and change.planned_at >= since for change in found]
+    is_open = [change.outcome in UNVERIFIED_OUTCOMES and change.planned_at.date() >= since for change in found]
     return found[:RECENT_CHANGES], list(compress(found, is_open))
 
 

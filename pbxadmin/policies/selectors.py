@@ -11,7 +11,7 @@ from django.utils import timezone
 from ivr.models import Ivr, IvrQuerySet
 from ivr.open_outside_changes import IvrKey
 from ivr.outside import between_times
-from pbxadmin.access.models import User
+from pbxadmin.access.models import Customer, User
 from pbxadmin.fleet.models import has_tag
 
 from .models import DIAL_OUT, Policy, Violation, seen_by
@@ -104,9 +104,14 @@ class DialOut:
         return reverse("policies:policy-page", args=[self.policy_id])
 
 
-def dial_out(user: User) -> DialOut | None:
-    """Return the figures of the policy that dial-out is off, or None when somebody deleted it."""
+def dial_out(user: User, customer: Customer | None) -> DialOut | None:
+    """Return the figures of the policy that dial-out is off, or None when somebody deleted it.
+
+    customer: None for all.
+    """
     mine = seen_by(user, "violations__")
+    if customer is not None:
+        mine &= Q(violations__pbx__customer=customer)
     is_open = mine & Q(violations__exception=None)
     is_new = Q(violations__until__gte=timezone.now() - NEW_FOR) & Q(violations__since__isnull=False)
     counted = Policy.objects.filter(kind=DIAL_OUT).annotate(

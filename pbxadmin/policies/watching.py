@@ -27,9 +27,9 @@ from .rules import Breach, Demand, PbxScope, breaches_of, usual_values
 
 VIOLATIONS_AT_ONCE = 500
 PBXS_AT_ONCE = 100
-# A reading that began before a policy was changed may be stored after all were held against it; and a PBX may get
-# another customer or tag.
+# A reading that began before a policy was changed may be stored after all were held against it.
 RECHECK_SOON, RECHECK_EVERY = timedelta(minutes=1), timedelta(minutes=15)
+SCOPE_FIELDS = frozenset({"customer", "tags"})  # of a PBX record, by which policies are narrowed
 # Sent in the transaction that stores them. opened: violations that are new, or of another value, and not accepted;
 # reopened: exceptions that ended although the value still breaks their policy.
 violations_changed = Signal()
@@ -272,6 +272,12 @@ def pbxs_recheck(policies: Sequence[Policy], pbx_ids: Sequence[int]) -> None:
         held = {key_of(ivr): ivr for ivr in Ivr.objects.filter(pbx_id__in=there).order_by()}
         stored = Violation.objects.filter(pbx_id__in=there, policy__in=policies).order_by()
         hold_against(policies, held, {*held, *stored.values_list("pbx_id", "number")}, NOTHING_BEFORE)
+
+
+def pbx_watch(*, pbx: Pbx, names: Collection[str], **_: Any) -> None:
+    """Hold a PBX against all policies when an edit of its record changed which of them ask something of it."""
+    if not SCOPE_FIELDS.isdisjoint(names):
+        pbxs_recheck(list(Policy.objects.all()), [pbx.pk])
 
 
 def policies_recheck_due() -> int:

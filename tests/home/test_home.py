@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from django.utils import timezone
@@ -186,7 +187,11 @@ def test_what_two_tiles_count_is_listed_where_they_lead(client, acme):
 
     page = page_of(seen_by(client, "viewer", acme))
 
-    assert len(re.findall(r'class="panel tile" href="#needs"', page)) == 1
+    make_change(pbx, "verified")
+    make_change(pbx, "unknown", planned_at=timezone.now() - timedelta(days=8))
+    address = re.search(r'href="(/changes/\?[^"]+)"[^>]*>(?:(?!</a>).)*Changes not verified', page, re.S)[1]
+    listed = re.findall(r'class="main" href="/changes/(\d+)/"', client.get(unescape(address)).content.decode())
+    assert listed == [str(change.pk) for change in made[::-1]]
     assert 'href="/pbxs/?state=needs-attention"' in page
     needs = page[page.index('id="needs"') : page.index("Recent changes")]
     assert f'data-pbx="{pbx.pk}"' in needs

@@ -210,6 +210,7 @@ ROWS: dict[str, Row] = {
     "accounts:invitation-accepted": Row("/invitations/accepted/", get=public, post=never),
     "accounts:person-page": Row("/people/{person}/", get=on_person),
     "home:customer-home": Row("/customers/{customer}/home/", get=SEE),
+    "home:customer-report": Row("/customers/{customer}/report/", get=SEE),
     "home:effective-access": Row("/people/{person}/effective-access/", get=on_person),
     "accounts:person-edit": Row("/people/{person}/edit/", post=on_person, data=lambda side: {"name": "New"}),
     "accounts:role-give": Row(

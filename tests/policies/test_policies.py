@@ -146,16 +146,32 @@ def test_an_edit_and_a_new_policy_hold_all_ivrs_against_it(
     assert broken() == {}
 
 
-def test_a_tag_and_another_customer_count_with_the_next_look_at_all(pbx: Pbx, pbx_http: PbxDouble) -> None:
+def test_other_tags_and_another_customer_count_at_once(
+    pbx: Pbx, pbx_http: PbxDouble, bellweather: Customer, acme: Customer
+) -> None:
     set_to(pbx, pbx_http, "1")
-    tagged = add(None, tag="vip")
+    tagged, theirs = add(None, tag="vip"), add(bellweather)
     assert broken() == {}
 
     pbx_edit(pbx=pbx, values={"tags": "vip"})
+    assert [row.policy for row in Violation.objects.all()] == [tagged]
+    pbx_edit(pbx=pbx, values={"tags": "", "site": "Leeds"})
+    assert broken() == {}
+    pbx_edit(pbx=pbx, values={"customer": bellweather})
+    assert [row.policy for row in Violation.objects.all()] == [theirs]
+    pbx_edit(pbx=pbx, values={"customer": acme})
+    assert broken() == {}
+
+
+def test_all_are_held_against_policies_again_when_their_time_comes(pbx: Pbx, policy: Policy) -> None:
+    Ivr.objects.filter(number="6500").update(prompt_repeat="1")
+    assert policies_recheck_due() == 0
+
     Policy.objects.update(recheck_at=timezone.now())
+
     assert policies_recheck_due() == 1
     assert broken() == {"6500": "1"}
-    assert policies_recheck([tagged]) == 0
+    assert policies_recheck([policy]) == 0
     assert policies_recheck_due() == 0
 
 
@@ -293,9 +309,25 @@ def test_the_tile_of_home_counts_all_new_and_accepted(
     read(pbx)
     client.force_login(make_user(Role.VIEWER, acme))
 
-    page = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", client.get("/").content.decode()))
+    for address in ("/", f"/customers/{acme.pk}/home/"):
+        page = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", client.get(address).content.decode()))
+        assert "Dial-out on 3 of 4 IVRs, 1 new, 1 accepted" in page
 
-    assert "Dial-out on 3 of 4 IVRs, 1 new, 1 accepted" in page
+
+def test_the_tile_of_one_customer_counts_its_own_and_leads_to_them(
+    client: Client, pbx: Pbx, pbx_http: PbxDouble, bellweather: Customer
+) -> None:
+    pbx_http.ivrs["6501"]["dialoutboundroutes"] = "on"
+    read(pbx)
+    policy = add(None, field="dial_outbound", value="off")
+    Policy.objects.update(kind=DIAL_OUT)
+    make_pbx(bellweather, name="BELL-HQ")
+    client.force_login(make_user(Role.VIEWER))
+
+    page = client.get(f"/customers/{bellweather.pk}/home/").content.decode()
+
+    assert f'href="/policies/{policy.pk}/?customer={bellweather.pk}"' in page
+    assert "of 0 IVRs, 0 new, 0 accepted" in re.sub(r"\s+", " ", page)
 
 
 def test_the_pages_take_as_many_queries_however_many_there_are(
