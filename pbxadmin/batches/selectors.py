@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Self
 
 from django.core import signing
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, Q
 from django.http import Http404, QueryDict
 from django.utils import timezone
 
@@ -185,10 +185,9 @@ def progress_of(batch: Batch, targets: BatchTargetQuerySet, tally: TargetTally) 
     counts = tally.outcomes()
     todo, waiting = counts.pop("", 0), counts.pop(WAITING, 0)
     done = sum(counts.values())
-    finished = targets.filter(finished_at__gte=batch.resumed_at) if batch.resumed_at else targets.none()
-    span = finished.aggregate(count=Count("pk"), first=Min("finished_at"), last=Max("finished_at"))
+    finished = targets.filter(finished_at__gte=batch.resumed_at).count() if batch.resumed_at else 0
     since = (timezone.now() - batch.resumed_at).total_seconds() if batch.resumed_at else 0.0
-    rate = span["count"] / since if span["count"] and since > 0 else None
+    rate = finished / since if finished and since > 0 else None
     return Progress(
         todo=todo,
         done=done,

@@ -19,6 +19,8 @@ BENCHES = (
     "refresh_run",
     "contact_samples",
     "edit_calls",
+    "batch_run",
+    "batch_page",
     "ivr_list",
     "outside_list",
     "home_page",

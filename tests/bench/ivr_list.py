@@ -94,9 +94,9 @@ def signed_in(user: User) -> Client:
     return client
 
 
-def get(client: Client, address: str) -> Callable[[], str]:
+def get(client: Client, address: str, **headers: str) -> Callable[[], str]:
     def page() -> str:
-        answer = client.get(address)
+        answer = client.get(address, headers=headers)
         if answer.status_code != 200:
             raise RuntimeError(f"{address} answered {answer.status_code}")
         return answer.content.decode()
