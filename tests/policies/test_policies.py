@@ -146,6 +146,32 @@ def test_an_edit_and_a_new_policy_hold_all_ivrs_against_it(
     assert broken() == {}
 
 
+def test_the_page_of_an_ivr_says_what_it_breaks_and_until_when_it_was_accepted(
+    client: Client, pbx: Pbx, policy: Policy, pbx_http: PbxDouble, manager: User, acme: Customer
+) -> None:
+    address = f"/pbxs/{pbx.pk}/ivrs/6500/"
+    assert "data-violation" not in client.get(address).content.decode()
+    set_to(pbx, pbx_http, "1")
+    accept_link = f"/policies/violations/{Violation.objects.get().pk}/accept/"
+
+    page = client.get(address).content.decode()
+    assert f'data-violation="{pbx.pk}/6500" data-state="open"' in page
+    assert f'href="{policy.get_absolute_url()}"' in page
+    assert "since: " in page.split('id="policies"')[1].split("</section>")[0]
+    assert accept_link in page
+
+    until = accept().ends_on
+    page = client.get(address).content.decode()
+    assert f"Accepted until {until}" in page
+    assert accept_link not in page
+
+    PolicyException.objects.all().delete()
+    client.force_login(make_user(Role.HELPDESK, acme))
+    page = client.get(address).content.decode()
+    assert 'data-state="open"' in page
+    assert accept_link not in page
+
+
 def test_other_tags_and_another_customer_count_at_once(
     pbx: Pbx, pbx_http: PbxDouble, bellweather: Customer, acme: Customer
 ) -> None:
