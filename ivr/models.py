@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
+from django.db.models.fields.json import KT
 from django.urls import reverse
 from django.utils import timezone
 
@@ -165,14 +166,17 @@ class RingCall(models.Model):
 class ChangeQuerySet(CustomerRows["Change"]):
     def of_ivr(self, pbx_id: int, number: str) -> Self:
         """Filter to changes of the IVR that has this number now, also from the time when it had others."""
-        of_pbx = self.filter(pbx_id=pbx_id)
-        found = Q(number=number) | Q(wanted__number=number)
-        renumbered = of_pbx.filter(wanted__has_key="number", status=Change.Status.VERIFIED)
-        for pk, old, wanted in renumbered.order_by("-pk").values_list("pk", "number", "wanted"):
-            if wanted["number"] == number:
-                found |= Q(number=old, pk__lte=pk) | Q(wanted__number=old, pk__lte=pk)
-                number = old
-        return of_pbx.filter(found)
+        found = Q(pk__in=())
+        for way in ways_to_ivr(pbx_id, number):
+            found |= way
+        return self.filter(found, pbx_id=pbx_id)
+
+    def newest_of_ivr(self, pbx_id: int, number: str, at_most: int) -> "list[Change]":
+        """Return the newest of `of_ivr`. However many there are, no others are read."""
+        of_pbx = self.filter(pbx_id=pbx_id).order_by("-pk")
+        ways = ways_to_ivr(pbx_id, number)
+        ids = {pk for way in ways for pk in of_pbx.filter(way).values_list("pk", flat=True)[:at_most]}
+        return list(self.filter(pk__in=sorted(ids)[-at_most:]).order_by("-pk"))
 
     def showing(self, *outcomes: str) -> Self:
         """Filter to changes that have one of these outcomes, as `Change.outcome` tells it."""
@@ -192,7 +196,20 @@ class ChangeQuerySet(CustomerRows["Change"]):
     def unsettled(self, pbx_id: int, number: str) -> "Change | None":
         """Return the newest change of this IVR of which nobody knows yet what it came to, or None."""
         open_ones = (Change.Status.UNKNOWN, Change.Status.SENDING)
-        return self.of_ivr(pbx_id, number).filter(status__in=open_ones).order_by("-pk").first()
+        ids = list(self.filter(pbx_id=pbx_id, status__in=open_ones).order_by().values_list("pk", flat=True))
+        return self.of_ivr(pbx_id, number).filter(pk__in=ids).order_by("-pk").first() if ids else None
+
+
+def ways_to_ivr(pbx_id: int, number: str) -> list[Q]:
+    """Return what finds the changes of the IVR that has this number now, each by an index: by each number it had."""
+    ways = [Q(number=number), Q(new_number=number)]
+    renumbered = Change.objects.filter(pbx_id=pbx_id, status=Change.Status.VERIFIED).order_by("-pk")
+    moved = renumbered.filter(new_number=number).values_list("pk", "number").first()
+    while moved:
+        pk, old = moved
+        ways += [Q(number=old, pk__lte=pk), Q(new_number=old, pk__lte=pk)]
+        moved = renumbered.filter(new_number=old, pk__lt=pk).values_list("pk", "number").first()
+    return ways
 
 
 class Change(models.Model):
@@ -229,6 +246,9 @@ class Change(models.Model):
     name = models.TextField(blank=True)
     base = models.JSONField()
     wanted = models.JSONField()
+    new_number = models.GeneratedField(
+        expression=KT("wanted__number"), output_field=models.CharField(max_length=200, null=True), db_persist=True
+    )
     live = models.JSONField(null=True)
     found = models.JSONField(null=True)
     reason = models.CharField(max_length=500, blank=True)
@@ -259,6 +279,10 @@ class Change(models.Model):
         indexes = [
             models.Index(fields=["customer_id", "-id"], name="change_by_customer"),
             models.Index(fields=["pbx_id", "number", "-id"], name="change_by_ivr"),
+            models.Index(fields=["pbx_id", "new_number", "-id"], name="change_by_new_number"),
+            models.Index(fields=["pbx_id", "status"], name="change_by_pbx_status"),
+            models.Index(fields=["pbx_id", "check_at"], name="change_by_pbx_check"),
+            models.Index(fields=["pbx_id", "finished_at"], name="change_by_pbx_finish"),
             models.Index(fields=["check_at"], name="change_by_check"),
             models.Index(fields=["status", "-id"], name="change_by_status"),
         ]

@@ -6,15 +6,18 @@ came to is told by its own event. A field that is reported now and was not befor
 anybody: firmware and API versions differ in what they report.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
+from django.db.models import Q
+
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import SYSTEM, AuditContext, acting
 from pbxadmin.audit.log import record
+from pbxadmin.fleet.lease import LONG_AGO
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.fields import BY_NAME
 
@@ -24,6 +27,9 @@ from .open_outside_changes import outside_note
 
 IN_MOTION = (Change.Status.SENDING, Change.Status.UNKNOWN)
 ONE_NUMBER = (Change.Status.VERIFIED, Change.Status.REFUSED)  # after these, a renumbered IVR has one number
+
+
+LATE_LOOKS = 10  # changes of an IVR
 
 
 @dataclass(frozen=True)
@@ -52,14 +58,14 @@ def outside_record(differences: Sequence[Difference]) -> None:
     """Record each difference that no change of ours explains, in the order in which the log's chains are locked."""
     if not differences:
         return
-    changes = changes_sent_to({each.pbx.pk for each in differences})
+    changes = changes_that_may_explain(differences)
     gone = {(each.pbx.pk, each.number): each for each in differences if each.found is None}
     for each in sorted(differences, key=lambda each: (each.pbx.customer_id, each.pbx.pk)):
         ours = [change for change in changes if change.pbx_id == each.pbx.pk and explains(change, each)]
         each = renumbered(each, ours, gone)
         fields = unexplained(each, ours, still_open(each, changes))
         if fields:
-            record_outside(each, fields, asked_late(each, fields, changes))
+            record_outside(each, fields, asked_late(each, fields))
 
 
 def record_moves_since(change: Change, found_at: datetime) -> None:
@@ -74,10 +80,16 @@ def record_moves_since(change: Change, found_at: datetime) -> None:
         outside_record([Difference(row.pbx, row.number, before, now, found_at, row.read_at)])
 
 
-def changes_sent_to(pbx_ids: Iterable[int]) -> list[Change]:
-    """Return the changes that were sent to these PBXs and may explain a difference, the oldest first."""
-    sent = Change.objects.filter(pbx_id__in=pbx_ids).exclude(sent_at=None)
-    return list(sent.order_by("finished_at", "id"))
+def changes_that_may_explain(differences: Sequence[Difference]) -> list[Change]:
+    """Return the changes in motion on these PBXs, and those that ended since their snapshots, the oldest first.
+
+    However many changes there were before, they are not read: the snapshots hold what they came to.
+    """
+    pbx_ids, since = {each.pbx.pk for each in differences}, min(each.since for each in differences)
+    of_pbxs = Change.objects.filter(pbx_id__in=pbx_ids).exclude(sent_at=None).order_by()
+    ways = Q(status__in=IN_MOTION), Q(check_at__gt=LONG_AGO), Q(finished_at__gt=since)
+    found = {change.pk: change for way in ways for change in of_pbxs.filter(way)}  # each by an index of its own
+    return sorted(found.values(), key=lambda change: (change.finished_at or LONG_AGO, change.pk))
 
 
 def is_in_motion(change: Change) -> bool:
@@ -110,12 +122,23 @@ def renumbered(each: Difference, ours: Sequence[Change], gone: Mapping[tuple[int
 
 def still_open(each: Difference, changes: Sequence[Change]) -> set[str]:
     """Return the fields of which nobody knows what the last change that was sent came to. An earlier change is past."""
-    sent = [change for change in changes if change.pbx_id == each.pbx.pk and each.number in numbers_of(change)]
+    ours = [change for change in changes if change.pbx_id == each.pbx.pk and each.number in numbers_of(change)]
+    in_motion = [change for change in ours if is_in_motion(change)]
+    if not in_motion:
+        return set()
     last: dict[str, Change] = {}
-    for change in sorted(sent, key=attrgetter("sent_at")):
+    for change in sent_since(in_motion, each):
         if is_in_motion(change) or change.found:
             last |= dict.fromkeys(change.wanted, change)
     return {name for name, change in last.items() if is_in_motion(change)}
+
+
+def sent_since(in_motion: Sequence[Change], each: Difference) -> list[Change]:
+    """Return these and the settled changes of their IVR that were sent since the first of them, as they were sent."""
+    first = min(change.sent_at for change in in_motion if change.sent_at)
+    ended = Change.objects.filter(pbx_id=each.pbx.pk, finished_at__gte=first, sent_at__gte=first).order_by()
+    settled = [change for change in ended if each.number in numbers_of(change) and not is_in_motion(change)]
+    return sorted([*in_motion, *settled], key=attrgetter("sent_at"))
 
 
 def unexplained(each: Difference, ours: Sequence[Change], is_open: Collection[str]) -> dict[str, dict[str, str | None]]:
@@ -143,14 +166,20 @@ def brought(change: Change, each: Difference) -> bool:
     return may_be_either or (change.number_now == each.number) == (each.before is None)
 
 
-def asked_late(each: Difference, fields: Mapping[str, Any], changes: Sequence[Change]) -> Change | None:
-    """Return the last change that asked for just these values and did not get them: a slow PBX, or somebody by hand."""
+def asked_late(each: Difference, fields: Mapping[str, Any]) -> Change | None:
+    """Return the last change that asked for just these values and did not get them: a slow PBX, or somebody by hand.
+
+    A plan expires, so the last one to be sent is among the last ones to be planned.
+    """
     found = {name: said.get("found") for name, said in fields.items()}
-    for change in reversed(changes):
-        if change.pbx_id == each.pbx.pk and change.number == each.number and not is_in_motion(change):
-            asked = {name: change.wanted[name] for name in found if name in change.wanted}
-            return change if asked == found and change.status != Change.Status.VERIFIED else None
-    return None
+    sent = Change.objects.filter(pbx_id=each.pbx.pk, number=each.number).exclude(sent_at=None)
+    sent = sent.only("status", "check_at", "wanted", "finished_at")
+    settled = [change for change in sent.order_by("-pk")[:LATE_LOOKS] if not is_in_motion(change)]
+    change = max(settled, key=lambda change: (change.finished_at or LONG_AGO, change.pk), default=None)
+    if change is None or change.status == Change.Status.VERIFIED:
+        return None
+    asked = {name: change.wanted[name] for name in found if name in change.wanted}
+    return change if asked == found else None
 
 
 def record_outside(each: Difference, fields: Mapping[str, Mapping[str, Any]], late: Change | None) -> None:

@@ -188,7 +188,7 @@ def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
     except (PbxError, TooManyWaiting) as error:
         context = {"pbx": pbx, "number": number, "why": str(error), "ivr": None, "groups": {}}
         return render(request, "ivr/edit_closed.html", context, status=status_of(error))
-    history = list(Change.objects.of_ivr(pbx.pk, number)[:CHANGES_SHOWN])
+    history = Change.objects.newest_of_ivr(pbx.pk, number, CHANGES_SHOWN)
     settings = ivr.settings
     groups = field_rows(settings, pbx.version)
     context = {

@@ -24,7 +24,7 @@ def outside_events(pbx: Pbx, number: str) -> list[Event]:
 
 def missing_ivr_page(request: HttpRequest, pbx: Pbx, number: str) -> HttpResponse | None:
     """Show what we know of an IVR without a snapshot. None when we know nothing, so that it may have come just now."""
-    history, outside = list(Change.objects.of_ivr(pbx.pk, number)[:CHANGES_SHOWN]), outside_events(pbx, number)
+    history, outside = Change.objects.newest_of_ivr(pbx.pk, number, CHANGES_SHOWN), outside_events(pbx, number)
     if not history and not outside:
         return None
     names = [*(change.name for change in history), *(str(event.data["ivr_name"]) for event in outside)]

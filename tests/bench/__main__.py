@@ -23,6 +23,7 @@ BENCHES = (
     "batch_page",
     "ivr_list",
     "outside_list",
+    "history",
     "home_page",
     "policies_recheck",
     "search",

@@ -602,6 +602,8 @@ def test_the_history_of_a_number_goes_on_under_the_next(pbx, pbx_http):
 
     assert list(Change.objects.of_ivr(pbx.pk, "6510")) == [moved, before]
     assert list(Change.objects.of_ivr(pbx.pk, "6500")) == [moved, before]
+    assert Change.objects.newest_of_ivr(pbx.pk, "6510", 8) == [moved, before]
+    assert Change.objects.newest_of_ivr(pbx.pk, "6510", 1) == [moved]
 
 
 def renumbering(pbx: Pbx, pbx_http: PbxDouble, old: str = "6500", new: str = "6510") -> Change:
