@@ -68,9 +68,12 @@ class ViolationRow:
 
     @property
     def when(self) -> str:
-        """Say between which times it got its value, as far as readings tell."""
+        """Say on which day and between which times it got its value, as far as readings tell."""
         since, until = self.violation.since, self.violation.until
-        return between_times(since, until) if since else f"before {until:%Y-%m-%d %H:%M} UTC"
+        if since is None:
+            return f"before {until:%Y-%m-%d %H:%M} UTC"
+        day = f"{until:%Y-%m-%d}, " if since.date() == until.date() else ""
+        return f"{day}{between_times(since, until)}"
 
 
 def violation_rows(violations: Sequence[Violation]) -> list[ViolationRow]:
