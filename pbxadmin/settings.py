@@ -127,6 +127,8 @@ MESSAGE_TAGS = {
 
 own_database = f"sqlite:///{quote(str(DATA_DIR / 'pbxadmin.sqlite3'))}"
 DATABASES = {"default": env.database("DATABASE_URL", env.text("DATABASE_URL", own_database))}
+# SQLite has one writer at a time, so more processes gain little there.
+WEB_PROCESSES = env.number("WEB_PROCESSES", min(CORES, 32) if "HOST" in DATABASES["default"] else 1, 1, 32)
 MIGRATE_DATABASE = env.owner("MIGRATE_DATABASE_URL", DATABASES["default"])
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Shared by all processes: sign-in limits counted in one process alone would not hold.

@@ -1,4 +1,4 @@
-"""The web server: gunicorn with threads, and workers inside unless told otherwise."""
+"""The web server: gunicorn with processes and threads, and workers inside unless told otherwise."""
 
 import errno
 import socket
@@ -18,29 +18,32 @@ from .workers import Workers
 
 
 class Server(BaseApplication):
-    """A server of one process. `run` ends with SystemExit when it is told to stop.
+    """A server of one process or several, each with workers inside. `run` ends with SystemExit when told to stop.
 
-    when_ready: called in that process once it accepts requests.
+    when_ready: called once, in the first process, when that accepts requests.
     """
 
     def __init__(self, host: str, port: int, *, work: bool, when_ready: Callable[["Server"], None]) -> None:
         self.bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.address = f"http://{self.bind}"
-        self.workers = Workers() if work else None
+        self.has_workers = work
+        self.workers: Workers | None = None
         self.when_ready = when_ready
         super().__init__()  # type: ignore[no-untyped-call]
 
     @property
     def strength(self) -> str:
         """Return how much it does at a time, such as "16 threads and 2 workers"."""
-        working = number_of(self.workers.count, "worker") if self.workers else "no worker"
-        return f"{number_of(settings.WEB_THREADS, 'thread')} and {working}"
+        working = number_of(settings.WORK_THREADS, "worker") if self.has_workers else "no worker"
+        each = f"{number_of(settings.WEB_THREADS, 'thread')} and {working}"
+        return each if settings.WEB_PROCESSES == 1 else f"{settings.WEB_PROCESSES} processes, each with {each}"
 
     def load_config(self) -> None:
         options = {
             "bind": self.bind,
             "worker_class": "gthread",
-            "workers": 1,
+            "workers": settings.WEB_PROCESSES,
+            "preload_app": True,
             "threads": settings.WEB_THREADS,
             "timeout": 60,
             "graceful_timeout": 30,
@@ -58,9 +61,12 @@ class Server(BaseApplication):
         return get_wsgi_application()
 
     def started(self, worker: Any) -> None:
-        if self.workers:
+        connections.close_all()
+        if self.has_workers:
+            self.workers = Workers()
             self.workers.start()
-        self.when_ready(self)
+        if worker.age == 1:  # one that takes the place of another is younger
+            self.when_ready(self)
 
     def stopped(self, server: Any, worker: Any) -> None:
         if self.workers:

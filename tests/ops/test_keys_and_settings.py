@@ -150,6 +150,7 @@ def test_good_values_start(tmp_path):
         ("PBX_PORTS", "8000-65536", "must be ports and ranges"),
         ("WEB_THREADS", "1", "whole number from 2 to 256"),
         ("WEB_THREADS", "4.0", "whole number from 2 to 256"),
+        ("WEB_PROCESSES", "33", "whole number from 1 to 32"),
         ("WORK_THREADS", "0", "whole number from 1 to 64"),
         ("WORK_THREADS", "-1", "whole number from 1 to 64"),
         ("REFRESH_THREADS", "257", "whole number from 1 to 256"),

@@ -86,9 +86,9 @@ def ended(process, number):
 
 
 @contextmanager
-def served(manage, *words):
+def served(manage, *words, **more):
     port = free_port()
-    process = manage("serve", "--port", str(port), *words, environment=GOOD)
+    process = manage("serve", "--port", str(port), *words, environment=GOOD | more)
     until(lambda: get(f"http://127.0.0.1:{port}/healthz")[0] or process.poll() is not None)
     yield process, f"http://127.0.0.1:{port}"
 
@@ -386,3 +386,27 @@ def test_a_demo_of_an_impossible_size_is_refused(manage, tmp_path, count):
 
     assert process.wait(START_S) == 1
     assert "--pbxs takes a number from 1 to 1000." in (tmp_path / "stderr-0").read_text()
+
+
+def test_several_processes_serve_and_work_and_stop_when_told(manage, migrated):
+    with served(manage, WEB_PROCESSES="2") as (process, address):
+        each = "2 processes, each with 16 threads and 2 workers"
+        assert process.stdout.readline() == f"Serving on {address} with {each}.\n"
+        assert until(lambda: len(children(process)) == 2)
+        assert until(lambda: get(f"{address}/readyz")[0] == 200)
+
+        killed = min(children(process))
+        os.kill(killed, signal.SIGKILL)  # another one takes its place
+        assert until(lambda: len(children(process) - {killed}) == 2)
+        assert get(f"{address}/healthz")[0] == 200
+
+        served_by = children(process)
+        assert ended(process, signal.SIGTERM) == 0
+
+    assert process.stdout.read() == ""  # it was told once
+    assert not any(Path(f"/proc/{pid}").exists() for pid in served_by)
+
+
+def children(process):
+    found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return {int(pid) for pid in found.split()}
