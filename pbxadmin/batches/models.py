@@ -63,6 +63,7 @@ class TargetClass(models.TextChoices):
     BREAKS_RULES = "breaks-rules", "Value on the PBX breaks the rules"
 
 
+NOT_BEGUN = "not-begun"  # how a form names targets that would change and were not begun
 WAITING = "waiting"  # a target whose PBX is off, until it is tried again
 NOT_VERIFIED_OUTCOMES = tuple(
     status.value

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from ivr.field_rules import rights_to_change, risks_of
@@ -22,6 +22,7 @@ from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
 
 from .models import (
+    NOT_BEGUN,
     NOT_VERIFIED_OUTCOMES,
     OVER,
     REACHED_FROM,
@@ -32,6 +33,7 @@ from .models import (
     BatchTarget,
     BatchUnit,
     Origin,
+    TargetClass,
     customers_in,
 )
 
@@ -305,9 +307,14 @@ def chosen_again(targets: Iterable[BatchTarget]) -> list[Chosen]:
 
 
 def batch_retry(*, batch: Batch, outcomes: Collection[str], actor: Actor) -> Batch | None:
-    """Plan a batch of the targets that ended in these outcomes, with the same values. None when there are none."""
-    again = batch.targets.filter(outcome__in=[each for each in outcomes if each in NOT_VERIFIED_OUTCOMES])
-    chosen = chosen_again(again)
+    """Plan a batch of the targets that ended in these outcomes, with the same values. None when there are none.
+
+    NOT_BEGUN among them takes what a batch that is over has not begun.
+    """
+    wanted = Q(outcome__in=[each for each in outcomes if each in NOT_VERIFIED_OUTCOMES])
+    if NOT_BEGUN in outcomes and batch.is_over:
+        wanted |= Q(outcome="", klass=TargetClass.WOULD_CHANGE)
+    chosen = chosen_again(batch.targets.filter(wanted))
     return batch_made_from(batch, chosen, Origin.RETRY, actor) if chosen else None
 
 

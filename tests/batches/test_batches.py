@@ -286,6 +286,25 @@ def test_retry_and_restore_make_new_batches(client: Client, pbx: Pbx, pbx_http: 
     assert pbx_http.ivrs["6501"]["responsetimeout"] == "4"
 
 
+def test_what_a_stopped_batch_has_not_begun_goes_on_in_a_new_one(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
+    batch = previewed(client)
+    press(client, batch, "start")
+    client.post(f"/batches/{batch.pk}/retry/", {"outcome": "not-begun"})
+    assert Batch.objects.count() == 1  # it is not over
+
+    press(client, batch, "stop")
+    assert "Go on with the 4 not begun" in page_of(client, batch)
+    client.post(f"/batches/{batch.pk}/retry/", {"outcome": "not-begun"})
+    again = work(Batch.objects.latest("pk"))
+
+    assert sorted(outcomes(again)) == sorted(number for number, outcome in outcomes(batch).items() if not outcome)
+    assert len(updates(pbx_http)) == 2
+    press(client, again, "start")
+    press(client, again, "continue")
+    assert set(outcomes(again).values()) == {"verified"}
+    assert sorted(updates(pbx_http)) == NUMBERS
+
+
 def test_an_old_preview_is_made_again_first(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
     batch = previewed(client)
     pbx_http.ivrs["6500"]["responsetimeout"] = "9"
