@@ -13,6 +13,7 @@ from django.db import DatabaseError
 
 from pbxadmin.env import missing_secret, private_folder
 
+from .management.commands.version import Command as Version
 from .unmigrated import why_not_allowed, why_not_there
 
 WITHOUT_SECRETS = frozenset({"check", "help", "makemigrations", "simulate"})
@@ -41,6 +42,13 @@ def command_line(words: list[str]) -> None:
 
 class CommandLine(ManagementUtility):
     """Django's command line, which asks for the secrets before a command starts that may need them."""
+
+    def execute(self) -> None:
+        """Answer `version` and `--version` with ours, which Django would answer with its own, and need no settings."""
+        if self.argv[1:] in (["version"], ["--version"]):
+            Version().run_from_argv([self.argv[0], "version"])
+        else:
+            super().execute()
 
     def fetch_command(self, subcommand: str) -> BaseCommand:
         """Return the command. Called once the settings are known, and before the command reads its own words."""

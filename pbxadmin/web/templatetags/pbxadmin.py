@@ -14,9 +14,16 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from heroicons.templatetags.heroicons import heroicon_outline
 
+from pbxadmin import __version__
 from pbxadmin.web.words import OUTCOMES, PBX_STATES, Look
 
 register = template.Library()
+
+
+@register.simple_tag
+def version() -> str:
+    """Return the version of PBX Admin."""
+    return __version__
 
 
 @register.simple_tag
