@@ -1,5 +1,6 @@
 """How old the last reading of a PBX is, in steps that lists are narrowed to and pages count."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -50,18 +51,34 @@ def read_within(step: str, now: datetime) -> Q:
     return not_older if step == STEPS[0] else not_older & Q(read_at__lte=now - YOUNGEST[step])
 
 
+@dataclass(frozen=True)
+class FleetCounts:
+    """How many PBXs there are by state, by step of age, and of each customer (its id and name) by state."""
+
+    by_state: Counter[str]
+    by_step: Counter[str]
+    by_customer: dict[tuple[int, str], Counter[str]]
+
+    @property
+    def total(self) -> int:
+        return self.by_state.total()
+
+
 def freshness_of(pbxs: PbxQuerySet, now: datetime) -> Mapping[str, int]:
     """Count these PBXs by step, in one query."""
-    return states_and_freshness(pbxs, now)[1]
+    return fleet_counts(pbxs, now).by_step
 
 
-def states_and_freshness(pbxs: PbxQuerySet, now: datetime) -> tuple[dict[str, int], dict[str, int]]:
-    """Count these PBXs by state and by step, in one query."""
-    each = [Count("pk", filter=read_within(step, now)) for step in FRESHNESS]
-    counts = {f"read_{place}": count for place, count in enumerate(each)}
-    rows = list(pbxs.order_by().values_list("state").annotate(count=Count("pk"), **counts))
-    by_step = {step: sum(row[2 + place] for row in rows) for place, step in enumerate(FRESHNESS)}
-    return {row[0]: row[1] for row in rows}, by_step
+def fleet_counts(pbxs: PbxQuerySet, now: datetime) -> FleetCounts:
+    """Count these PBXs by state, step and customer, in one query."""
+    each = {f"read_{place}": Count("pk", filter=read_within(step, now)) for place, step in enumerate(FRESHNESS)}
+    rows = pbxs.order_by().values_list("customer_id", "customer__name", "state").annotate(count=Count("pk"), **each)
+    found = FleetCounts(Counter(), Counter(dict.fromkeys(FRESHNESS, 0)), {})
+    for customer_id, name, state, count, *steps in rows:
+        found.by_state[state] += count
+        found.by_step.update(dict(zip(FRESHNESS, steps, strict=True)))
+        found.by_customer.setdefault((customer_id, name), Counter())[state] += count
+    return found
 
 
 def freshness_rows(counts: Mapping[str, int]) -> list[FreshnessRow]:

@@ -1,4 +1,7 @@
-"""Plots of Home as SVG without script or style: a square for each PBX, by customer, and changes per day by outcome."""
+"""Plots of Home as SVG without script or style.
+
+A square for each PBX, grouped by customer; of a large fleet one for each customer; changes per day by outcome.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,26 +13,39 @@ from typing import Any
 
 from django.db.models import Count
 from django.db.models.functions import TruncDate
+from django.urls import reverse
 
 from ivr.models import Change, ChangeQuerySet
-from pbxadmin.fleet.models import Pbx, PbxState
+from pbxadmin.fleet.models import NEEDS_A_PERSON, Pbx, PbxState
 from pbxadmin.review.figures import SHOWN, Figures
 from pbxadmin.review.plots import FEWEST_BARS, Plot, plot
 from pbxadmin.review.selectors import EventFilter
-from pbxadmin.web.words import PBX_STATES, Look, number_of
+from pbxadmin.web.words import PBX_STATES, number_of
 
 CELLS_PER_LINE, CELL_STEP = 20, 18
-MOST_DRAWN = 1000  # squares of Home; a larger fleet shows what needs attention first
+MOST_DRAWN = 1000  # squares of Home; of more PBXs there is one square for each customer
+# Of the PBXs of a customer, the first of these states that one of them has gives the square its colour.
+WORST_FIRST = (
+    PbxState.CREDENTIALS_REJECTED,
+    PbxState.UNTRUSTED,
+    PbxState.UNREACHABLE,
+    PbxState.REFUSING,
+    PbxState.LOCKED,
+    PbxState.NEVER_CHECKED,
+    PbxState.REACHABLE,
+)
 CHANGES_READ = 5000  # the newest, so that Home costs the same however many there were
 
 
 @dataclass(frozen=True)
 class Square:
-    """The square of one PBX. marked: it has a mark as well as a colour, because its state is not reachable."""
+    """The square of one PBX, or of one customer. marked: it has a mark as well as a colour, as not all is reachable."""
 
     pk: int
+    address: str
     name: str
-    look: Look
+    said: str
+    tone: str
     marked: bool
     x: int
     y: int
@@ -40,10 +56,12 @@ class Square:
 
 
 @dataclass(frozen=True)
-class CustomerSquares:
-    customer_id: int
-    name: str
+class SquareGroup:
+    """Squares under one heading: the PBXs of a customer; or, without a customer, all customers."""
+
     squares: Sequence[Square]
+    customer_id: int | None = None
+    name: str = ""
     width = CELLS_PER_LINE * CELL_STEP
 
     @property
@@ -51,17 +69,46 @@ class CustomerSquares:
         return ceil(len(self.squares) / CELLS_PER_LINE) * CELL_STEP
 
 
-def fleet_map(pbxs: Iterable[Pbx]) -> list[CustomerSquares]:
+def fleet_map(pbxs: Iterable[Pbx]) -> list[SquareGroup]:
     """Return a square for each of these PBXs, grouped by customer, both in the order of their names."""
     ordered = sorted(pbxs, key=lambda pbx: (pbx.customer.name.casefold(), pbx.customer_id, pbx.name.casefold(), pbx.pk))
     groups = groupby(ordered, key=lambda pbx: (pbx.customer_id, pbx.customer.name))
-    return [CustomerSquares(*key, [square(place, pbx) for place, pbx in enumerate(group)]) for key, group in groups]
+    base = reverse("fleet:pbx-list")
+    return [
+        SquareGroup([pbx_square(place, pbx, base) for place, pbx in enumerate(group)], *key) for key, group in groups
+    ]
 
 
-def square(place: int, pbx: Pbx) -> Square:
+def pbx_square(place: int, pbx: Pbx, base: str) -> Square:
+    """Return the square of a PBX. base: the address below which PBXs have their pages: cheaper than to ask for each."""
+    look, marked = PBX_STATES[pbx.state], pbx.state != PbxState.REACHABLE
+    return Square(pbx.pk, f"{base}{pbx.pk}/", pbx.name, look.label, look.tone, marked, *corner(place))
+
+
+def corner(place: int) -> tuple[int, int]:
     line, column = divmod(place, CELLS_PER_LINE)
-    marked = pbx.state != PbxState.REACHABLE
-    return Square(pbx.pk, pbx.name, PBX_STATES[pbx.state], marked, column * CELL_STEP, line * CELL_STEP)
+    return column * CELL_STEP, line * CELL_STEP
+
+
+def customer_map(by_customer: Mapping[tuple[int, str], Mapping[str, int]]) -> SquareGroup:
+    """Return a square for each customer in the order of their names; of too many, those who need somebody first.
+
+    by_customer: how many PBXs are in which state, by id and name of the customer.
+    """
+
+    def needs_nobody(key: tuple[int, str]) -> bool:
+        return by_customer[key].keys().isdisjoint(NEEDS_A_PERSON)
+
+    first = sorted(by_customer, key=lambda key: (needs_nobody(key), key[0]))[:MOST_DRAWN]
+    ordered = sorted(first, key=lambda key: (key[1].casefold(), key[0]))
+    return SquareGroup([customer_square(place, *key, by_customer[key]) for place, key in enumerate(ordered)])
+
+
+def customer_square(place: int, pk: int, name: str, by_state: Mapping[str, int]) -> Square:
+    worst = next(state for state in WORST_FIRST if by_state.get(state))
+    marked = worst != PbxState.REACHABLE
+    address = reverse("home:customer-home", args=[pk])
+    return Square(pk, address, name, fleet_in_words(by_state), PBX_STATES[worst].tone, marked, *corner(place))
 
 
 def fleet_in_words(by_state: Mapping[str, int]) -> str:

@@ -20,7 +20,7 @@ from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.models import Event
 from pbxadmin.batches.models import Batch, BatchState, BatchTarget
-from pbxadmin.fleet.freshness import freshness_rows, states_and_freshness
+from pbxadmin.fleet.freshness import fleet_counts, freshness_rows
 from pbxadmin.fleet.models import NEEDS_A_PERSON, Pbx, PbxQuerySet, PbxState
 from pbxadmin.policies.selectors import dial_out
 from pbxadmin.review.models import DeskItem, Period
@@ -31,7 +31,7 @@ from pbxadmin.web.words import PBX_STATES
 from .attention import todos, with_conditions
 from .counts import counts_of
 from .effective_access import effective_access
-from .plots import MOST_DRAWN, changes_plot, fleet_in_words, fleet_map
+from .plots import MOST_DRAWN, changes_plot, customer_map, fleet_in_words, fleet_map
 from .report import month_chosen, months_to_choose, report_of
 
 RECENT_DAYS = 7
@@ -87,8 +87,7 @@ def control_room(user: User, customer: Customer | None) -> dict[str, Any]:
     outside = OutsideChange.objects.waiting_for(user).filter(**within) if may_act else OutsideChange.objects.none()
     ivrs = Ivr.objects.visible_to(user).filter(**{f"pbx__{name}": value for name, value in within.items()})
     desk, periods = DeskItem.objects.visible_to(user).still_open(), Period.objects.visible_to(user)
-    by_state, by_step = states_and_freshness(pbxs, now)
-    total = sum(by_state.values())
+    fleet = fleet_counts(pbxs, now)
     counted = counts_of(
         customers=Customer.objects.visible_to(user),
         unsettled=unsettled,
@@ -98,13 +97,15 @@ def control_room(user: User, customer: Customer | None) -> dict[str, Any]:
         ivrs=ivrs,
         ivrs_out=ivrs.filter(dial_outbound="on"),
     )
-    drawn = list(drawn_first(pbxs))
+    is_large = customer is None and fleet.total > MOST_DRAWN
+    drawn = list(drawn_first(pbxs)[: MOST_TODO if is_large else MOST_DRAWN])
+    map_drawn = [customer_map(fleet.by_customer)] if is_large else fleet_map(drawn)
     drawn_changes, figures_of_changes = changes_plot(changes, now)
     troubled = [pbx for pbx in drawn if pbx.state in NEEDS_A_PERSON][:MOST_TODO]
     recent, first_changes = recent_and_unsettled(changes, unsettled, since)
     first_outside = newest_events(outside) if counted["outside"] else []
     batches = list(open_batches(user, customer)[:MOST_TODO])
-    needs = sum(by_state.get(state, 0) for state in NEEDS_A_PERSON)
+    needs = sum(fleet.by_state[state] for state in NEEDS_A_PERSON)
     rows = todos(
         pbxs=troubled,
         changes=first_changes,
@@ -124,18 +125,20 @@ def control_room(user: User, customer: Customer | None) -> dict[str, Any]:
         "counted": counted,
         "may_act": may_act,
         "needs": needs,
-        "total": total,
-        "read_lately": by_step["15m"],
-        "freshness": freshness_rows(by_step),
+        "total": fleet.total,
+        "read_lately": fleet.by_step["15m"],
+        "freshness": freshness_rows(fleet.by_step),
         "not_verified_query": not_verified.query,
         "dial_out": dial_out(user, customer),
         "recent": recent,
         "changes_plot": drawn_changes,
         "changes_lines": figures_of_changes.lines,
-        "map": fleet_map(drawn),
-        "map_words": fleet_in_words(by_state),
-        "not_drawn": total - len(drawn),
-        "legend": [(PBX_STATES[state], by_state[state]) for state in PbxState.values if by_state.get(state)],
+        "map": map_drawn,
+        "map_words": fleet_in_words(fleet.by_state),
+        "is_large": is_large,
+        "not_drawn": (len(fleet.by_customer) if is_large else fleet.total)
+        - sum(len(each.squares) for each in map_drawn),
+        "legend": [(PBX_STATES[state], fleet.by_state[state]) for state in PbxState.values if fleet.by_state[state]],
         "may_add": can_anywhere(user, Action.MANAGE_PBXS),
         "may_add_customer": user.is_superuser,
         "now": now,
@@ -168,11 +171,11 @@ def open_batches(user: User, customer: Customer | None) -> QuerySet[Batch]:
 
 
 def drawn_first(pbxs: PbxQuerySet) -> PbxQuerySet:
-    """Return as many PBXs as Home draws: those that need attention first, and of these the longest waiting."""
+    """Return PBXs as Home draws them: those that need attention first, and of these the longest waiting."""
     is_well = Case(When(state__in=NEEDS_A_PERSON, then=0), default=1)
     columns = ("name", "state", "state_at", "state_reason", "locked_until", "customer__name", "customer__archived_at")
     ordered = pbxs.order_by(is_well, "state_at", "customer_id", "pk")
-    return ordered.select_related("customer").only(*columns)[:MOST_DRAWN]
+    return ordered.select_related("customer").only(*columns)
 
 
 def recent_and_unsettled(

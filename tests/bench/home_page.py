@@ -29,7 +29,7 @@ def main() -> None:
         found[count] = in_turns({"home": home}, ROUNDS)["home"]
         table({"home": found[count]}, "home")
         goal("queries", queries(home), 12)
-        print(f"{home().count('data-square='):,} squares, {len(home()) / 1024:.0f} KiB")
+        print(f"{home().count('square='):,} squares, {len(home()) / 1024:.0f} KiB")
     goal(f"home with {MANY:,} PBXs, x {FEW:,} (min)", min(found[MANY]) / min(found[FEW]), 2.0)
 
 

@@ -1,6 +1,7 @@
 """The control room: what needs a person, how the fleet is, what was changed last."""
 
 import re
+from collections import Counter
 from datetime import timedelta
 from html import unescape
 
@@ -14,7 +15,7 @@ from pbxadmin.access.services import customer_archive, membership_grant
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.models import Pbx, PbxState
-from pbxadmin.home.plots import fleet_map
+from pbxadmin.home.plots import WORST_FIRST, customer_map, fleet_map
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.models import Period
 from tests.factories import make_change, make_customer, make_outside, make_pbx, make_user
@@ -286,6 +287,42 @@ def test_the_map_has_a_named_and_linked_square_for_each_pbx_by_customer(client, 
     assert re.findall(r'data-square="(\d+)"', page) == [str(pbx.pk) for pbx in [*made, bell]]
     assert f'href="/pbxs/{bell.pk}/"' in page
     assert "<title>BELL-HQ: Locked</title>" in page
+
+
+def test_of_a_large_fleet_each_customer_has_a_square_in_the_colour_of_its_worst_pbx(
+    client, acme, bellweather, monkeypatch
+):
+    monkeypatch.setattr("pbxadmin.home.views.MOST_DRAWN", 2)
+    for name, state in (("ACME-0", "reachable"), ("ACME-1", "unreachable"), ("ACME-2", "untrusted")):
+        make_pbx(acme, name=name, state=state, state_at=timezone.now())
+    make_pbx(bellweather, name="BELL-HQ", state=PbxState.REACHABLE)
+
+    page = page_of(seen_by(client, "viewer"))
+
+    assert "data-square" not in page
+    drawn = re.findall(
+        r'<a href="([^"]+)"[^>]+data-customer-square.*?<title>(.*?)</title>.*?data-tone="(\w+)"', page, re.S
+    )
+    assert drawn == [
+        (f"/customers/{acme.pk}/home/", "Acme Logistics: 3 PBXs: 1 reachable, 1 unreachable, 1 untrusted", "bad"),
+        (f"/customers/{bellweather.pk}/home/", "Bellweather Clinics: 1 PBX: 1 reachable", "ok"),
+    ]
+    assert page.count('class="mark"') == 1
+    assert "list of customers</a>." in page
+    one = client.get(f"/customers/{acme.pk}/home/").content.decode()
+    assert len(re.findall('data-square="', one)) == 2
+    assert "1 more in the" in one
+    assert "ACME-0: " not in one
+
+
+def test_of_too_many_customers_those_who_need_somebody_are_drawn(monkeypatch):
+    monkeypatch.setattr("pbxadmin.home.plots.MOST_DRAWN", 2)
+    well, ill = Counter({"reachable": 3}), Counter({"reachable": 2, "locked": 1})
+
+    drawn = customer_map({(1, "A"): well, (2, "C"): well, (3, "b"): ill})
+
+    assert [square.name for square in drawn.squares] == ["A", "b"]
+    assert set(WORST_FIRST) == set(PbxState)
 
 
 def test_the_worst_stands_first_with_what_mends_it(client, acme):
