@@ -25,6 +25,7 @@ from pbxadmin.access.customer_rules import is_at_work
 from pbxadmin.access.models import User
 from pbxadmin.audit.context import Actor, AuditContext, acting
 from pbxadmin.fleet.concurrency import ending
+from pbxadmin.fleet.lease import is_leased
 from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.fleet.pbx_sessions import open_pbx_session
 from pbxadmin.yeastar.errors import PbxError
@@ -54,6 +55,7 @@ TOO_OFTEN = "10025"
 RETRY_FIRST_S, RETRY_LAST_S = 30, 1800
 HOURS_S = 300
 SETTLING_S = 5
+IN_USE_S = 1
 # From this firmware on, an `apply` does not disturb calls (change log of the v1.1 guide).
 SAFE_TO_APPLY = (30, 11, 0, 7)
 OFF = (PbxState.UNREACHABLE, PbxState.REFUSING, PbxState.LOCKED)
@@ -137,6 +139,9 @@ def targets_change(batch: Batch, unit: BatchUnit, give_up: float) -> None:
         is_over = batch.state != BatchState.RUNNING or time.monotonic() > give_up or ending.is_set()
         if is_over or not unit_renew(unit):
             return
+        if is_leased(unit.pbx_id):  # waiting in line behind a reading could end it "not sent"
+            unit_postpone(unit, IN_USE_S)
+            return
         again_at = target_change(batch, unit, target)
         if again_at is not None:
             BatchUnit.objects.filter(pk=unit.pk).update(not_before=again_at, tries=unit.tries + 1)
@@ -160,6 +165,11 @@ def unit_renew(unit: BatchUnit) -> bool:
     is_ours = still_claimed(BatchUnit.objects.all(), unit).update(claimed_until=until) == 1
     unit.claimed_until = until
     return is_ours
+
+
+def unit_postpone(unit: BatchUnit, seconds: float) -> None:
+    """Leave a PBX alone for a while, which makes its place free for another one."""
+    BatchUnit.objects.filter(pk=unit.pk).update(not_before=timezone.now() + timedelta(seconds=seconds))
 
 
 def target_change(batch: Batch, unit: BatchUnit, target: BatchTarget) -> datetime | None:

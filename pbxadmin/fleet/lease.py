@@ -78,6 +78,11 @@ def leased(pbx_id: int, held_by: str, wait_s: float = WAIT_S, until: datetime | 
             held.release()
 
 
+def is_leased(pbx_id: int) -> bool:
+    """Tell whether a caller holds this PBX now."""
+    return Lease.objects.filter(pbx_id=pbx_id, until__gt=timezone.now()).exists()
+
+
 def in_use(pbx_id: int) -> PbxInUse:
     by = Lease.objects.filter(pbx_id=pbx_id, until__gt=timezone.now()).values_list("held_by", flat=True).first()
     return PbxInUse(f"This PBX is in use: {by or 'another task'}. Try again in a moment.")

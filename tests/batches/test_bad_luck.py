@@ -24,6 +24,7 @@ from pbxadmin.audit.context import SYSTEM, Actor
 from pbxadmin.batches.models import Batch, BatchState
 from pbxadmin.batches.preview import unit_preview
 from pbxadmin.batches.work import batch_settle, batches_kick
+from pbxadmin.fleet.lease import lease_claim
 from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.s_series.wire import read_ivr
@@ -399,6 +400,22 @@ def test_what_was_gone_on_from_does_not_halt_again(client: Client, pbx: Pbx, pbx
     press(client, batch, "continue")
 
     assert batch.state == BatchState.FINISHED
+
+
+def test_a_pbx_that_somebody_has_in_hand_is_changed_after_that(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
+    batch = previewed(client)
+    held = lease_claim([pbx.pk], "a reading that takes long")
+
+    press(client, batch, "start")
+    assert batch.state == BatchState.RUNNING
+    assert set(outcomes(batch).values()) == {""}
+    assert updates(pbx_http) == []
+
+    held.release()
+    with time_machine.travel(timezone.now() + timedelta(seconds=2)):
+        work(batch)
+    assert batch.state == BatchState.PAUSED
+    assert len(updates(pbx_http)) == 2
 
 
 # Many
