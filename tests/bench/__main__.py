@@ -21,6 +21,7 @@ BENCHES = (
     "edit_calls",
     "batch_run",
     "batch_page",
+    "batch_beside",
     "ivr_list",
     "outside_list",
     "history",

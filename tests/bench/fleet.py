@@ -34,9 +34,9 @@ class DistantFleet:
 
 
 @contextmanager
-def distant_fleet(count: int, latency_s: float = 0.0) -> Iterator[DistantFleet]:
-    """PBXs that refuse a second call at a time (20010) and take so long for each."""
-    command = [sys.executable, "-m", "tests.bench.fleet", str(count), str(latency_s)]
+def distant_fleet(count: int, latency_s: float = 0.0, ivrs: int = 0) -> Iterator[DistantFleet]:
+    """PBXs that refuse a second call at a time (20010) and take so long for each. ivrs: of each PBX, 0 for a few."""
+    command = [sys.executable, "-m", "tests.bench.fleet", str(count), str(latency_s), str(ivrs)]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         yield DistantFleet(child)
@@ -44,10 +44,12 @@ def distant_fleet(count: int, latency_s: float = 0.0) -> Iterator[DistantFleet]:
         child.communicate(timeout=30)  # it ends with its standard input
 
 
-def serve(count: int, latency_s: float) -> None:
+def serve(count: int, latency_s: float, ivrs: int) -> None:
     with Fleet(count) as fleet:
         for pbx in fleet.pbxs:
             pbx.latency_s, pbx.one_at_a_time = latency_s, True
+            for number in map(str, range(6500, 6500 + ivrs)):
+                pbx.ivrs[number] = {**pbx.ivrs["6500"], "ivrnumber": number, "responsetimeout": "3"}
         say([{key: getattr(pbx, key) for key in SHOWN} for pbx in fleet.pbxs])
         for _ in sys.stdin:
             say([{"calls": pbx.calls(), "max_in_flight": pbx.max_in_flight} for pbx in fleet.pbxs])
@@ -61,4 +63,4 @@ def say(rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), float(sys.argv[2]))
+    serve(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))
