@@ -4,9 +4,11 @@ import logging
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
+from django.db import connection
 from django.utils import timezone
 
 from pbxadmin.audit.actions import EventAction
+from pbxadmin.audit.chain import Report, verify
 from pbxadmin.audit.checkpoints import (
     Checkpoint,
     CheckpointFile,
@@ -17,6 +19,7 @@ from pbxadmin.audit.checkpoints import (
 )
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
+from pbxadmin.audit.triggers import triggers_missing
 from pbxadmin.web.words import number_of
 
 from .models import PeriodicJob
@@ -45,6 +48,15 @@ def checkpoint_when_due() -> int:
     except Exception:
         log.exception("audit log: %s could not be mailed", done.where)
     return 1
+
+
+def log_faults(file: CheckpointFile) -> tuple[Report, list[str]]:
+    """Verify all chains against these checkpoints, and the triggers; return the report and every fault in words."""
+    report = verify(known=heads_by_chain(file.entries))
+    faults = [str(fault) for fault in report.faults] + [*file.faults, *missing_checkpoints(file)]
+    for name in triggers_missing(connection):
+        faults.append(f"trigger {name} is missing: the database would let events be altered")
+    return report, faults
 
 
 def file_problems(file: CheckpointFile) -> Iterator[str]:
