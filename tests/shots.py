@@ -15,6 +15,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.simulator import Fleet
 
 from .browser.chromium import CHROMIUM, FLAGS
@@ -58,10 +59,13 @@ class Studio:
             subprocess.run([pngquant, "--force", "--ext", ".png", "--strip", str(path)], check=True)
         sys.stdout.write(f"{path}\n")
 
-    def edit_outside(self, pbx: str, number: str, **wanted: str) -> None:
-        """Change an IVR on the simulated PBX itself, as somebody with its own pages would."""
+    def edit_outside(self, pbx: str, number: str, version: ApiVersion = ApiVersion.V1_0, **wanted: str) -> None:
+        """Change an IVR on the simulated PBX itself, as somebody with its own pages would.
+
+        version: of the API, which the PBX speaks and which writes these fields.
+        """
         twin = next(one for one in Fleet(PBXS, state_file=self.data / "fleet.json").pbxs if one.name == pbx)
-        client = client_for(twin)
+        client = client_for(twin, version=version)
         client.update_ivr(client.query_ivr(number), wanted)
 
 
@@ -112,10 +116,7 @@ def read_all(page: Page) -> None:
     """Read every PBX and wait until it is done."""
     page.goto("/")
     page.get_by_role("button", name="Read all now").click()
-    page.goto("/pbxs/")
-    while page.locator("[data-state=never-checked]").count() or page.get_by_text("Reading").count():
-        page.wait_for_timeout(500)
-        page.reload()
+    expect(page.locator("#refresh:not([hx-trigger])")).to_be_visible()
 
 
 def changes(studio: Studio) -> None:
@@ -170,6 +171,35 @@ def outside_and_lists(studio: Studio) -> None:
         studio.shoot(dark, name)
 
 
+def watching(studio: Studio) -> None:
+    """Shoot what was opened to callers outside: in the list, as an accepted violation, as open, in the report."""
+    admin, sue = studio.sign_in("admin"), studio.sign_in("sue")
+    studio.edit_outside("ACME-Leeds", "6500", ApiVersion.V2_0, dial_outbound="on")
+    read_all(admin)
+    admin.goto("/outside/")
+    expect(admin.get_by_text("Dial-out on").first).to_be_visible()
+    studio.shoot(admin, "outside")
+
+    sue.goto("/policies/")
+    sue.get_by_role("link", name="Dial-out is off").click()
+    sue.get_by_role("link", name="Accept ACME-HQ").click()
+    sue.get_by_label("Why it may stay").fill("Night line, agreed with the customer")
+    sue.get_by_role("button", name="Accept").click()
+    expect(sue.locator("[data-violation][data-state=accepted]").first).to_be_visible()
+    sue.reload()  # without what was said of it once
+    studio.shoot(sue, "policy")
+
+    admin.goto("/notices/")
+    studio.shoot(admin, "open")
+    admin.goto(f"{address_of_customer(admin, 'Acme Logistics')}report/")
+    studio.shoot(admin, "report")
+
+
+def address_of_customer(page: Page, name: str) -> str:
+    page.goto("/customers/")
+    return page.get_by_role("link", name=name, exact=True).first.get_attribute("href") or ""
+
+
 def main(folder: str = str(ROOT / "docs" / "shots")) -> None:
     expect.set_options(timeout=60_000)
     folder_of_demo = tempfile.TemporaryDirectory(prefix="pbxadmin-shots-")
@@ -178,6 +208,7 @@ def main(folder: str = str(ROOT / "docs" / "shots")) -> None:
         studio = Studio(browser, Path(data), passwords, Path(folder))
         changes(studio)
         outside_and_lists(studio)
+        watching(studio)
         browser.close()
 
 
