@@ -238,6 +238,14 @@ def key_ring(name: str, folder: Path) -> list[bytes]:
     return keys
 
 
+def token(name: str) -> str:
+    """Read a token of at least 32 printable ASCII characters without blanks; "" for none. Raises BadSetting."""
+    value = text(name)
+    if value and not re.fullmatch(r"[!-~]{32,}", value):
+        raise BadSetting(name, "must be at least 32 characters of ASCII, without blanks.")
+    return value
+
+
 def missing_secret(name: str) -> BadSetting:
     """Return the sentence that asks for a secret."""
     return BadSetting(name, f"is not set. It is {REQUIRED_SECRETS[name]}; `manage.py demo` makes one for you.")

@@ -33,6 +33,7 @@ TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 PBX_NETWORKS = env.networks("PBX_NETWORKS")  # none: the default of yeastar/guard.py
 PBX_PORTS = env.ports("PBX_PORTS")  # none: every port
 PBX_REPORT_PORT = env.number("PBX_REPORT_PORT", 9, 1, 65535)  # 9: the discard port, where nothing listens
+METRICS_TOKEN = env.token("METRICS_TOKEN")
 WEB_THREADS = env.number("WEB_THREADS", 16, 2, 256)
 WORK_THREADS = env.number("WORK_THREADS", min(CORES + 1, 64), 1, 64)
 REFRESH_THREADS = env.number("REFRESH_THREADS", min(32 * CORES, 256), 1, 256)
@@ -268,6 +269,7 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_SSL_REDIRECT = IS_HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^metrics$"]  # which is read on loopback, past the proxy
 SECURE_SSL_HOST = urlsplit(SITE_URL).netloc or None
 SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS

@@ -1,9 +1,10 @@
 from django.urls import path
 
-from . import health
+from . import health, metrics
 
 app_name = "ops"
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("metrics", metrics.metrics, name="metrics"),
 ]
