@@ -17,6 +17,7 @@ BENCHES = (
     "client_cpu",
     "guards",
     "refresh_run",
+    "sweep",
     "contact_samples",
     "edit_calls",
     "batch_run",

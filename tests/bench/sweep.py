@@ -1,0 +1,139 @@
+"""A scheduled reading of 1,000 PBXs by real `manage.py work` processes: one against its limit, and three against one.
+
+On PostgreSQL three processes are compared with one, at 200 ms a call and where PBXs take 2 s, so that the simulated
+fleet waits and does not work. BENCH_PBXS says another number of PBXs.
+"""
+
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Q
+from django.utils import timezone
+
+from ivr.refresh import refresh_due
+from pbxadmin.fleet.models import Pbx
+from tests.factories import make_customer, make_pbx
+
+from .figures import at_least, goal, heading
+from .fleet import ROOT, DistantFleet, distant_fleet
+from .refresh_run import record_of
+
+PBXS = int(os.environ.get("BENCH_PBXS", "1000"))
+HANDSHAKES = 100
+LONGEST_S = 300.0
+MIB = 1024 * 1024
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    one = swept(0.2, 1)
+    if connection.vendor != "postgresql":
+        return
+    for latency_s, least in ((0.2, 1.6), (2.0, 2.5)):
+        alone = one if latency_s == 0.2 else swept(latency_s, 1)
+        at_least(f"3 processes at {latency_s:g} s, x one", alone / swept(latency_s, 3), least)
+
+
+def swept(latency_s: float, processes: int) -> float:
+    """Read all PBXs with tokens held by so many processes. Return the seconds, and print what they cost."""
+    heading(f"{PBXS:,} PBXs at {latency_s:g} s, processes of work: {processes}, load {os.getloadavg()[0]:.1f}")
+    Pbx.objects.all().delete()
+    with distant_fleet(PBXS, latency_s) as fleet, work(processes) as pids:
+        customer = make_customer(f"Acme {latency_s} {processes}")
+        for pbx in fleet.pbxs:
+            make_pbx(customer, **record_of(pbx))
+        first = sweep()
+        fleet.counted()
+        cpu, size = sum(map(cpu_of, pids)), max(map(size_of, pids))
+        took = sweep()
+        cpu, growth = sum(map(cpu_of, pids)) - cpu, max(map(size_of, pids)) - size
+        print(f"first {first:.1f} s, tokens held {took:.1f} s, {PBXS / took:.0f} PBXs a second, load {os.getloadavg()}")
+        report(fleet, latency_s, processes, took, cpu, growth)
+    return took
+
+
+def report(fleet: DistantFleet, latency_s: float, processes: int, took: float, cpu: float, growth: int) -> None:
+    counted = fleet.counted()
+    calls = sum(len(pbx["calls"]) for pbx in counted)
+    threads, shake_s = settings.REFRESH_THREADS * processes, handshake_s(fleet)
+    waits, shakes = calls * latency_s / threads, calls * shake_s
+    print(f"{calls} calls; x latency / {threads} threads: {waits:.1f} s; handshakes: {shakes:.1f} s of CPU")
+    goal("x the larger of the two", took / max(waits, shakes), 2.0)
+    goal("CPU for each PBX, ms", cpu / PBXS * 1000, 8.0)
+    goal("growth of a process, MiB", growth / MIB, 150)
+    goal("requests at one time to one PBX", max(pbx["max_in_flight"] for pbx in counted), 1)
+
+
+def sweep() -> float:
+    """Let all PBXs be due, as the tick finds them, and wait until all were read. Return the seconds."""
+    began, now = time.perf_counter(), timezone.now()
+    Pbx.objects.update(next_refresh_at=now)
+    refresh_due()
+    while left := Pbx.objects.filter(Q(read_at=None) | Q(read_at__lt=now)).count():
+        if time.perf_counter() - began > LONGEST_S:
+            raise RuntimeError(f"{left} PBXs were not read within {LONGEST_S:g} s")
+        time.sleep(0.1)
+    return time.perf_counter() - began
+
+
+@contextmanager
+def work(processes: int) -> Iterator[list[int]]:
+    """Run `manage.py work` so many times on the database of this benchmark. Yield their process ids."""
+    names = ("SECRET_KEY", "PBX_KEYS", "PBX_NETWORKS", "PATH")
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {name: os.environ[name] for name in names} | {"DATABASE_URL": database(), "DATA_DIR": folder}
+        command = [sys.executable, "manage.py", "work"]
+        started = [
+            subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) for _ in range(processes)
+        ]
+        try:
+            for process in started:
+                assert process.stdout is not None
+                process.stdout.readline()  # it works
+            yield [process.pid for process in started]
+        finally:
+            for process in started:
+                process.terminate()
+            for process in started:
+                process.communicate(timeout=60)
+
+
+def database() -> str:
+    known = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{quote(str(known['NAME']))}"
+    return f"postgres://{known['USER']}@{known['HOST']}:{known['PORT']}/{known['NAME']}"
+
+
+def cpu_of(pid: int) -> float:
+    """Return the seconds of CPU of a process and its threads so far."""
+    columns = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(columns[11]) + int(columns[12])) / TICKS
+
+
+def size_of(pid: int) -> int:
+    """Return the largest size of a process so far, in bytes."""
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+def handshake_s(fleet: DistantFleet) -> float:
+    """Return the seconds of our CPU that one connection with TLS takes by the standard library alone."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    began = time.process_time()
+    for pbx in fleet.pbxs[:HANDSHAKES]:
+        with socket.create_connection(("127.0.0.1", pbx["port"]), 10) as raw, context.wrap_socket(raw):
+            pass
+    return (time.process_time() - began) / min(HANDSHAKES, len(fleet.pbxs))
