@@ -27,6 +27,7 @@ BENCHES = (
     "outside_list",
     "history",
     "home_page",
+    "fleet_pages",
     "policies_recheck",
     "search",
     "isolation",
