@@ -54,6 +54,7 @@ RUN_S = 30.0  # a task ends by then and makes room for others
 LAST_S = 10.0  # before its end, a task begins no more PBXs
 SLOW_S = 1.0  # a reading that takes longer is slow
 SLOW_TOO = 4  # so many times the PBXs are read at once when most are slow
+RUNS_KEPT = timedelta(days=30)  # the page of a run that a person asked for
 AGAIN_S = 10  # until a PBX is tried again that somebody had in hand
 FIRST_RUNS = 8
 READINGS, LOWEST = "readings", -20  # behind whatever a person waits for
@@ -435,3 +436,8 @@ def refresh_rekick() -> int:
     for run in runs:
         kick(run)
     return len(runs)
+
+
+def runs_forget() -> int:
+    """Delete runs that ended long ago, with what each PBX of them said. Return how many rows."""
+    return Refresh.objects.filter(finished_at__lt=timezone.now() - RUNS_KEPT).delete()[0]

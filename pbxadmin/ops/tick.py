@@ -10,7 +10,7 @@ from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
 from ivr.changes.reconcile import reconcile, replay_spool
-from ivr.refresh import refresh_due, refresh_rekick
+from ivr.refresh import refresh_due, refresh_rekick, runs_forget
 from pbxadmin.accounts.services import sessions_expire
 from pbxadmin.batches.work import batches_kick
 from pbxadmin.fleet.contacts import contacts_roll_up
@@ -42,6 +42,7 @@ JOBS: tuple[Callable[[], int], ...] = (
     reconcile,
     refresh_rekick,
     refresh_due,
+    runs_forget,
     batches_kick,
     kicks_forget,
     exceptions_expire,

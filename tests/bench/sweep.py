@@ -13,11 +13,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -52,7 +53,7 @@ def swept(latency_s: float, processes: int) -> float:
     with distant_fleet(PBXS, latency_s) as fleet, work(processes) as pids:
         customer = make_customer(f"Acme {latency_s} {processes}")
         for pbx in fleet.pbxs:
-            make_pbx(customer, **record_of(pbx))
+            make_pbx(customer, **record_of(pbx), next_refresh_at=timezone.now() + timedelta(hours=1))
         first = sweep()
         fleet.counted()
         cpu, size = sum(map(cpu_of, pids)), max(map(size_of, pids))
@@ -78,7 +79,9 @@ def report(fleet: DistantFleet, latency_s: float, processes: int, took: float, c
 def sweep() -> float:
     """Let all PBXs be due, as the tick finds them, and wait until all were read. Return the seconds."""
     began, now = time.perf_counter(), timezone.now()
-    Pbx.objects.update(next_refresh_at=now)
+    with transaction.atomic():
+        list(Pbx.objects.select_for_update().order_by("pk"))  # in the order of the workers
+        Pbx.objects.update(next_refresh_at=now)
     refresh_due()
     while left := Pbx.objects.filter(Q(read_at=None) | Q(read_at__lt=now)).count():
         if time.perf_counter() - began > LONGEST_S:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
 from ivr.models import Ivr, Refresh, RefreshItem
-from ivr.refresh import refresh_due, refresh_rekick, refresh_start, refresh_work, scheduled_work
+from ivr.refresh import refresh_due, refresh_rekick, refresh_start, refresh_work, runs_forget, scheduled_work
 from pbxadmin.access.models import Customer
 from pbxadmin.access.roles import Role
 from pbxadmin.audit.context import SYSTEM, Actor
@@ -296,3 +296,16 @@ def test_any_other_interval_is_refused(client: Client, pbx: Pbx, typed: str) -> 
 def form_of(pbx: Pbx) -> dict[str, Any]:
     shown = ("name", "scheme", "host", "port", "api_version", "username", "trust", "fingerprint", "tls_profile")
     return {name: getattr(pbx, name) for name in shown} | {"customer": pbx.customer_id}
+
+
+def test_the_run_of_a_person_is_kept_for_a_month_and_an_open_one_for_ever(pbx: Pbx, pbx_http: PbxDouble) -> None:
+    refresh_start(pbxs=[pbx], actor=Actor(7, "Mara"))
+    work()
+    is_open = refresh_start(pbxs=[pbx], actor=Actor(7, "Mara"))
+
+    with in_minutes(29 * 24 * 60):
+        assert runs_forget() == 0
+    with in_minutes(31 * 24 * 60):
+        assert runs_forget() == 2  # the run and its PBX
+
+    assert Refresh.objects.get() == is_open
