@@ -200,6 +200,25 @@ def address_of_customer(page: Page, name: str) -> str:
     return page.get_by_role("link", name=name, exact=True).first.get_attribute("href") or ""
 
 
+def batches(studio: Studio) -> None:
+    """Shoot the way of a batch: what is set, its preview, the pause after the first few, and its end."""
+    admin = studio.sign_in("admin")
+    admin.goto("/ivrs/?q=bell")
+    admin.get_by_label(re.compile(r"Select all \d+ that match")).check()
+    admin.get_by_role("button", name="Change these").click()
+    admin.get_by_label("Response timeout").fill("8")
+    admin.get_by_label("Ticket").fill("CHG-1180")
+    studio.shoot(admin, "batch-form")
+    for button, state, name in (
+        ("Preview", "ready", "batch-preview"),
+        ("Start with", "paused", "batch-paused"),
+        ("Go on with", "finished", "batch-end"),
+    ):
+        admin.get_by_role("button", name=button).click()
+        expect(admin.locator(f"[data-batch-state={state}]")).to_be_visible()
+        studio.shoot(admin, name)
+
+
 def main(folder: str = str(ROOT / "docs" / "shots")) -> None:
     expect.set_options(timeout=60_000)
     folder_of_demo = tempfile.TemporaryDirectory(prefix="pbxadmin-shots-")
@@ -209,6 +228,7 @@ def main(folder: str = str(ROOT / "docs" / "shots")) -> None:
         changes(studio)
         outside_and_lists(studio)
         watching(studio)
+        batches(studio)
         browser.close()
 
 
