@@ -175,7 +175,7 @@ def run_work(run_id: int) -> None:
 
 def run_put_down(run: Refresh, again_s: float) -> None:
     """End a run, or see to what is left of it: what is due by itself is due again, a person's run is kicked again."""
-    if run.is_scheduled:
+    if run.is_scheduled and not run.items.filter(state=State.READING).exists():  # else another task puts it down
         due_again(run, timezone.now() + timedelta(seconds=again_s))
     if not refresh_finish(run.pk) and not run.is_scheduled and is_waiting(run.pk):
         kick(run)
