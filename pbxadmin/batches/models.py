@@ -212,7 +212,9 @@ class BatchTarget(models.Model):
             models.Index(fields=["batch", "outcome", "place"], name="batch_target_by_outcome"),
             models.Index(fields=["batch", "customer_id"], name="batch_target_by_customer"),
             # Holds all that the counts of a live page need.
-            models.Index(fields=["batch", "klass", "outcome", "customer_id"], name="batch_target_counts"),
+            models.Index(
+                fields=["batch", "klass", "outcome", "customer_id", "finished_at"], name="batch_target_counts"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -309,11 +309,13 @@ def chosen_again(targets: Iterable[BatchTarget]) -> list[Chosen]:
 def batch_retry(*, batch: Batch, outcomes: Collection[str], actor: Actor) -> Batch | None:
     """Plan a batch of the targets that ended in these outcomes, with the same values. None when there are none.
 
-    NOT_BEGUN among them takes what a batch that is over has not begun.
+    NOT_BEGUN among them takes what a batch that is over has not begun, TargetClass.NOT_REACHABLE what its preview could
+    not read.
     """
     wanted = Q(outcome__in=[each for each in outcomes if each in NOT_VERIFIED_OUTCOMES])
-    if NOT_BEGUN in outcomes and batch.is_over:
-        wanted |= Q(outcome="", klass=TargetClass.WOULD_CHANGE)
+    if batch.is_over:
+        klass = {NOT_BEGUN: TargetClass.WOULD_CHANGE, TargetClass.NOT_REACHABLE: TargetClass.NOT_REACHABLE}
+        wanted |= Q(outcome="", klass__in=[klass[each] for each in outcomes if each in klass])
     chosen = chosen_again(batch.targets.filter(wanted))
     return batch_made_from(batch, chosen, Origin.RETRY, actor) if chosen else None
 

@@ -176,6 +176,7 @@ def show_batch(request: HttpRequest, batch: Batch, status: int = 200, problem: s
         "progress": progress_of(batch, targets, tally),
         "in_hand": in_hand,
         "previewed": tally.previewed,
+        "not_reachable": tally.of_class(TargetClass.NOT_REACHABLE),
         "page": page,
         "rows": [(target, target_lines(target), again_at.get(target.pbx_id)) for target in page.rows],
         "canary": targets.filter(is_canary=True)[:20] if batch.state == BatchState.READY else [],

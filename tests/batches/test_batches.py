@@ -305,6 +305,20 @@ def test_what_a_stopped_batch_has_not_begun_goes_on_in_a_new_one(client: Client,
     assert sorted(updates(pbx_http)) == NUMBERS
 
 
+def test_what_was_not_reachable_is_tried_again_in_a_new_one(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
+    pbx_http.fail("ivr/query", cannot_be_reached)
+    batch = work(added(client))
+    assert batch.state == BatchState.READY
+    press(client, batch, "stop")
+    assert "Try the 6 not reachable again" in page_of(client, batch)
+
+    client.post(f"/batches/{batch.pk}/retry/", {"outcome": "not-reachable"})
+    again = work(Batch.objects.latest("pk"))
+
+    assert again.made_from_id == batch.pk
+    assert set(again.targets.values_list("klass", flat=True)) == {"would-change"}
+
+
 def test_an_old_preview_is_made_again_first(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
     batch = previewed(client)
     pbx_http.ivrs["6500"]["responsetimeout"] = "9"

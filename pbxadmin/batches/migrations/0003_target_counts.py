@@ -10,6 +10,6 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddIndex(
             model_name='batchtarget',
-            index=models.Index(fields=['batch', 'klass', 'outcome', 'customer_id'], name='batch_target_counts'),
+            index=models.Index(fields=['batch', 'klass', 'outcome', 'customer_id', 'finished_at'], name='batch_target_counts'),
         ),
     ]
