@@ -1,6 +1,5 @@
 """Availability of one PBX over 14 days: figures, and bars for an SVG without script or style."""
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -17,29 +16,24 @@ STRIP_HEIGHT, LEAST_PART = 48.0, 5.0  # units; a single failure among many answe
 
 
 @dataclass(frozen=True)
-class AvailabilityDay:
-    """One day of the strip. answered, failed: the heights of its two parts; failures stand on top."""
+class TallyFigures:
+    """The figures of a tally as pages show them."""
 
-    day: date
     tally: Tally
-    x: int
-    answered: float
-    failed: float
-
-    @property
-    def said(self) -> str:
-        if not self.tally.total:
-            return f"{self.day}: no contact"
-        failures = f"; {self.failures}" if self.tally.failed else ""
-        return f"{self.day}: {self.share} of {number_of(self.tally.total, 'contact')} answered{failures}"
 
     @property
     def share(self) -> str:
-        return share_answered(self.tally)
+        """Return the answered share in percent, "–" for no contact. Only when all were answered is it 100 %."""
+        return f"{self.tally.answered * 1000 // self.tally.total / 10:g} %" if self.tally.total else "–"
 
     @property
     def failures(self) -> str:
-        return failures_in_words(self.tally.failures)
+        return ", ".join(f"{count} {label.lower()}" for label, count in self.failure_counts)
+
+    @property
+    def failure_counts(self) -> list[tuple[str, int]]:
+        """Names and counts of what failed, the most frequent first."""
+        return [(ContactFailure(kind).label, count) for kind, count in self.tally.failures.most_common()]
 
     @property
     def p50_ms(self) -> int | None:
@@ -51,11 +45,27 @@ class AvailabilityDay:
 
 
 @dataclass(frozen=True)
-class Availability:
-    """What a PBX did in the days of the strip. whole: the days together."""
+class AvailabilityDay(TallyFigures):
+    """One day of the strip. answered, failed: the heights of its two parts; failures stand on top."""
+
+    day: date
+    x: int
+    answered: float
+    failed: float
+
+    @property
+    def said(self) -> str:
+        if not self.tally.total:
+            return f"{self.day}: no contact"
+        failures = f"; {self.failures}" if self.tally.failed else ""
+        return f"{self.day}: {self.share} of {number_of(self.tally.total, 'contact')} answered{failures}"
+
+
+@dataclass(frozen=True)
+class Availability(TallyFigures):
+    """What a PBX did in the days of the strip, and together."""
 
     days: list[AvailabilityDay]
-    whole: Tally
     height = STRIP_HEIGHT
     day_width = DAY_WIDTH
 
@@ -64,34 +74,8 @@ class Availability:
         return len(self.days) * DAY_STEP
 
     @property
-    def share(self) -> str:
-        return share_answered(self.whole)
-
-    @property
-    def p50_ms(self) -> int | None:
-        return self.whole.percentile(50)
-
-    @property
-    def p95_ms(self) -> int | None:
-        return self.whole.percentile(95)
-
-    @property
-    def failures(self) -> list[tuple[str, int]]:
-        """Names and counts of what failed, the most frequent first."""
-        return [(ContactFailure(kind).label, count) for kind, count in self.whole.failures.most_common()]
-
-    @property
     def words(self) -> str:
         return f"Contacts per day, {self.days[0].day} to {self.days[-1].day}: {self.share} answered"
-
-
-def share_answered(tally: Tally) -> str:
-    """Return the answered share in percent, "–" for no contact. Only when all were answered is it 100 %."""
-    return f"{tally.answered * 1000 // tally.total / 10:g} %" if tally.total else "–"
-
-
-def failures_in_words(failures: Counter[str]) -> str:
-    return ", ".join(f"{count} {ContactFailure(kind).label.lower()}" for kind, count in failures.most_common())
 
 
 def availability_of(pbx: Pbx) -> Availability:
@@ -106,11 +90,11 @@ def availability_of(pbx: Pbx) -> Availability:
     whole = Tally()
     for tally in tallies.values():
         whole.add_counts(tally)
-    return Availability([strip_day(place, *each) for place, each in enumerate(tallies.items())], whole)
+    return Availability(whole, [strip_day(place, *each) for place, each in enumerate(tallies.items())])
 
 
 def strip_day(place: int, day: date, tally: Tally) -> AvailabilityDay:
     failed = STRIP_HEIGHT * tally.failed / tally.total if tally.total else 0.0
     failed = round(max(LEAST_PART, failed), 1) if tally.failed else 0.0
     answered = round(STRIP_HEIGHT - failed, 1) if tally.answered else 0.0
-    return AvailabilityDay(day, tally, place * DAY_STEP, answered, failed)
+    return AvailabilityDay(tally, day, place * DAY_STEP, answered, failed)

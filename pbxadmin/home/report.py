@@ -18,7 +18,7 @@ from ivr.models import Change, OutsideChange, OutsideState
 from ivr.outside_rows import OutsideRow, outside_rows
 from ivr.selectors import ChangeFilter, OutsideFilter
 from pbxadmin.access.models import Customer, User
-from pbxadmin.fleet.availability import failures_in_words, share_answered
+from pbxadmin.fleet.availability import TallyFigures
 from pbxadmin.fleet.contacts import Tally
 from pbxadmin.fleet.models import ContactFailure, ContactHour, ContactSample, Pbx
 from pbxadmin.policies.models import PolicyException, Violation
@@ -156,27 +156,10 @@ def violations_first(violations: QuerySet[Violation]) -> list[ViolationRow]:
 
 
 @dataclass(frozen=True)
-class HealthLine:
+class HealthLine(TallyFigures):
     """What one PBX did in the month; without a PBX, all together."""
 
-    tally: Tally
     pbx: Pbx | None = None
-
-    @property
-    def share(self) -> str:
-        return share_answered(self.tally)
-
-    @property
-    def failures(self) -> str:
-        return failures_in_words(self.tally.failures)
-
-    @property
-    def p50_ms(self) -> int | None:
-        return self.tally.percentile(50)
-
-    @property
-    def p95_ms(self) -> int | None:
-        return self.tally.percentile(95)
 
 
 @dataclass(frozen=True)

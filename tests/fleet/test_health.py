@@ -140,7 +140,7 @@ def test_the_page_of_a_pbx_counts_finished_hours_and_the_current_one(client, acm
     page = client.get(f"/pbxs/{pbx.pk}/").content.decode()
 
     found = availability_of(pbx)
-    assert (found.share, found.whole.total, len(found.days)) == ("99.9 %", 1000, 14)
+    assert (found.share, found.tally.total, len(found.days)) == ("99.9 %", 1000, 14)
     assert '<b data-figure="answered">99.9 %</b>' in page
     assert ": 99.8 % of 999 contacts answered; 1 locked out</title>" in page
     assert page.count(": no contact</title>") == 12
