@@ -1,4 +1,4 @@
-"""The page of a batch of 5,000 that is running, against one without targets, and a single edit's pages beside it."""
+"""The page of a batch of 5,000 that is running, against one without targets."""
 
 import gzip
 from datetime import timedelta

@@ -41,7 +41,7 @@ from pbxadmin.batches.services import (
     batch_start,
     batch_stop,
 )
-from pbxadmin.batches.work import batch_work, batches_kick
+from pbxadmin.batches.work import NOTHING_SENT, batch_work, batches_kick
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.services import pbx_edit
 from pbxadmin.yeastar.fields import ApiVersion
@@ -370,10 +370,13 @@ class BatchMachine(RuleBasedStateMachine):
                 assert not now or target.klass == "would-change"
                 self.told[target.pk] = now
                 self.check_outcome(now, Change.objects.filter(pk=target.change_id or 0).first())
+                if now == "not-sent":  # nor did an earlier try go out
+                    tries = Change.objects.filter(batch_id=batch.pk, pbx_id=target.pbx_id, number=target.number)
+                    assert not tries.exclude(status__in=NOTHING_SENT).exists()
 
     def check_outcome(self, outcome: str, change: Change | None) -> None:
         if outcome == "not-sent":
-            assert change is None or change.status in (Change.Status.PLANNED, Change.Status.NOT_SENT)
+            assert change is None or change.status in NOTHING_SENT
         elif outcome not in ("", WAITING):
             assert change is not None
             assert change.status == outcome or outcome in ("unknown", "not-as-asked")
