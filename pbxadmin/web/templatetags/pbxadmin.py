@@ -1,6 +1,7 @@
 """Tags and filters for every template: icons, pills, fields, times, and text that is not ours."""
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -18,12 +19,20 @@ from pbxadmin import __version__
 from pbxadmin.web.words import OUTCOMES, PBX_STATES, Look
 
 register = template.Library()
+SELECTED = SafeString(" selected")
 
 
 @register.simple_tag
 def version() -> str:
     """Return the version of PBX Admin."""
     return __version__
+
+
+@register.simple_tag
+def options(choices: Iterable[tuple[object, str]], chosen: object) -> SafeString:
+    """Return an <option> for each value and its label. There may be a thousand, for which a loop takes 10 ms."""
+    rows = ((value, SELECTED if value == chosen else "", label) for value, label in choices)
+    return format_html_join("\n", '<option value="{}"{}>{}</option>', rows)
 
 
 @register.simple_tag
