@@ -35,6 +35,7 @@ from pbxadmin.sealed import SealBroken, key_id_of, stored_secrets
 
 from .checkpointing import log_faults
 from .owner import as_owner
+from .unmigrated import why_not_allowed, why_not_there
 
 FORMAT = "pbxadmin backup 1"
 MANIFEST, DATABASE, CHECKPOINTS = "manifest.json", "database", "seals/heads.jsonl"
@@ -76,7 +77,8 @@ def one_sentence(path: Path) -> Iterator[None]:
     except OSError as error:
         raise BackupFailed(f"{error.filename or path}: {error.strerror or error}.") from None
     except (sqlite3.Error, DatabaseError) as error:
-        raise BackupFailed(f"The database says: {str(error).partition(chr(10))[0]}.") from None
+        why = why_not_there(error) or why_not_allowed(error) if isinstance(error, DatabaseError) else ""
+        raise BackupFailed(why or f"The database says: {str(error).partition(chr(10))[0]}.") from None
 
 
 # --- make ---

@@ -45,8 +45,8 @@ class CommandLine(ManagementUtility):
 
     def execute(self) -> None:
         """Answer `version` and `--version` with ours, which Django would answer with its own, and need no settings."""
-        if self.argv[1:] in (["version"], ["--version"]):
-            Version().run_from_argv([self.argv[0], "version"])
+        if self.argv[1:2] == ["version"] or self.argv[1:] == ["--version"]:
+            Version().run_from_argv([self.argv[0], "version", *self.argv[2:]])
         else:
             super().execute()
 

@@ -21,12 +21,13 @@ READ_TABLES = {
     "audit_evidence": ("audit_evidence", "pack.zip"),
     "audit_seal": ("audit_seal",),
     "audit_verify": ("audit_verify",),
+    "backup": ("backup", "pack.zip"),
     "grant": ("grant", "mara", "viewer"),
     "import_pbxs": ("import_pbxs", "pbxs.csv"),
     "reconcile": ("reconcile",),
     "rotate_keys": ("rotate_keys",),
 }
-DO_NOT = {"audit_key", "audit_role", "demo", "migrate", "simulate"}
+DO_NOT = {"audit_key", "audit_role", "demo", "migrate", "restore", "simulate", "version"}
 WAIT_FOR_IT = {"serve", "work"}  # they start, and are not ready until migrate was run
 NOT_OURS = [
     ("createsuperuser", "--noinput", "--username", "mara", "--email", "mara@example.com"),
