@@ -97,7 +97,8 @@ def destroy():
     else:
         with connection.cursor() as cursor:
             cursor.execute("DROP SCHEMA public CASCADE")
-            cursor.execute("CREATE SCHEMA public")
+            cursor.execute("CREATE SCHEMA public AUTHORIZATION pg_database_owner")
+            cursor.execute("GRANT USAGE ON SCHEMA public TO PUBLIC")  # as a new database has it
 
 
 def test_the_drill(writers, pbx, file, data_dir):
