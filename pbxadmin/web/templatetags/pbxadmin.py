@@ -19,7 +19,7 @@ from pbxadmin import __version__
 from pbxadmin.web.words import OUTCOMES, PBX_STATES, Look
 
 register = template.Library()
-SELECTED = SafeString(" selected")
+SELECTED = format_html("{}", " selected")
 
 
 @register.simple_tag
