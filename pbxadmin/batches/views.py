@@ -70,7 +70,7 @@ from .services import (
 from .work import batch_work
 
 LIVE_POLL_S = 2
-TARGETS_PER_PAGE = 25  # half a page of a list: it is made anew every two seconds
+TARGETS_PER_PAGE = 20  # fewer than in a list: they are made anew every two seconds
 BATCHES_PER_PAGE = 50
 CSV_ROWS = 500
 
