@@ -5,7 +5,7 @@ The event of a transition is recorded in the chain of each customer of the batch
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.db import transaction
@@ -50,7 +50,10 @@ EVENT_OF: dict[BatchState, EventAction] = {
 
 @dataclass(frozen=True)
 class Chosen:
-    """An IVR that a person chose for a batch. asked: its values by field. left: what a restore must still find."""
+    """An IVR that a person chose for a batch, in columns of its target.
+
+    asked: its values by field. left: what a restore must still find.
+    """
 
     customer_id: int
     customer_name: str
@@ -68,7 +71,10 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Pace:
-    """How a batch goes about it, as a person chose. keep_trying_until: a time in UTC, None for never."""
+    """How a batch goes about it, as a person chose, in columns of the batch.
+
+    keep_trying_until: a time in UTC, None for never.
+    """
 
     canary: int = 3
     pbxs_at_once: int = 8
@@ -105,30 +111,12 @@ def batch_plan(
             wanted=dict(wanted),
             reason=reason,
             ticket=ticket,
-            canary=pace.canary,
-            pbxs_at_once=pace.pbxs_at_once,
-            halt_after=pace.halt_after,
-            keep_trying_until=pace.keep_trying_until,
-            only_in_hours=pace.only_in_hours,
+            **asdict(pace),
             planned_by_id=actor.id or 0,
             planned_by_name=actor.name,
         )
         BatchTarget.objects.bulk_create(
-            (
-                BatchTarget(
-                    batch=batch,
-                    place=place,
-                    customer_id=each.customer_id,
-                    customer_name=each.customer_name,
-                    pbx_id=each.pbx_id,
-                    pbx_name=each.pbx_name,
-                    number=each.number,
-                    name=each.name,
-                    asked=dict(each.asked),
-                    left=dict(each.left),
-                )
-                for place, each in enumerate(chosen)
-            ),
+            (BatchTarget(batch=batch, place=place, **asdict(each)) for place, each in enumerate(chosen)),
             batch_size=500,
         )
         pbx_ids = dict.fromkeys(each.pbx_id for each in chosen)

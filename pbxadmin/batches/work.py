@@ -140,11 +140,11 @@ def targets_change(batch: Batch, unit: BatchUnit, give_up: float) -> None:
         if is_over or not unit_renew(unit):
             return
         if is_leased(unit.pbx_id):  # waiting in line behind a reading could end it "not sent"
-            unit_postpone(unit, IN_USE_S)
+            unit_postpone(unit, timezone.now() + timedelta(seconds=IN_USE_S))
             return
         again_at = target_change(batch, unit, target)
         if again_at is not None:
-            BatchUnit.objects.filter(pk=unit.pk).update(not_before=again_at, tries=unit.tries + 1)
+            unit_postpone(unit, again_at, tries=unit.tries + 1)
             return
         halt_if_due(batch)
     unit_close(batch, unit)
@@ -167,9 +167,9 @@ def unit_renew(unit: BatchUnit) -> bool:
     return is_ours
 
 
-def unit_postpone(unit: BatchUnit, seconds: float) -> None:
-    """Leave a PBX alone for a while, which makes its place free for another one."""
-    BatchUnit.objects.filter(pk=unit.pk).update(not_before=timezone.now() + timedelta(seconds=seconds))
+def unit_postpone(unit: BatchUnit, until: datetime, **columns: int) -> None:
+    """Leave a PBX alone until then, which makes its place free for another one."""
+    BatchUnit.objects.filter(pk=unit.pk).update(not_before=until, **columns)
 
 
 def target_change(batch: Batch, unit: BatchUnit, target: BatchTarget) -> datetime | None:
