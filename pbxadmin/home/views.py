@@ -1,5 +1,6 @@
 """The control room (what needs attention, how the fleet is, what was changed last), reports, and effective access."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from itertools import compress
 from typing import Any
@@ -20,7 +21,7 @@ from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.models import Event
 from pbxadmin.batches.models import Batch, BatchState, BatchTarget
-from pbxadmin.fleet.freshness import fleet_counts, freshness_rows
+from pbxadmin.fleet.freshness import FleetCounts, fleet_counts, freshness_rows
 from pbxadmin.fleet.models import NEEDS_A_PERSON, Pbx, PbxQuerySet, PbxState
 from pbxadmin.policies.selectors import dial_out
 from pbxadmin.review.models import DeskItem, Period
@@ -66,7 +67,7 @@ def customer_report(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "customer": customer,
         "month": month,
-        "months": months_to_choose(month, today),
+        "months": [(each.value, each.name) for each in months_to_choose(month, today)],
         "report": report_of(user_of(request), customer, month),
         "changes_base": f"{site_address(request)}{reverse('ivr:change-list')}",
     }
@@ -99,7 +100,6 @@ def control_room(user: User, customer: Customer | None) -> dict[str, Any]:
     )
     is_large = customer is None and fleet.total > MOST_DRAWN
     drawn = list(drawn_first(pbxs)[: MOST_TODO if is_large else MOST_DRAWN])
-    map_drawn = [customer_map(fleet.by_customer)] if is_large else fleet_map(drawn)
     drawn_changes, figures_of_changes = changes_plot(changes, now)
     troubled = [pbx for pbx in drawn if pbx.state in NEEDS_A_PERSON][:MOST_TODO]
     recent, first_changes = recent_and_unsettled(changes, unsettled, since)
@@ -133,15 +133,23 @@ def control_room(user: User, customer: Customer | None) -> dict[str, Any]:
         "recent": recent,
         "changes_plot": drawn_changes,
         "changes_lines": figures_of_changes.lines,
-        "map": map_drawn,
-        "map_words": fleet_in_words(fleet.by_state),
-        "is_large": is_large,
-        "not_drawn": (len(fleet.by_customer) if is_large else fleet.total)
-        - sum(len(each.squares) for each in map_drawn),
-        "legend": [(PBX_STATES[state], fleet.by_state[state]) for state in PbxState.values if fleet.by_state[state]],
+        **map_shown(fleet, drawn, is_large=is_large),
         "may_add": can_anywhere(user, Action.MANAGE_PBXS),
         "may_add_customer": user.is_superuser,
         "now": now,
+    }
+
+
+def map_shown(fleet: FleetCounts, drawn: Sequence[Pbx], *, is_large: bool) -> dict[str, Any]:
+    """Return the map of a fleet: a square for each of these PBXs or, of a large one, for each customer."""
+    groups = [customer_map(fleet.by_customer)] if is_large else fleet_map(drawn)
+    there = len(fleet.by_customer) if is_large else fleet.total
+    return {
+        "map": groups,
+        "map_words": fleet_in_words(fleet.by_state),
+        "is_large": is_large,
+        "not_drawn": there - sum(len(each.squares) for each in groups),
+        "legend": [(PBX_STATES[state], fleet.by_state[state]) for state in PbxState.values if fleet.by_state[state]],
     }
 
 
