@@ -60,7 +60,7 @@ class OutsideRow:
 
     @property
     def opened(self) -> bool:
-        """Whether callers can dial out since, as far as the event tells."""
+        """Return whether callers can dial out since, as far as the event tells."""
         said = self.said["fields"].get("dial_outbound", {})
         return bool(said.get("found") == "on")
 

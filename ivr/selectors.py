@@ -190,7 +190,7 @@ def outside_chosen(user: AnyUser, given: Sequence[str]) -> list[OutsideChange]:
 
 
 def ivrs_found(user: AnyUser, wanted: IvrFilter) -> IvrQuerySet:
-    """The IVRs that the person may see and the filter lets through, unordered.
+    """Return the IVRs that the person may see and the filter lets through, unordered.
 
     Words are looked for in the IVR's number and name, and in what describes its PBX.
     """
@@ -222,7 +222,7 @@ def ivr_holds(user: AnyUser, term: Term, lookup: str) -> Q:
 
 
 def pbxs_in_view(user: AnyUser, wanted: IvrFilter) -> list[Pbx]:
-    """The PBXs in use behind a list: those of the IVRs found, and with no filter on IVRs also those never read."""
+    """Return the PBXs in use behind a list: of the IVRs found and, with no filter on IVRs, also those never read."""
     pbxs = Pbx.objects.visible_to(user).in_use()
     if wanted.narrows_ivrs:
         return list(pbxs.filter(pk__in=ivrs_found(user, wanted).values("pbx_id")))

@@ -12,7 +12,7 @@ from pbxadmin.access.roles import Action, Role
 
 
 class InvitationQuerySet(CustomerRows["Invitation"]):
-    """Filter to invitations for customers whose people this user manages."""
+    """Invitations, which are seen by who manages the people of their customer."""
 
     right = Action.MANAGE_PEOPLE
 

@@ -211,7 +211,7 @@ class SavedFilterForm(forms.Form):
 
     @property
     def sentence(self) -> str:
-        """The first error, in a sentence."""
+        """Return the first error, in a sentence."""
         name, errors = next(iter(self.errors.items()))
         return f"{self.fields[name].label or str(name).capitalize()}: {errors[0]}"
 

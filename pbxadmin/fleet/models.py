@@ -231,7 +231,7 @@ class Pbx(models.Model):
 
     @property
     def driver(self) -> Driver:
-        """What speaks the API of this PBX."""
+        """Return what speaks the API of this PBX."""
         return driver_of(self.api_version)
 
     @property
@@ -245,7 +245,7 @@ class Pbx(models.Model):
 
     @property
     def tag_list(self) -> list[str]:
-        """The tags in order. They cost a query, unless `with_tags` read them."""
+        """Return the tags in order. They cost a query, unless `with_tags` read them."""
         if self.tags_read is None:
             names = list(self.tag_rows.values_list("name", flat=True))
         else:
@@ -254,7 +254,7 @@ class Pbx(models.Model):
 
     @property
     def tags(self) -> str:
-        """The tags in one line, as they are entered, exported and recorded."""
+        """Return the tags in one line, as they are entered, exported and recorded."""
         return TAG_COMMA.join(self.tag_list)
 
     @property

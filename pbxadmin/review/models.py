@@ -17,7 +17,7 @@ NO_CUSTOMER, ALL_CUSTOMERS = 0, -1  # in the counts of days: of no customer, and
 
 
 class DeskItemQuerySet(CustomerRows["DeskItem"]):
-    """Filter to items of customers whose log this person reviews; of the installation, with the right for all."""
+    """Items of the desk, which are seen by who reviews the log of their customer."""
 
     right = Action.REVIEW_LOG
 
