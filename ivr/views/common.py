@@ -5,10 +5,8 @@ from django.shortcuts import get_object_or_404
 
 from pbxadmin.access.person import user_of
 from pbxadmin.audit.context import Actor, current
-from pbxadmin.fleet.concurrency import TooManyWaiting
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.web.filters import whole
-from pbxadmin.yeastar.errors import PbxBadAnswer, PbxBusy, PbxError, PbxHeldBack, PbxUnreachable
 from pbxadmin.yeastar.readings import ADDRESSABLE
 
 
@@ -30,10 +28,3 @@ def addressable(number: str) -> str:
     if not ADDRESSABLE.fullmatch(number):
         raise Http404
     return number
-
-
-def status_of(error: PbxError | TooManyWaiting) -> int:
-    """Return 503 when it may work later, 502 when the PBX answers and not as it should."""
-    if isinstance(error, PbxBadAnswer):
-        return 502
-    return 503 if isinstance(error, PbxUnreachable | PbxHeldBack | PbxBusy | TooManyWaiting) else 502

@@ -10,15 +10,14 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from ivr.addresses import ivr_address
+from ivr.changes.opening import allowed_settings, read_live, status_of
 from ivr.changes.plan import Opened, change_plan, conflict_with_newer_reading
-from ivr.field_rules import right_to_change, rights_to_change
+from ivr.field_rules import right_to_change
 from ivr.forms import IvrForm, opened_from, opened_now
 from ivr.models import Change, Ivr
-from ivr.snapshots import snapshot_save
 from ivr.ways import ways_look
 from ivr.wording import caller_hears, field_rows, tick_count
-from pbxadmin.access.models import User
-from pbxadmin.access.permissions import can, require
+from pbxadmin.access.permissions import require
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import EventAction
@@ -26,17 +25,15 @@ from pbxadmin.audit.log import record
 from pbxadmin.fleet.concurrency import TooManyWaiting
 from pbxadmin.fleet.decorators import waits_for_pbx
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.fleet.pbx_sessions import open_pbx_session
 from pbxadmin.web.filters import whole
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.problems import problem
-from pbxadmin.yeastar.drivers import writable_fields
-from pbxadmin.yeastar.errors import PbxError, PbxNotFound
+from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME, IvrField
 from pbxadmin.yeastar.readings import IvrSettings
 
 from .changes import show
-from .common import actor, addressable, draft_query, pbx_or_404, status_of
+from .common import actor, addressable, draft_query, pbx_or_404
 from .missing_ivr import missing_ivr_or_404
 
 TOO_OLD = "This form was opened too long ago, so the PBX was read again. Look at the values, then review once more."
@@ -83,17 +80,6 @@ def draft_of(request: HttpRequest, pbx: Pbx) -> dict[str, str]:
     return change.draft if change else {}
 
 
-def read_live(pbx: Pbx, number: str) -> tuple[IvrSettings | None, Sequence[IvrSettings]]:
-    """Read an IVR and store its snapshot. When it is not there, return None and all IVRs that are. Raises PbxError."""
-    with open_pbx_session(pbx, f"{actor().name} is opening IVR {number}") as pbx_session:
-        try:
-            live = pbx_session.client.query_ivr(number)
-        except PbxNotFound:
-            return None, pbx_session.client.query_ivrs()
-        snapshot_save(pbx_session, live)
-        return live, ()
-
-
 def edit_page(request: HttpRequest, pbx: Pbx, form: IvrForm, status: int = 200) -> HttpResponse:
     values = IvrSettings(**form.opened.values)  # type: ignore[arg-type]  # signed by us, from IvrSettings.values()
     shown = [row for group in field_rows(values, pbx.version).values() for row in group]
@@ -109,13 +95,6 @@ def edit_page(request: HttpRequest, pbx: Pbx, form: IvrForm, status: int = 200) 
         "unsettled": Change.objects.unsettled(pbx.pk, form.opened.number),
     }
     return render_either(request, "ivr/ivr_edit.html", "ivr/_edit_form.html", context, status=status)
-
-
-def allowed_settings(user: User, pbx: Pbx) -> list[IvrField]:
-    """Return the fields that this version of the API writes and this person may change."""
-    writable = writable_fields(pbx.version)
-    rights = {right for right in rights_to_change(field.name for field in writable) if can(user, right, pbx.customer)}
-    return [field for field in writable if right_to_change(field.name) in rights]
 
 
 def not_there(request: HttpRequest, pbx: Pbx, number: str, others: Sequence[IvrSettings]) -> HttpResponse:

@@ -14,6 +14,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET
 
 from ivr.addresses import ivr_address, ivr_list_address, ivr_page_address
+from ivr.changes.opening import read_live, status_of
 from ivr.models import Change, Ivr, IvrQuerySet, Refresh, RefreshItem
 from ivr.refresh import pbx_refresh, refresh_start
 from ivr.selectors import SORTS, IvrFilter, ivrs_found, pbxs_in_view
@@ -37,8 +38,7 @@ from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS
 
-from .common import actor, pbx_or_404, status_of
-from .edit import read_live
+from .common import actor, pbx_or_404
 from .missing_ivr import CHANGES_SHOWN, missing_ivr_page, outside_events
 from .ring import ring_context
 

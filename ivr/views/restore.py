@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_http_methods
 
 from ivr.addresses import ivr_address
+from ivr.changes.opening import read_live, status_of
 from ivr.changes.restore import Restoration, moved_since_event, outside_accept, restoration_of, restore_plan
 from ivr.field_rules import rights_to_change
 from ivr.forms import RecordForm
@@ -27,8 +28,7 @@ from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.readings import ADDRESSABLE, IvrSettings
 
-from .common import actor, pbx_or_404, status_of
-from .edit import read_live
+from .common import actor, pbx_or_404
 from .outside import is_of_list, note_in, outside_list_address, require_to_accept, row_in_place
 
 NOTHING_TO_RESTORE = "It left nothing that could be restored, or not all of its values are known."
