@@ -18,6 +18,8 @@ BENCHES = (
     "guards",
     "refresh_run",
     "sweep",
+    "sweep_large",
+    "load",
     "contact_samples",
     "edit_calls",
     "batch_run",

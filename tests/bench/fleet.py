@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pbxadmin.yeastar.simulator import Fleet
+from pbxadmin.yeastar.simulator import Fault, Fleet
+from pbxadmin.yeastar.simulator.faults import ALWAYS
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN = ("name", "scheme", "port", "username", "password", "fingerprint")
@@ -27,8 +28,23 @@ class DistantFleet:
 
     def counted(self) -> list[dict[str, Any]]:
         """Of each PBX since the last time: its calls in order, and the most that were worked on at one time."""
+        return self.told("count")
+
+    def hang(self, every: int) -> None:
+        """Let one PBX in so many take each call and never answer; 0 lets all answer again."""
+        self.told(f"hang {every}")
+
+    def lose_answers(self, every: int) -> None:
+        """Let one PBX in so many carry out updates and close the connection without an answer."""
+        self.told(f"lose {every}")
+
+    def held(self) -> list[dict[str, dict[str, str]]]:
+        """What each PBX holds now: the fields of its IVRs by number."""
+        return self.told("tell")
+
+    def told(self, word: str) -> list[dict[str, Any]]:
         assert self.child.stdin is not None
-        self.child.stdin.write("count\n")
+        self.child.stdin.write(f"{word}\n")
         self.child.stdin.flush()
         return self.read()
 
@@ -51,11 +67,39 @@ def serve(count: int, latency_s: float, ivrs: int) -> None:
             for number in map(str, range(6500, 6500 + ivrs)):
                 pbx.ivrs[number] = {**pbx.ivrs["6500"], "ivrnumber": number, "responsetimeout": "3"}
         say([{key: getattr(pbx, key) for key in SHOWN} for pbx in fleet.pbxs])
-        for _ in sys.stdin:
-            say([{"calls": pbx.calls(), "max_in_flight": pbx.max_in_flight} for pbx in fleet.pbxs])
-            for pbx in fleet.pbxs:
-                pbx.received.clear()
-                pbx.max_in_flight = pbx.in_flight
+        for line in sys.stdin:
+            word, _, every = line.strip().partition(" ")
+            say(COMMANDS[word](fleet, int(every or "0")))
+
+
+def count(fleet: Fleet, _: int) -> list[dict[str, Any]]:
+    counted: list[dict[str, Any]] = []
+    for pbx in fleet.pbxs:
+        counted.append({"calls": pbx.calls(), "max_in_flight": pbx.max_in_flight})
+        pbx.received.clear()
+        pbx.max_in_flight = pbx.in_flight
+    return counted
+
+
+def hang(fleet: Fleet, every: int) -> list[dict[str, Any]]:
+    for place, pbx in enumerate(fleet.pbxs):
+        pbx.behave()
+        if every and place % every == 0:
+            pbx.misbehave(Fault.SILENT, times=ALWAYS)
+    return []
+
+
+def lose(fleet: Fleet, every: int) -> list[dict[str, Any]]:
+    for pbx in fleet.pbxs[1::every]:
+        pbx.misbehave(Fault.CLOSE, call="ivr/update", times=ALWAYS)
+    return []
+
+
+def tell(fleet: Fleet, _: int) -> list[dict[str, Any]]:
+    return [pbx.ivrs for pbx in fleet.pbxs]
+
+
+COMMANDS = {"count": count, "hang": hang, "lose": lose, "tell": tell}
 
 
 def say(rows: list[dict[str, Any]]) -> None:
