@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth.decorators import login_required
 from django.db.models import Case, Exists, OuterRef, Q, QuerySet, When
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
@@ -25,6 +25,8 @@ from pbxadmin.fleet.freshness import FleetCounts, fleet_counts, freshness_rows
 from pbxadmin.fleet.models import NEEDS_A_PERSON, Pbx, PbxQuerySet, PbxState
 from pbxadmin.policies.selectors import dial_out
 from pbxadmin.review.models import DeskItem, Period
+from pbxadmin.web.filters import typed_text
+from pbxadmin.web.htmx import render_either, wants_fragment
 from pbxadmin.web.pages import PAGE_SIZE, keyset
 from pbxadmin.web.site import site_address
 from pbxadmin.web.words import PBX_STATES
@@ -34,10 +36,12 @@ from .counts import counts_of
 from .effective_access import effective_access
 from .plots import MOST_DRAWN, changes_plot, customer_map, fleet_in_words, fleet_map
 from .report import month_chosen, months_to_choose, report_of
+from .search import FEWEST_LETTERS, search_everything
 
 RECENT_DAYS = 7
 RECENT_CHANGES = 8
 MOST_TODO = 8
+HITS_WHILE_TYPING, HITS_OF_PAGE = 5, 10  # of each kind
 OPEN_BATCHES = (BatchState.RUNNING, BatchState.PAUSED, BatchState.HALTED)
 
 
@@ -47,6 +51,22 @@ def home(request: HttpRequest) -> HttpResponse:
     """Show what needs attention and how the fleet is, in as many queries however large the fleet is."""
     context = control_room(user_of(request), None)
     return render(request, "home/home.html" if context["total"] else "home/first_run.html", context)
+
+
+@login_required
+@require_GET
+def search(request: HttpRequest) -> HttpResponse:
+    """Show what holds the typed words: a few of each kind while somebody types, else more.
+
+    With `open` in the address, the one hit that was certainly meant is opened instead.
+    """
+    typed = typed_text(request.GET.get("q"))
+    is_typing = wants_fragment(request)
+    found = search_everything(user_of(request), typed, HITS_WHILE_TYPING if is_typing else HITS_OF_PAGE)
+    if "open" in request.GET and found.meant:
+        return redirect(found.meant.address)
+    context = {"typed": typed, "found": found, "is_short": len(typed) < FEWEST_LETTERS}
+    return render_either(request, "home/search.html", "home/_search.html", context)
 
 
 @login_required

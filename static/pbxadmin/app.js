@@ -3,23 +3,68 @@
 (() => {
   const say = (text) => { document.getElementById("said").textContent = text; };
 
-  // "/" goes to the search, unless somebody is typing.
+  // Keys: an element names its own in `data-key`, one letter or two after another, such as "g i". Off for who wants so.
+  const typesInto = "input:not([type=checkbox], [type=radio]), select, textarea, [contenteditable]";
+  const keysAreOff = () => { try { return localStorage.getItem("keys") === "off"; } catch { return false; } };
+  let keyBefore = "";
+  const use = (wanted) => {
+    if (wanted.matches("input")) { wanted.focus(); wanted.select(); }
+    else wanted.click();
+  };
   document.addEventListener("keydown", (event) => {
-    const typing = event.target.closest("input, select, textarea, [contenteditable]");
-    if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || keysAreOff() || event.target.closest(typesInto)) return;
+    if (document.querySelector("dialog[open]")) return;
+    const pressed = [`${keyBefore} ${event.key}`, event.key].map((key) => `[data-key="${CSS.escape(key)}"]`);
+    const wanted = pressed.map((key) => document.querySelector(key)).find((found) => found && !found.disabled);
+    if (event.key !== "Shift") keyBefore = event.key;
+    if (!wanted) return;
     event.preventDefault();
-    (document.getElementById("filter-q") || document.getElementById("q")).focus();
+    keyBefore = "";
+    use(wanted);
   });
 
-  // The arrows go from the search down the rows of a list, and back.
+  // The list of the keys of this page, made of the elements that have one.
+  const nameOf = (element) => (element.getAttribute("aria-label") || (element.labels && element.labels[0] ? element.labels[0] : element).textContent).replace(/\s+/g, " ").trim();
+  const showKeys = () => {
+    const dialog = document.getElementById("keys");
+    const rows = [...document.querySelectorAll("[data-key]")].flatMap((element) => {
+      const term = document.createElement("dt");
+      const what = document.createElement("dd");
+      term.append(...element.dataset.key.split(" ").map((key) => Object.assign(document.createElement("kbd"), { textContent: key })));
+      what.textContent = element.dataset.keyName || nameOf(element);
+      return [term, what];
+    });
+    dialog.querySelector("dl").replaceChildren(...rows);
+    dialog.querySelector("[data-keys-switch]").checked = !keysAreOff();
+    dialog.showModal();
+  };
+  document.addEventListener("click", (event) => { if (event.target.closest("[data-show-keys]")) showKeys(); });
+  document.addEventListener("change", (event) => {
+    if (!event.target.matches("[data-keys-switch]")) return;
+    if (event.target.checked) localStorage.removeItem("keys");
+    else localStorage.setItem("keys", "off");
+  });
+
+  // The arrows go from a search down what it found, and back.
   document.addEventListener("keydown", (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    const stops = [...document.querySelectorAll("#filter-q, .table .main")];
+    const stops = [...document.querySelectorAll(event.target.matches("#q, .hit") ? "#q, .hit" : "#filter-q, .table .main")];
     const here = stops.indexOf(event.target);
     if (!step || here < 0 || !stops[here + step]) return;
     event.preventDefault();
     stops[here + step].focus();
   });
+
+  // What was found while somebody typed goes with Escape, and when somebody goes elsewhere.
+  const hits = () => document.getElementById("hits");
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !hits() || !hits().hasChildNodes()) return;
+    hits().replaceChildren();
+    document.getElementById("q").focus();
+  });
+  ["click", "focusin"].forEach((what) => document.addEventListener(what, (event) => {
+    if (hits() && !hits().parentElement.contains(event.target)) hits().replaceChildren();
+  }));
 
   // A sheet that is open closes with Escape, and when somebody goes elsewhere.
   const sheets = () => document.querySelectorAll("details[open]:has(> .sheet)");
@@ -78,6 +123,7 @@
   // Copy buttons, and boxes for all, exist only where they work.
   const offer = (root) => {
     root.querySelectorAll("[data-copy]").forEach((copy) => { copy.hidden = !navigator.clipboard; });
+    root.querySelectorAll("[data-show-keys]").forEach((button) => { button.hidden = false; });
     root.querySelectorAll("[data-choose-all]").forEach((all) => { all.hidden = false; });
   };
   document.addEventListener("click", async (event) => {
@@ -137,7 +183,9 @@
     event.detail.shouldSwap = false;
     noAnswer();
   });
-  document.addEventListener("htmx:afterRequest", (event) => { if (event.detail.successful) problems().replaceChildren(); });
+  document.addEventListener("htmx:afterRequest", (event) => {
+    if (event.detail.successful && event.target.id !== "q") problems().replaceChildren();
+  });
 
   // Whoever was in what HTMX takes out would be nowhere afterwards, and with the keyboard back at the top of the page.
   let wasInside = false;
@@ -145,6 +193,9 @@
 
   // After HTMX put something in: focus the first field in error, else the outcome or the title, and say what came out.
   document.addEventListener("htmx:afterSwap", (event) => {
+    const told = event.target.querySelector("[data-say]");
+    if (told) say(told.textContent.trim());
+    if (event.target.id === "hits") return;
     offer(document);
     showTheme();
     const bad = event.target.parentElement?.querySelector("[aria-invalid=true]") || document.querySelector("#main [aria-invalid=true]");

@@ -1,5 +1,6 @@
 """With the keyboard alone, and with colours that are not ours."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -9,22 +10,47 @@ from pbxadmin.access.roles import Role
 from pbxadmin.fleet.models import Pbx
 
 
-def test_the_arrows_lead_from_the_search_to_a_row_and_back(signed_in: Callable[..., Page]) -> None:
+def test_a_search_shows_what_it_finds_while_typing_and_the_arrows_lead_there(signed_in: Callable[..., Page]) -> None:
     page = signed_in()
     page.goto("/")
     page.keyboard.press("/")
-    page.keyboard.type("acme")
-    with page.expect_navigation():
-        page.keyboard.press("Enter")
+    page.keyboard.type("acme-hq")
+    expect(page.locator("#said")).to_have_text(re.compile(r"^\d+( or more)? found$"))
 
-    page.keyboard.press("/")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowUp")
-    expect(page.locator(".table .main").first).to_be_focused()
-    page.keyboard.press("Enter")
+    expect(page.locator("#hits .hit").first).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("Search everything")).to_be_focused()
+    expect(page.locator("#hits")).to_be_hidden()
 
-    expect(page.get_by_role("heading", name="6500 Main_Menu")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="ACME-HQ").first).to_be_visible()
+
+
+def test_keys_lead_to_lists_and_actions_and_can_be_switched_off(signed_in: Callable[..., Page]) -> None:
+    page = signed_in()
+    page.goto("/")
+    page.keyboard.press("g")
+    page.keyboard.press("i")
+    expect(page).to_have_url(re.compile("/ivrs/$"))
+    page.keyboard.press("f")
+    page.keyboard.type("main")
+    expect(page.locator("[data-ivr]")).to_have_count(1)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/ivrs/6500/")
+    page.keyboard.press("e")
+    expect(page.get_by_role("heading", name="Edit 6500")).to_be_visible()
+
+    page.locator("h1").click()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("IVRs")
+    page.get_by_label("Keys are on").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_hidden()
 
 
 def test_an_open_sheet_closes_with_escape_and_gives_the_focus_back(signed_in: Callable[..., Page]) -> None:

@@ -13,9 +13,8 @@ from pbxadmin.access.roles import Role
 def test_helpdesk_finds_an_ivr_changes_one_number_and_sees_proof(signed_in, pbx, twin, javascript):
     page = signed_in(java_script_enabled=javascript)
 
-    page.get_by_label("Search IVRs").fill("main acme")
+    page.get_by_label("Search everything").fill("main acme")
     page.keyboard.press("Enter")
-    page.get_by_role("link", name="Main_Menu").click()
     page.get_by_role("link", name="Edit").click()
     page.get_by_label("Response timeout").fill("7")
     page.get_by_label("Ticket").fill("INC-4411")

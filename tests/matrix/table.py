@@ -184,6 +184,7 @@ ROWS: dict[str, Row] = {
     "mfa_add_webauthn": Row("/accounts/2fa/webauthn/add/", get=signed_in, post=signed_in),
     "mfa_remove_webauthn": Row("/accounts/2fa/webauthn/keys/1/remove/", get=own, post=own),
     "home:home": Row("/", get=signed_in),
+    "home:search": Row("/search/", get=signed_in),
     "access:customer-list": Row("/customers/", get=signed_in),
     "access:customer-add": Row("/customers/add/", get=site_admin, post=site_admin, data=lambda side: {"name": "New"}),
     "access:customer-page": Row("/customers/{customer}/", get=SEE),
