@@ -273,7 +273,7 @@ def sqlite_file(name: str, parts: SplitResult) -> dict[str, object]:
     if parts.query:
         raise BadSetting(name, "has options, which SQLite does not take.")
     return {
-        "ENGINE": "django.db.backends.sqlite3",
+        "ENGINE": "pbxadmin.sqlite",
         "NAME": unquote(parts.path[1:]),
         "OPTIONS": {
             # IMMEDIATE ends "database is locked"; FULL because an intent must survive a power cut.
