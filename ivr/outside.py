@@ -228,8 +228,12 @@ def field_moves(fields: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def between_times(since: datetime, until: datetime) -> str:
-    """Say "between 09:10 and 09:25 UTC", with days where they differ; "at 09:10 UTC" within one minute."""
+    """Say "between 09:10 and 09:25 UTC", with days where they differ; "at 09:10 UTC" within one minute.
+
+    The words are in the zone of `until`: UTC for what is recorded, that of the person for what is shown.
+    """
+    since = since.astimezone(until.tzinfo)
     form = "%H:%M" if since.date() == until.date() else "%Y-%m-%d %H:%M"
     if f"{since:{form}}" == f"{until:{form}}":
-        return f"at {since:{form}} UTC"
-    return f"between {since:{form}} and {until:{form}} UTC"
+        return f"at {since:{form}} {until:%Z}"
+    return f"between {since:{form}} and {until:{form}} {until:%Z}"

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.utils import timezone
+
 from pbxadmin.access.models import User
 from pbxadmin.access.permissions import can
 from pbxadmin.access.roles import Action
@@ -44,7 +46,9 @@ class OutsideRow:
         """Say between which times it was changed, as far as the event tells."""
         detail = self.said["detail"]
         try:
-            return between_times(datetime.fromisoformat(detail["since"]), datetime.fromisoformat(detail["until"]))
+            return between_times(
+                datetime.fromisoformat(detail["since"]), timezone.localtime(datetime.fromisoformat(detail["until"]))
+            )
         except (KeyError, TypeError, ValueError):
             return ""
 

@@ -92,6 +92,7 @@ MIDDLEWARE = [
     "pbxadmin.web.middleware.fragment_answers",
     "pbxadmin.web.middleware.forms_of_this_site",
     "pbxadmin.accounts.middleware.audit_context",
+    "pbxadmin.accounts.middleware.own_time_zone",
     "pbxadmin.accounts.middleware.session_in_use",
     "pbxadmin.accounts.middleware.second_factor_first",
     "allauth.account.middleware.AccountMiddleware",

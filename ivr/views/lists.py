@@ -34,6 +34,7 @@ from pbxadmin.web.csv import csv_response
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import Page, keyset
 from pbxadmin.web.posting import post_only
+from pbxadmin.web.times import local_time
 from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS
@@ -164,12 +165,16 @@ def ivrs_csv(request: HttpRequest, wanted: IvrFilter, pbx: Pbx | None) -> HttpRe
         customer=as_named(customer),
         detail={"ivrs": found.order_by().count(), "filter": wanted.query},
     )
-    header = ["customer", "pbx", *own, "read_at"]
+    header = ["customer", "pbx", *own, "read_at", "local_time"]
     columns = ["pbx__customer__name", "pbx__name", *own, "read_at"]
+
+    zone = timezone.get_current_timezone()  # here, because the request is over when the lines are made
 
     def lines() -> Iterator[list[str]]:
         for row in found.values_list(*columns).iterator(2000):
-            yield ["" if value is None else str(value) for value in row[:-1]] + [row[-1].isoformat(timespec="seconds")]
+            at = row[-1]
+            times = [at.isoformat(timespec="seconds"), local_time(at, zone)]
+            yield ["" if value is None else str(value) for value in row[:-1]] + times
 
     return csv_response("ivrs.csv", header, lines())
 

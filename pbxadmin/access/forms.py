@@ -6,13 +6,14 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils import timezone
+
+from pbxadmin.web.times import TIME_ZONES, utc_today
 
 from .models import Customer, User
 from .names import tidy
 from .permissions import customers_of, last_day_to_give, outlasts, roles_to_give
 from .roles import Action, Role
-from .rules import TIME_ZONES, Rule, check_link, check_pattern
+from .rules import Rule, check_link, check_pattern
 
 Data = Mapping[str, Any] | None
 EVERY_CUSTOMER = "all"  # instead of a customer's id
@@ -53,13 +54,20 @@ class ArchiveForm(forms.Form):
         return self.customer.name
 
 
+class TimeZoneField(forms.ChoiceField):
+    """A time zone by its name, such as Europe/Berlin. One that is not known is refused."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(choices=[(zone, zone) for zone in sorted(TIME_ZONES)], label="Time zone", **kwargs)
+
+
 class LastDayField(forms.DateField):
     widget = forms.DateInput({"type": "date", "class": "day"}, format="%Y-%m-%d")
     input_formats = ["%Y-%m-%d"]
 
     def clean(self, value: Any) -> date | None:
         day: date | None = super().clean(value)
-        if day and day < timezone.localdate():
+        if day and day < utc_today():
             raise ValidationError("This day is over. To take a role away, end it.")
         return day
 
@@ -150,7 +158,7 @@ class RulesForm(forms.Form):
         widget=forms.TextInput({"class": "name", "autocomplete": "off"}),
         help_text="Such as https://tickets.example.com/{ticket}. Empty makes no links.",
     )
-    time_zone = forms.ChoiceField(choices=[(zone, zone) for zone in sorted(TIME_ZONES)], label="Time zone")
+    time_zone = TimeZoneField()
     hours_from = clock_field("From")
     hours_to = clock_field("To")
     working_days = forms.MultipleChoiceField(

@@ -14,9 +14,9 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Lower
 from django.urls import reverse
-from django.utils import timezone
 
 from pbxadmin.search import SearchedField, found_by
+from pbxadmin.web.times import utc_today
 
 from .names import FoldedField, NameField, fold
 from .roles import ROLES, WITH_ARCHIVED, Action, Role
@@ -57,6 +57,7 @@ class User(AbstractUser):
 
     folded = FoldedField(source="username", error_messages={"unique": "This user name is taken."})
     words = SearchedField()
+    time_zone = models.CharField(max_length=64, blank=True)  # "": not chosen yet, so UTC
 
     objects: ClassVar[PeopleManager] = PeopleManager()
 
@@ -171,7 +172,7 @@ def as_named(customer: Customer | None) -> tuple[int, str] | None:
 class MembershipQuerySet(models.QuerySet["Membership"]):
     def current(self) -> Self:
         """Filter to memberships that count today. `ends_on` is the last day that counts."""
-        return self.until(timezone.localdate())
+        return self.until(utc_today())
 
     def until(self, day: date | None) -> Self:
         """Filter to memberships that last at least to this day; None keeps only those without an end."""
@@ -222,7 +223,7 @@ class Membership(models.Model):
 
     @property
     def is_over(self) -> bool:
-        return self.ends_on is not None and self.ends_on < timezone.localdate()
+        return self.ends_on is not None and self.ends_on < utc_today()
 
 
 class Session(AbstractBaseSession):

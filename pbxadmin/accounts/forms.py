@@ -19,7 +19,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.http import HttpRequest
 
-from pbxadmin.access.forms import Data, RoleForm
+from pbxadmin.access.forms import Data, RoleForm, TimeZoneField
 from pbxadmin.access.models import AnyUser, Customer, Membership, PeopleQuerySet, User
 from pbxadmin.access.names import refuse_unseen, tidy
 from pbxadmin.access.permissions import customers_of
@@ -290,3 +290,9 @@ class AcceptForm(forms.Form):
             name = by_field.get("folded") or by_field.get("username")
             self.add_error("username" if name else None, (name or error.messages)[0])
             return None
+
+
+class OwnZoneForm(forms.Form):
+    """The time zone in which a person sees times."""
+
+    time_zone = TimeZoneField(help_text="On every page. Exports keep UTC and add this one.")

@@ -1,4 +1,4 @@
-"""Middleware: what proxies are believed, the audit context of a request, the use of its session, the second factor."""
+"""Middleware: the proxies believed, and of a request its audit context, time zone, session and second factor."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
@@ -6,11 +6,13 @@ import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
+from django.utils import timezone
 
 from pbxadmin.access.models import User
 from pbxadmin.audit.context import Actor, AuditContext, acting
 from pbxadmin.web.htmx import lead_away
 from pbxadmin.web.middleware import GetResponse
+from pbxadmin.web.times import zone_named
 
 from .second_factor import lacks_second_factor
 
@@ -36,6 +38,16 @@ def audit_context(get_response: GetResponse) -> GetResponse:
         actor = Actor(user.pk, user.display_name) if user.is_authenticated else NOBODY
         request_id = structlog.contextvars.get_contextvars().get("request_id", "")
         with acting(AuditContext(actor, client_address(request), request_id)):
+            return get_response(request)
+
+    return middleware
+
+
+def own_time_zone(get_response: GetResponse) -> GetResponse:
+    """Show times in the zone of the person; UTC to those who chose none, and to who is not signed in."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        with timezone.override(zone_named(getattr(request.user, "time_zone", ""))):
             return get_response(request)
 
     return middleware

@@ -9,6 +9,7 @@ from django.utils import timezone
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.permissions import CustomerRows
 from pbxadmin.access.roles import Action, Role
+from pbxadmin.web.times import utc_today
 
 
 class InvitationQuerySet(CustomerRows["Invitation"]):
@@ -22,7 +23,7 @@ class InvitationQuerySet(CustomerRows["Invitation"]):
 
     def open(self) -> Self:
         """Filter to invitations that can be accepted now."""
-        still_counts = Q(ends_on=None) | Q(ends_on__gte=timezone.localdate())
+        still_counts = Q(ends_on=None) | Q(ends_on__gte=utc_today())
         return self.waiting().filter(still_counts, expires_at__gt=timezone.now())
 
 

@@ -12,6 +12,7 @@ from pbxadmin.access.services import FieldChanges, person_detail, sessions_end
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
+from pbxadmin.web.times import TIME_ZONES
 
 
 def second_factor_reset(*, user: User) -> int:
@@ -65,6 +66,14 @@ def person_edit(*, user: User, name: str, email: str) -> bool:
             EmailAddress.objects.filter(user=person).delete()
         person_event(EventAction.PERSON_EDITED, person, fields=fields)
     return True
+
+
+def time_zone_choose(*, person: User, time_zone: str) -> None:
+    """Store in which time zone a person sees times. Raises ValueError for one that is not known."""
+    if time_zone not in TIME_ZONES:
+        raise ValueError(f"no time zone {time_zone!r}")
+    User.objects.filter(pk=person.pk).update(time_zone=time_zone)
+    person.time_zone = time_zone
 
 
 def person_disable(*, user: User) -> None:

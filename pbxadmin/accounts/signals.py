@@ -17,12 +17,15 @@ from pbxadmin.access.services import sessions_end
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
+from pbxadmin.web.times import TIME_ZONES
 
 from .middleware import client_address
+from .services import time_zone_choose
 from .session_store import SIGNED_IN_AT
 
 TYPED_LENGTH = 150
 BROWSER_LENGTH = 300
+BROWSER_ZONE = "zone"  # the cookie with the time zone of the browser
 
 
 @receiver(django_signals.user_logged_in)
@@ -38,6 +41,14 @@ def signed_in(request: HttpRequest, user: User, **_: Any) -> None:
     proofs = [proof.get("type") or proof["method"] for proof in get_authentication_records(request, user)]
     proofs = ["sso" if proof == "socialaccount" else proof for proof in proofs]
     record(EventAction.SESSION_SIGNED_IN, actor=Actor(user.pk, user.display_name), detail={"by": proofs})
+
+
+@receiver(user_logged_in)
+def time_zone_told(request: HttpRequest, user: User, **_: Any) -> None:
+    """Take the time zone that the browser told (theme.js), until the person has one."""
+    told = request.COOKIES.get(BROWSER_ZONE, "")
+    if not user.time_zone and told in TIME_ZONES:
+        time_zone_choose(person=user, time_zone=told)
 
 
 @receiver(authentication_step_completed)

@@ -35,6 +35,7 @@ own_account = [
     ),
     path("password/reset/key/done/", allauth.password_reset_from_key_done, name="account_reset_password_from_key_done"),
     path("security/", security.security, name="account_security"),
+    path("security/time-zone/", security.own_zone, name="account_time_zone"),
     path("security/sign-out-others/", security.sign_out_others, name="account_sign_out_others"),
     path("sso/login/", sso.sign_in, {"provider_id": sso.PROVIDER}, name="openid_connect_login"),
     path("sso/login/callback/", sso.answered, {"provider_id": sso.PROVIDER}, name="openid_connect_callback"),

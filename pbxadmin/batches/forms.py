@@ -1,7 +1,7 @@
 """The form of a batch: each writable field with "leave as is", the pace, and what the customers want for the record."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -71,7 +71,7 @@ class BatchForm(forms.Form):
     keep_trying_until = forms.DateTimeField(
         required=False,
         label="Keep trying until",
-        help_text="UTC, at most 7 days. A PBX that is off waits until then. Empty: it is not tried again.",
+        help_text="Your time, at most 7 days. A PBX that is off waits until then. Empty: it is not tried again.",
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
     )
     only_in_hours = forms.BooleanField(required=False, label="Only in the customer's working hours")
@@ -101,7 +101,6 @@ class BatchForm(forms.Form):
         until = self.cleaned_data["keep_trying_until"]
         if until is None:
             return None
-        until = until.replace(tzinfo=UTC)
         if not timezone.now() < until <= timezone.now() + LONGEST_PATIENCE:
             raise ValidationError("Give a time from now to seven days from now.")
         return until

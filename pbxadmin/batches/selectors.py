@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Self
 
 from django.core import signing
@@ -13,6 +13,7 @@ from django.utils import timezone
 from ivr.models import Change, Ivr, IvrQuerySet
 from ivr.selectors import IvrFilter, ivrs_found
 from pbxadmin.access.models import User
+from pbxadmin.web.times import local_time
 from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.fields import BY_NAME
 
@@ -212,20 +213,21 @@ def risk_lines(risks_found: Iterable[tuple[int, int, str]]) -> list[str]:
 
 RESULT_COLUMNS = (
     *("customer", "pbx", "number", "name", "class", "field", "before", "asked", "found"),
-    *("outcome", "sentence", "change", "finished_at"),
+    *("outcome", "sentence", "change", "finished_at", "local_time"),
 )
 
 
-def result_lines(targets: Sequence[BatchTarget]) -> Iterator[list[str]]:
-    """Yield a line for each field of each target, at least one for each target."""
+def result_lines(targets: Sequence[BatchTarget], zone: tzinfo) -> Iterator[list[str]]:
+    """Yield a line for each field of each target, at least one for each target. zone: of its local time."""
     changes = Change.objects.in_bulk([target.change_id for target in targets if target.change_id])
     for target in targets:
         change = changes.get(target.change_id or 0)
         found = (change.found or {}) if change else {}
         head = [target.customer_name, target.pbx_name, target.number, target.name, target.klass]
         sentence = target.sentence or target.why
-        at = target.finished_at.isoformat(timespec="seconds") if target.finished_at else ""
-        tail = [target.outcome, sentence, str(target.change_id or ""), at]
+        at = target.finished_at
+        times = [at.isoformat(timespec="seconds"), local_time(at, zone)] if at else ["", ""]
+        tail = [target.outcome, sentence, str(target.change_id or ""), *times]
         for name, asked in (target.wanted or target.asked).items():
             values = (target.base.get(name), asked, found.get(name))
             yield [*head, BY_NAME[name].label, *("" if value is None else value for value in values), *tail]

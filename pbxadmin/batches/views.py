@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
 from ivr.selectors import outside_chosen
@@ -334,8 +335,10 @@ def batch_results(request: HttpRequest, pk: int) -> HttpResponseBase:
         EventAction.IVRS_EXPORTED, customer=named, batch_id=batch.pk, detail={"ivrs": count, "filter": f"batch {pk}"}
     )
 
+    zone = timezone.get_current_timezone()  # here, because the request is over when the lines are made
+
     def lines() -> Iterator[list[str]]:
         for start in range(0, count, CSV_ROWS):
-            yield from result_lines(list(targets[start : start + CSV_ROWS]))
+            yield from result_lines(list(targets[start : start + CSV_ROWS]), zone)
 
     return csv_response(f"batch-{pk}.csv", list(RESULT_COLUMNS), lines())

@@ -6,7 +6,7 @@ A square for each PBX, grouped by customer; of a large fleet one for each custom
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from math import ceil
 from typing import Any
@@ -124,7 +124,7 @@ def changes_plot(changes: ChangeQuerySet, now: datetime) -> tuple[Plot | None, F
     lately = Change.objects.filter(
         pk__in=newest, planned_at__gte=now - timedelta(days=FEWEST_BARS - 1), status__in=SHOWN
     )
-    rows = lately.order_by().annotate(day=TruncDate("planned_at")).values_list("day", "status")
+    rows = lately.order_by().annotate(day=TruncDate("planned_at", tzinfo=UTC)).values_list("day", "status")
     counts: Counter[Any] = Counter({(day, status): count for day, status, count in rows.annotate(count=Count("pk"))})
     counted = Figures(counts)
     return plot(counted, EventFilter(until=now.date()), None, what="Changes"), counted

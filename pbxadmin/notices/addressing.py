@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from pbxadmin.access.models import Customer, Membership, User, customer_ids
 from pbxadmin.access.roles import SITE_ADMIN
+from pbxadmin.web.times import zone_named
 
 from .kinds import NOTICE_KINDS, STORMY
 from .models import (
@@ -51,7 +52,6 @@ class Recipient:
     user: User
     chosen: dict[int | None, str] = field(default_factory=dict)
     hour: int = 8
-    time_zone: str = "UTC"
 
     def roles_for(self, customer_id: int | None) -> list[str]:
         admin = [SITE_ADMIN] if self.user.is_superuser else []
@@ -62,7 +62,7 @@ class Recipient:
         if not may_know(self.user, notice):
             return None
         pace = pace_of(self.chosen, notice.customer_id, self.roles_for(notice.customer_id), notice.severity)
-        return None if pace == NoticePace.NEVER else next_mail(pace, now, self.hour, self.time_zone)
+        return None if pace == NoticePace.NEVER else next_mail(pace, now, self.hour, zone_named(self.user.time_zone))
 
 
 def may_know(user: User, notice: Notice | Condition) -> bool:
@@ -95,7 +95,7 @@ def recipients_of(customers: Iterable[int]) -> list[Recipient]:
     for choice in NoticeChoice.objects.filter(person__in=list(people)):
         people[choice.person_id].chosen[choice.customer_id] = choice.pace
     for clock in NoticeClock.objects.filter(person__in=list(people)):
-        people[clock.person_id].hour, people[clock.person_id].time_zone = clock.hour, clock.time_zone
+        people[clock.person_id].hour = clock.hour
     return list(people.values())
 
 

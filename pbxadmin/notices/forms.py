@@ -5,9 +5,9 @@ from typing import Any
 
 from django import forms
 
+from pbxadmin.access.forms import TimeZoneField
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.permissions import customers_of
-from pbxadmin.access.rules import TIME_ZONES
 from pbxadmin.web.filters import FilterForm
 
 from .kinds import kind_choices
@@ -44,10 +44,10 @@ class ChoicesForm(forms.Form):
 
     pace = forms.ChoiceField(required=False, label="Of all customers", help_text="Those below have their own.")
     hour = forms.TypedChoiceField(choices=HOURS, coerce=int, label="The mail of a day goes at")
-    time_zone = forms.ChoiceField(choices=[(zone, zone) for zone in sorted(TIME_ZONES)], label="Time zone")
+    time_zone = TimeZoneField()
 
     def __init__(self, data: Mapping[str, Any] | None, *, chosen: str, roles: list[str], clock: NoticeClock) -> None:
-        super().__init__(data, initial={"pace": chosen, "hour": clock.hour, "time_zone": clock.time_zone})
+        super().__init__(data, initial={"pace": chosen, "hour": clock.hour, "time_zone": clock.person.time_zone})
         usual = f"As usual for your roles: {usual_pace(roles).label.lower()}"
         self.fields["pace"].choices = [("", usual), *NoticePace.choices]  # type: ignore[attr-defined]
 

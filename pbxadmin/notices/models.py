@@ -136,14 +136,13 @@ class NoticePace(models.TextChoices):
 
 
 class NoticeClock(models.Model):
-    """At which hour, of which time zone, a person gets the mail of a day."""
+    """At which hour, of their own time zone, a person gets the mail of a day."""
 
     person = models.OneToOneField(User, on_delete=models.CASCADE, related_name="notice_clock")
-    time_zone = models.CharField(max_length=64, default="UTC")
     hour = models.PositiveSmallIntegerField(default=8)
 
     def __str__(self) -> str:
-        return f"{self.person}: {self.hour}:00 {self.time_zone}"
+        return f"{self.person}: {self.hour}:00"
 
 
 class NoticeChoice(models.Model):

@@ -38,13 +38,13 @@ def pace_of(chosen: Mapping[int | None, str], customer_id: int | None, roles: It
     return NoticePace.AT_ONCE if is_urgent else usual
 
 
-def next_mail(pace: str, now: datetime, hour: int, time_zone: str) -> datetime:
+def next_mail(pace: str, now: datetime, hour: int, zone: ZoneInfo) -> datetime:
     """Return when the next mail of this pace goes: now, at the next full hour, or at that hour of the person's day."""
     if pace == NoticePace.AT_ONCE:
         return now
     if pace == NoticePace.HOURLY:
         return now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-    local = now.astimezone(ZoneInfo(time_zone))
+    local = now.astimezone(zone)
     at = local.replace(hour=hour, minute=0, second=0, microsecond=0)
     if at.astimezone(UTC) <= now:
         at = (local + timedelta(days=1)).replace(hour=hour, minute=0, second=0, microsecond=0)

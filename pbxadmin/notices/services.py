@@ -32,9 +32,9 @@ def condition_acknowledge(*, condition: Condition, by: User) -> bool:
     return True
 
 
-def clock_set(*, person: User, time_zone: str, hour: int) -> None:
-    """Store at which hour of which time zone a person gets the mail of a day."""
-    NoticeClock.objects.update_or_create(person=person, defaults={"time_zone": time_zone, "hour": hour})
+def clock_set(*, person: User, hour: int) -> None:
+    """Store at which hour, of their own time zone, a person gets the mail of a day."""
+    NoticeClock.objects.update_or_create(person=person, defaults={"hour": hour})
 
 
 def pace_choose(*, person: User, customer: Customer | None, pace: str) -> None:

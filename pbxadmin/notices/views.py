@@ -17,6 +17,7 @@ from pbxadmin.access.permissions import can, require
 from pbxadmin.access.person import user_of
 from pbxadmin.access.reauthentication import requires_reauthentication
 from pbxadmin.access.roles import SITE_ADMIN, Action
+from pbxadmin.accounts.services import time_zone_choose
 from pbxadmin.env import EMAIL_BACKENDS
 from pbxadmin.web.htmx import go, page_of, render_either
 from pbxadmin.web.pages import PAGE_SIZE, keyset
@@ -94,7 +95,8 @@ def choices_page(request: HttpRequest) -> HttpResponse:
     form = choices_form(user, request.POST if request.method == "POST" else None)
     if form.is_valid():
         given = form.cleaned_data
-        clock_set(person=user, time_zone=given["time_zone"], hour=given["hour"])
+        clock_set(person=user, hour=given["hour"])
+        time_zone_choose(person=user, time_zone=given["time_zone"])
         pace_choose(person=user, customer=None, pace=given["pace"])
         messages.success(request, "Saved. It holds from the next notice on.")
         return go(request, reverse("notices:choices"))

@@ -13,6 +13,7 @@ from django.utils import timezone
 from pbxadmin.access.models import Customer
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.policies.models import Policy, PolicyException, Severity, Violation
+from pbxadmin.web.times import utc_today
 from pbxadmin.web.words import number_of
 
 from .kinds import POLICY_BROKEN, NoticeEffect, Telling, policy_key, policy_path
@@ -77,7 +78,7 @@ def broken_telling(policy: Policy, customer: Customer, count: int) -> Telling:
 
 def exceptions_note() -> int:
     """Write which exceptions end within seven days, each once. Return how many."""
-    soon = timezone.localdate() + ENDS_SOON
+    soon = utc_today() + ENDS_SOON
     ending = PolicyException.objects.current().filter(ends_on__lte=soon).order_by("pk")[:EXCEPTIONS_AT_ONCE]
     due = {f"exception/{each.pk}": each for each in ending if is_soon_news(each)}
     known = set(Condition.objects.filter(key__in=due).values_list("key", flat=True))

@@ -11,7 +11,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError
-from django.utils import timezone
 
 from ivr.refresh import refresh_start
 from pbxadmin.access.models import Customer, User
@@ -21,6 +20,7 @@ from pbxadmin.audit.context import SYSTEM
 from pbxadmin.fleet.inputs import clean_tags
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.services import pbx_create, pbx_edit
+from pbxadmin.web.times import utc_today
 from pbxadmin.yeastar.fields import ApiVersion
 
 ACME, BELLWEATHER = "Acme Logistics", "Bellweather Clinics"
@@ -88,7 +88,7 @@ def fill(fleet: list[dict[str, Any]]) -> dict[str, str]:
         if username not in known:
             user = person(username, first, last, passwords[username])
             where = next((one for one in customers if one.name == customer), None)
-            ends_on = timezone.localdate() + timedelta(days=days) if days else None
+            ends_on = utc_today() + timedelta(days=days) if days else None
             if role is not None:
                 membership_grant(user=user, role=role, customer=where, ends_on=ends_on)
     pbxs = [keep_record(customers[position % 3 == 2], one, position) for position, one in enumerate(fleet)]

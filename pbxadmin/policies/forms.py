@@ -7,7 +7,6 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.names import fold
@@ -15,6 +14,7 @@ from pbxadmin.access.permissions import can, customers_of
 from pbxadmin.access.roles import Action
 from pbxadmin.fleet.inputs import LONGEST_TAG
 from pbxadmin.web.filters import FilterForm
+from pbxadmin.web.times import utc_today
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS, FieldError, Kind
 
 from .models import Policy, PolicyException, PolicyExceptionQuerySet, Severity, ViolationQuerySet
@@ -104,11 +104,11 @@ class ExceptionForm(forms.Form):
     )
 
     def __init__(self, data: Mapping[str, Any] | None, *, value: str) -> None:
-        super().__init__(data, initial={"value": value, "ends_on": timezone.localdate() + USUAL_EXCEPTION})
+        super().__init__(data, initial={"value": value, "ends_on": utc_today() + USUAL_EXCEPTION})
 
     def clean_ends_on(self) -> date:
         day: date = self.cleaned_data["ends_on"]
-        today = timezone.localdate()
+        today = utc_today()
         if not today <= day <= today + LONGEST_EXCEPTION:
             raise ValidationError("Give a day from today to a year from now.")
         return day

@@ -69,10 +69,10 @@ class ViolationRow:
     @property
     def when(self) -> str:
         """Say on which day and between which times it got its value, as far as readings tell."""
-        since, until = self.violation.since, self.violation.until
+        since, until = self.violation.since, timezone.localtime(self.violation.until)
         if since is None:
-            return f"before {until:%Y-%m-%d %H:%M} UTC"
-        day = f"{until:%Y-%m-%d}, " if since.date() == until.date() else ""
+            return f"before {until:%Y-%m-%d %H:%M %Z}"
+        day = f"{until:%Y-%m-%d}, " if timezone.localdate(since) == until.date() else ""
         return f"{day}{between_times(since, until)}"
 
 

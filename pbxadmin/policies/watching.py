@@ -20,6 +20,7 @@ from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import SYSTEM, AuditContext, acting
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.models import Pbx, PbxTag
+from pbxadmin.web.times import utc_today
 from pbxadmin.yeastar.fields import BY_NAME
 
 from .models import Policy, PolicyException, Violation
@@ -218,7 +219,7 @@ def exception_event(action: EventAction, exception: PolicyException, *, detail: 
 
 def exceptions_expire() -> int:
     """End the exceptions whose last day is over. Return how many."""
-    over = PolicyException.objects.over(timezone.localdate())
+    over = PolicyException.objects.over(utc_today())
     return sum(exception_expire(each) for each in over.order_by("customer_id", "pk")[:VIOLATIONS_AT_ONCE])
 
 

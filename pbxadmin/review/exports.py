@@ -5,10 +5,12 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator
+from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
+from django.utils import timezone
 
 from pbxadmin.access.models import as_named
 from pbxadmin.access.permissions import customer_ids, only_customer
@@ -20,6 +22,7 @@ from pbxadmin.audit.log import Named, record
 from pbxadmin.audit.models import Event, EventQuerySet
 from pbxadmin.audit.stored import as_text
 from pbxadmin.web.csv import neutral
+from pbxadmin.web.times import local_time
 
 from .selectors import EventFilter, events_for, ids_within, on_days
 
@@ -30,8 +33,8 @@ WINDOW = 2_000  # ids; what is read at a time, and so what is in memory
 # What the installation writes itself, and what people and PBXs write, which a spreadsheet must not run.
 OURS = ("id", "at", "chain", "sequence", "action", "outcome", "actor_id", "customer_id", "pbx_id", "change_id")
 THEIRS = ("actor_name", "customer_name", "pbx_name", "ivr_number", "ivr_name", "ticket")
-HEADER = (*OURS, *THEIRS, "text", "hash")
-STORED_COLUMNS = tuple(name for name in HEADER if name != "at")  # the text says it already as it is written here
+HEADER = (*OURS, *THEIRS, "text", "hash", "local_time")
+STORED_COLUMNS = tuple(name for name in HEADER if name not in ("at", "local_time"))  # the text says when
 NAMES_AT = STORED_COLUMNS.index("actor_name")
 TIME_KEY, TIME_LENGTH = ',"at":"', len("2026-01-04T09:10:11.123456+00:00")
 
@@ -50,7 +53,8 @@ def events_export(*, user: "User", wanted: EventFilter, form: str) -> Iterator[b
     unmap()
     events = on_days(wanted.matching(events_for(user)), wanted.first_day, wanted.until)
     found = (rows_of(events.filter(pk__gte=ids.start, pk__lt=ids.stop)) for ids in windows(wanted, began.pk))
-    return counted(FORMATS[form](wanted, found), began, customer, current())
+    zone = timezone.get_current_timezone()  # here, because the request is over when the lines are made
+    return counted(FORMATS[form](wanted, found, zone), began, customer, current())
 
 
 def customer_of_export(user: "User", wanted: EventFilter) -> Named | None:
@@ -113,25 +117,34 @@ def counted(
             record(EventAction.LOG_EXPORT_ENDED, customer=customer, detail=detail)
 
 
-def as_csv(wanted: EventFilter, found: Iterator[list[ExportRow]]) -> Iterator[tuple[int, str]]:
+def as_csv(wanted: EventFilter, found: Iterator[list[ExportRow]], zone: tzinfo) -> Iterator[tuple[int, str]]:
     """Yield the file as CSV. Cells that a spreadsheet would run begin with an apostrophe (web.csv.restored)."""
     total = 0
     yield 0, "\ufeff" + csv_text([HEADER])
     for rows in found:
         total += len(rows)
-        yield len(rows), csv_text(map(cells, rows))
+        yield len(rows), csv_text(cells(row, zone) for row in rows)
     yield 0, csv_text([("count", total)])
 
 
-def cells(row: ExportRow) -> ExportRow:
+def cells(row: ExportRow, zone: tzinfo) -> ExportRow:
     try:
-        return in_order(row)
+        return in_order(row, zone)
     except TypeError:  # bytes: the owner of an SQLite file wrote them there
-        return in_order(tuple(as_text(value) if isinstance(value, bytes) else value for value in row))
+        return in_order(tuple(as_text(value) if isinstance(value, bytes) else value for value in row), zone)
 
 
-def in_order(row: ExportRow) -> ExportRow:
-    return (row[0], time_in(row[-2]), *row[1:NAMES_AT], *map(neutral, row[NAMES_AT:-2]), *row[-2:])
+def in_order(row: ExportRow, zone: tzinfo) -> ExportRow:
+    at = time_in(row[-2])
+    return (row[0], at, *row[1:NAMES_AT], *map(neutral, row[NAMES_AT:-2]), *row[-2:], local(at, zone))
+
+
+def local(at: str, zone: tzinfo) -> str:
+    """Return the same moment in a zone; "" for what is no time, as an altered text may say."""
+    try:
+        return local_time(datetime.fromisoformat(at), zone)
+    except (ValueError, OverflowError):
+        return ""
 
 
 def time_in(text: str) -> str:
@@ -140,7 +153,7 @@ def time_in(text: str) -> str:
     return text[start : start + TIME_LENGTH]
 
 
-def as_jsonl(wanted: EventFilter, found: Iterator[list[ExportRow]]) -> Iterator[tuple[int, str]]:
+def as_jsonl(wanted: EventFilter, found: Iterator[list[ExportRow]], _: tzinfo) -> Iterator[tuple[int, str]]:
     """Yield the file as JSON Lines: each event is its stored text, unchanged, with id and hash."""
     total = 0
     for rows in found:
@@ -149,7 +162,7 @@ def as_jsonl(wanted: EventFilter, found: Iterator[list[ExportRow]]) -> Iterator[
     yield 0, json.dumps({"count": total, "filter": wanted.query}) + "\n"
 
 
-FORMATS: dict[str, Callable[[EventFilter, Iterator[list[ExportRow]]], Iterator[tuple[int, str]]]] = {
+FORMATS: dict[str, Callable[[EventFilter, Iterator[list[ExportRow]], tzinfo], Iterator[tuple[int, str]]]] = {
     "csv": as_csv,
     "jsonl": as_jsonl,
 }

@@ -30,6 +30,7 @@ from pbxadmin.web.filters import (
     typed_text,
     whole,
 )
+from pbxadmin.web.times import AS_UTC
 from pbxadmin.web.words import OUTCOMES
 from pbxadmin.yeastar.fields import BY_NAME
 
@@ -53,7 +54,10 @@ def read_outcomes(given: Sequence[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class EventFilter(FilterValues):
-    """The filter of the log. `since` and `until` are whole days, UTC, both included."""
+    """The filter of the log. `since` and `until` are whole days, UTC, both included.
+
+    times: the zone in which times are shown: "utc", or "" for the person's own. It leaves nothing out.
+    """
 
     q: str = text_parameter()
     customer: int | None = number_parameter()
@@ -67,6 +71,7 @@ class EventFilter(FilterValues):
     batch: int | None = number_parameter()
     since: date | None = parameter(None, lambda given: day(last(given)), "from")
     until: date | None = parameter(None, lambda given: day(last(given)), "to")
+    times: str = parameter("", lambda given: AS_UTC if last(given) == AS_UTC else "")
 
     @property
     def actor_id(self) -> int | None:
@@ -77,6 +82,15 @@ class EventFilter(FilterValues):
         """Return whether the filter asks for something that no index finds, so that events have to be read."""
         by_name = self.actor and self.actor_id is None
         return bool(self.q or self.field or by_name or (self.ivr and self.pbx is None))
+
+    @property
+    def is_narrow(self) -> bool:
+        return bool(replace(self, times="").query)
+
+    @property
+    def in_other_zone(self) -> str:
+        """Return the query of the same events with times in the other zone: UTC instead of the own one, or back."""
+        return replace(self, times="" if self.times else AS_UTC).query
 
     @cached_property
     def first_day(self) -> date | None:

@@ -99,14 +99,6 @@
     say(`Theme: ${theme()}`);
   });
 
-  // Times are UTC; pointing at one says it in the zone of who looks at it.
-  document.addEventListener("pointerover", (event) => {
-    const shown = event.target.closest("time[datetime]");
-    if (!shown || shown.dataset.own) return;
-    shown.dataset.own = "yes";
-    shown.title += ` · ${new Date(shown.dateTime).toLocaleString(undefined, { timeZoneName: "short" })}`;
-  });
-
   // The address of a list says only what narrows it.
   document.addEventListener("htmx:configRequest", ({ detail: { verb, formData } }) => {
     if (verb !== "get") return;

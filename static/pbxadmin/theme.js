@@ -1,6 +1,7 @@
 "use strict";
-// Runs before the first paint, so that a chosen theme does not flash.
+// Runs before the first paint, so that a chosen theme does not flash. Tells the zone of this browser to the first sign-in.
 (() => {
+  document.cookie = `zone=${Intl.DateTimeFormat().resolvedOptions().timeZone}; path=/; samesite=lax`;
   let chosen = null;
   try { chosen = localStorage.getItem("theme"); } catch { return; }
   if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;

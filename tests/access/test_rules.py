@@ -126,6 +126,7 @@ def test_a_ticket_stays_inside_its_place_in_the_link() -> None:
 
 
 HOURS = {"hours_from": time(8), "hours_to": time(18), "time_zone": "Europe/Berlin"}
+NIGHT = HOURS | {"hours_from": time(23), "hours_to": time(3), "working_days": "67"}
 
 
 @pytest.mark.parametrize(
@@ -137,6 +138,18 @@ HOURS = {"hours_from": time(8), "hours_to": time(18), "time_zone": "Europe/Berli
         (HOURS, datetime(2026, 3, 6, 17, 0, tzinfo=UTC), False),
         (HOURS, datetime(2026, 7, 3, 6, 0, tzinfo=UTC), True),  # summer time
         (HOURS, datetime(2026, 3, 7, 9, 0, tzinfo=UTC), False),  # a Saturday
+        (HOURS, datetime(2026, 3, 27, 7, 0, tzinfo=UTC), True),  # the clocks go forward on the 29th
+        (HOURS, datetime(2026, 3, 30, 5, 59, tzinfo=UTC), False),
+        (HOURS, datetime(2026, 3, 30, 6, 0, tzinfo=UTC), True),
+        (HOURS, datetime(2026, 10, 23, 15, 59, tzinfo=UTC), True),  # and back on the 25th
+        (HOURS, datetime(2026, 10, 23, 16, 0, tzinfo=UTC), False),
+        (HOURS, datetime(2026, 10, 26, 16, 30, tzinfo=UTC), True),
+        (HOURS, datetime(2026, 10, 26, 17, 0, tzinfo=UTC), False),
+        (NIGHT, datetime(2026, 3, 29, 0, 30, tzinfo=UTC), True),  # 01:30, before the hour that is not there
+        (NIGHT, datetime(2026, 3, 29, 1, 0, tzinfo=UTC), False),  # 03:00, half an hour later
+        (NIGHT, datetime(2026, 10, 25, 0, 30, tzinfo=UTC), True),  # 02:30 for the first time
+        (NIGHT, datetime(2026, 10, 25, 1, 30, tzinfo=UTC), True),  # and again
+        (NIGHT, datetime(2026, 10, 25, 2, 0, tzinfo=UTC), False),
         (HOURS | {"hours_from": time(22), "hours_to": time(6)}, datetime(2026, 3, 6, 22, tzinfo=UTC), True),
     ],
 )

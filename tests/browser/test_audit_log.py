@@ -98,13 +98,19 @@ def test_a_long_value_makes_no_page_of_the_log_scroll_sideways(signed_in, pbx, w
     assert max(widths.values()) <= width, widths
 
 
-def test_a_time_is_said_in_the_zone_of_who_points_at_it(signed_in, many):
-    page = signed_in(Role.AUDITOR, timezone_id="Asia/Tokyo", locale="en-GB")
-    page.goto("/audit/")
+def test_a_browser_tells_its_zone_at_the_first_sign_in_and_the_log_has_a_switch(signed_in, many):
+    page = signed_in(Role.AUDITOR, timezone_id="Asia/Tokyo")
+    page.goto("/audit/?outcome=refused")
+    time = page.locator("[data-event] time").first
+    expect(page.get_by_text("times are Asia/Tokyo")).to_be_visible()
+    expect(time).to_have_attribute("title", re.compile(r"^[\d-]+ [\d:]+ UTC$"))
+    own = time.inner_text()
 
-    page.locator("time").first.hover()
+    page.get_by_role("link", name="UTC", exact=True).click()
 
-    expect(page.locator("time").first).to_have_attribute("title", re.compile(r"UTC · .*(GMT\+9|JST)"))
+    expect(page).to_have_url(re.compile(r"outcome=refused&times=utc$"))
+    expect(page.get_by_text("times are UTC")).to_be_visible()
+    expect(time).not_to_have_text(own)
 
 
 @pytest.mark.parametrize("options", [{}, PHONE], ids=["wide", "phone"])

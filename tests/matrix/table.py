@@ -170,6 +170,9 @@ ROWS: dict[str, Row] = {
     "account_reset_password_from_key": Row("/accounts/password/reset/key/1-set/", get=public, post=public),
     "account_reset_password_from_key_done": Row("/accounts/password/reset/key/done/", get=public, post=never),
     "account_security": Row("/accounts/security/", get=signed_in),
+    "account_time_zone": Row(
+        "/accounts/security/time-zone/", post=signed_in, data=lambda side: {"time_zone": "Europe/Berlin"}
+    ),
     "account_sign_out_others": Row("/accounts/security/sign-out-others/", post=signed_in),
     "openid_connect_login": Row("/accounts/sso/login/", get=not_set_up, post=never),
     "openid_connect_callback": Row("/accounts/sso/login/callback/", get=not_set_up, post=never),

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
@@ -318,10 +319,10 @@ def test_usual_paces():
 def test_the_mail_of_a_day_goes_at_the_hour_of_the_person():
     now = datetime(2026, 3, 28, 12, 34, tzinfo=UTC)  # the clocks of Berlin go on in the night
 
-    assert next_mail("hourly", now, 8, "UTC") == datetime(2026, 3, 28, 13, tzinfo=UTC)
-    assert next_mail("daily", now, 8, "UTC") == datetime(2026, 3, 29, 8, tzinfo=UTC)
-    assert next_mail("daily", now, 8, "Europe/Berlin") == datetime(2026, 3, 29, 6, tzinfo=UTC)
-    assert next_mail("daily", now, 14, "Europe/Berlin") == datetime(2026, 3, 28, 13, tzinfo=UTC)
+    assert next_mail("hourly", now, 8, ZoneInfo("UTC")) == datetime(2026, 3, 28, 13, tzinfo=UTC)
+    assert next_mail("daily", now, 8, ZoneInfo("UTC")) == datetime(2026, 3, 29, 8, tzinfo=UTC)
+    assert next_mail("daily", now, 8, ZoneInfo("Europe/Berlin")) == datetime(2026, 3, 29, 6, tzinfo=UTC)
+    assert next_mail("daily", now, 14, ZoneInfo("Europe/Berlin")) == datetime(2026, 3, 28, 13, tzinfo=UTC)
 
 
 def test_a_person_who_wants_none_gets_none_even_if_it_waited_already(acme, mara, mail_server):

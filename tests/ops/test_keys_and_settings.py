@@ -298,7 +298,7 @@ def test_the_time_zones_are_there_on_a_system_without_any():
 
 LOAD_EVERY_ZONE = """
 from zoneinfo import ZoneInfo
-from pbxadmin.access.rules import TIME_ZONES
+from pbxadmin.web.times import TIME_ZONES
 print(len([*map(ZoneInfo, TIME_ZONES)]))
 """
 

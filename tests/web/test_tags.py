@@ -7,6 +7,7 @@ import pytest
 import time_machine
 from django import forms
 from django.template import Context, Template
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from pbxadmin.web.templatetags.pbxadmin import age, ago, clock, visible
@@ -63,6 +64,24 @@ def test_a_clock_says_as_much_of_the_date_as_is_needed_and_all_of_it_on_hover(no
     at = datetime(*at, tzinfo=UTC)  # type: ignore[misc]
 
     assert clock(at) == (f'<time datetime="{at:%Y-%m-%dT%H:%M:%S}Z" title="{at:%Y-%m-%d %H:%M:%S} UTC">{shown}</time>')
+
+
+@pytest.mark.parametrize(
+    ("at", "shown"),
+    [
+        ((2026, 3, 15, 0, 0, 5), "01:00:05"),
+        ((2026, 3, 14, 23, 30, 0), "00:30:00"),  # today there, yesterday in UTC
+        ((2025, 12, 31, 23, 30, 0), "1 Jan 00:30"),
+        ((2025, 7, 1, 12, 30, 45), "2025-07-01 14:30"),
+    ],
+)
+def test_a_clock_is_that_of_the_person_and_utc_on_hover(now, at, shown):
+    at = datetime(*at, tzinfo=UTC)  # type: ignore[misc]
+
+    with timezone.override("Europe/Berlin"):
+        said = clock(at)
+
+    assert said == f'<time datetime="{at:%Y-%m-%dT%H:%M:%S}Z" title="{at:%Y-%m-%d %H:%M:%S} UTC">{shown}</time>'
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,9 @@ from django.views.decorators.http import require_GET
 from pbxadmin.access.models import Session, User
 from pbxadmin.access.person import user_of
 from pbxadmin.access.services import sessions_end
+from pbxadmin.accounts.forms import OwnZoneForm
 from pbxadmin.accounts.second_factor import lacks_second_factor
+from pbxadmin.accounts.services import time_zone_choose
 from pbxadmin.accounts.session_store import SIGNED_IN_AT
 from pbxadmin.web.htmx import go
 from pbxadmin.web.posting import post_only
@@ -46,6 +48,11 @@ class OwnSession:
 @require_GET
 def security(request: HttpRequest) -> HttpResponse:
     user = user_of(request)
+    return show_security(request, OwnZoneForm(initial={"time_zone": user.time_zone or "UTC"}))
+
+
+def show_security(request: HttpRequest, zone_form: OwnZoneForm) -> HttpResponse:
+    user = user_of(request)
     factors = Authenticator.objects.filter(user=user).order_by("created_at", "pk")
     context = {
         "app": next((factor for factor in factors if factor.type == Authenticator.Type.TOTP), None),
@@ -53,8 +60,21 @@ def security(request: HttpRequest) -> HttpResponse:
         "codes_left": next((codes_left(factor) for factor in factors if codes_left(factor) is not None), None),
         "is_demanded": lacks_second_factor(user),
         "sessions": own_sessions(user, request.session.session_key),
+        "zone_form": zone_form,
     }
-    return render(request, "accounts/security.html", context)
+    return render(request, "accounts/security.html", context, status=422 if zone_form.errors else 200)
+
+
+@login_required
+@post_only("account_security")
+def own_zone(request: HttpRequest) -> HttpResponse:
+    """Take the time zone in which the person wants to see times."""
+    form = OwnZoneForm(request.POST)
+    if not form.is_valid():
+        return show_security(request, form)
+    time_zone_choose(person=user_of(request), **form.cleaned_data)
+    messages.success(request, f"Times are shown in {form.cleaned_data['time_zone']} from now on.")
+    return go(request, reverse("account_security"))
 
 
 @login_required

@@ -29,7 +29,7 @@ from pbxadmin.web.htmx import render_either, wants_fragment
 from pbxadmin.web.pages import PAGE_SIZE, Column, Page, cursor_of, cursor_place, keyset
 from pbxadmin.web.site import site_address
 
-from .common import reviewable
+from .common import reviewable, times_as_asked
 
 MOST_OTHERS = 20
 HISTORY = 8
@@ -41,6 +41,7 @@ LAST_PAGE = cursor_of("p", {"id": 0}, [Column("id", descending=True)])
 
 @login_required
 @require_GET
+@times_as_asked
 def event_list(request: HttpRequest) -> HttpResponse:
     wanted = EventFilter.from_query(request.GET)
     cursor = request.GET.get("cursor", "")
@@ -80,6 +81,7 @@ def log_page(events: EventQuerySet, wanted: EventFilter, cursor: str) -> Page[Ev
 
 @login_required
 @require_GET
+@times_as_asked
 def figures_part(request: HttpRequest) -> HttpResponse:
     """Show the figures and the plot of a filter: loaded after the log page, or as a page of its own."""
     reviewable(request)
@@ -97,6 +99,7 @@ def figures_part(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_GET
+@times_as_asked
 def export(request: HttpRequest) -> HttpResponseBase:
     """Answer with the whole filter as a file. The figures of the log page say how many events it will hold."""
     reviewable(request)

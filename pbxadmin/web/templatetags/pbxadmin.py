@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -143,15 +143,32 @@ def ago(at: datetime | None) -> str:
 
 @register.filter
 def clock(at: datetime | None) -> str:
-    """Render a time in UTC: the time of day, with the date if it is not today; in full on hover."""
+    """Render a time in the person's zone: the time of day, with the date if it is not today; UTC in full on hover."""
     if at is None:
         return ""
-    now = timezone.now()
-    shown = f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at.day} {at:%b %H:%M}"
-    shown = shown if at.year == now.year else f"{at:%Y-%m-%d %H:%M}"
+    own, now = timezone.localtime(at), timezone.localtime()
+    shown = f"{own:%H:%M:%S}" if own.date() == now.date() else f"{own.day} {own:%b %H:%M}"
+    return timed(at, shown if own.year == now.year else f"{own:%Y-%m-%d %H:%M}")
+
+
+@register.filter
+def full_clock(at: datetime | None) -> str:
+    """Render a time with its day and zone, for what is read later, such as "2026-03-29 03:00 CEST"; UTC on hover."""
+    return timed(at, f"{timezone.localtime(at):%Y-%m-%d %H:%M %Z}") if at else ""
+
+
+def timed(at: datetime, shown: str) -> SafeString:
+    """Return a time element that says UTC to scripts and on hover."""
+    utc = at.astimezone(UTC)
     return format_html(
-        '<time datetime="{}" title="{} UTC">{}</time>', f"{at:%Y-%m-%dT%H:%M:%SZ}", f"{at:%Y-%m-%d %H:%M:%S}", shown
+        '<time datetime="{}" title="{} UTC">{}</time>', f"{utc:%Y-%m-%dT%H:%M:%SZ}", f"{utc:%Y-%m-%d %H:%M:%S}", shown
     )
+
+
+@register.simple_tag
+def time_zone() -> str:
+    """Return the name of the zone in which this page shows times."""
+    return timezone.get_current_timezone_name()
 
 
 @register.filter
