@@ -42,6 +42,7 @@ PBXS, LATENCY_S = 300, 0.2
 REST_S, LOAD_S, THINKS_S = 30.0, 60.0, 0.5
 HANGS, LOSES = 10, 40  # one PBX in so many
 EDITORS, AUDITORS = 6, 2
+SPARE = 2 * EDITORS
 LONGEST_S = 30.0
 NUMBER = "6500"
 PAGES = ("/", "/ivrs/", "/ivrs/?q=Sales", "/pbxs/", "/pbxs/health/", "/changes/", "/outside/", "/pbxs/{}/")
@@ -178,14 +179,14 @@ def worked(people: list[tuple[Person, Callable[[Person], None]]], seconds: float
 
 @contextmanager
 def sweeping(fleet: DistantFleet) -> Iterator[list[float]]:
-    """Let all PBXs be due again as soon as those that answer were read. Yield the seconds of each sweep."""
+    """Let all PBXs be due again as soon as those were read that answer and nobody edits. Yield the seconds of each."""
     ports = [pbx["port"] for pbx in fleet.pbxs[::HANGS]]
     stop, took = Flag(), list[float]()
 
     def work() -> None:
         while not stop.is_set():
             Pbx.objects.filter(paused_until__gt=timezone.now()).update(paused_until=None)  # as often as it can be
-            took.append(sweep(Pbx.objects.exclude(port__in=ports), Pbx.objects.filter(port__in=ports)))
+            took.append(sweep(Pbx.objects.exclude(port__in=ports), Pbx.objects.filter(port__in=ports), SPARE))
         connection.close()
 
     thread = Thread(target=work)
