@@ -30,6 +30,7 @@ DEBUG = env.flag("DEBUG", False)
 ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", ",".join(env.LOOPBACK_NAMES))
 SITE_URL, IS_HTTPS = env.site_url("SITE_URL", ALLOWED_HOSTS)
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
+DEMO_CONTROLS: Path | None = None  # `manage.py demo` puts in where its fleet takes orders; no variable does
 PBX_NETWORKS = env.networks("PBX_NETWORKS")  # none: the default of yeastar/guard.py
 PBX_PORTS = env.ports("PBX_PORTS")  # none: every port
 PBX_REPORT_PORT = env.number("PBX_REPORT_PORT", 9, 1, 65535)  # 9: the discard port, where nothing listens

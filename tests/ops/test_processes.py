@@ -293,7 +293,7 @@ def test_the_demo_starts_signs_people_in_stops_on_ctrl_c_and_starts_again_as_it_
     port = free_port()
     process, address, people = demo(manage, port)
     assert address == f"http://localhost:{port}"
-    assert list(people) == ["admin", "max", "ada", "sue", "mara", "vic", "bea", "eva"]
+    assert list(people) == ["admin", "max", "ada", "sue", "mara", "vic", "bea", "eva", "cleo", "dan", "esi"]
     local = f"http://127.0.0.1:{port}"
 
     for name, password in people.items():

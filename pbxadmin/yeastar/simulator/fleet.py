@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -20,22 +21,24 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from .pbx import HOST, Certificates, SimulatedPbx
+from .controls import listen, switch_turn
+from .pbx import HOST, WELL, Certificates, SimulatedPbx
 from .seed import seeded
 
 START_S = 120.0
 # Attributes of each PBX that the state file keeps.
-STATE_FIELDS = ("name", "scheme", "port", "username", "password", "serial", "ivrs")
+STATE_FIELDS = ("name", "scheme", "port", "username", "password", "serial", "ivrs", "switch")
 
 
 class Fleet:
     """Simulated PBXs that listen while the `with` block runs.
 
     state_file: keeps IVRs, ports and the certificate between runs. It is saved before each update is answered.
+    controls: where the socket file is made that takes orders (controls.py).
     """
 
-    def __init__(self, count: int = 1, *, state_file: Path | None = None) -> None:
-        self.state_file = state_file
+    def __init__(self, count: int = 1, *, state_file: Path | None = None, controls: Path | None = None) -> None:
+        self.state_file, self.controls = state_file, controls
         kept = json.loads(state_file.read_text()) if state_file and state_file.exists() else {}
         self.certificate: str = kept.get("certificate") or make_certificate()
         self.kept: list[dict[str, Any]] = kept.get("pbxs", [])
@@ -79,8 +82,13 @@ class Fleet:
         try:
             for pbx in self.pbxs:
                 pbx.open(self.certificates)
-            ready.set_result(None)
-            await self.stopping.wait()
+                if pbx.switch != WELL:
+                    switch_turn(self, pbx, pbx.switch)
+            async with AsyncExitStack() as stack:
+                if self.controls:
+                    await stack.enter_async_context(await listen(self, self.controls))
+                ready.set_result(None)
+                await self.stopping.wait()
         except OSError as error:
             ready.set_exception(error)
         finally:

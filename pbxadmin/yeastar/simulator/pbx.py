@@ -15,6 +15,7 @@ from .device import Device, Fields
 from .faults import AS_ASKED, ON_ACCEPT, Due, Fault, Framing, Misbehaviour, Stores, due, payload_bytes, pieces
 
 HOST = "127.0.0.1"
+WELL = "well"
 LONGEST_S = 90.0
 HEAD_LIMIT = 65536
 REQUEST_LIMIT = 1_048_576
@@ -60,6 +61,7 @@ class SimulatedPbx(Device):
     received: each call that could be read, in order, with its body. connections: number of accepted connections.
     bytes_received: bytes of HTTP, without TLS. max_in_flight: the highest number of calls in progress at one time.
 
+    switch: how it behaves, of the SWITCHES of controls.py, for a fleet that takes orders.
     latency_s: delay of each answer. one_at_a_time: whether it answers 20010 to a call that comes during another.
     framing: how answers are framed. unknown_is_404: whether an API version that it lacks is a 404 page, not 10003.
     """
@@ -69,6 +71,7 @@ class SimulatedPbx(Device):
         self.scheme = "https"
         self.port = 0
         self.fingerprint = ""
+        self.switch = WELL
         self.latency_s = 0.0
         self.one_at_a_time = False
         self.framing = Framing()

@@ -7,6 +7,8 @@ SITES = (
     *("HQ", "Hamburg", "Leeds", "Porto", "Lyon", "Gdansk", "Turin", "Cork", "Ghent", "Malmo"),
     *("Brno", "Graz", "Tartu", "Basel", "Delft", "Seville", "Patras", "Varna", "Oulu", "Zadar"),
 )
+# Whose the PBXs are, in turn: of the first dozen two of three are Acme's, then three smaller customers have as many.
+PREFIXES = ("ACME", "ACME", "BELL") * 4 + ("CURA", "DELM", "EAST") * 4
 MENUS = (
     *(
         "Main_Menu",
@@ -36,9 +38,10 @@ def seeded(position: int) -> SimulatedPbx:
 
 
 def name(position: int) -> str:
-    """Return the name of a PBX. Two of three belong to ACME, the others to BELL."""
-    third, rest = divmod(position, 3)
-    prefix, ordinal = ("BELL", third) if rest == 2 else ("ACME", third * 2 + rest)
+    """Return the name of a PBX, by its customer and the place that it stands at."""
+    turns, turn = divmod(position, len(PREFIXES))
+    prefix = PREFIXES[turn]
+    ordinal = turns * PREFIXES.count(prefix) + PREFIXES[:turn].count(prefix)
     round_, site = divmod(ordinal, len(SITES))
     return f"{prefix}-{SITES[site]}" + (f"-{round_ + 1}" if round_ else "")
 

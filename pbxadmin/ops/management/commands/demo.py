@@ -7,7 +7,10 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from pbxadmin.ops.demo import fill, sign_ins, simulated_fleet
+from pbxadmin.ops.demo.fill import fill
+from pbxadmin.ops.demo.fleet import simulated_fleet
+from pbxadmin.ops.demo.people import sign_ins
+from pbxadmin.ops.demo.story import STORY_PBXS
 from pbxadmin.ops.rotation import require_right_keys
 from pbxadmin.ops.server import Server, collect_static, require_free
 
@@ -16,7 +19,9 @@ class Command(BaseCommand):
     help = "Everything at once: a private data folder, people, a simulated fleet on HTTPS, the server. Ctrl-C stops it."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--pbxs", type=int, default=12, help="size of the fleet, 1 to 1000 (default: 12)")
+        parser.add_argument(
+            "--pbxs", type=int, default=STORY_PBXS, help="size of the fleet, 1 to 1000 (default: %(default)s)"
+        )
         parser.add_argument("--port", type=int, default=8000)
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
 

@@ -18,6 +18,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--pbxs", type=int, default=12)
         parser.add_argument("--state", type=Path, help="file that keeps IVRs, ports and the certificate between runs")
+        parser.add_argument("--controls", type=Path, help="socket file to make, which takes orders to misbehave")
         parser.add_argument("--json", action="store_true", help="one line of JSON instead of a line per PBX")
         parser.add_argument("--until-eof", action="store_true", help="stop when standard input ends, as with a parent")
 
@@ -28,7 +29,7 @@ class Command(BaseCommand):
         if options["until_eof"]:
             Thread(target=stop_at_eof, args=[stopping], daemon=True).start()
         with ExitStack() as stack:
-            fleet = started(stack, options["pbxs"], options["state"])
+            fleet = started(stack, options["pbxs"], options["state"], options["controls"])
             rows = [row(pbx) for pbx in fleet.pbxs]
             self.stdout.write(json.dumps(rows) if options["json"] else "\n".join(line(row) for row in rows))
             self.stdout.flush()
@@ -36,10 +37,10 @@ class Command(BaseCommand):
                 pass
 
 
-def started(stack: ExitStack, count: int, state: Path | None) -> Fleet:
+def started(stack: ExitStack, count: int, state: Path | None, controls: Path | None) -> Fleet:
     """Start a fleet that ends with the stack. Raises CommandError when it cannot start or keep its state."""
     try:
-        return stack.enter_context(Fleet(count, state_file=state))
+        return stack.enter_context(Fleet(count, state_file=state, controls=controls))
     except OSError as error:
         raise CommandError(f"The simulated fleet cannot start: {error}.") from None
     except json.JSONDecodeError:

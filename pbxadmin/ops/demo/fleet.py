@@ -1,0 +1,104 @@
+"""The simulated fleet of the demo: its process, the orders that it takes, and the records of its PBXs."""
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError
+
+from pbxadmin.access.models import Customer
+from pbxadmin.fleet.inputs import clean_tags
+from pbxadmin.fleet.models import Pbx
+from pbxadmin.fleet.services import pbx_create, pbx_edit
+from pbxadmin.yeastar.fields import ApiVersion
+
+ORDER_S = 10.0
+# By the place in the name of a simulated PBX, such as "ACME-Porto" or "ACME-Porto-2".
+COUNTRIES = {
+    "HQ": "United Kingdom",
+    "Hamburg": "Germany",
+    "Leeds": "United Kingdom",
+    "Porto": "Portugal",
+    "Lyon": "France",
+    "Gdansk": "Poland",
+    "Turin": "Italy",
+    "Cork": "Ireland",
+    "Ghent": "Belgium",
+    "Malmo": "Sweden",
+    "Brno": "Czechia",
+    "Graz": "Austria",
+    "Tartu": "Estonia",
+    "Basel": "Switzerland",
+    "Delft": "Netherlands",
+    "Seville": "Spain",
+    "Patras": "Greece",
+    "Varna": "Bulgaria",
+    "Oulu": "Finland",
+    "Zadar": "Croatia",
+}
+
+
+@contextmanager
+def simulated_fleet(count: int) -> Iterator[list[dict[str, Any]]]:
+    """Run a fleet in a process of its own, which ends with the block or with ours. Yield a description of each PBX.
+
+    Raises CommandError when it does not start; the process said why on standard error.
+    """
+    with TemporaryDirectory(prefix="pbxadmin-demo-") as folder:  # short: a socket file has a path of 107 bytes at most
+        controls = Path(folder) / "fleet.sock"
+        command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "simulate", "--pbxs", str(count), "--json"]
+        command += ["--state", str(settings.DATA_DIR / "fleet.json"), "--controls", str(controls), "--until-eof"]
+        child = subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        try:
+            assert child.stdout is not None  # noqa: S101  (asked for just above)
+            if not (line := child.stdout.readline()):
+                raise CommandError("The simulated fleet did not start.")
+            settings.DEMO_CONTROLS = controls
+            yield json.loads(line)
+        finally:
+            settings.DEMO_CONTROLS = None
+            child.terminate()
+            child.wait(10)
+
+
+def fleet_order(**order: Any) -> dict[str, str]:
+    """Give the fleet an order, as controls.py of the simulator says. Return the switch of each PBX by name.
+
+    Raises OSError when no fleet takes orders.
+    """
+    with socket.socket(socket.AF_UNIX) as link, link.makefile("rw") as talk:
+        link.settimeout(ORDER_S)
+        link.connect(str(settings.DEMO_CONTROLS))
+        talk.write(json.dumps(order) + "\n")
+        talk.flush()
+        if not (line := talk.readline()):
+            raise OSError("the fleet did not answer")
+    switches: dict[str, str] = json.loads(line)
+    return switches
+
+
+def record_keep(customers: Mapping[str, Customer], simulated: Mapping[str, Any], position: int) -> Pbx:
+    """Return the record of a simulated PBX, with the connection that it has now."""
+    connection = {key: simulated[key] for key in ("scheme", "port", "username", "fingerprint")}
+    values = {"name": simulated["name"], "host": "127.0.0.1", "trust": "pin", **connection}
+    pbx = Pbx.objects.filter(name=simulated["name"]).select_related("customer").first()
+    if pbx is not None:
+        pbx_edit(pbx=pbx, values=values)
+        return pbx
+    prefix, place, *_ = simulated["name"].split("-")
+    values |= {
+        "site": f"{place}, {COUNTRIES[place]}",
+        "tags": clean_tags(f"{COUNTRIES[place]}, {'vip' if position % 4 == 0 else ''}"),
+        "main_numbers": f"03069 990{position:03}",  # nobody's: kept free for films
+        "api_version": ApiVersion.V1_0 if position % 4 == 1 else ApiVersion.V1_1,  # which lists inbound routes
+    }
+    return pbx_create(customer=customers[prefix], values=values, password=simulated["password"])
