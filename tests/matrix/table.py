@@ -160,6 +160,7 @@ ROWS: dict[str, Row] = {
     "ops:healthz": Row("/healthz", get=public, post=never),
     "ops:readyz": Row("/readyz", get=public, post=never),
     "ops:metrics": Row("/metrics", get=public, post=never),  # from loopback; tests/ops/test_metrics.py has the others
+    "ops:demo": Row("/demo/", get=not_set_up, post=not_set_up),  # tests/ops/test_demo_page.py
     "account_login": Row("/accounts/login/", get=public, post=public),
     "account_logout": Row("/accounts/logout/", get=public, post=public),
     "account_inactive": Row("/accounts/inactive/", get=public, post=never),

@@ -7,7 +7,7 @@ import pytest
 
 from pbxadmin.yeastar.errors import PbxLocked, PbxLoginRefused, PbxNotSent, PbxOutcomeUnknown, PbxRefused, PbxUntrusted
 from pbxadmin.yeastar.simulator import Fleet
-from pbxadmin.yeastar.simulator.controls import SWITCHES
+from pbxadmin.yeastar.simulator.controls import OTHER_PASSWORD, SWITCHES
 from tests.simulated import client_for
 
 pytestmark = pytest.mark.tls
@@ -39,7 +39,7 @@ def order(controls, pbx):
 
 
 def update(pbx, **more):
-    client = client_for(pbx, password=pbx.password.removesuffix("changed on the PBX"), **more)
+    client = client_for(pbx, password=pbx.password.removesuffix(OTHER_PASSWORD), **more)
     live = client.query_ivr("6500")
     client.update_ivr(live, {"response_timeout": "9"})
     return client.query_ivr("6500").response_timeout
@@ -57,12 +57,12 @@ def update(pbx, **more):
     ],
 )
 def test_a_switch_breaks_a_pbx_until_it_is_well_again(pbx, order, switch, error):
-    assert order(switch=switch)[pbx.name] == switch
+    assert order(switch=switch)[pbx.name]["switch"] == switch
 
     with pytest.raises(error):
         update(pbx)
 
-    assert order(switch="well")[pbx.name] == "well"
+    assert order(switch="well")[pbx.name]["switch"] == "well"
     assert update(pbx) == "9"
 
 
@@ -74,16 +74,16 @@ def test_one_that_lies_says_that_it_did_and_did_not(pbx, order):
 
 
 def test_a_slow_one_answers_all_the_same(pbx, order, monkeypatch):
-    monkeypatch.setattr("pbxadmin.yeastar.simulator.controls.SLOW_S", 0.2)
+    monkeypatch.setattr("pbxadmin.yeastar.simulator.controls.SLOW_ANSWER_S", 0.2)
     order(switch="slow")
 
     assert pbx.latency_s == 0.2
     assert update(pbx) == "9"
 
 
-def test_every_switch_can_be_turned_one_after_the_other(order):
+def test_every_switch_can_be_turned_one_after_the_other(pbx, order):
     for switch in SWITCHES:
-        assert switch in order(switch=switch).values()
+        assert order(switch=switch)[pbx.name]["switch"] == switch
 
 
 def test_somebody_edits_on_the_pbx(pbx, order):

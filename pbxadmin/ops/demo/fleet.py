@@ -70,8 +70,8 @@ def simulated_fleet(count: int) -> Iterator[list[dict[str, Any]]]:
             child.wait(10)
 
 
-def fleet_order(**order: Any) -> dict[str, str]:
-    """Give the fleet an order, as controls.py of the simulator says. Return the switch of each PBX by name.
+def fleet_order(**order: Any) -> dict[str, dict[str, str]]:
+    """Give the fleet an order, as controls.py of the simulator says. Return how each PBX is, by name.
 
     Raises OSError when no fleet takes orders.
     """
@@ -82,8 +82,8 @@ def fleet_order(**order: Any) -> dict[str, str]:
         talk.flush()
         if not (line := talk.readline()):
             raise OSError("the fleet did not answer")
-    switches: dict[str, str] = json.loads(line)
-    return switches
+    found: dict[str, dict[str, str]] = json.loads(line)
+    return found
 
 
 def record_keep(customers: Mapping[str, Customer], simulated: Mapping[str, Any], position: int) -> Pbx:

@@ -55,23 +55,23 @@ class Calendar:
 
     def in_last_quarter(self, days: int, clock: str) -> datetime:
         """Return a moment so many days after the quarter before this one began, or on the Monday that follows."""
-        return moment(next_working(self.last_quarter + timedelta(days=days)), clock)
+        return time_on(next_working(self.last_quarter + timedelta(days=days)), clock)
 
     def workday(self, ago: int, clock: str) -> datetime:
         day = self.now.date()
         while ago:
             day -= timedelta(days=1)
             ago -= day.weekday() <= FRIDAY
-        return moment(day, clock)
+        return time_on(day, clock)
 
     def last_night(self, clock: str) -> datetime:
-        return moment(self.now.date() - timedelta(days=1), clock)
+        return time_on(self.now.date() - timedelta(days=1), clock)
 
     def ago(self, minutes: float) -> datetime:
         return self.now - timedelta(minutes=minutes)
 
 
-def moment(day: date, clock: str) -> datetime:
+def time_on(day: date, clock: str) -> datetime:
     return datetime.combine(day, time.fromisoformat(clock), UTC)
 
 
@@ -164,7 +164,7 @@ def three_weeks(calendar: Calendar) -> Iterator[Act]:
     yield at(10, "11:30"), bell_batch
     yield at(7, "10:20"), lambda stage: night_line(stage, calendar.next_friday)
     yield at(4, "09:00"), lambda stage: periods_to_sign(stage, calendar.last_quarter)
-    yield at(3, "15:20"), refusal
+    yield at(3, "15:20"), change_refused
     yield at(1, "16:40"), halted_batch
     yield calendar.last_night("22:47"), dial_out_opened
     yield (
@@ -190,7 +190,7 @@ def periods_to_sign(stage: Stage, day: date) -> None:
         stage.period(who, Customer.objects.get(name=CUSTOMERS[prefix]), day)
 
 
-def refusal(stage: Stage) -> None:
+def change_refused(stage: Stage) -> None:
     stage.switch("CURA-Hamburg", "refuses")
     record = Record("INC-20409", "Callers are cut off")
     stage.change("cleo", "CURA-Hamburg", "6502", {"response_timeout": "2"}, record)

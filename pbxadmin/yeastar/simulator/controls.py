@@ -4,7 +4,7 @@
     {"pbx": "ACME-HQ", "edit": "6500", "fields": {"prompt": "x"}}   somebody changes an IVR on its own pages
     {}                                                              only the answer
 
-Each is answered by a line with the switch of each PBX by name: "well" for those that behave.
+Each is answered by a line with how each PBX is, by name: its switch, "well" for one that behaves, and its password.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from .pbx import WELL, SimulatedPbx
 if TYPE_CHECKING:
     from .fleet import Fleet
 
-SLOW_S = 3.0  # an answer, which is well within what a caller waits for one
+SLOW_ANSWER_S = 3.0  # an answer, which is well within what a caller waits for one
 LOCKED_S = 4 * 3600.0
 AWAY_S = 140.0
-OTHER_PASSWORD = "changed on the PBX"  # noqa: S105  (of a simulated PBX)
+OTHER_PASSWORD = "-new"  # noqa: S105  (the end of one, of a simulated PBX)
 
 Switch = Callable[["Fleet", SimulatedPbx], None]
 
@@ -42,7 +42,7 @@ def off(fleet: "Fleet", pbx: SimulatedPbx) -> None:
 
 
 def slow(fleet: "Fleet", pbx: SimulatedPbx) -> None:
-    pbx.latency_s = SLOW_S
+    pbx.latency_s = SLOW_ANSWER_S
 
 
 def lies(fleet: "Fleet", pbx: SimulatedPbx) -> None:
@@ -77,7 +77,7 @@ def other_password(fleet: "Fleet", pbx: SimulatedPbx) -> None:
     pbx.expire_tokens()
 
 
-def locked(fleet: "Fleet", pbx: SimulatedPbx) -> None:
+def locked_out(fleet: "Fleet", pbx: SimulatedPbx) -> None:
     """Refuse every login from here, as after five wrong passwords."""
     pbx.locked_until = time.monotonic() + LOCKED_S
     pbx.expire_tokens()
@@ -92,7 +92,7 @@ SWITCHES: Mapping[str, Switch] = {
     "loses": loses,
     "certificate": other_certificate,
     "password": other_password,
-    "locked": locked,
+    "locked": locked_out,
 }
 
 
@@ -103,8 +103,8 @@ def switch_turn(fleet: "Fleet", pbx: SimulatedPbx, switch: str) -> None:
     SWITCHES[switch](fleet, pbx)
 
 
-def obey(fleet: "Fleet", order: Mapping[str, Any]) -> dict[str, str]:
-    """Carry out an order. Return the switch of each PBX. Raises KeyError for what there is not."""
+def obey(fleet: "Fleet", order: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Carry out an order. Return how each PBX is. Raises KeyError for what there is not."""
     by_name = {pbx.name: pbx for pbx in fleet.pbxs}
     if "pbx" in order:
         pbx = by_name[order["pbx"]]
@@ -113,7 +113,7 @@ def obey(fleet: "Fleet", order: Mapping[str, Any]) -> dict[str, str]:
             fleet.save()
         if "edit" in order:
             pbx.edit(order["edit"], **order["fields"])
-    return {name: pbx.switch for name, pbx in by_name.items()}
+    return {name: {"switch": pbx.switch, "password": pbx.password} for name, pbx in by_name.items()}
 
 
 async def listen(fleet: "Fleet", place: Path) -> asyncio.Server:
