@@ -25,7 +25,7 @@ SHOWN = ("verified", "refused", "not-sent", "not-as-asked", "unknown", "conflict
 GROUPS: dict[str, Look] = {
     **{outcome: OUTCOMES[outcome] for outcome in SHOWN},
     OUTSIDE: Look("Changed outside", "outside", "arrow-top-right-on-square"),
-    OTHER_EVENTS: Look("Others", "calm", "ellipsis-horizontal-circle"),
+    OTHER_EVENTS: Look("Others", "rest", "ellipsis-horizontal-circle"),
 }
 
 Counts = Counter[tuple[date, str]]  # of a day and a group
@@ -82,8 +82,8 @@ def day_counts(user: AnyUser, wanted: EventFilter) -> DayCountQuerySet:
         only = frozenset({wanted.customer})
         ids = only if ids is None else ids & only
     found = DayCount.objects.for_customers(ids)
-    if wanted.actions:
-        found = found.filter(action__in=wanted.actions)
+    if wanted.all_actions:
+        found = found.filter(action__in=wanted.all_actions)
     if wanted.outcomes:
         found = found.filter(outcome__in=wanted.outcomes)
     if wanted.first_day:

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
 from pbxadmin.audit.check import is_as_recorded
 from pbxadmin.audit.models import Event
-from pbxadmin.web.templatetags.pbxadmin import clock, event_outcome, icon, visible
+from pbxadmin.web.templatetags.pbxadmin import clock, event_outcome, icon, took, visible
 
+from .folds import Folded, Sent
 from .wording import gist
 
 SHOWN_LENGTH = 24  # of a value in a line; the event itself shows the whole
@@ -20,6 +22,7 @@ class Line(NamedTuple):
     pk: int
     at: str
     label: str
+    sent: str
     where: str
     values: str
     who: str
@@ -28,16 +31,17 @@ class Line(NamedTuple):
     outcome: str
 
 
-def lines_of(events: Sequence[Event]) -> list[Line]:
-    return [line_of(event) for event in events]
+def lines_of(found: Sequence[Folded]) -> list[Line]:
+    return [line_of(*one) for one in found]
 
 
-def line_of(event: Event) -> Line:
+def line_of(event: Event, sent: Sent | None) -> Line:
     said = event.data
     return Line(
         pk=event.pk,
         at=clock(event.at),
-        label=event.label,
+        label="Change" if sent else event.label,
+        sent=sent_before(event, sent) if sent else "",
         where=where(said["pbx_name"], said["ivr_number"], said["ivr_name"]),
         values=values(event),
         who=visible(said["actor_name"]),
@@ -45,6 +49,23 @@ def line_of(event: Event) -> Line:
         ticket=shown_name(shortened(said["ticket"])),
         outcome=outcome_of(event),
     )
+
+
+def sent_before(event: Event, sent: Sent) -> str:
+    """Return the link to the event that a change is being sent, which says how long it took from there."""
+    address = reverse("review:event-page", args=[sent.pk])
+    words = f"in {lasted(max((event.at - sent.at).total_seconds(), 0))}"
+    return format_html(
+        '<a class="muted over" data-sent-by="{}" href="{}" title="Sent {}">{}</a>',
+        sent.pk,
+        address,
+        f"{sent.at:%Y-%m-%d %H:%M:%S} UTC",
+        words,
+    )
+
+
+def lasted(seconds: float) -> str:
+    return took(seconds) if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def outcome_of(event: Event) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from functools import cached_property, reduce
+from itertools import chain
 from operator import and_, or_
 from typing import Any
 
@@ -36,6 +37,7 @@ from pbxadmin.yeastar.fields import BY_NAME
 
 from .models import Day
 from .rollup import not_rolled_up
+from .sections import SECTIONS_OF_LOG
 from .wording import label_of
 
 SEARCH_DAYS = 90  # how far back is looked for what only reading finds, unless the period says otherwise
@@ -65,6 +67,9 @@ class EventFilter(FilterValues):
     ivr: str = text_parameter()
     actor: str = text_parameter()
     actions: tuple[str, ...] = parameter((), lambda given: tuple(one for one in EventAction if one in given), "action")
+    sections: tuple[str, ...] = parameter(
+        (), lambda given: tuple(one for one in SECTIONS_OF_LOG if one in given), "group"
+    )
     outcomes: tuple[str, ...] = parameter((), read_outcomes, "outcome")
     field: str = parameter("", lambda given: last(given) if last(given) in FIELD_LABELS else "")
     ticket: str = text_parameter()
@@ -82,6 +87,12 @@ class EventFilter(FilterValues):
         """Return whether the filter asks for something that no index finds, so that events have to be read."""
         by_name = self.actor and self.actor_id is None
         return bool(self.q or self.field or by_name or (self.ivr and self.pbx is None))
+
+    @property
+    def all_actions(self) -> tuple[str, ...]:
+        """Return the actions that are asked for, one by one or by their sections; none for any."""
+        of_sections = (SECTIONS_OF_LOG[name].actions for name in self.sections)
+        return tuple(dict.fromkeys(chain(self.actions, *of_sections)))
 
     @property
     def is_narrow(self) -> bool:
@@ -120,7 +131,7 @@ class EventFilter(FilterValues):
             "batch_id": self.batch,
         }
         events = events.filter(**{column: value for column, value in exact.items() if value})
-        for column, values in (("action", self.actions), ("outcome", self.outcomes)):
+        for column, values in (("action", self.all_actions), ("outcome", self.outcomes)):
             if values:  # equal to the only one: an index gives that in order, and a choice of one it may not
                 one_or_many = {column: values[0]} if len(values) == 1 else {f"{column}__in": values}
                 events = events.filter(**one_or_many)
@@ -138,6 +149,7 @@ class EventFilter(FilterValues):
             (f"PBX {names.get('pbx') or self.pbx}" if self.pbx else "", {"pbx": None}),
             (f"IVR {self.ivr}" if self.ivr else "", {"ivr": ""}),
             (f"Person {names.get('actor') or self.actor}" if self.actor else "", {"actor": ""}),
+            *((SECTIONS_OF_LOG[one].label, {"sections": without(self.sections, one)}) for one in self.sections),
             *((ACTION_LABELS[one], {"actions": without(self.actions, one)}) for one in self.actions),
             *((OUTCOME_LABELS.get(one, one), {"outcomes": without(self.outcomes, one)}) for one in self.outcomes),
             (f"Field {FIELD_LABELS[self.field]}" if self.field else "", {"field": ""}),

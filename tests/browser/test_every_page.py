@@ -68,7 +68,7 @@ def test_no_page_has_a_fault(browser, live_server, world, width, scheme):
 # What does not fit where it stands: the page itself, a cell whose words leave it, and what leaves its panel.
 MEASURE = """() => {
   const name = (one) => `${one.tagName.toLowerCase()}.${one.className.baseVal ?? one.className}`.slice(0, 60);
-  const scrolls = (one) => one.closest("#main .receipt, .tabs, .filters .rest, .vh");
+  const scrolls = (one) => one.closest("#main .receipt, .tabs, .filters .rest, .vh, .table.lines td");
   const seen = [...document.querySelectorAll("#main *")].filter((one) => one.checkVisibility() && !scrolls(one));
   const cut = seen.filter((one) => one.matches("td, th, dd, dt, li, .panel, .note, .head")
     && one.clientWidth && one.scrollWidth > one.clientWidth + 1);

@@ -14,15 +14,16 @@ from pbxadmin.access.models import Customer, User
 from pbxadmin.access.permissions import customers_of
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
-from pbxadmin.audit.actions import ACTION_LABELS
 from pbxadmin.audit.check import is_as_recorded
 from pbxadmin.audit.checkpoints import shown_key
 from pbxadmin.audit.models import Event, EventQuerySet
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.review.exports import CONTENT_TYPES, FORMATS, events_export
 from pbxadmin.review.figures import MOST_LIVE, figures, kept_since
+from pbxadmin.review.folds import folded
 from pbxadmin.review.plots import plot
 from pbxadmin.review.rows import lines_of
+from pbxadmin.review.sections import SECTIONS_OF_LOG
 from pbxadmin.review.selectors import FIELD_LABELS, OUTCOME_LABELS, SEARCH_DAYS, EventFilter, names_of
 from pbxadmin.review.wording import answered_code, changed_fields, detail_lines
 from pbxadmin.web.htmx import render_either, wants_fragment
@@ -51,13 +52,13 @@ def event_list(request: HttpRequest) -> HttpResponse:
     context = {
         "page": page,
         "last_cursor": LAST_PAGE,
-        "lines": lines_of(page.rows),
+        "lines": lines_of(folded(page.rows, wanted)),
         "wanted": wanted,
         "query": wanted.query,
         "chips": wanted.chips(names_of(wanted, page.rows[0] if page.rows else None, customers)),
         "customers": customers,
         "pbxs": pbxs_to_choose(user, wanted),
-        "actions": list(ACTION_LABELS.items()),
+        "sections": [(name, section, section.has_any_of(wanted.actions)) for name, section in SECTIONS_OF_LOG.items()],
         "outcomes": list(OUTCOME_LABELS.items()),
         "fields": list(FIELD_LABELS.items()),
         "search_days": SEARCH_DAYS,
