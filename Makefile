@@ -1,6 +1,6 @@
 # The commands of a working day. `.ci/run` runs all that must hold before a change lands.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-.PHONY: demo test lint types browser postgres bench shots
+.PHONY: demo test lint types browser postgres bench shots docs
 
 demo: ; python manage.py demo
 test: ; pytest -n 4
@@ -10,3 +10,4 @@ browser: ; pytest -m browser
 postgres: ; .ci/with-postgres pytest -n 4
 bench: ; python -m tests.bench
 shots: ; python -m tests.shots
+docs: ; NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pbxadmin.access.roles import Action
+from pbxadmin.yeastar.fields import IvrField
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,12 @@ FIELD_RULES: dict[str, FieldRule] = {
         ),
     ),
 }
+
+
+def explained(field: IvrField) -> str:
+    """Say in a line what callers notice of a field, and what it takes."""
+    rule = FIELD_RULES.get(field.name)
+    return f"{rule.callers_notice} {field.hint}." if rule else f"{field.hint}."
 
 
 def right_to_change(name: str) -> Action:

@@ -19,6 +19,7 @@ from pbxadmin.yeastar.fields import BY_NAME, FieldError, IvrField, Kind
 from pbxadmin.yeastar.readings import IvrSettings
 
 from .changes.plan import Opened
+from .field_rules import explained
 from .models import Ivr
 
 Draft = Mapping[str, str]
@@ -67,7 +68,7 @@ class SettingField(forms.CharField):
             required=False,
             strip=False,
             label=setting.label,
-            help_text=setting.hint,
+            help_text=explained(setting),
             initial=base or "",
             widget=forms.TextInput(attrs=attrs),
         )
@@ -87,7 +88,7 @@ class SwitchField(forms.BooleanField):
     """A switch of an IVR. Left off where the PBX reported nothing, or nothing we know, it stays as it is."""
 
     def __init__(self, setting: IvrField, base: str | None) -> None:
-        super().__init__(required=False, label=setting.label, help_text=setting.hint, initial=base == "on")
+        super().__init__(required=False, label=setting.label, help_text=explained(setting), initial=base == "on")
         self.setting, self.base = setting, base
 
     def clean(self, value: Any) -> str | None:

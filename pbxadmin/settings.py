@@ -43,6 +43,7 @@ HEALTH_DAYS = env.number("HEALTH_DAYS", 90, 14, 3650)  # how long the counts of 
 
 INSTALLED_APPS = [
     "pbxadmin.ops",
+    "pbxadmin.help",
     "pbxadmin.home",
     "pbxadmin.notices",
     "pbxadmin.review",
@@ -244,7 +245,7 @@ LANGUAGE_CODE = "en"
 STATIC_URL = "static/"
 STATIC_ROOT = env.folder_path("STATIC_ROOT", DATA_DIR / "static")
 WHITENOISE_ALLOW_ALL_ORIGINS = False  # no other site needs our files
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [BASE_DIR / "static", ("help", BASE_DIR / "docs" / "shots")]  # the pictures of the help
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},

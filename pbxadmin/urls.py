@@ -3,6 +3,7 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("pbxadmin.ops.urls")),
     path("", include("pbxadmin.home.urls")),
+    path("", include("pbxadmin.help.urls")),
     path("", include("pbxadmin.accounts.urls")),
     path("", include("pbxadmin.access.urls")),
     path("", include("pbxadmin.fleet.urls")),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")])
 CURRENT = [page for page in PAGES if page.name != "CHANGELOG.md"]  # which names what was, too
 PLACES = [ROOT, ROOT / "pbxadmin", ROOT / "docs"]
 FOLDERS = {path.name for place in PLACES for path in place.iterdir() if path.is_dir()}

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
 from django.utils import timezone
 
+from ivr.field_rules import explained
 from pbxadmin.access.customer_rules import check_record
 from pbxadmin.access.models import Customer
 from pbxadmin.access.rules import Rule
@@ -28,7 +29,7 @@ class ValueField(forms.CharField):
 
     def __init__(self, setting: IvrField) -> None:
         attrs = {"class": "num", "inputmode": "numeric", "autocomplete": "off", "placeholder": "as is"}
-        help_text = f"{setting.hint.rstrip('.')}. Empty: leave as is."
+        help_text = f"{explained(setting)} Empty: leave as is."
         widget = forms.TextInput(attrs=attrs)
         super().__init__(required=False, label=setting.label, help_text=help_text, widget=widget)
         self.setting, self.unit = setting, setting.unit
@@ -42,7 +43,7 @@ class ValueField(forms.CharField):
 
 
 def switch_field(setting: IvrField) -> forms.ChoiceField:
-    return forms.ChoiceField(choices=SWITCH_CHOICES, required=False, label=setting.label, help_text=setting.hint)
+    return forms.ChoiceField(choices=SWITCH_CHOICES, required=False, label=setting.label, help_text=explained(setting))
 
 
 def batch_fields(api_versions: Iterable[str]) -> list[IvrField]:

@@ -187,6 +187,8 @@ ROWS: dict[str, Row] = {
     "mfa_generate_recovery_codes": Row("/accounts/2fa/recovery-codes/generate/", get=signed_in, post=signed_in),
     "mfa_add_webauthn": Row("/accounts/2fa/webauthn/add/", get=signed_in, post=signed_in),
     "mfa_remove_webauthn": Row("/accounts/2fa/webauthn/keys/1/remove/", get=own, post=own),
+    "help:index": Row("/help/", get=signed_in),
+    "help:page": Row("/help/trouble/unknown/", get=signed_in),
     "home:home": Row("/", get=signed_in),
     "home:search": Row("/search/", get=signed_in),
     "access:customer-list": Row("/customers/", get=signed_in),
