@@ -1,10 +1,10 @@
 """The settings of an IVR and of its changes as pages show them, in the words of operators."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
 
 from pbxadmin.yeastar.drivers import driver_of
-from pbxadmin.yeastar.fields import BY_NAME, REPLACED, IvrField
+from pbxadmin.yeastar.fields import BY_NAME, REPLACED, IvrField, Kind
 from pbxadmin.yeastar.readings import IvrSettings
 
 from .changes.compare import compare
@@ -17,7 +17,11 @@ NOT_TEXT = "The PBX holds bytes that are not UTF-8, shown as {}. They stay as th
 
 @dataclass(frozen=True)
 class FieldRow:
-    """One field of an IVR as pages show it: the stored value (for scripts), the value in words, and a remark."""
+    """One field of an IVR as pages show it: the stored value (for scripts), the value in words, and a remark.
+
+    edit: the address of the form that opens at this field, "" for who may not change it. turn: what it would do to a
+    switch, in words; the form opens with it done.
+    """
 
     field: IvrField
     value: str
@@ -25,6 +29,8 @@ class FieldRow:
     remark: str
     is_locked: bool
     is_odd: bool
+    edit: str = ""
+    turn: str = ""
 
 
 def field_rows(settings: IvrSettings, version: str) -> dict[str, list[FieldRow]]:
@@ -43,6 +49,22 @@ def field_rows(settings: IvrSettings, version: str) -> dict[str, list[FieldRow]]
     return found
 
 
+def with_edits(groups: Mapping[str, list[FieldRow]], names: Container[str], form: str) -> dict[str, list[FieldRow]]:
+    """Return the rows with the address of the form on those of these fields. form: the address of the form."""
+    return {
+        heading: [edit_offered(row, form) if row.field.name in names else row for row in rows]
+        for heading, rows in groups.items()
+    }
+
+
+def edit_offered(row: FieldRow, form: str) -> FieldRow:
+    name, place = row.field.name, f"#id_{row.field.name}"
+    if row.field.kind is not Kind.SWITCH:
+        return replace(row, edit=f"{form}{place}")
+    turned = "off" if row.value == "on" else "on"
+    return replace(row, edit=f"{form}?{name}={turned}{place}", turn=f"Turn {turned}")
+
+
 def caller_hears(settings: IvrSettings) -> str:
     """Say what a caller hears: "Plays the prompt 3 times, waits 3 s for a key after each, 3 s between digits."."""
     repeat, response, digit = (
@@ -59,6 +81,11 @@ def callers_may(dial_extension: str | None, check_voicemail: str | None, dial_ou
     is_open = {"an extension": dial_extension, "voicemail": check_voicemail, "outbound": dial_outbound}
     words = [what for what, switch in is_open.items() if switch == "on"]
     return ", ".join(words).capitalize() if words else "Keys only"
+
+
+def open_to_callers(settings: IvrSettings) -> str:
+    """Say what these settings leave open to callers, beyond the keys of the menu."""
+    return callers_may(settings.dial_extension, settings.check_voicemail, settings.dial_outbound)
 
 
 def tick_count(value: str | None, limit: int = 10) -> int | None:

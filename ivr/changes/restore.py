@@ -22,7 +22,7 @@ from pbxadmin.yeastar.drivers import is_writable
 from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.readings import IvrSettings
 
-from .plan import change_plan
+from .plan import change_plan, form_key_of
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,17 @@ def restore_plan(
 
     live: as just read, and not moved since. form: the id of the page, so that a second click gives the same plan.
     """
-    name = f"restore {back.event.pk} {form[:40]}"
-    opened = replace(opened_now(pbx, live, timezone.now()), form=name)
+    opened = replace(opened_now(pbx, live, timezone.now()), form=restore_form(back, form))
     return change_plan(pbx=pbx, opened=opened, wanted=back.wanted, actor=actor, reason=reason, ticket=ticket)
+
+
+def restore_form(back: Restoration, form: str) -> str:
+    return f"restore {back.event.pk} {form[:40]}"
+
+
+def restored_by(*, back: Restoration, form: str, reason: str, ticket: str) -> Change | None:
+    """Return the plan that this page made already, so that a second click leads to it and reads nothing."""
+    return Change.objects.filter(form_key=form_key_of(restore_form(back, form), back.wanted, reason, ticket)).first()
 
 
 def acceptance_of(event: Event) -> Event | None:

@@ -22,7 +22,7 @@ from ivr.changes.spool import waits
 from ivr.field_rules import FIELD_RULES, rights_to_change
 from ivr.models import Change
 from ivr.selectors import NOT_PROVEN, ChangeFilter
-from ivr.wording import caller_hears, conflict_rows, tick_count, untouched_rows
+from ivr.wording import caller_hears, conflict_rows, open_to_callers, tick_count, untouched_rows
 from pbxadmin.access.models import Customer
 from pbxadmin.access.permissions import can, require
 from pbxadmin.access.person import user_of
@@ -78,7 +78,7 @@ def show(
     unconfirmed: its risks have to be confirmed first.
     """
     now, after = values_now_and_after(change)
-    risks = change_risks(change) if change.status == Change.Status.PLANNED else Risks()
+    risks = change_risks(change) if change.status in (Change.Status.PLANNED, Change.Status.CONFLICT) else Risks()
     customer = Customer.objects.get(pk=change.customer_id)
     pbx = Pbx.objects.filter(pk=change.pbx_id).first()
     context = {
@@ -92,6 +92,8 @@ def show(
         "after": after,
         "now_hears": caller_hears(now),
         "after_hears": caller_hears(after),
+        "now_may": open_to_callers(now),
+        "after_may": open_to_callers(after),
         "ticks": {name: tick_count(getattr(now, name)) for name in ("prompt_repeat", "response_timeout")},
         "ticks_after": {name: tick_count(getattr(after, name)) for name in ("prompt_repeat", "response_timeout")},
         "ticket_link": ticket_link(change),
@@ -126,19 +128,41 @@ def change_apply_view(request: HttpRequest, pk: int) -> HttpResponse:
     risks = change_risks(change)
     is_confirmed = request.POST.get("seen") == risks.digest if risks.breaks else bool(request.POST.get("confirm"))
     try:
-        change_apply(change=change, actor=actor(), confirmed=is_confirmed, typed=request.POST.get("typed", ""))
+        problem = apply_now(change, confirmed=is_confirmed, typed=request.POST.get("typed", ""))
     except NotConfirmed:
         return show(request, change, status=422, unconfirmed=True)
-    except TooManyWaiting as error:
-        return show(request, change, status=503, problem=str(error))
-    except DatabaseError:
-        log.exception("change %s could not be recorded", pk)
-        change = visible_change(request, pk)
-        if change.status == Change.Status.PLANNED:
-            problem = "The audit log could not be written, so nothing was sent. Tell whoever runs PBX Admin."
-            return show(request, change, status=503, problem=problem)
+    if problem:
+        return show(request, change, status=503, problem=problem)
     if change.status == Change.Status.CONFLICT:
         return show(request, change, status=409)
+    return go(request, change.get_absolute_url())
+
+
+def apply_now(change: Change, *, confirmed: bool = False, typed: str = "") -> str:
+    """Apply a change. Return why nothing was sent when we failed ourselves, else "". Raises NotConfirmed."""
+    try:
+        change_apply(change=change, actor=actor(), confirmed=confirmed, typed=typed)
+    except TooManyWaiting as error:
+        return str(error)
+    except DatabaseError:
+        log.exception("change %s could not be recorded", change.pk)
+        change.refresh_from_db()
+        if change.status == Change.Status.PLANNED:
+            return "The audit log could not be written, so nothing was sent. Tell whoever runs PBX Admin."
+    return ""
+
+
+def apply_seen(request: HttpRequest, change: Change) -> HttpResponse:
+    """Apply a plan whose values the person has just seen beside the button, and lead to its page.
+
+    A plan that brings risks is not applied: its page asks for their confirmation.
+    """
+    try:
+        problem = apply_now(change)
+    except NotConfirmed:
+        problem = ""
+    if problem:
+        messages.error(request, f"Nothing was sent. {problem}")
     return go(request, change.get_absolute_url())
 
 
@@ -161,8 +185,9 @@ def change_check_view(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 @post_only("ivr:change-page", "pk")
+@waits_for_pbx
 def change_resolve_view(request: HttpRequest, pk: int) -> HttpResponse:
-    """Plan again as the person chose field by field; the new plan goes through the whole path."""
+    """Plan again as the person chose field by field; with `apply`, also apply it, with a re-read of its own."""
     change = visible_change(request, pk)
     require_rights(request, change)
     chosen = {line["name"]: line["chosen"] for line in conflict_rows(change, request.POST)}
@@ -178,7 +203,7 @@ def change_resolve_view(request: HttpRequest, pk: int) -> HttpResponse:
     if plan is None:
         messages.info(request, f"{change.pbx_name} stays as it is. Nothing was sent.")
         return go(request, ivr_address(change.pbx_id, change.number))
-    return go(request, plan.get_absolute_url())
+    return apply_seen(request, plan) if "apply" in request.POST else go(request, plan.get_absolute_url())
 
 
 @login_required

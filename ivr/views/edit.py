@@ -25,7 +25,6 @@ from pbxadmin.audit.log import record
 from pbxadmin.fleet.concurrency import TooManyWaiting
 from pbxadmin.fleet.decorators import waits_for_pbx
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.web.filters import whole
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.problems import problem
 from pbxadmin.yeastar.errors import PbxError
@@ -33,7 +32,7 @@ from pbxadmin.yeastar.fields import BY_NAME, IvrField
 from pbxadmin.yeastar.readings import IvrSettings
 
 from .changes import show
-from .common import actor, addressable, draft_query, pbx_or_404
+from .common import actor, addressable, draft_parameters, draft_query, pbx_or_404
 from .missing_ivr import missing_ivr_or_404
 
 TOO_OLD = "This form was opened too long ago, so the PBX was read again. Look at the values, then review once more."
@@ -74,10 +73,13 @@ def edit_open(request: HttpRequest, pbx: Pbx, number: str, *, too_old: bool = Fa
 
 
 def draft_of(request: HttpRequest, pbx: Pbx) -> dict[str, str]:
-    """Return what the plan that the address names (`from`) asked for, nothing for no plan of this PBX."""
-    pk = whole(request.GET.get("from"))
-    change = Change.objects.visible_to(user_of(request)).filter(pk=pk or 0, pbx_id=pbx.pk).first()
-    return change.draft if change else {}
+    """Return what the form opens with instead of what the PBX holds: of a plan of this PBX, and of single fields.
+
+    The address names the plan (`from`) and the fields.
+    """
+    asked = draft_parameters(request)
+    change = Change.objects.visible_to(user_of(request)).filter(pk=asked.pop("from", 0), pbx_id=pbx.pk).first()
+    return (change.draft if change else {}) | asked
 
 
 def edit_page(request: HttpRequest, pbx: Pbx, form: IvrForm, status: int = 200) -> HttpResponse:

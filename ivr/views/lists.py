@@ -14,12 +14,12 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET
 
 from ivr.addresses import ivr_address, ivr_list_address, ivr_page_address
-from ivr.changes.opening import read_live, status_of
+from ivr.changes.opening import allowed_settings, read_live, status_of
 from ivr.models import Change, Ivr, IvrQuerySet, Refresh, RefreshItem
 from ivr.refresh import pbx_refresh, refresh_start
 from ivr.selectors import SORTS, IvrFilter, ivrs_found, pbxs_in_view
 from ivr.ways import ways_shown
-from ivr.wording import caller_hears, callers_may, field_rows, tick_count
+from ivr.wording import caller_hears, callers_may, field_rows, open_to_callers, tick_count, with_edits
 from pbxadmin.access.models import Customer, as_named
 from pbxadmin.access.permissions import can, can_anywhere, only_customer
 from pbxadmin.access.person import user_of
@@ -194,25 +194,27 @@ def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
         context = {"pbx": pbx, "number": number, "why": str(error), "ivr": None, "groups": {}}
         return render(request, "ivr/edit_closed.html", context, status=status_of(error))
     history = Change.objects.newest_of_ivr(pbx.pk, number, CHANGES_SHOWN)
-    settings = ivr.settings
-    groups = field_rows(settings, pbx.version)
+    settings, address = ivr.settings, ivr_address(pbx.pk, number)
+    may_edit = not ivr.flaw and can(user_of(request), Action.EDIT_IVR, pbx.customer)
+    changeable = {field.name for field in allowed_settings(user_of(request), pbx)} if may_edit else ()
+    groups = with_edits(field_rows(settings, pbx.version), changeable, f"{address}edit/")
     context = {
         "pbx": pbx,
         "ivr": ivr,
-        "address": ivr_address(pbx.pk, number),
+        "address": address,
         "outside": outside_events(pbx, number),
         "ways_in": ways_shown(pbx, number),
         "stale": pbx.why_stale(ivr.read_at),
         "groups": groups,
         "is_odd": any(row.is_odd for group in groups.values() for row in group),
         "hears": caller_hears(settings),
-        "may_dial": callers_may(ivr.dial_extension, ivr.check_voicemail, ivr.dial_outbound).lower(),
+        "may_dial": open_to_callers(settings).lower(),
         "repeat": tick_count(ivr.prompt_repeat),
         "seconds": tick_count(ivr.response_timeout),
         "raw": json.dumps(ivr.raw, indent=2, ensure_ascii=False),
         "history": history,
         "unsettled": Change.objects.unsettled(pbx.pk, number),
-        "may_edit": not ivr.flaw and can(user_of(request), Action.EDIT_IVR, pbx.customer),
+        "may_edit": may_edit,
         **ring_context(user_of(request), pbx, number),
     }
     return render(request, "ivr/ivr_page.html", context)

@@ -11,10 +11,19 @@ from django.views.decorators.http import require_http_methods
 
 from ivr.addresses import ivr_address
 from ivr.changes.opening import read_live, status_of
-from ivr.changes.restore import Restoration, moved_since_event, outside_accept, restoration_of, restore_plan
-from ivr.field_rules import rights_to_change
+from ivr.changes.restore import (
+    Restoration,
+    moved_since_event,
+    outside_accept,
+    restoration_of,
+    restore_plan,
+    restored_by,
+)
+from ivr.field_rules import rights_to_change, risks_of
 from ivr.forms import RecordForm
+from ivr.models import Change
 from ivr.ways import ways_look
+from pbxadmin.access.customer_rules import check_record
 from pbxadmin.access.permissions import can, customer_ids, require
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
@@ -28,6 +37,7 @@ from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.readings import ADDRESSABLE, IvrSettings
 
+from .changes import apply_seen
 from .common import actor, pbx_or_404
 from .outside import is_of_list, note_in, outside_list_address, require_to_accept, row_in_place
 
@@ -57,6 +67,8 @@ def restore(request: HttpRequest, event_id: int) -> HttpResponse:
         require(user_of(request), action, pbx.customer)
     form = record_form(request, pbx, event)
     typed = form if form.is_bound else None
+    if again := planned_before(request, pbx, back, form):
+        return go(request, again.get_absolute_url())
     try:
         live = read_live(pbx, back.number)[0] if ADDRESSABLE.fullmatch(back.number) else None
     except PbxError as error:
@@ -71,6 +83,14 @@ def restore(request: HttpRequest, event_id: int) -> HttpResponse:
     return ask_and_plan(request, pbx, back, live, form)
 
 
+def planned_before(request: HttpRequest, pbx: Pbx, back: Restoration, form: RecordForm) -> Change | None:
+    """Return what the first of two clicks on this page planned, or None."""
+    if not form.is_valid():
+        return None
+    reason, ticket = check_record(pbx.customer, *form.reason_and_ticket)
+    return restored_by(back=back, form=request.POST.get("form", ""), reason=reason, ticket=ticket)
+
+
 def record_form(request: HttpRequest, pbx: Pbx, event: Event) -> RecordForm:
     """Return the form for the reason and ticket that the customer wants. It opens with those of the event."""
     draft = {"reason": event.data["reason"], "ticket": event.data["ticket"]}
@@ -80,7 +100,7 @@ def record_form(request: HttpRequest, pbx: Pbx, event: Event) -> RecordForm:
 def ask_and_plan(
     request: HttpRequest, pbx: Pbx, back: Restoration, live: IvrSettings, form: RecordForm
 ) -> HttpResponse:
-    """Ask for the reason and ticket, then plan the restore."""
+    """Ask for the reason and ticket beside what would change, then plan the restore; with `apply`, also apply it."""
     if not form.is_valid():
         return restore_page(request, pbx, back.event, back, form=form, status=422 if form.errors else 200)
     if "number" in back.wanted:
@@ -88,7 +108,7 @@ def ask_and_plan(
     reason, ticket = form.reason_and_ticket
     once = request.POST.get("form", "")
     change = restore_plan(pbx=pbx, back=back, live=live, form=once, actor=actor(), reason=reason, ticket=ticket)
-    return go(request, change.get_absolute_url())
+    return apply_seen(request, change) if "apply" in request.POST else go(request, change.get_absolute_url())
 
 
 def restore_page(
@@ -112,6 +132,7 @@ def restore_page(
         "problem": problem,
         "form": form,
         "may_go_on": form is not None and status != 409,
+        "at_once": back is not None and not (risks_of(back.left, back.wanted) or "number" in back.wanted),
         "once": request.POST.get("form") or str(uuid.uuid4()),
         "may_review": can(user_of(request), Action.REVIEW_LOG, pbx.customer),
     }

@@ -179,9 +179,21 @@
     if (event.detail.successful && event.target.id !== "q") problems().replaceChildren();
   });
 
+  // Whoever decided on a row goes on with the next one that asks for it.
+  const nextButton = (row) => {
+    while ((row = row.nextElementSibling)) if (row.querySelector("button")) return row.querySelector("button");
+    return null;
+  };
+
   // Whoever was in what HTMX takes out would be nowhere afterwards, and with the keyboard back at the top of the page.
+  // A button that is disabled while it waits loses the focus before that.
+  let pressed = null;
   let wasInside = false;
-  document.addEventListener("htmx:beforeSwap", (event) => { wasInside = event.target.contains(document.activeElement); });
+  document.addEventListener("htmx:beforeRequest", () => { pressed = document.activeElement; });
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const here = document.activeElement === document.body ? pressed : document.activeElement;
+    wasInside = event.target.contains(here);
+  });
 
   // After HTMX put something in: focus the first field in error, else the outcome or the title, and say what came out.
   document.addEventListener("htmx:afterSwap", (event) => {
@@ -196,12 +208,18 @@
     if (outcome) say(outcome.textContent);
   });
   // Only now HTMX knows the new forms: a key that is pressed sooner would send them without it.
-  document.addEventListener("htmx:afterSettle", () => {
+  document.addEventListener("htmx:afterSettle", (event) => {
+    const row = event.target.closest("tr");
+    const next = wasInside && row && nextButton(row);
+    if (next) return next.focus();
     const heading = document.querySelector("#main .outcome h2") || document.querySelector("#main h1");
     if (!heading || !wasInside || document.activeElement !== document.body) return;
     heading.tabIndex = -1;
     heading.focus();
   });
+  // A link to a field of a form goes into it, ready to be typed over.
+  const meant = location.hash && document.getElementById(location.hash.slice(1));
+  if (meant && meant.closest("form")) use(meant);
   offer(document);
   showTheme();
 })();

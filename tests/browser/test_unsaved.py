@@ -108,7 +108,7 @@ def test_a_restore_that_a_pbx_does_not_answer_says_why_and_keeps_the_reason(
     page.get_by_label("Reason").fill("Nobody agreed to it")
     twin.misbehave(Fault.CLOSE, call="ivr/query")
 
-    page.get_by_role("button", name="Review change").click()
+    page.get_by_role("button", name="Apply on ACME-HQ").click()
 
     expect(page.get_by_role("heading", name="It cannot be restored now")).to_be_visible(timeout=15000)
     expect(page.get_by_text("PBX Admin cannot be reached")).to_be_hidden()

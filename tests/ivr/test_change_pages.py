@@ -152,6 +152,49 @@ def test_a_conflict_is_resolved_field_by_field_into_a_new_plan(client, planned, 
     assert (new.status, new.base["response_timeout"], new.wanted) == ("planned", "9", {"response_timeout": "6"})
 
 
+def test_the_choice_of_a_conflict_applies_at_once_after_a_re_read_of_its_own(client, planned, pbx_http):
+    pbx_http.ivrs["6500"]["responsetimeout"] = "9"
+    client.post(f"/changes/{planned.pk}/apply/")
+    pbx_http.received.clear()
+
+    answer = client.post(f"/changes/{planned.pk}/resolve/", {"response_timeout": "yours", "apply": "yes"})
+
+    new = Change.objects.get(pk=int(answer["Location"].split("/")[2]))
+    assert (new.status, new.base["response_timeout"]) == ("verified", "9")
+    assert pbx_http.calls() == ["ivr/query", "ivr/update", "ivr/query"]
+
+
+def test_a_choice_that_is_overtaken_once_more_sends_nothing(client, planned, pbx_http):
+    pbx_http.ivrs["6500"]["responsetimeout"] = "9"
+    client.post(f"/changes/{planned.pk}/apply/")
+    pbx_http.ivrs["6500"]["responsetimeout"] = "8"
+
+    answer = client.post(f"/changes/{planned.pk}/resolve/", {"response_timeout": "yours", "apply": "yes"})
+
+    assert 'data-outcome="conflict"' in client.get(answer["Location"]).content.decode()
+    assert "ivr/update" not in pbx_http.calls()
+
+
+def test_a_choice_that_brings_a_risk_is_confirmed_on_its_plan(client, pbx, mara, pbx_http):
+    change = plan(pbx, dial_extension="on", response_timeout="6")
+    pbx_http.ivrs["6500"]["responsetimeout"] = "9"
+    client.post(f"/changes/{change.pk}/apply/", {"confirm": "yes"})
+
+    page = client.get(f"/changes/{change.pk}/").content.decode()
+    answer = client.post(f"/changes/{change.pk}/resolve/", {"response_timeout": "yours", "apply": "yes"})
+
+    assert "Review the result on ACME-HQ" in page
+    assert 'name="confirm"' in client.get(answer["Location"]).content.decode()
+    assert "ivr/update" not in pbx_http.calls()
+
+
+def test_a_plan_says_what_is_open_to_callers_now_and_after(client, pbx, mara, pbx_http):
+    page = client.get(f"/changes/{plan(pbx, dial_extension='on').pk}/").content.decode()
+
+    assert "<del>Keys only</del>" in page
+    assert "<ins>An extension</ins>" in page
+
+
 def test_a_conflict_of_a_pbx_that_was_deleted_meanwhile_is_not_resolved(client, pbx, planned, pbx_http):
     pbx_http.ivrs["6500"]["responsetimeout"] = "9"
     client.post(f"/changes/{planned.pk}/apply/")

@@ -77,6 +77,27 @@ def test_nothing_changed_makes_no_change_and_says_so(helpdesk, pbx, pbx_http):
     assert not Change.objects.exists()
 
 
+def test_the_page_of_an_ivr_leads_into_the_form_with_a_switch_turned(helpdesk, pbx, pbx_http):
+    page = helpdesk.get(f"/pbxs/{pbx.pk}/ivrs/6500/").content.decode()
+
+    turned = f"{address(pbx)}?dial_extension=on#id_dial_extension"
+    assert f'href="{turned}"' in page
+    assert "Turn on" in page
+    assert f'href="{address(pbx)}#id_response_timeout"' in page
+    assert "id_number" not in page  # helpdesk renumbers nothing
+    form = helpdesk.get(turned.split("#")[0]).content.decode()
+    assert re.search(r'<input[^>]*name="dial_extension"[^>]*checked', form)
+    assert "On the PBX now: Off." in form
+    assert "ivr/update" not in pbx_http.calls()
+    assert not Change.objects.exists()
+
+
+def test_whoever_may_not_edit_is_led_into_no_form(client, pbx, pbx_http):
+    client.force_login(make_user(Role.VIEWER, pbx.customer))
+
+    assert "/edit/" not in client.get(f"/pbxs/{pbx.pk}/ivrs/6500/").content.decode()
+
+
 BAD_COUNTS = ["0", "11", "-1", "−1", "3.5", "1e1", "", "٣", "３", "1 0", "0x3", "999999999999"]
 BAD = [
     *(("response_timeout", value, "Enter a whole number from 1 to 10.") for value in BAD_COUNTS),

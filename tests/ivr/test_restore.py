@@ -90,6 +90,42 @@ def test_opening_and_planning_send_nothing(helpdesk: Client, pbx: Pbx, pbx_http:
     assert pbx_http.calls() == ["ivr/query", "ivr/query"]
 
 
+def test_a_restore_is_applied_from_the_page_that_shows_it_and_sent_once(
+    helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble
+) -> None:
+    event = applied(pbx, pbx_http, response_timeout="6")
+    pbx_http.received.clear()
+
+    page = helpdesk.get(f"/changes/restore/{event.pk}/").content.decode()
+    for _ in range(2):
+        answer = restore(helpdesk, event, apply="yes", reason="callers complain")
+
+    change = Change.objects.latest("pk")
+    assert "Apply on ACME-HQ" in page
+    assert answer.headers["Location"] == f"/changes/{change.pk}/"
+    assert change.reason == "callers complain"
+    assert (change.status, change.wanted) == (Status.VERIFIED, {"response_timeout": "3"})
+    assert pbx_http.calls().count("ivr/update") == 1
+
+
+def test_a_restore_that_opens_something_to_callers_is_confirmed_on_its_plan(
+    helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble
+) -> None:
+    pbx_http.ivrs["6500"]["dialext"] = "on"
+    read(pbx)
+    event = applied(pbx, pbx_http, dial_extension="off")
+    pbx_http.received.clear()
+
+    page = helpdesk.get(f"/changes/restore/{event.pk}/").content.decode()
+    answer = restore(helpdesk, event, apply="yes")
+
+    plan = Change.objects.get(status=Status.PLANNED)
+    assert "Apply on" not in page
+    assert "Review change on ACME-HQ" in page
+    assert answer.headers["Location"] == f"/changes/{plan.pk}/"
+    assert "ivr/update" not in pbx_http.calls()
+
+
 def test_a_second_click_gives_the_same_plan_and_another_page_another(
     helpdesk: Client, pbx: Pbx, pbx_http: PbxDouble
 ) -> None:
