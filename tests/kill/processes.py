@@ -98,10 +98,10 @@ class Process:
         self.running.stdout.close()
 
 
-def serve(data_dir: Path) -> tuple[Process, str]:
+def serve(data_dir: Path, *words: str) -> tuple[Process, str]:
     """A server that answers, with its address."""
     port = free_port()
-    process = Process("manage.py", "serve", "--port", str(port), DATA_DIR=str(data_dir))
+    process = Process("manage.py", "serve", "--port", str(port), *words, DATA_DIR=str(data_dir))
     address = f"http://127.0.0.1:{port}"
     until(lambda: get(f"{address}/healthz")[0] == 200)
     return process, address
