@@ -12,17 +12,19 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 from django_tasks_db.models import DBTaskResult
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ivr.models import Change
 from pbxadmin import __version__
 from pbxadmin.fleet.models import Pbx, PbxState, WorkerProcess
 from pbxadmin.notices.models import Notice, NoticeMail
+from pbxadmin.review.selectors import outcome_totals
 
 from .models import PeriodicJob
 
 OVERDUE = timedelta(minutes=15)
+OUTCOMES_IN_LOG = ("verified", "not-as-asked", "refused", "not-sent", "unknown")
 REFUSED = "Ask from this machine, or with the token of METRICS_TOKEN.\n"
 
 
@@ -78,8 +80,10 @@ def pbx_figures(now: datetime) -> Iterator[Metric]:
 
 
 def change_figures() -> Iterator[Metric]:
-    counts = Change.objects.order_by().values_list("status").annotate(Count("pk"))
-    yield labelled("changes", "Changes there are", "outcome", dict.fromkeys(Change.Status.values, 0) | dict(counts))
+    outcomes = CounterMetricFamily("pbxadmin_change_outcomes", "Outcomes of changes in the log", labels=["outcome"])
+    for outcome, count in (dict.fromkeys(OUTCOMES_IN_LOG, 0) | outcome_totals()).items():
+        outcomes.add_metric([outcome], count)
+    yield outcomes
     yield gauge(
         "changes_unsettled", "Changes sent that may still become another outcome", Change.objects.in_motion().count()
     )

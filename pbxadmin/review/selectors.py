@@ -1,5 +1,6 @@
 """Filters of the log page, as they stand in the URL, and the events that they find."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
@@ -8,7 +9,7 @@ from itertools import chain
 from operator import and_, or_
 from typing import Any
 
-from django.db.models import Max, Min, Q, Value
+from django.db.models import Max, Min, Q, Sum, Value
 from django.db.models.functions import Length, StrIndex
 from django.db.models.lookups import GreaterThan, LessThanOrEqual
 from django.utils import timezone
@@ -16,7 +17,7 @@ from django.utils import timezone
 from pbxadmin.access.models import AnyUser
 from pbxadmin.access.permissions import customer_ids
 from pbxadmin.access.roles import Action
-from pbxadmin.audit.actions import ACTION_LABELS, EventAction
+from pbxadmin.audit.actions import ACTION_LABELS, EventAction, EventGroup
 from pbxadmin.audit.log import fold_before_accents
 from pbxadmin.audit.models import MAX_ID, Event, EventQuerySet
 from pbxadmin.fleet.record_fields import IMPORT_COLUMNS
@@ -35,7 +36,7 @@ from pbxadmin.web.times import AS_UTC
 from pbxadmin.web.words import OUTCOMES
 from pbxadmin.yeastar.fields import BY_NAME
 
-from .models import Day
+from .models import Day, DayCount
 from .rollup import not_rolled_up
 from .sections import SECTIONS_OF_LOG
 from .wording import label_of
@@ -217,6 +218,16 @@ def ids_within(since: date | None, until: date | None) -> tuple[int | None, int 
     later = on_days(not_rolled_up(Event.objects.all()), since, until)
     found = later.aggregate(first=Min("pk"), last=Max("pk"))
     return first or found["first"], found["last"] or last
+
+
+def outcome_totals() -> dict[str, int]:
+    """Return how many outcomes of changes the log holds, by outcome: counted days, and the events since."""
+    actions = EventGroup.CHANGE_OUTCOME.actions
+    counted = DayCount.objects.for_customers(None).filter(action__in=actions).order_by()
+    totals = Counter(dict(counted.values_list("outcome").annotate(Sum("count"))))
+    later = not_rolled_up(Event.objects.all()).filter(action__in=actions)
+    totals.update(later.values_list("outcome", flat=True))
+    return dict(totals)
 
 
 def start_of(day: date) -> datetime:

@@ -28,6 +28,7 @@ BENCHES = (
     "ivr_list",
     "outside_list",
     "history",
+    "row_sizes",
     "home_page",
     "fleet_pages",
     "policies_recheck",

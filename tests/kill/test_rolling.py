@@ -107,7 +107,7 @@ def worker(tmp_path):
 @pytest.fixture
 def at_work():
     """Runs each of these again and again, at the same time, until told to stop."""
-    stop, threads = Flag(), []
+    stop, threads = Flag(), list[Thread]()
 
     def start(*acts):
         def work(act):

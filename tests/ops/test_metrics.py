@@ -10,9 +10,12 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from ivr.refresh import refresh_work
+from pbxadmin.audit.actions import EventAction
+from pbxadmin.audit.log import record
 from pbxadmin.env import BadSetting, token
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.ops.models import PeriodicJob
+from pbxadmin.review import rollup
 from tests.factories import make_change, make_pbx
 
 pytestmark = pytest.mark.django_db
@@ -32,6 +35,8 @@ def test_what_they_say(client, acme):
     Pbx.objects.update(state="reachable", read_at=now - timedelta(hours=2), next_refresh_at=now + timedelta(hours=1))
     Pbx.objects.filter(pk=late.pk).update(next_refresh_at=now - timedelta(minutes=16))
     make_change(pbx), make_change(pbx, "unknown")
+    for outcome in ("verified", "verified", "unknown"):
+        record(EventAction.CHANGE_OUTCOME, outcome=outcome)
     refresh_work.enqueue(1)
     PeriodicJob.objects.create(name="tick", due_at=now, done_at=now - timedelta(seconds=30))
 
@@ -40,9 +45,21 @@ def test_what_they_say(client, acme):
     assert said["pbxs", "reachable"] == 2
     assert (said["pbxs_due",], said["pbxs_overdue",]) == (1, 1)
     assert said["oldest_reading_age_seconds",] == pytest.approx(7200, abs=60)
-    assert (said["changes", "verified"], said["changes", "unknown"], said["changes_unsettled",]) == (1, 1, 1)
+    counted = {outcome: said["change_outcomes_total", outcome] for outcome in ("verified", "unknown", "refused")}
+    assert counted == {"verified": 2, "unknown": 1, "refused": 0}
+    assert said["changes_unsettled",] == 1
     assert sum(value for key, value in said.items() if key[0] == "queue_length") == 1
     assert said["last_tick_age_seconds",] == pytest.approx(30, abs=60)
+
+
+def test_an_outcome_counts_once_before_and_after_its_day_is_counted(client, monkeypatch):
+    record(EventAction.CHANGE_OUTCOME, outcome="verified")
+    before = figures(client)["change_outcomes_total", "verified"]
+    monkeypatch.setattr(rollup, "SETTLED", timedelta(0))
+    rollup.roll_up()
+    record(EventAction.CHANGE_SETTLED, outcome="verified")
+
+    assert (before, figures(client)["change_outcomes_total", "verified"]) == (1, 2)
 
 
 def test_they_name_nobody_and_cost_the_same_for_many(client, acme, django_assert_max_num_queries):
