@@ -11,14 +11,15 @@ from pbxadmin.access.permissions import can_anywhere
 from pbxadmin.access.roles import Action
 from pbxadmin.fleet.models import Pbx
 
-MOST_CARDS = 6
+MOST_CARDS = 8
 
 
 @dataclass(frozen=True)
 class Card:
-    """Something to try. right: that it needs. page: where it begins, by name, else on one of these PBXs.
+    """Something to try. right: that it needs. page: where it begins, by name, else on the page of the PBX.
 
-    pbxs: of which the first that the person sees is meant; "{pbx}" in the texts stands for it. number: of an IVR on it.
+    pbxs: of which the first that the person sees is meant, if it is about one; "{pbx}" in the text stands for it.
+    number: of the IVR on that PBX where it begins.
     """
 
     icon: str
@@ -31,6 +32,49 @@ class Card:
 
 
 CARDS: Sequence[Card] = (
+    Card(
+        "key",
+        "A password that does not work any more",
+        "{pbx} rejects its credentials. “Break a PBX” says the new one.",
+        Action.MANAGE_PBXS,
+        pbxs=("CURA-Leeds",),
+    ),
+    Card(
+        "finger-print",
+        "A certificate that is another one",
+        "Compare what {pbx} shows with what was pinned.",
+        Action.MANAGE_PBXS,
+        pbxs=("DELM-HQ",),
+    ),
+    Card(
+        "hand-raised",
+        "A batch that halted",
+        "A PBX said Success and changed nothing. See what was done, and decide.",
+        Action.BATCH,
+        "batches:batch-list",
+        pbxs=("EAST-HQ",),
+    ),
+    Card(
+        "document-check",
+        "Sign the quarter",
+        "Review what is left of it, and sign it off.",
+        Action.REVIEW_LOG,
+        "review:period-list",
+    ),
+    Card(
+        "inbox-stack",
+        "What stood out",
+        "A refusal, an unknown outcome, dial-out at night: each waits to be looked at.",
+        Action.REVIEW_LOG,
+        "review:desk",
+    ),
+    Card(
+        "shield-check",
+        "Prove it",
+        "Pack the events with their own verifier, for somebody outside.",
+        Action.REVIEW_LOG,
+        "review:evidence",
+    ),
     Card(
         "phone-x-mark",
         "“The menu hangs up too soon”",
@@ -64,48 +108,6 @@ CARDS: Sequence[Card] = (
         number="6501",
     ),
     Card(
-        "key",
-        "A password that does not work any more",
-        "{pbx} rejects its credentials. “Break a PBX” says the new one.",
-        Action.MANAGE_PBXS,
-        pbxs=("CURA-Leeds",),
-    ),
-    Card(
-        "finger-print",
-        "A certificate that is another one",
-        "Compare what {pbx} shows with what was pinned.",
-        Action.MANAGE_PBXS,
-        pbxs=("DELM-HQ",),
-    ),
-    Card(
-        "hand-raised",
-        "A batch that halted",
-        "A PBX said Success and changed nothing. See what was done, and decide.",
-        Action.BATCH,
-        "batches:batch-list",
-    ),
-    Card(
-        "document-check",
-        "Sign the quarter",
-        "Review what is left of it, and sign it off.",
-        Action.REVIEW_LOG,
-        "review:period-list",
-    ),
-    Card(
-        "inbox-stack",
-        "What stood out",
-        "A refusal, an unknown outcome, dial-out at night: each waits to be looked at.",
-        Action.REVIEW_LOG,
-        "review:desk",
-    ),
-    Card(
-        "shield-check",
-        "Prove it",
-        "Pack the events with their own verifier, for somebody outside.",
-        Action.REVIEW_LOG,
-        "review:evidence",
-    ),
-    Card(
         "magnifying-glass",
         "Find any menu",
         "Number, name, PBX or customer: one list over all PBXs.",
@@ -133,7 +135,7 @@ class CardShown:
 
 
 def cards_for(user: User) -> list[CardShown]:
-    """Return some cards for this person: the last one in any case, before it those that need most rights."""
+    """Return some cards for this person, those that need most rights first, and the last one of all in any case."""
     wanted = [card for card in CARDS if can_anywhere(user, card.right)]
     names = {name for card in wanted for name in card.pbxs}
     pbxs = {pbx.name: pbx for pbx in Pbx.objects.visible_to(user).filter(name__in=names)}
@@ -146,7 +148,7 @@ def card_shown(card: Card, pbxs: dict[str, Pbx]) -> CardShown | None:
     pbx = next((pbxs[name] for name in card.pbxs if name in pbxs), None)
     if card.pbxs and pbx is None:
         return None
-    if pbx is None:
+    if card.page or pbx is None:
         return CardShown(card.icon, card.title, card.text, reverse(card.page))
     address = ivr_address(pbx.pk, card.number) if card.number else pbx.get_absolute_url()
     return CardShown(card.icon, card.title, card.text.format(pbx=pbx.name), address)
