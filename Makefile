@@ -9,5 +9,5 @@ types: ; mypy
 browser: ; pytest -m browser
 postgres: ; .ci/with-postgres pytest -n 4
 bench: ; python -m tests.bench
-shots: ; python -m tests.shots
+shots: ; python -m tests.screenshots
 docs: ; NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from posixpath import dirname, join, normpath
 from typing import Any
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, SubElement
 
 from django.conf import settings
 from django.templatetags.static import static
@@ -92,11 +92,26 @@ class Addresses(Treeprocessor):
     def run(self, root: Element) -> None:
         for link in root.iter("a"):
             link.set("href", self.address(link.get("href", "")))
-        for picture in root.iter("img"):
-            picture.set("src", self.address(picture.get("src", "")))
-            picture.set("loading", "lazy")
+        for holder in list(root.iter()):
+            for place, picture in enumerate(holder):
+                if picture.tag == "img":
+                    holder[place] = self.picture(picture)
         for table in root.iter("table"):
             table.set("class", "table free")
+
+    def picture(self, img: Element) -> Element:
+        """Return a picture as it is shown: its dark twin, if there is one, to whom the pages are dark."""
+        light = img.get("src", "")
+        dark = f"{light.removesuffix('.png')}-dark.png"
+        img.set("src", self.address(light))
+        img.set("loading", "lazy")
+        picture = Element("picture")
+        if (FOLDER / dirname(self.slug) / dark).exists():
+            query = {"media": "(prefers-color-scheme: dark)", "srcset": self.address(dark)}
+            SubElement(picture, "source", query)
+        img.tail, picture.tail = None, img.tail
+        picture.append(img)
+        return picture
 
     def address(self, target: str) -> str:
         """Return where the target of a link is: another page, a picture, or what it says."""

@@ -1,8 +1,10 @@
-"""Makes every picture in docs/shots anew from a demo of its own: `python -m tests.shots [FOLDER]`.
+"""Makes every picture in docs/shots anew from a demo of its own: `python -m tests.screenshots [FOLDER [PORT]]`.
 
-With `pngquant` installed the pictures take a third of the space.
+Each is there twice: `home.png` is light, `home-dark.png` dark. With `pngquant` installed they take a third of the
+space. Receipts show the address, so that the pictures for docs/ are made on the port of the quick start.
 """
 
+import json
 import os
 import re
 import shutil
@@ -22,24 +24,23 @@ from .browser.chromium import CHROMIUM, FLAGS
 from .figures import ROOT
 from .simulated import client_for
 
-PORT = 8000  # as in the quick start: the receipt shows its own address
-PBXS = 12
 DESKTOP, PHONE = (1440, 900), (390, 844)
 SIGN_IN = re.compile(r"(\w+) / (\S+)")
 
 
 class Studio:
-    """A running demo, a browser, and the folder that the pictures go to."""
+    """A running demo at an address, with its data; a browser, and the folder that the pictures go to."""
 
-    def __init__(self, browser: Browser, data: Path, passwords: Mapping[str, str], folder: Path) -> None:
-        self.browser, self.data, self.passwords, self.folder = browser, data, passwords, folder
+    def __init__(self, browser: Browser, address: str, data: Path, passwords: Mapping[str, str], folder: Path) -> None:
+        self.browser, self.address, self.data = browser, address, data
+        self.passwords, self.folder = passwords, folder
 
-    def sign_in(self, username: str, size: tuple[int, int] = DESKTOP, *, dark: bool = False) -> Page:
+    def sign_in(self, username: str, size: tuple[int, int] = DESKTOP) -> Page:
         """Return a page of this person, who has just signed in."""
         context = self.browser.new_context(
-            base_url=f"http://localhost:{PORT}",
+            base_url=self.address,
             viewport={"width": size[0], "height": size[1]},
-            color_scheme="dark" if dark else "light",
+            color_scheme="light",
             reduced_motion="reduce",
             has_touch=size == PHONE,
         )
@@ -52,8 +53,14 @@ class Studio:
         return page
 
     def shoot(self, page: Page, name: str) -> None:
-        """Write what the page shows as <name>.png."""
-        path = self.folder / f"{name}.png"
+        """Write what the page shows as <name>.png, and as <name>-dark.png."""
+        self.write(page, f"{name}.png")
+        page.emulate_media(color_scheme="dark")
+        self.write(page, f"{name}-dark.png")
+        page.emulate_media(color_scheme="light")
+
+    def write(self, page: Page, name: str) -> None:
+        path = self.folder / name
         page.screenshot(path=path)
         if pngquant := shutil.which("pngquant"):
             subprocess.run([pngquant, "--force", "--ext", ".png", "--strip", str(path)], check=True)
@@ -64,15 +71,17 @@ class Studio:
 
         version: of the API, which the PBX speaks and which writes these fields.
         """
-        twin = next(one for one in Fleet(PBXS, state_file=self.data / "fleet.json").pbxs if one.name == pbx)
+        state = self.data / "fleet.json"
+        fleet = Fleet(len(json.loads(state.read_text())["pbxs"]), state_file=state)
+        twin = next(one for one in fleet.pbxs if one.name == pbx)
         client = client_for(twin, version=version)
         client.update_ivr(client.query_ivr(number), wanted)
 
 
 @contextmanager
-def demo(data: Path) -> Iterator[dict[str, str]]:
+def demo(data: Path, port: str) -> Iterator[dict[str, str]]:
     """Run `manage.py demo` with this data folder. Yields the password of each user name once it serves."""
-    command = [sys.executable, "manage.py", "demo", "--pbxs", str(PBXS), "--port", str(PORT)]
+    command = [sys.executable, "manage.py", "demo", "--port", port]
     environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(data)}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     try:
@@ -165,10 +174,17 @@ def outside_and_lists(studio: Studio) -> None:
     phone.goto(f"{address_of(mara, 'ACME-Leeds')}ivrs/6500/")
     studio.shoot(phone, "ivr-phone")
 
-    dark = studio.sign_in("admin", dark=True)
-    for name, address in (("desk-dark", "/audit/desk/"), ("audit-dark", "/audit/")):
-        dark.goto(address)
-        studio.shoot(dark, name)
+    for name, address in (("desk", "/audit/desk/"), ("audit", "/audit/"), ("periods", "/audit/periods/")):
+        ada.goto(address)
+        studio.shoot(ada, name)
+
+
+def monday(studio: Studio) -> None:
+    """Shoot what a visitor meets first: Home on a Monday, what to break, and the help."""
+    admin = studio.sign_in("admin")
+    for name, address in (("monday", "/"), ("break", "/demo/"), ("help", "/help/trouble/untrusted/")):
+        admin.goto(address)
+        studio.shoot(admin, name)
 
 
 def watching(studio: Studio) -> None:
@@ -219,12 +235,13 @@ def batches(studio: Studio) -> None:
         studio.shoot(admin, name)
 
 
-def main(folder: str = str(ROOT / "docs" / "shots")) -> None:
+def main(folder: str = str(ROOT / "docs" / "shots"), port: str = "8000") -> None:
     expect.set_options(timeout=60_000)
     folder_of_demo = tempfile.TemporaryDirectory(prefix="pbxadmin-shots-")
-    with folder_of_demo as data, demo(Path(data)) as passwords, sync_playwright() as playwright:
+    with folder_of_demo as data, demo(Path(data), port) as passwords, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        studio = Studio(browser, Path(data), passwords, Path(folder))
+        studio = Studio(browser, f"http://localhost:{port}", Path(data), passwords, Path(folder))
+        monday(studio)
         changes(studio)
         outside_and_lists(studio)
         watching(studio)
