@@ -1,15 +1,12 @@
 """Reading whole PBXs: one at once for a person who waits, or many in the background.
 
 Tasks are kicks, rows are truth: each PBX of a run is a row claimed with an expiry, so a worker that dies loses
-nothing. The pool's threads do HTTP only; the task's own thread takes leases and writes in bulk.
+nothing. How many PBXs are read at once is said in bulk_reading.py.
 """
 
 import logging
 import random
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -21,39 +18,29 @@ from django_tasks import task
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import SYSTEM, Actor
 from pbxadmin.audit.log import record
-from pbxadmin.fleet.concurrency import ending
-from pbxadmin.fleet.lease import LEASE_S, LeaseHandle, lease_claim
+from pbxadmin.fleet.lease import LEASE_S, lease_claim
 from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.fleet.pbx_sessions import (
     check_allowed,
-    client_or_state,
     open_pbx_session,
     pbx_states_record,
-    refused_logins_save,
 )
 from pbxadmin.web.words import number_of
-from pbxadmin.yeastar.client import PAGE_S, PbxClient
-from pbxadmin.yeastar.driver import CallKind
 from pbxadmin.yeastar.errors import PbxError, PbxHeldBack
 from pbxadmin.yeastar.readings import IvrSettings
 
+from .bulk_reading import BulkReading, Result, Work, unexpected_device_sentence, works_begin, works_end
 from .claims import claim_many, release_claims, release_expired
 from .models import Refresh, RefreshItem
-from .snapshots import Listing, listings_save, lock_pbxs, next_refresh, snapshots_save
-from .ways import ListFound, lists_read, offered, ways_due, ways_keep, ways_save
+from .snapshots import listings_save, lock_pbxs, next_refresh, snapshots_save
+from .ways import lists_read, offered, ways_due, ways_keep, ways_save
 
 log = logging.getLogger(__name__)
 
 State = RefreshItem.State
 Ended = tuple[RefreshItem.State, str]
 IN_WORK = (State.WAITING, State.READING)
-IN_USE_WAIT_S = 0.2
-GATHER_S = 0.05  # readings that end so soon after another are stored with it
 CHUNK = 100  # PBXs of one scheduled run
-RUN_S = 30.0  # a task ends by then and makes room for others
-LAST_S = 10.0  # before its end, a task begins no more PBXs
-SLOW_S = 1.0  # a reading that takes longer is slow
-SLOW_TOO = 4  # so many times the PBXs are read at once when most are slow
 RUNS_KEPT = timedelta(days=30)  # the page of a run that a person asked for
 AGAIN_S = 10  # until a PBX is tried again that somebody had in hand
 FIRST_RUNS = 8
@@ -160,14 +147,11 @@ def run_work(run_id: int) -> None:
     run = Refresh.objects.filter(pk=run_id).first()
     if run is None:  # a second kick of a run that is over
         return
-    reading = RunReading(run)
-    try:
-        reading.work()
-    except BaseException:
-        refused_logins_save((work.pbx, work.client) for work in reading.taken)
-        raise
+    source = RunSource(run)
+    reading = BulkReading(source)
+    reading.work()
     again_s = AGAIN_S if reading.may_take else 0
-    for each in reading.runs:
+    for each in source.runs:
         run_put_down(each, again_s)
     if run.is_scheduled:
         refresh_due()
@@ -190,65 +174,29 @@ def due_again(run: Refresh, at: datetime) -> None:
         RefreshItem.objects.filter(pk__in=pbx_ids).delete()
 
 
-class RunReading:
-    """What one task reads: PBXs of its run, several at once, for a while.
-
-    A PBX that takes long does not count among those read at once any more, so that PBXs which hang cost the others
-    next to nothing; and while a scheduled run waits for its last ones, the next run is read as well.
-    runs: what it works on. taken: each PBX whose lease was claimed.
-    """
+class RunSource:
+    """The PBXs of a run; while a scheduled one waits for its last PBXs, also of the next. runs: what it works on."""
 
     def __init__(self, run: Refresh) -> None:
         self.runs = [run]
-        self.taken: list[Work] = []
-        self.running: dict[Future[WholeReading], Work] = {}
-        self.until = time.monotonic() + RUN_S
+        self.threads = settings.REFRESH_THREADS
 
-    def work(self) -> None:
-        """Read until nothing is left or the time is up, and store what was read."""
-        results: list[Result] = []
-        with ThreadPoolExecutor(SLOW_TOO * settings.REFRESH_THREADS, thread_name_prefix="refresh") as pool:
-            while True:
-                for work in self.take_next() if self.may_take else ():
-                    self.taken.append(work)
-                    self.running[pool.submit(work.read)] = work
-                save_results(results)  # while the next readings are under way
-                results = []
-                if not self.running:
-                    if not self.may_take or self.runs[0].is_scheduled or not is_waiting(self.runs[0].pk):
-                        break
-                    time.sleep(IN_USE_WAIT_S)  # somebody else has leased what is left
-                results = self.results()
-
-    @property
-    def may_take(self) -> bool:
-        """Tell whether another PBX is begun: not so late that no time is left for it, nor when the process ends."""
-        return time.monotonic() < self.until - LAST_S and not ending.is_set()
-
-    @property
-    def free(self) -> int:
-        """Return how many PBXs may be begun now."""
-        young = sum(work.began > time.monotonic() - SLOW_S for work in self.running.values())
-        threads = settings.REFRESH_THREADS
-        return min(threads - young, SLOW_TOO * threads - len(self.running))
-
-    def take_next(self) -> "list[Work]":
+    def take(self, at_most: int, until: float) -> list[Work]:
         """Take PBXs of the run in hand; of a scheduled one that has no more, also of the next."""
-        works = take(self.runs[-1], self.free, self.until)
-        if not self.runs[0].is_scheduled or len(works) >= self.free:
+        works = take(self.runs[-1], at_most, until)
+        if not self.runs[0].is_scheduled or len(works) >= at_most:
             return works
         following = untouched_run(self.runs)
         if following is None:
             return works
         self.runs.append(following)
-        return works + take(following, self.free - len(works), self.until)
+        return works + take(following, at_most - len(works), until)
 
-    def results(self) -> "list[Result]":
-        """Wait a moment for readings to end. Return those that did, also those just after the first."""
-        if wait(self.running, timeout=IN_USE_WAIT_S, return_when=FIRST_COMPLETED).done:
-            wait(self.running, timeout=GATHER_S)
-        done = [future for future in self.running if future.done()]
-        return [result_of(self.running.pop(future), future) for future in done]
+    def save(self, results: Sequence[Result]) -> None:
+        save_results(results, is_scheduled=self.runs[0].is_scheduled)
+
+    def waits_for_others(self) -> bool:
+        return not self.runs[0].is_scheduled and is_waiting(self.runs[0].pk)
 
 
 def untouched_run(but: Collection[Refresh]) -> Refresh | None:
@@ -258,65 +206,6 @@ def untouched_run(but: Collection[Refresh]) -> Refresh | None:
     runs = Refresh.objects.filter(Exists(waiting), ~Exists(begun), is_scheduled=True, finished_at=None)
     first = runs.exclude(pk__in=[run.pk for run in but]).order_by("pk")[:FIRST_RUNS]
     return random.choice(list(first) or [None])  # noqa: S311  (no secret)
-
-
-@dataclass(frozen=True)
-class WholeReading:
-    """What a PBX listed: its IVRs, and the lists beside them that were due."""
-
-    ivrs: Sequence[IvrSettings] = ()
-    lists: Sequence[ListFound] = ()
-
-
-@dataclass(frozen=True)
-class Work:
-    """One PBX of a run, leased by this task. lists: what is due beside its IVRs."""
-
-    item_id: int
-    pbx: Pbx
-    client: PbxClient
-    held: LeaseHandle
-    is_scheduled: bool
-    lists: Sequence[CallKind] = ()
-    began: float = field(default_factory=lambda: time.monotonic())
-
-    def read(self) -> WholeReading:
-        """Read the PBX, in a thread of the pool. Raises PbxError when its IVRs could not be read."""
-        ivrs = self.client.query_ivrs()
-        return WholeReading(ivrs, lists_read(self.client, self.lists))
-
-
-@dataclass(frozen=True)
-class Result:
-    """How the reading of one PBX ended: what it listed, or why it could not be read."""
-
-    work: Work
-    read: WholeReading = WholeReading()
-    problem: str = ""
-
-    @property
-    def listing(self) -> Listing:
-        return Listing(self.work.pbx, self.work.held, self.read.ivrs, found_none=self.work.client.found_none)
-
-
-def result_of(work: Work, future: Future[WholeReading]) -> Result:
-    """Return how the reading of a PBX ended. Waits for it when it is still on its way."""
-    try:
-        read = future.result()
-    except PbxError as error:
-        return Result(work, problem=str(error))
-    except Exception:
-        log.exception("refresh: %s", work.pbx.name)
-        return Result(work, problem="PBX Admin failed. Its own log says why.")
-    return (
-        Result(work, problem=unexpected_device_sentence(work.pbx))
-        if work.client.is_unexpected_device
-        else Result(work, read)
-    )
-
-
-def unexpected_device_sentence(pbx: Pbx) -> str:
-    return f"Another device answers at the address of {pbx.name}. What it holds is not kept."
 
 
 def is_waiting(run_id: int) -> bool:
@@ -329,8 +218,6 @@ def take(run: Refresh, at_most: int, until: float) -> list[Work]:
 
     until: when the calls must be over, by time.monotonic().
     """
-    if at_most <= 0:
-        return []
     free = RefreshItem.objects.filter(refresh=run, state=State.WAITING, pbx__lease__until__lte=timezone.now())
     items = dict(free.order_by("id").values_list("pbx_id", "id")[:at_most])
     held = lease_claim(list(items), "PBX Admin is reading all IVRs") if items else None
@@ -339,20 +226,9 @@ def take(run: Refresh, at_most: int, until: float) -> list[Work]:
     mine = items_claim(items[pk] for pk in held.pbx_ids)
     pbxs = Pbx.objects.select_related("customer").in_bulk(held.pbx_ids)  # their last holder may have changed them
     due = ways_due(pbxs.values(), timezone.now())
-    works: list[Work] = []
-    held_back: dict[int, Ended] = {}
-    for pbx_id, pbx in pbxs.items():
-        if items[pbx_id] not in mine:
-            continue
-        try:
-            check_by_itself(pbx)
-            client = client_or_state(pbx, min(until, time.monotonic() + PAGE_S))
-            one = LeaseHandle(held.holder, frozenset([pbx_id]))
-            works.append(Work(items[pbx_id], pbx, client, one, run.is_scheduled, due[pbx_id]))
-        except PbxError as error:
-            held_back[items[pbx_id]] = State.FAILED, str(error)
-    items_end(held_back)
-    release_leases([LeaseHandle(held.holder, held.pbx_ids - {work.pbx.pk for work in works})])
+    ours = [pbx for pbx in pbxs.values() if items[pbx.pk] in mine]
+    works, held_back = works_begin(ours, items, held, until, check_by_itself, due)
+    items_end({item_id: (State.FAILED, why) for item_id, why in held_back.items()})
     return works
 
 
@@ -387,32 +263,18 @@ def items_end(ends: Mapping[int, Ended]) -> None:
         release_claims(RefreshItem.objects.filter(pk__in=ids), state=state, sentence=sentence[:300])
 
 
-def release_leases(all_held: Iterable[LeaseHandle]) -> None:
-    """Release leases, those of one holder together."""
-    pbx_ids: dict[str, set[int]] = {}
-    for held in all_held:
-        pbx_ids.setdefault(held.holder, set()).update(held.pbx_ids)
-    for holder, ids in pbx_ids.items():
-        if ids:
-            LeaseHandle(holder, frozenset(ids)).release()
-
-
-def save_results(results: Sequence[Result]) -> None:
+def save_results(results: Sequence[Result], *, is_scheduled: bool) -> None:
     """Store what was read, then release the PBXs."""
-    if not results:
-        return
     for result in results:
-        if result.problem and not result.work.is_scheduled:  # by itself, only a new state is news
+        if result.problem and not is_scheduled:  # by itself, only a new state is news
             refresh_failed(result.work.pbx, result.problem)
     pbx_states_record([(result.work.pbx, result.work.client) for result in results])
     read = [result for result in results if not result.problem]
     with transaction.atomic():
         stored = listings_save([result.listing for result in read])
         ways_save({result.work.pbx.pk: result.read.lists for result in read if result.work.pbx.pk in stored})
-        items_end({result.work.item_id: ended(result, stored) for result in results})
-    for result in results:
-        result.work.client.transport.close()
-    release_leases(result.work.held for result in results)
+        items_end({result.work.row_id: ended(result, stored) for result in results})
+    works_end(result.work for result in results)
 
 
 def refresh_finish(run_id: int) -> bool:

@@ -1,24 +1,29 @@
 """The preview of a batch: each PBX is read once, and each target is put into one class. Nothing is sent."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from ivr.claims import still_claimed
-from ivr.snapshots import snapshots_save
+from ivr.bulk_reading import Result, Work, works_begin, works_end
+from ivr.claims import release_claims, still_claimed
+from ivr.snapshots import listings_save
 from pbxadmin.access.models import User
+from pbxadmin.fleet.lease import lease_claim
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.fleet.pbx_sessions import open_pbx_session
+from pbxadmin.fleet.pbx_sessions import check_allowed, pbx_states_record
 from pbxadmin.yeastar.drivers import is_writable
-from pbxadmin.yeastar.errors import PbxError, PbxHeldBack
 from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.readings import IvrSettings
 
-from .models import Batch, BatchTarget, BatchUnit, TargetClass
+from .models import Batch, BatchState, BatchTarget, BatchUnit, TargetClass
 from .services import why_denied
+from .units import IN_USE_S, SETTLING_S, units_claim
 
+NOBODY = "Not allowed any more."
 COLUMNS = ["klass", "why", "base", "wanted", "address", "serial", "read_at", "name"]
 
 
@@ -40,37 +45,120 @@ class Judged:
     wanted: Mapping[str, str] = field(default_factory=dict)
 
 
-def unit_preview(batch: Batch, unit: BatchUnit) -> None:
-    """Read the PBX of a unit and store the class of each of its targets."""
-    pbx = Pbx.objects.select_related("customer").filter(pk=unit.pbx_id).first()
-    targets = list(batch.targets.filter(pbx_id=unit.pbx_id))
-    planner = User.objects.filter(pk=batch.planned_by_id).first()
-    fields = {name for target in targets for name in target.asked}
-    denied = why_denied(planner, pbx.customer if pbx else None, fields) if planner else "Not allowed any more."
-    reading = read_pbx(pbx, batch) if pbx and not denied else PbxReading()
-    for target in targets:
-        judged = target_judge(target, pbx, reading, denied)
-        live = reading.ivrs.get(target.number)
-        target.klass, target.why, target.wanted = judged.klass, judged.why[:300], dict(judged.wanted)
-        if pbx and live:
-            target.base, target.name, target.read_at = live.values(), live.name or "", timezone.now()
-            target.address, target.serial = pbx.endpoint.base, pbx.answering_serial
-    with transaction.atomic():
-        # A preview that took too long may have been made by somebody else, or be made again.
-        if still_claimed(BatchUnit.objects.filter(is_open=True), unit).update(is_open=False):
-            BatchTarget.objects.bulk_update(targets, COLUMNS, batch_size=200)
+@dataclass(frozen=True)
+class Claimed:
+    """A unit in hand, with its targets and its PBX as read when it was claimed, None when that was deleted.
+
+    denied: why the planner may not change its targets, "" when they may.
+    """
+
+    unit: BatchUnit
+    targets: Sequence[BatchTarget]
+    pbx: Pbx | None
+    denied: str
+
+    def judge(self, reading: PbxReading) -> Sequence[BatchTarget]:
+        """Write into each target its class and what the PBX lists of it, and return them. Nothing is stored."""
+        for target in self.targets:
+            judged = target_judge(target, self.pbx, reading, self.denied)
+            live = reading.ivrs.get(target.number)
+            target.klass, target.why, target.wanted = judged.klass, judged.why[:300], dict(judged.wanted)
+            if self.pbx and live:
+                target.base, target.name, target.read_at = live.values(), live.name or "", timezone.now()
+                target.address, target.serial = self.pbx.endpoint.base, self.pbx.answering_serial
+        return self.targets
 
 
-def read_pbx(pbx: Pbx, batch: Batch) -> PbxReading:
-    """Read all IVRs of a PBX and store them as snapshots."""
-    try:
-        with open_pbx_session(pbx, f"{batch.planned_by_name} is preparing a batch") as session:
-            ivrs = session.client.query_ivrs()
-            if session.client.is_unexpected_device:
-                raise PbxHeldBack(f"Another device answers at the address of {pbx.name}.")
-            snapshots_save(session, ivrs)
-    except PbxError as error:
-        return PbxReading(problem=str(error))
+class PreviewSource:
+    """The PBXs of a batch of which the preview is made. claimed: what was in hand, by unit."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.threads = batch.pbxs_at_once
+        self.claimed: dict[int, Claimed] = {}
+
+    def take(self, at_most: int, until: float) -> list[Work]:
+        """Claim PBXs that are due, until one of them has to be read or none is left."""
+        while ids := units_claim(self.batch, at_most):
+            works = self.begin(BatchUnit.objects.in_bulk(ids).values(), until)
+            if works:
+                return works
+        return []
+
+    def begin(self, units: Collection[BatchUnit], until: float) -> list[Work]:
+        """Lease the PBXs of these units. What needs no reading is judged at once; who is in use has to wait."""
+        unit_ids = {unit.pbx_id: unit.pk for unit in units}
+        held = lease_claim(list(unit_ids), f"{self.batch.planned_by_name} is preparing a batch")
+        claimed = {each.unit.pk: each for each in self.claimed_of(units)}
+        self.claimed |= claimed
+        leased = [each.pbx for each in claimed.values() if each.pbx and each.pbx.pk in held.pbx_ids]
+        to_read = [pbx for pbx in leased if not claimed[unit_ids[pbx.pk]].denied]
+        works, held_back = works_begin(to_read, unit_ids, held, until, check_allowed)
+        in_use = {each.unit.pk for each in claimed.values() if each.pbx and each.pbx.pk not in held.pbx_ids}
+        self.put_off(in_use, IN_USE_S)
+        unread = claimed.keys() - {work.row_id for work in works} - in_use
+        if unread:
+            self.store({pk: PbxReading(problem=held_back.get(pk, "")) for pk in unread})
+        return works
+
+    def claimed_of(self, units: Collection[BatchUnit]) -> Iterator[Claimed]:
+        """Yield units with what is stored of their targets and PBXs."""
+        pbx_ids = [unit.pbx_id for unit in units]
+        pbxs = Pbx.objects.select_related("customer").in_bulk(pbx_ids)
+        planner = User.objects.filter(pk=self.batch.planned_by_id).first()
+        targets: dict[int, list[BatchTarget]] = {}
+        for target in self.batch.targets.filter(pbx_id__in=pbx_ids):
+            targets.setdefault(target.pbx_id, []).append(target)
+        for unit in units:
+            pbx, here = pbxs.get(unit.pbx_id), targets.get(unit.pbx_id, [])
+            fields = {name for target in here for name in target.asked}
+            denied = why_denied(planner, pbx.customer if pbx else None, fields) if planner else NOBODY
+            yield Claimed(unit, here, pbx, denied)
+
+    def save(self, results: Sequence[Result]) -> None:
+        """Store what was read as snapshots, and the classes of the targets, then release the PBXs."""
+        pbx_states_record([(result.work.pbx, result.work.client) for result in results])
+        with transaction.atomic():
+            stored = listings_save([result.listing for result in results if not result.problem])
+            lost = {each.work.row_id for each in results if not each.problem and each.work.pbx.pk not in stored}
+            self.store({each.work.row_id: reading_of(each) for each in results if each.work.row_id not in lost})
+        works_end(result.work for result in results)
+        self.put_off(lost, IN_USE_S)  # it took too long, or was edited meanwhile
+
+    def store(self, readings: Mapping[int, PbxReading]) -> None:
+        """Store the classes of the targets of these units, and close them. What others claimed since stays as it is."""
+        judged: list[BatchTarget] = []
+        with transaction.atomic():
+            closed = []
+            for unit in BatchUnit.objects.select_for_update().filter(pk__in=readings, is_open=True).order_by("pk"):
+                each = self.claimed[unit.pk]
+                if unit.claimed_until == each.unit.claimed_until:
+                    closed.append(unit.pk)
+                    judged += each.judge(readings[unit.pk])
+            release_claims(BatchUnit.objects.filter(pk__in=closed), is_open=False)
+            BatchTarget.objects.bulk_update(judged, COLUMNS, batch_size=200)
+
+    def put_off(self, unit_ids: Collection[int], seconds: float) -> None:
+        """Give units back, to be taken again later."""
+        at = timezone.now() + timedelta(seconds=seconds)
+        for pk in unit_ids:
+            still_claimed(BatchUnit.objects.all(), self.claimed[pk].unit).update(claimed_until=None, not_before=at)
+
+    def put_back(self, works: Iterable[Work]) -> None:
+        """Give back what is in hand after a failure of ours. Where that fails too, the claims run out."""
+        with suppress(DatabaseError):
+            self.put_off(self.claimed, SETTLING_S)
+            works_end(works)
+
+    def waits_for_others(self) -> bool:
+        soon = BatchUnit.objects.filter(is_open=True, claimed_until=None, not_before__gt=timezone.now())
+        return soon.filter(batch=self.batch, batch__state=BatchState.PREVIEWING).exists()
+
+
+def reading_of(result: Result) -> PbxReading:
+    if result.problem:
+        return PbxReading(problem=result.problem)
+    ivrs = result.read.ivrs
     return PbxReading({ivr.number: ivr for ivr in ivrs}, is_clear=not any(ivr.flaw for ivr in ivrs))
 
 

@@ -17,9 +17,10 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django_tasks import task
 
+from ivr.bulk_reading import BulkReading
 from ivr.changes.apply import change_apply
 from ivr.changes.plan import Opened, change_plan
-from ivr.claims import claim_many, still_claimed
+from ivr.claims import still_claimed
 from ivr.models import Change
 from pbxadmin.access.customer_rules import is_at_work
 from pbxadmin.access.models import User
@@ -41,12 +42,12 @@ from .models import (
     BatchUnit,
     due_units,
 )
-from .preview import canary_choose, unit_preview
+from .preview import PreviewSource, canary_choose
 from .services import batches_expire, move, waiting_end, why_denied
+from .units import IN_USE_S, SETTLING_S, unit_postpone, unit_renew, units_claim
 
 log = logging.getLogger(__name__)
 
-UNIT_S = 60  # a claim is renewed before each target
 SLICE_S = 20.0  # then the task makes room for others and is enqueued again
 WAIT_FOR_UNITS_S = 0.2
 BATCHES_QUEUE, LOW_PRIORITY = "batches", -10
@@ -54,8 +55,6 @@ FASTEST_S, SLOWEST_S = 1.0, 30.0
 TOO_OFTEN = "10025"
 RETRY_FIRST_S, RETRY_LAST_S = 30, 1800
 HOURS_S = 300
-SETTLING_S = 5
-IN_USE_S = 1
 # From this firmware on, an `apply` does not disturb calls (change log of the v1.1 guide).
 SAFE_TO_APPLY = (30, 11, 0, 7)
 OFF = (PbxState.UNREACHABLE, PbxState.REFUSING, PbxState.LOCKED)
@@ -76,8 +75,28 @@ def work_slice(batch_id: int) -> bool:
     batch = Batch.objects.filter(pk=batch_id, state__in=AT_WORK).first()
     if batch is None:
         return False
+    if batch.state == BatchState.PREVIEWING:
+        preview_work(batch)
+    else:
+        changes_work(batch)
+    return batch_settle(batch)
+
+
+def preview_work(batch: Batch) -> None:
+    """Read PBXs for the preview of a batch. After a failure of ours they are read again later."""
+    source = PreviewSource(batch)
+    reading = BulkReading(source)
+    try:
+        reading.work()
+    except Exception:
+        log.exception("batch %s: its preview", batch.pk)
+        source.put_back(reading.taken)
+
+
+def changes_work(batch: Batch) -> None:
+    """Change the targets of PBXs, each PBX in a thread of its own."""
     give_up = time.monotonic() + SLICE_S
-    with ThreadPoolExecutor(batch.pbxs_at_once, thread_name_prefix=f"batch-{batch_id}") as pool:
+    with ThreadPoolExecutor(batch.pbxs_at_once, thread_name_prefix=f"batch-{batch.pk}") as pool:
         running: set[Future[None]] = set()
         while time.monotonic() < give_up and not ending.is_set():
             claimed = units_claim(batch, batch.pbxs_at_once - len(running))
@@ -85,25 +104,6 @@ def work_slice(batch_id: int) -> bool:
             if not running:
                 break
             _, running = wait(running, timeout=WAIT_FOR_UNITS_S, return_when=FIRST_COMPLETED)
-    return batch_settle(batch)
-
-
-def units_claim(batch: Batch, at_most: int) -> frozenset[int]:
-    """Claim units that are due, as many as the batch may have in hand in all processes together.
-
-    A batch that was stopped or halted meanwhile has open units and no work.
-    """
-    now = timezone.now()
-    with transaction.atomic():
-        if Batch.objects.select_for_update().get(pk=batch.pk).state not in AT_WORK:
-            return frozenset()
-        busy = batch.units.filter(claimed_until__gt=now).count()
-        free = min(at_most, batch.pbxs_at_once - busy)
-        if free <= 0:
-            return frozenset()
-        due = due_units(batch, now).exclude(claimed_until__gt=now).order_by("pk")
-        ids = list(due.values_list("pk", flat=True)[:free])
-        return claim_many(BatchUnit.objects.filter(pk__in=ids), UNIT_S)
 
 
 def unit_work(unit_id: int, give_up: float) -> None:
@@ -112,9 +112,7 @@ def unit_work(unit_id: int, give_up: float) -> None:
         unit = BatchUnit.objects.select_related("batch").get(pk=unit_id)
         columns: Mapping[str, object] = {}
         try:
-            if unit.batch.state == BatchState.PREVIEWING:
-                unit_preview(unit.batch, unit)
-            elif unit.batch.state == BatchState.RUNNING:
+            if unit.batch.state == BatchState.RUNNING:
                 with acting(AuditContext(actor=starter_of(unit.batch))):
                     targets_change(unit.batch, unit, give_up)
         except Exception:
@@ -157,19 +155,6 @@ def pace_keep(batch: Batch, unit: BatchUnit) -> None:
     if last:
         rest = (last + timedelta(seconds=unit.pace_s) - timezone.now()).total_seconds()
         ending.wait(max(0.0, min(rest, unit.pace_s)))
-
-
-def unit_renew(unit: BatchUnit) -> bool:
-    """Claim the unit for another minute. False when somebody else has claimed it since."""
-    until = timezone.now() + timedelta(seconds=UNIT_S)
-    is_ours = still_claimed(BatchUnit.objects.all(), unit).update(claimed_until=until) == 1
-    unit.claimed_until = until
-    return is_ours
-
-
-def unit_postpone(unit: BatchUnit, until: datetime, **columns: int) -> None:
-    """Leave a PBX alone until then, which makes its place free for another one."""
-    BatchUnit.objects.filter(pk=unit.pk).update(not_before=until, **columns)
 
 
 def target_change(batch: Batch, unit: BatchUnit, target: BatchTarget) -> datetime | None:

@@ -1,5 +1,6 @@
 """What goes wrong around a batch: each target ends in one true outcome, and nothing is sent twice."""
 
+import time
 from contextlib import suppress
 from copy import copy
 from datetime import timedelta
@@ -11,6 +12,7 @@ from django.db import DatabaseError
 from django.test import Client
 from django.utils import timezone
 
+from ivr.bulk_reading import Result
 from ivr.changes.apply import change_apply
 from ivr.changes.plan import change_plan
 from ivr.changes.reconcile import reconcile, replay_spool
@@ -22,15 +24,16 @@ from pbxadmin.access.services import customer_archive, membership_end
 from pbxadmin.audit.chain import verify
 from pbxadmin.audit.context import SYSTEM, Actor
 from pbxadmin.batches.models import Batch, BatchState
-from pbxadmin.batches.preview import unit_preview
+from pbxadmin.batches.preview import PreviewSource
 from pbxadmin.batches.work import batch_settle, batches_kick
-from pbxadmin.fleet.lease import lease_claim
+from pbxadmin.fleet.lease import is_leased, lease_claim
 from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.s_series.wire import read_ivr
 from tests.batches.database import database, log_watched
 from tests.batches.job import NUMBERS, PACE, added, outcomes, page_of, press, previewed, updates, work
 from tests.factories import make_pbx
+from tests.kill.processes import let_the_leases_end
 from tests.pbx_http import PbxDouble, cannot_be_reached, refused, says
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -170,12 +173,43 @@ def test_a_pbx_that_was_closed_for_the_stage_before_is_opened_again(
 
 def test_a_preview_that_comes_too_late_changes_nothing(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
     batch = added(client)
-    unit = batch.units.get()
-    unit.claimed_until = timezone.now()  # by a process that was frozen then
+    frozen = PreviewSource(batch)
+    (late,) = frozen.take(1, time.monotonic() + 20)
+    let_the_leases_end()
     work(batch)
     press(client, batch, "start")
+    pbx_http.ivrs.clear()
 
-    unit_preview(batch, unit)
+    frozen.save([Result(late, late.read())])
+
+    assert set(batch.targets.values_list("klass", flat=True)) == {"would-change"}
+
+
+def test_a_preview_that_fails_is_made_by_the_next_worker(client: Client, pbx: Pbx, monkeypatch: Any) -> None:
+    batch = added(client)
+    with monkeypatch.context() as patch:
+        patch.setattr(PreviewSource, "store", lambda *_: 1 / 0)
+        work(batch)
+    assert batch.state == BatchState.PREVIEWING
+    assert not is_leased(pbx.pk)
+
+    with time_machine.travel(timezone.now() + timedelta(seconds=6)):
+        work(batch)
+
+    assert set(batch.targets.values_list("klass", flat=True)) == {"would-change"}
+
+
+def test_a_preview_waits_for_a_pbx_that_is_in_use(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
+    batch = added(client)
+    held = lease_claim([pbx.pk], "Jonas is editing IVR 6500")
+    source = PreviewSource(batch)
+    assert source.take(8, time.monotonic() + 20) == []
+    assert source.waits_for_others()
+    assert set(batch.targets.values_list("klass", flat=True)) == {""}
+
+    held.release()
+    with time_machine.travel(timezone.now() + timedelta(seconds=2)):
+        work(batch)
 
     assert set(batch.targets.values_list("klass", flat=True)) == {"would-change"}
 

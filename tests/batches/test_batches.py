@@ -21,7 +21,8 @@ from pbxadmin.audit.context import SYSTEM
 from pbxadmin.audit.models import Event
 from pbxadmin.batches.models import REACHED_FROM, Batch, BatchState
 from pbxadmin.batches.services import batches_expire, move
-from pbxadmin.batches.work import batches_kick, units_claim
+from pbxadmin.batches.units import units_claim
+from pbxadmin.batches.work import batches_kick
 from pbxadmin.fleet.models import Pbx
 from tests.batches.job import NUMBERS, PACE, added, outcomes, page_of, press, previewed, updates, work
 from tests.factories import make_customer, make_pbx, make_user

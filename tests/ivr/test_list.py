@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from ivr.bulk_reading import RUN_S
 from ivr.models import Ivr, Refresh, RefreshItem
-from ivr.refresh import RUN_S, refresh_rekick, refresh_start, refresh_work
+from ivr.refresh import refresh_rekick, refresh_start, refresh_work
 from pbxadmin.access.models import User
 from pbxadmin.access.roles import Role
 from pbxadmin.access.services import customer_archive, membership_end, membership_grant
@@ -232,8 +233,8 @@ def test_a_run_reads_every_pbx_once_and_says_what_failed(acme, pbx, pbx_http):
 
 
 def test_a_pbx_in_use_is_read_when_it_is_free_again(pbx, pbx_http, monkeypatch):
-    monkeypatch.setattr("ivr.refresh.time", Clock())
-    monkeypatch.setattr("ivr.refresh.IN_USE_WAIT_S", RUN_S)
+    monkeypatch.setattr("ivr.bulk_reading.time", Clock())
+    monkeypatch.setattr("ivr.bulk_reading.IN_USE_WAIT_S", RUN_S)
     run = refresh_start(pbxs=[pbx], actor=MARA)
 
     with leased(pbx.pk, "Tom"):

@@ -13,12 +13,10 @@ import time_machine
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from ivr.bulk_reading import RUN_S, SLOW_S, BulkReading, Result
 from ivr.models import Ivr, Refresh, RefreshItem
 from ivr.refresh import (
-    RUN_S,
-    SLOW_S,
-    Result,
-    RunReading,
+    RunSource,
     pbx_refresh,
     refresh_rekick,
     refresh_start,
@@ -64,8 +62,8 @@ def run(*pbxs: Pbx) -> Refresh:
 
 def in_one_look(patch: pytest.MonkeyPatch) -> None:
     """Let a run end at the first PBX that it would have to wait for."""
-    patch.setattr("ivr.refresh.time", Clock())
-    patch.setattr("ivr.refresh.IN_USE_WAIT_S", RUN_S)
+    patch.setattr("ivr.bulk_reading.time", Clock())
+    patch.setattr("ivr.bulk_reading.IN_USE_WAIT_S", RUN_S)
 
 
 def states(run: Refresh) -> dict[str, str]:
@@ -320,7 +318,7 @@ def test_a_pbx_that_takes_long_does_not_keep_others_from_being_read(
     """At most four times as many are under way at once."""
     settings.REFRESH_THREADS = 4
     started = refresh_start(pbxs=pbxs[:1], actor=MARA)
-    work, reading, now = take(started, 1, LATE)[0], RunReading(started), time.monotonic()
+    work, reading, now = take(started, 1, LATE)[0], BulkReading(RunSource(started)), time.monotonic()
 
     for began in [now + RUN_S] * young + [now - SLOW_S] * slow:
         reading.running[Future()] = replace(work, began=began)
@@ -350,7 +348,7 @@ def test_pbxs_that_answer_together_take_as_many_statements_as_one(
         works = take(started, count, LATE)
     results = [Result(work, work.read()) for work in works]
     with django_assert_max_num_queries(14 + len({len(result.read.ivrs) for result in results})):
-        save_results(results)
+        save_results(results, is_scheduled=False)
 
     assert set(states(started).values()) == {State.DONE}
 

@@ -185,7 +185,7 @@ def test_what_is_left_of_a_chunk_is_due_again(
     three: list[Pbx], pbx_http: PbxDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refresh_due()
-    monkeypatch.setattr("ivr.refresh.RUN_S", 0.0)
+    monkeypatch.setattr("ivr.bulk_reading.RUN_S", 0.0)
 
     scheduled_work.call(Refresh.objects.earliest("pk").pk)
 

@@ -1,0 +1,210 @@
+"""Reading many whole PBXs, several at once, for whoever has rows of them: a run (refresh.py), or a preview.
+
+The pool's threads do HTTP only; the task's own thread takes leases and writes in bulk.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pbxadmin.fleet.concurrency import ending
+from pbxadmin.fleet.lease import LeaseHandle
+from pbxadmin.fleet.models import Pbx
+from pbxadmin.fleet.pbx_sessions import client_or_state, refused_logins_save
+from pbxadmin.yeastar.client import PAGE_S, PbxClient
+from pbxadmin.yeastar.driver import CallKind
+from pbxadmin.yeastar.errors import PbxError
+from pbxadmin.yeastar.readings import IvrSettings
+
+from .snapshots import Listing
+from .ways import ListFound, lists_read
+
+log = logging.getLogger(__name__)
+
+IN_USE_WAIT_S = 0.2
+GATHER_S = 0.05  # readings that end so soon after another are stored with it
+RUN_S = 30.0  # a task ends by then and makes room for others
+LAST_S = 10.0  # before its end, a task begins no more PBXs
+SLOW_S = 1.0  # a reading that takes longer is slow
+SLOW_TOO = 4  # so many times the PBXs are read at once when most are slow
+
+
+class Source(Protocol):
+    """Whose rows are read. All of it is called in the task's own thread.
+
+    threads: how many PBXs are read at once.
+    """
+
+    threads: int
+
+    def take(self, at_most: int, until: float) -> "list[Work]":
+        """Claim rows of at most so many PBXs, and their leases. until: when the calls end, by time.monotonic()."""
+
+    def save(self, results: "Sequence[Result]") -> None:
+        """Store what was read, and give rows and leases back."""
+
+    def waits_for_others(self) -> bool:
+        """Tell whether PBXs are left that somebody else has in use, and that are waited for."""
+
+
+class BulkReading:
+    """What one task reads: PBXs of a source, several at once, for a while.
+
+    A PBX that takes long does not count among those read at once any more, so that PBXs which hang cost the others
+    next to nothing. taken: each PBX whose lease was claimed.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.taken: list[Work] = []
+        self.running: dict[Future[WholeReading], Work] = {}
+        self.until = time.monotonic() + RUN_S
+
+    def work(self) -> None:
+        """Read until nothing is left or the time is up, and store what was read."""
+        try:
+            self.read_all()
+        except BaseException:
+            refused_logins_save((work.pbx, work.client) for work in self.taken)
+            raise
+
+    def read_all(self) -> None:
+        results: list[Result] = []
+        with ThreadPoolExecutor(SLOW_TOO * self.source.threads, thread_name_prefix="reading") as pool:
+            while True:
+                for work in self.source.take(self.free, self.until) if self.may_take and self.free > 0 else ():
+                    self.taken.append(work)
+                    self.running[pool.submit(work.read)] = work
+                if results:
+                    self.source.save(results)  # while the next readings are under way
+                    results = []
+                if not self.running:
+                    if not self.may_take or not self.source.waits_for_others():
+                        break
+                    time.sleep(IN_USE_WAIT_S)
+                results = self.results()
+
+    @property
+    def may_take(self) -> bool:
+        """Tell whether another PBX is begun: not so late that no time is left for it, nor when the process ends."""
+        return time.monotonic() < self.until - LAST_S and not ending.is_set()
+
+    @property
+    def free(self) -> int:
+        """Return how many PBXs may be begun now."""
+        young = sum(work.began > time.monotonic() - SLOW_S for work in self.running.values())
+        threads = self.source.threads
+        return min(threads - young, SLOW_TOO * threads - len(self.running))
+
+    def results(self) -> "list[Result]":
+        """Wait a moment for readings to end. Return those that did, also those just after the first."""
+        if wait(self.running, timeout=IN_USE_WAIT_S, return_when=FIRST_COMPLETED).done:
+            wait(self.running, timeout=GATHER_S)
+        done = [future for future in self.running if future.done()]
+        return [result_of(self.running.pop(future), future) for future in done]
+
+
+@dataclass(frozen=True)
+class WholeReading:
+    """What a PBX listed: its IVRs, and the lists beside them that were due."""
+
+    ivrs: Sequence[IvrSettings] = ()
+    lists: Sequence[ListFound] = ()
+
+
+@dataclass(frozen=True)
+class Work:
+    """One PBX, leased by this task. row_id: of its row in the source. lists: what is read beside its IVRs."""
+
+    row_id: int
+    pbx: Pbx
+    client: PbxClient
+    held: LeaseHandle
+    lists: Sequence[CallKind] = ()
+    began: float = field(default_factory=lambda: time.monotonic())
+
+    def read(self) -> WholeReading:
+        """Read the PBX, in a thread of the pool. Raises PbxError when its IVRs could not be read."""
+        ivrs = self.client.query_ivrs()
+        return WholeReading(ivrs, lists_read(self.client, self.lists))
+
+
+@dataclass(frozen=True)
+class Result:
+    """How the reading of one PBX ended: what it listed, or why it could not be read."""
+
+    work: Work
+    read: WholeReading = WholeReading()
+    problem: str = ""
+
+    @property
+    def listing(self) -> Listing:
+        return Listing(self.work.pbx, self.work.held, self.read.ivrs, found_none=self.work.client.found_none)
+
+
+def result_of(work: Work, future: Future[WholeReading]) -> Result:
+    """Return how the reading of a PBX ended. Waits for it when it is still on its way."""
+    try:
+        read = future.result()
+    except PbxError as error:
+        return Result(work, problem=str(error))
+    except Exception:
+        log.exception("reading %s", work.pbx.name)
+        return Result(work, problem="PBX Admin failed. Its own log says why.")
+    return (
+        Result(work, problem=unexpected_device_sentence(work.pbx))
+        if work.client.is_unexpected_device
+        else Result(work, read)
+    )
+
+
+def unexpected_device_sentence(pbx: Pbx) -> str:
+    return f"Another device answers at the address of {pbx.name}. What it holds is not kept."
+
+
+def works_begin(
+    pbxs: Iterable[Pbx],
+    row_ids: Mapping[int, int],
+    held: LeaseHandle,
+    until: float,
+    check: Callable[[Pbx], None],
+    lists: Mapping[int, Sequence[CallKind]] | None = None,
+) -> tuple[list[Work], dict[int, str]]:
+    """Return what can be read of leased PBXs, and for each row whose PBX may not be read the reason.
+
+    row_ids: by PBX. check: raises PbxError when nothing may be sent to a PBX. The leases of the others are released.
+    """
+    works: list[Work] = []
+    held_back: dict[int, str] = {}
+    for pbx in pbxs:
+        try:
+            check(pbx)
+            client = client_or_state(pbx, min(until, time.monotonic() + PAGE_S))
+        except PbxError as error:
+            held_back[row_ids[pbx.pk]] = str(error)
+            continue
+        one = LeaseHandle(held.holder, frozenset([pbx.pk]))
+        works.append(Work(row_ids[pbx.pk], pbx, client, one, (lists or {}).get(pbx.pk, ())))
+    release_leases([LeaseHandle(held.holder, held.pbx_ids - {work.pbx.pk for work in works})])
+    return works, held_back
+
+
+def release_leases(all_held: Iterable[LeaseHandle]) -> None:
+    """Release leases, those of one holder together."""
+    pbx_ids: dict[str, set[int]] = {}
+    for held in all_held:
+        pbx_ids.setdefault(held.holder, set()).update(held.pbx_ids)
+    for holder, ids in pbx_ids.items():
+        if ids:
+            LeaseHandle(holder, frozenset(ids)).release()
+
+
+def works_end(works: Iterable[Work]) -> None:
+    """Close the connections of what was read, and release the PBXs."""
+    works = list(works)
+    for work in works:
+        work.client.transport.close()
+    release_leases(work.held for work in works)

@@ -1,0 +1,45 @@
+"""Units, one PBX of one batch each: who has it in hand, and when it is due."""
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from ivr.claims import claim_many, still_claimed
+
+from .models import AT_WORK, Batch, BatchUnit, due_units
+
+UNIT_S = 60  # a claim is renewed before each target
+SETTLING_S = 5
+IN_USE_S = 1
+
+
+def units_claim(batch: Batch, at_most: int) -> frozenset[int]:
+    """Claim units that are due, as many as the batch may have in hand in all processes together.
+
+    A batch that was stopped or halted meanwhile has open units and no work.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        if Batch.objects.select_for_update().get(pk=batch.pk).state not in AT_WORK:
+            return frozenset()
+        busy = batch.units.filter(claimed_until__gt=now).count()
+        free = min(at_most, batch.pbxs_at_once - busy)
+        if free <= 0:
+            return frozenset()
+        due = due_units(batch, now).exclude(claimed_until__gt=now).order_by("pk")
+        ids = list(due.values_list("pk", flat=True)[:free])
+        return claim_many(BatchUnit.objects.filter(pk__in=ids), UNIT_S)
+
+
+def unit_renew(unit: BatchUnit) -> bool:
+    """Claim the unit for another minute. False when somebody else has claimed it since."""
+    until = timezone.now() + timedelta(seconds=UNIT_S)
+    is_ours = still_claimed(BatchUnit.objects.all(), unit).update(claimed_until=until) == 1
+    unit.claimed_until = until
+    return is_ours
+
+
+def unit_postpone(unit: BatchUnit, until: datetime, **columns: int) -> None:
+    """Leave a PBX alone until then, which makes its place free for another one."""
+    BatchUnit.objects.filter(pk=unit.pk).update(not_before=until, **columns)
