@@ -32,7 +32,7 @@ SLOW_S = 1.0  # a reading that takes longer is slow
 SLOW_TOO = 4  # so many times the PBXs are read at once when most are slow
 
 
-class Source(Protocol):
+class PbxSource(Protocol):
     """Whose rows are read. All of it is called in the task's own thread.
 
     threads: how many PBXs are read at once.
@@ -57,7 +57,7 @@ class BulkReading:
     next to nothing. taken: each PBX whose lease was claimed.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: PbxSource) -> None:
         self.source = source
         self.taken: list[Work] = []
         self.running: dict[Future[WholeReading], Work] = {}
@@ -80,8 +80,7 @@ class BulkReading:
                     self.running[pool.submit(work.read)] = work
                 if results:
                     self.source.save(results)  # while the next readings are under way
-                    results = []
-                if not self.running:
+                elif not self.running:
                     if not self.may_take or not self.source.waits_for_others():
                         break
                     time.sleep(IN_USE_WAIT_S)

@@ -23,7 +23,7 @@ from .models import Batch, BatchState, BatchTarget, BatchUnit, TargetClass
 from .services import why_denied
 from .units import IN_USE_S, SETTLING_S, units_claim
 
-NOBODY = "Not allowed any more."
+NO_PLANNER = "Not allowed any more."
 COLUMNS = ["klass", "why", "base", "wanted", "address", "serial", "read_at", "name"]
 
 
@@ -112,7 +112,7 @@ class PreviewSource:
         for unit in units:
             pbx, here = pbxs.get(unit.pbx_id), targets.get(unit.pbx_id, [])
             fields = {name for target in here for name in target.asked}
-            denied = why_denied(planner, pbx.customer if pbx else None, fields) if planner else NOBODY
+            denied = why_denied(planner, pbx.customer if pbx else None, fields) if planner else NO_PLANNER
             yield Claimed(unit, here, pbx, denied)
 
     def save(self, results: Sequence[Result]) -> None:
