@@ -285,6 +285,7 @@ class Change(models.Model):
             models.Index(fields=["pbx_id", "finished_at"], name="change_by_pbx_finish"),
             models.Index(fields=["check_at"], name="change_by_check"),
             models.Index(fields=["status", "-id"], name="change_by_status"),
+            models.Index(fields=["pbx_name", "number", "id"], name="change_by_names"),
         ]
 
     def __str__(self) -> str:

@@ -1,11 +1,12 @@
 """The lists of IVRs and of changes: their filters, and the rows that a filter finds."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from functools import partial
 
-from django.db.models import Q
+from django.db.models import Count, Min, Q, Sum
+from django.db.models.functions import Coalesce
 from django.http import Http404
 
 from pbxadmin.access.models import AnyUser
@@ -17,44 +18,47 @@ from pbxadmin.search import found_by, holding
 from pbxadmin.web.filters import (
     LONGEST_TEXT,
     FilterValues,
+    SortedList,
     last,
     number_parameter,
     parameter,
     saved_list,
+    sort_parameter,
     switch_parameter,
     text_parameter,
     typed_text,
 )
+from pbxadmin.web.pages import COUNTED_AT_MOST
+from pbxadmin.web.words import OUTCOMES, number_of
 from pbxadmin.yeastar.fields import BY_NAME
 
 from .models import Change, ChangeQuerySet, Ivr, IvrQuerySet, OutsideChange, OutsideChangeQuerySet, OutsideState
 
-SORTS: dict[str, tuple[str, ...]] = {
+IVR_SORTS: dict[str, tuple[str, ...]] = {
+    "pbx": ("pbx__name", "number", "id"),
     "number": ("number", "pbx__name", "id"),
     "name": ("name", "number", "id"),
-    "pbx": ("pbx__name", "number", "id"),
     "customer": ("pbx__customer__name", "pbx__name", "number", "id"),
     "response": ("response_timeout_s", "number", "id"),
     "read": ("read_at", "id"),
 }
 FEW_PBXS = 500  # as many as a search names one by one
-DEFAULT_SORT = "pbx"
+CHANGE_SORTS: dict[str, tuple[str, ...]] = {
+    "planned": ("-id",),
+    "pbx": ("pbx_name", "number", "id"),
+}
 
 
 def read_tag(given: Sequence[str]) -> str:
     return fold(typed_text(last(given)))[:LONGEST_TEXT]
 
 
-def read_order(given: Sequence[str]) -> str:
-    """Return a name of SORTS, with "-" before it when it is turned; the usual one for what makes no sense."""
-    wanted = last(given)
-    return wanted if wanted.removeprefix("-") in SORTS else DEFAULT_SORT
-
-
 @saved_list("ivrs")
 @dataclass(frozen=True)
-class IvrFilter(FilterValues):
+class IvrFilter(SortedList, FilterValues):
     """The filter and the order of a list of IVRs."""
+
+    SORTS = IVR_SORTS
 
     q: str = text_parameter()
     customer: int | None = number_parameter()
@@ -63,15 +67,23 @@ class IvrFilter(FilterValues):
     dial_outbound: bool = switch_parameter()
     dial_extension: bool = switch_parameter()
     response_under: int | None = number_parameter()
-    ordered_by: str = parameter(DEFAULT_SORT, read_order, name="sort")
+    ordered_by: str = sort_parameter(IVR_SORTS)
 
-    @property
-    def sort(self) -> str:
-        return self.ordered_by.removeprefix("-")
+    def asked_sort(self) -> str:
+        return self.ordered_by
 
-    @property
-    def descending(self) -> bool:
-        return self.ordered_by.startswith("-")
+    def shown_chips(self, names: Mapping[str, str]) -> list[tuple[str, str]]:
+        """Return what narrows the list in words, each with the query without it. names: of customer and PBX."""
+        words = {
+            "q": f"“{self.q}”",
+            "customer": names.get("customer", "A customer you do not see"),
+            "pbx": names.get("pbx", ""),
+            "tag": f"Tag {self.tag}",
+            "dial_outbound": "Dial-out on",
+            "dial_extension": "Extension on",
+            "response_under": f"Response under {self.response_under} s",
+        }
+        return self.chips(words)
 
     @property
     def narrows_ivrs(self) -> bool:
@@ -82,15 +94,6 @@ class IvrFilter(FilterValues):
     def is_narrow(self) -> bool:
         """Whether it leaves anything out of the list of its page, which may be that of one PBX."""
         return bool(self.narrows_ivrs or self.customer or self.tag)
-
-    @property
-    def order(self) -> tuple[str, ...]:
-        return tuple(f"-{column}" if self.descending else column for column in SORTS[self.sort])
-
-    def sort_query(self, sort: str) -> str:
-        """Return the query that sorts by this column; the other way round when the list is sorted by it already."""
-        is_again = sort == self.sort and not self.descending
-        return replace(self, ordered_by=f"-{sort}" if is_again else sort).query
 
 
 def read_day(given: Sequence[str]) -> date | None:
@@ -108,10 +111,20 @@ def choice_parameter(choices: Collection[str]) -> str:
 NOT_PROVEN = "not-verified"  # of the filter of changes, beside single outcomes
 UNVERIFIED_OUTCOMES = (Change.Status.UNKNOWN.value, Change.Status.NOT_AS_ASKED.value)
 
+OUTCOME_CHOICES = [
+    (NOT_PROVEN, "Not verified"),
+    *((status.value, OUTCOMES[status].label) for status in Change.Status),
+]
+
 
 @dataclass(frozen=True)
-class ChangeFilter(FilterValues):
-    """The filter of the list of changes. `since` and `until` are whole days of their planning, UTC, both included."""
+class ChangeFilter(SortedList, FilterValues):
+    """The filter and the order of the list of changes.
+
+    `since` and `until` are whole days of their planning, UTC, both included.
+    """
+
+    SORTS = CHANGE_SORTS
 
     q: str = text_parameter()
     pbx: int | None = number_parameter()
@@ -119,6 +132,22 @@ class ChangeFilter(FilterValues):
     outcome: str = choice_parameter((NOT_PROVEN, *Change.Status.values))
     since: date | None = parameter(None, read_day, name="from")
     until: date | None = parameter(None, read_day, name="to")
+    ordered_by: str = sort_parameter(CHANGE_SORTS)
+
+    def asked_sort(self) -> str:
+        return self.ordered_by
+
+    def shown_chips(self, names: Mapping[str, str]) -> list[tuple[str, str]]:
+        """Return what narrows the list in words, each with the query without it. names: of customer and PBX."""
+        words = {
+            "q": f"“{self.q}”",
+            "customer": names.get("customer", f"Customer {self.customer}"),
+            "pbx": names.get("pbx", f"PBX {self.pbx}"),
+            "outcome": dict(OUTCOME_CHOICES).get(self.outcome, ""),
+            "from": f"From {self.since}",
+            "to": f"To {self.until}",
+        }
+        return self.chips(words)
 
     def narrow(self, changes: ChangeQuerySet) -> ChangeQuerySet:
         """Return the changes that the filter lets through."""
@@ -219,6 +248,50 @@ def ivr_holds(user: AnyUser, term: Term, lookup: str) -> Q:
     on_pbxs = Pbx.objects.visible_to(user).filter(pbx_holds(term, "holds")).order_by().values_list("pk", flat=True)
     few = list(on_pbxs[: FEW_PBXS + 1])
     return holding(term, lookup) | Q(pbx_id__in=few if len(few) <= FEW_PBXS else on_pbxs)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much a list of IVRs shows: so many IVRs on so many PBXs, of which the oldest was read then, of all there are.
+
+    ivrs: COUNTED_AT_MOST + 1 for more than that, when the list is narrowed.
+    """
+
+    ivrs: int
+    pbxs: int
+    oldest: datetime | None
+    of: int
+
+    @property
+    def is_all(self) -> bool:
+        return self.ivrs == self.of
+
+    @property
+    def is_more(self) -> bool:
+        """Whether there are more than were counted."""
+        return not self.is_all and self.ivrs > COUNTED_AT_MOST
+
+    def __str__(self) -> str:
+        if self.is_more:
+            return f"More than {COUNTED_AT_MOST:,} of {self.of:,} IVRs"
+        of = "" if self.is_all else f" of {self.of:,}"
+        one = self.of == 1
+        return f"{self.ivrs:,}{of} IVR{'' if one else 's'} on {number_of(self.pbxs, 'PBX')}"
+
+
+def extent_of(user: AnyUser, found: IvrQuerySet, wanted: IvrFilter, pbx: Pbx | None) -> Extent:
+    """Count the IVRs that a filter found, out of all that the person may see or those of one PBX.
+
+    All are counted by what each PBX listed, which costs a tenth of counting IVRs.
+    """
+    pbxs = Pbx.objects.visible_to(user).filter(ivr_count__gt=0)
+    pbxs = pbxs.filter(pk=pbx.pk) if pbx else pbxs
+    every = pbxs.order_by().aggregate(ivrs=Coalesce(Sum("ivr_count"), 0), pbxs=Count("pk"), oldest=Min("read_at"))
+    if not wanted.is_narrow and wanted.pbx == (pbx and pbx.pk):
+        return Extent(**every, of=every["ivrs"])
+    rows = found.order_by().values("pk", "pbx_id", "read_at")[: COUNTED_AT_MOST + 1]
+    of_these = rows.aggregate(ivrs=Count("pk"), pbxs=Count("pbx_id", distinct=True), oldest=Min("read_at"))
+    return Extent(**of_these, of=max(every["ivrs"], of_these["ivrs"]))
 
 
 def pbxs_in_view(user: AnyUser, wanted: IvrFilter) -> list[Pbx]:

@@ -271,10 +271,11 @@ def a_filter_is_kept(day: Day) -> None:
     day.post(f"/filters/{pk[1]}/delete/")
 
 
-@leaves("ivrs.exported")
+@leaves("ivrs.exported", "changes.exported")
 def the_ivrs_are_read_and_taken_along(day: Day) -> None:
     pbx_refresh(pbx=day.pbx, actor=SYSTEM)
     b"".join(day.client.get("/ivrs/?format=csv"))
+    b"".join(day.client.get("/changes/?format=csv"))
 
 
 @leaves("change.sending", "change.outcome")

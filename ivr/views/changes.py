@@ -1,13 +1,15 @@
 """A change through its life at one address: plan, apply, receipt."""
 
 import logging
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
 
@@ -20,29 +22,37 @@ from ivr.changes.restore import left_something
 from ivr.changes.risks import Risks, change_risks
 from ivr.changes.spool import waits
 from ivr.field_rules import FIELD_RULES, rights_to_change
-from ivr.models import Change
-from ivr.selectors import NOT_PROVEN, ChangeFilter
+from ivr.models import Change, ChangeQuerySet
+from ivr.selectors import OUTCOME_CHOICES, ChangeFilter
 from ivr.wording import caller_hears, conflict_rows, open_to_callers, tick_count, untouched_rows
-from pbxadmin.access.models import Customer
-from pbxadmin.access.permissions import can, require
+from pbxadmin.access.models import Customer, User, as_named
+from pbxadmin.access.permissions import can, only_customer, require
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
+from pbxadmin.audit.actions import EventAction
+from pbxadmin.audit.log import record
 from pbxadmin.fleet.concurrency import TooManyWaiting
 from pbxadmin.fleet.decorators import waits_for_pbx
 from pbxadmin.fleet.models import Pbx
+from pbxadmin.web.csv import csv_response
 from pbxadmin.web.htmx import go, in_place_of, render_either
-from pbxadmin.web.pages import keyset
+from pbxadmin.web.pages import count_capped, keyset
 from pbxadmin.web.posting import post_only
 from pbxadmin.web.site import site_address
-from pbxadmin.web.words import OUTCOMES
 from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.readings import IvrSettings
 
-from .common import actor
+from .common import actor, names_in
 from .ring import ring_context
 
 log = logging.getLogger(__name__)
 CHANGES_PER_PAGE = 50
+MOST_NAMED, FEW_NAMED = 500, 100  # to choose from: with the customer chosen, and without
+CSV_CHUNK = 2000
+CSV_COLUMNS = (
+    *("change", "customer", "pbx", "number", "name", "field", "before", "asked", "found", "outcome"),
+    *("planned_by", "applied_by", "planned_at", "sent_at", "finished_at", "ticket", "reason"),
+)
 
 
 def visible_change(request: HttpRequest, pk: int) -> Change:
@@ -219,16 +229,66 @@ def change_receipt(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 @require_GET
-def change_list(request: HttpRequest) -> HttpResponse:
-    """List changes, newest first, narrowed by words (q), pbx, customer, outcome and period."""
-    wanted = ChangeFilter.from_query(request.GET)
-    found = wanted.narrow(Change.objects.visible_to(user_of(request)))
-    page = keyset(found, ["-id"], request.GET.get("cursor", ""), CHANGES_PER_PAGE)
+def change_list(request: HttpRequest) -> HttpResponseBase:
+    """List changes, newest first, narrowed by words (q), customer, pbx, outcome and period."""
+    user = user_of(request)
+    wanted = without_foreign_pbx(user, ChangeFilter.from_query(request.GET))
+    found = wanted.narrow(Change.objects.visible_to(user))
+    if request.GET.get("format") == "csv":
+        return changes_csv(user, found, wanted)
+    page = keyset(found, wanted.order, request.GET.get("cursor", ""), CHANGES_PER_PAGE)
+    names = names_in(user, wanted)
     context = {
         "page": page,
         "changes": page.rows,
         "wanted": wanted,
         "query": wanted.query,
-        "outcomes": [(NOT_PROVEN, "Not verified"), *((one, OUTCOMES[one].label) for one in Change.Status.values)],
+        "count": count_capped(found) if page.next_cursor or page.previous_cursor else len(page.rows),
+        "chips": wanted.shown_chips(names),
+        "outcomes": OUTCOME_CHOICES,
+        "customers": list(Customer.objects.visible_to(user).values_list("pk", "name")[:MOST_NAMED]),
+        "pbxs": pbx_choices(user, wanted, names.get("pbx", "")),
     }
-    return render_either(request, "ivr/change_list.html", "ivr/_change_table.html", context)
+    return render_either(request, "ivr/change_list.html", "ivr/_change_answer.html", context)
+
+
+def without_foreign_pbx(user: User, wanted: ChangeFilter) -> ChangeFilter:
+    """Return the filter without a PBX that another customer than the chosen one has: the choice of before."""
+    if not (wanted.customer and wanted.pbx):
+        return wanted
+    others = Pbx.objects.visible_to(user).filter(pk=wanted.pbx).exclude(customer_id=wanted.customer)
+    return replace(wanted, pbx=None) if others.exists() else wanted
+
+
+def pbx_choices(user: User, wanted: ChangeFilter, chosen: str) -> list[tuple[int, str]]:
+    """Return the PBXs of the chosen customer, as there may be thousands; without one all, if they are few.
+
+    chosen: the name of the PBX that the filter has, which can be chosen in any case.
+    """
+    mine = Pbx.objects.visible_to(user).values_list("pk", "name")
+    if wanted.customer is not None:
+        found = list(mine.filter(customer_id=wanted.customer)[:MOST_NAMED])
+    else:
+        few = list(mine[: FEW_NAMED + 1])
+        found = few if len(few) <= FEW_NAMED else []
+    own = {wanted.pbx: chosen or f"PBX {wanted.pbx}"} if wanted.pbx else {}
+    return list((own | dict(found)).items())
+
+
+def changes_csv(user: User, found: ChangeQuerySet, wanted: ChangeFilter) -> HttpResponseBase:
+    """Export all changes of the filter, a row for each field of each. The export is an event."""
+    customer = only_customer(user, Action.SEE, wanted.customer)
+    detail = {"changes": found.count(), "filter": wanted.query}
+    record(EventAction.CHANGES_EXPORTED, customer=as_named(customer), detail=detail)
+    rows = found.order_by(*wanted.order).iterator(CSV_CHUNK)
+    return csv_response("changes.csv", CSV_COLUMNS, (cells for change in rows for cells in csv_rows(change)))
+
+
+def csv_rows(change: Change) -> Iterator[list[str]]:
+    times = [f"{at:%Y-%m-%dT%H:%M:%SZ}" if at else "" for at in (change.planned_at, change.sent_at, change.finished_at)]
+    what = [str(change.pk), change.customer_name, change.pbx_name, change.number, change.name]
+    people = [change.planned_by_name, change.applied_by_name]
+    before, found = change.live or change.base, change.found or {}
+    for name, asked in change.wanted.items():
+        values = [name, before.get(name) or "", asked, found.get(name) or ""]
+        yield [*what, *values, change.outcome, *people, *times, change.ticket, change.reason]

@@ -5,10 +5,11 @@ from urllib.parse import urlencode
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 
+from pbxadmin.access.models import Customer, User
 from pbxadmin.access.person import user_of
 from pbxadmin.audit.context import Actor, current
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.web.filters import typed_text, whole
+from pbxadmin.web.filters import FilterValues, typed_text, whole
 from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.readings import ADDRESSABLE
 
@@ -38,3 +39,13 @@ def addressable(number: str) -> str:
     if not ADDRESSABLE.fullmatch(number):
         raise Http404
     return number
+
+
+def names_in(user: User, wanted: FilterValues) -> dict[str, str]:
+    """Return the names of the customer and the PBX that a filter gives by their ids, of those that the person sees."""
+    given = wanted.values()
+    customers = Customer.objects.visible_to(user).filter(pk=given["customer"] or 0)
+    pbxs = Pbx.objects.visible_to(user).filter(pk=given["pbx"] or 0)
+    named = {"customer": customers if given["customer"] else None, "pbx": pbxs if given["pbx"] else None}
+    found = {what: rows.values_list("name", flat=True).first() for what, rows in named.items() if rows is not None}
+    return {what: name for what, name in found.items() if name}

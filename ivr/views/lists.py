@@ -17,7 +17,7 @@ from ivr.addresses import ivr_address, ivr_list_address, ivr_page_address
 from ivr.changes.opening import allowed_settings, read_live, status_of
 from ivr.models import Change, Ivr, IvrQuerySet, Refresh, RefreshItem
 from ivr.refresh import pbx_refresh, refresh_start
-from ivr.selectors import SORTS, IvrFilter, ivrs_found, pbxs_in_view
+from ivr.selectors import Extent, IvrFilter, extent_of, ivrs_found, pbxs_in_view
 from ivr.ways import ways_shown
 from ivr.wording import caller_hears, callers_may, field_rows, open_to_callers, tick_count, with_edits
 from pbxadmin.access.models import Customer, as_named
@@ -39,7 +39,7 @@ from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS
 
-from .common import actor, pbx_or_404
+from .common import actor, names_in, pbx_or_404
 from .missing_ivr import CHANGES_SHOWN, missing_ivr_page, outside_events
 from .ring import ring_context
 
@@ -88,40 +88,32 @@ def ivr_list(request: HttpRequest, pbx_id: int) -> HttpResponseBase:
 
 def list_page(request: HttpRequest, wanted: IvrFilter, pbx: Pbx | None) -> HttpResponse:
     user = user_of(request)
-    found = ivrs_found(user, wanted).values(*LIST_COLUMNS)
-    page: Page[dict[str, Any]] = keyset(found, wanted.order, request.GET.get("cursor", ""), IVRS_PER_PAGE)
+    found = ivrs_found(user, wanted)
+    extent = extent_of(user, found, wanted, pbx)
+    page: Page[dict[str, Any]] = keyset(
+        found.values(*LIST_COLUMNS), wanted.order, request.GET.get("cursor", ""), IVRS_PER_PAGE
+    )
     context = {
         "pbx": pbx,
         "wanted": wanted,
         "page": page,
         "rows": [list_row(row) for row in page.rows],
-        "sorts": [(name, label, wanted.sort_query(name)) for name, label in SORT_LABELS.items()],
+        "extent": extent,
+        "chips": wanted.shown_chips({} if pbx else names_in(user, wanted)),
         "customers": list(Customer.objects.visible_to(user).values_list("pk", "name")[:500]) if pbx is None else [],
         "tags": Pbx.objects.visible_to(user).tags_in_use() if pbx is None else [],
         "saved": saved_for(user, SavedFilter.List.IVRS) if pbx is None else [],
         "shareable": shareable(user, wanted.customer) if pbx is None and wanted.query else None,
         "has_pbxs": bool(page.rows) or Pbx.objects.visible_to(user).exists(),
         "may_add": can(user, Action.MANAGE_PBXS, pbx.customer if pbx else None),
-        "matching": matching_count(found, page) if can_anywhere(user, Action.BATCH) else 0,
+        "matching": matching_count(found, extent) if can_anywhere(user, Action.BATCH) else 0,
     }
     return render_either(request, "ivr/ivr_list.html", "ivr/_ivr_table.html", context)
 
 
-def matching_count(found: IvrQuerySet, page: Page[dict[str, Any]]) -> int:
-    """Return how many IVRs match, which costs a query only when they are more than a page."""
-    is_all = not page.next_cursor and not page.previous_cursor
-    return len(page.rows) if is_all else found.order_by().count()
-
-
-SORT_LABELS = {
-    "number": "Number",
-    "name": "Name",
-    "pbx": "PBX",
-    "customer": "Customer",
-    "response": "Response",
-    "read": "Read",
-}
-assert SORT_LABELS.keys() == SORTS.keys()  # noqa: S101
+def matching_count(found: IvrQuerySet, extent: Extent) -> int:
+    """Return how many IVRs match, which costs a query only when they are more than were counted."""
+    return found.order_by().count() if extent.is_more else extent.ivrs
 
 
 def list_row(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -105,6 +105,7 @@ class EventAction(StrEnum):
     FILTER_DELETED = "filter.deleted", "Saved filter deleted", EventGroup.FILTER
     PBXS_IMPORTED = "pbxs.imported", "PBXs imported from a file", EventGroup.PBX_RECORD
     PBXS_EXPORTED = "pbxs.exported", "List of PBXs exported", EventGroup.EXPORT
+    CHANGES_EXPORTED = "changes.exported", "List of changes exported", EventGroup.EXPORT
     IVRS_EXPORTED = "ivrs.exported", "List of IVRs exported", EventGroup.EXPORT
     REFRESH_FAILED = "refresh.failed", "PBX could not be read", EventGroup.CONTACT
     IVR_CHANGED_OUTSIDE = "ivr.changed-outside", "Changed outside PBX Admin", EventGroup.OUTSIDE

@@ -13,7 +13,7 @@ from pbxadmin.access.models import AnyUser, Customer, CustomerQuerySet
 from pbxadmin.access.names import fold, refuse_unseen, tidy
 from pbxadmin.access.permissions import customers_of
 from pbxadmin.access.roles import Action
-from pbxadmin.web.filters import FilterForm, saved_list
+from pbxadmin.web.filters import FilterForm, SortedList, saved_list
 from pbxadmin.web.words import PBX_STATES
 from pbxadmin.yeastar.transport import TrustMode
 
@@ -218,26 +218,35 @@ class SavedFilterForm(forms.Form):
 
 NEEDS_ATTENTION = "needs-attention"  # one choice for every state that a person has to look at
 
+STATE_CHOICES = [
+    ("", "Any state"),
+    (NEEDS_ATTENTION, "Needs attention"),
+    *((state.value, PBX_STATES[state].label) for state in PbxState),
+]
+READ_CHOICES = [("", "Read at any time"), *((age, f"Read {look.label.lower()}") for age, look in FRESHNESS.items())]
+
 
 @saved_list(SavedFilter.List.PBXS.value)
-class PbxFilter(FilterForm):
-    """The filter of the list of PBXs, from the query of its address."""
+class PbxFilter(SortedList, FilterForm):
+    """The filter and the order of the list of PBXs, from the query of its address."""
+
+    SORTS = {
+        "name": ("name", "id"),
+        "state": ("urgency", "name", "id"),
+        "customer": ("customer__name", "name", "id"),
+        "ivrs": ("-ivr_count", "name", "id"),
+        "contact": ("-last_contact_at", "name", "id"),
+    }
 
     q = forms.CharField(max_length=200, required=False)
     customer = forms.ModelChoiceField(Customer.objects.none(), required=False, empty_label="All customers")
-    state = forms.ChoiceField(
-        choices=[
-            ("", "Any state"),
-            (NEEDS_ATTENTION, "Needs attention"),
-            *((s, PBX_STATES[s][0]) for s in PbxState),
-        ],
-        required=False,
-    )
-    read = forms.ChoiceField(
-        choices=[("", "Read at any time"), *((age, f"Read {look.label.lower()}") for age, look in FRESHNESS.items())],
-        required=False,
-    )
+    state = forms.ChoiceField(choices=STATE_CHOICES, required=False)
+    read = forms.ChoiceField(choices=READ_CHOICES, required=False)
     tag = forms.CharField(max_length=200, required=False)
+    sort = forms.CharField(required=False)
+
+    def asked_sort(self) -> str:
+        return str(self.data.get("sort", ""))
 
     def __init__(self, data: Mapping[str, Any], *, user: AnyUser) -> None:
         super().__init__(data, customers=Customer.objects.visible_to(user))
@@ -256,6 +265,20 @@ class PbxFilter(FilterForm):
         if tag := fold(self.cleaned_data["tag"]):
             pbxs = pbxs.tagged(tag)
         return pbxs
+
+    def shown_chips(self) -> list[tuple[str, str]]:
+        """Return what narrows the list in words, each with the query without it."""
+        given = {name: str(self.data.get(name, "")) for name in self.parameters()}
+        customer = self.chosen_customer
+        return self.chips(
+            {
+                "q": f"“{given['q']}”",
+                "customer": customer.name if customer else "A customer you do not see",
+                "state": dict(STATE_CHOICES).get(given["state"], given["state"]),
+                "read": dict(READ_CHOICES).get(given["read"], given["read"]),
+                "tag": f"Tag {given['tag']}",
+            }
+        )
 
     @property
     def chosen_customer(self) -> Customer | None:

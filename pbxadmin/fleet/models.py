@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Aggregate, F, OuterRef, Q, Subquery, Value
+from django.db.models import Aggregate, Case, F, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.db.models.sql.compiler import SQLCompiler
 from django.urls import reverse
@@ -58,10 +58,23 @@ NEEDS_A_PERSON = (
     PbxState.LOCKED,
     PbxState.UNTRUSTED,
 )
+BY_URGENCY = (
+    PbxState.CREDENTIALS_REJECTED,
+    PbxState.UNTRUSTED,
+    PbxState.LOCKED,
+    PbxState.REFUSING,
+    PbxState.UNREACHABLE,
+    PbxState.NEVER_CHECKED,
+    PbxState.REACHABLE,
+)
 HELD_BACK = (
     PbxState.CREDENTIALS_REJECTED,
     PbxState.UNTRUSTED,
 )  # not read by the schedule until a person has looked at it
+
+
+IS_IN_USE = Q(is_enabled=True, customer__archived_at=None)
+IS_URGENT = IS_IN_USE & Q(state__in=NEEDS_A_PERSON)
 
 
 class InOneLine(Aggregate):
@@ -77,7 +90,7 @@ class InOneLine(Aggregate):
 class PbxQuerySet(CustomerRows["Pbx"]):
     def in_use(self) -> Self:
         """Filter to enabled PBXs of customers that are not archived."""
-        return self.filter(is_enabled=True, customer__archived_at=None)
+        return self.filter(IS_IN_USE)
 
     def due(self, now: datetime) -> Self:
         """Filter to PBXs that the schedule reads now: not paused or locked, and in no state that needs a person."""
@@ -91,11 +104,16 @@ class PbxQuerySet(CustomerRows["Pbx"]):
 
     def needing_a_person(self) -> Self:
         """Filter to PBXs in use that are in a state which somebody has to look at."""
-        return self.in_use().filter(state__in=NEEDS_A_PERSON)
+        return self.filter(IS_URGENT)
 
     def matching(self, typed: str) -> Self:
         """Filter to PBXs in which each typed word stands, in a searched field or in the name of the customer."""
         return found_by(self, typed, pbx_holds)
+
+    def with_urgency(self) -> Self:
+        """Give each PBX its place by state, as `urgency`: first what needs attention most, last what is disabled."""
+        states = [When(state=state, then=place) for place, state in enumerate(BY_URGENCY)]
+        return self.annotate(urgency=Case(When(is_enabled=False, then=len(states)), *states))
 
     def tagged(self, tag: str) -> Self:
         """Filter to PBXs that have this tag. tag: folded, as it is stored."""

@@ -1,12 +1,12 @@
-"""What the address of a list narrows it to: one base, and two ways to declare the parameters of a list.
+"""What the address of a list narrows it to and how it sorts it: one base, and two ways to declare the parameters.
 
 `FilterForm` is for a list whose choices depend on the person, `FilterValues` for plain values. Filters that people save
 ask the list itself which parameters it has; `saved_list` makes it known by its name.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 from django import forms
@@ -46,7 +46,20 @@ class ListFilter:
     @property
     def query(self) -> str:
         """Return the query of an address that narrows the list in the same way, or "" if nothing is narrowed."""
-        return urlencode({name: value for name, value in self.values().items() if value}, doseq=True)
+        return self.query_with()
+
+    def query_with(self, **other: Any) -> str:
+        """Return the query with other values of some parameters; an empty one leaves the parameter out."""
+        values = {**self.values(), **other}
+        return urlencode({name: value for name, value in values.items() if value}, doseq=True)
+
+    def chips(self, words: Mapping[str, str]) -> list[tuple[str, str]]:
+        """Return what narrows the list in words, each with the query of the list without it.
+
+        words: for the value of each parameter that is shown so.
+        """
+        values = self.values()
+        return [(said, self.query_with(**{name: ""})) for name, said in words.items() if values.get(name) and said]
 
     @property
     def is_narrow(self) -> bool:
@@ -82,6 +95,50 @@ class FilterForm(ListFilter, forms.Form):
         return {name: self.data.get(name) for name in self.parameters()}
 
 
+class SortedList(ListFilter):
+    """A filter whose list can be sorted by its columns, in the parameter `sort`; with "-" before it, turned round."""
+
+    SORTS: ClassVar[Mapping[str, Sequence[str]]]  # columns as `keyset` takes them, by name; the first is the usual one
+
+    def asked_sort(self) -> str:
+        """Return the value of the parameter."""
+        raise NotImplementedError
+
+    @property
+    def is_turned(self) -> bool:
+        return self.asked_sort().startswith("-")
+
+    @property
+    def sorted_by(self) -> str:
+        """Return the name of the order; that of the usual one when none, or none that there is, was asked for."""
+        asked = self.asked_sort().removeprefix("-")
+        return asked if asked in self.SORTS else next(iter(self.SORTS))
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        columns = self.SORTS[self.sorted_by]
+        return tuple(map(turned, columns)) if self.is_turned else tuple(columns)
+
+    @property
+    def direction(self) -> str:
+        """Return which way the list is sorted, as ARIA calls it."""
+        return "descending" if self.order[0].startswith("-") else "ascending"
+
+    def sort_query(self, sort: str) -> str:
+        """Return the query that sorts by this name; the other way round when the list is sorted by it already."""
+        is_again = sort == self.sorted_by and not self.is_turned
+        usual = next(iter(self.SORTS))
+        return self.query_with(sort=f"-{sort}" if is_again else sort if sort != usual else "")
+
+    @property
+    def is_narrow(self) -> bool:
+        return bool(self.query_with(sort=""))
+
+
+def turned(column: str) -> str:
+    return column.removeprefix("-") if column.startswith("-") else f"-{column}"
+
+
 @dataclass(frozen=True)
 class Parameter:
     """The place of a field in an address. read: takes the values that the address has for it, none or more."""
@@ -106,6 +163,17 @@ def number_parameter() -> int | None:
 
 def switch_parameter() -> bool:
     return parameter(False, lambda given: last(given) == "on")
+
+
+def sort_parameter(sorts: Collection[str]) -> str:
+    """Declare the order of a `SortedList`. sorts: the names of its orders, the usual one first."""
+    usual = next(iter(sorts))
+
+    def read(given: Sequence[str]) -> str:
+        asked = last(given)
+        return asked if asked.removeprefix("-") in sorts else usual
+
+    return parameter(usual, read, "sort")
 
 
 def last(given: Sequence[str]) -> str:

@@ -16,6 +16,14 @@ RowT = TypeVar("RowT")
 PAGE_SIZE = 50  # rows of a list on one page, unless it says otherwise
 
 
+COUNTED_AT_MOST = 10_000  # rows that are counted for a person to read: more cost more and say less
+
+
+def count_capped(rows: QuerySet[Any, Any]) -> int:
+    """Return how many rows a query finds, COUNTED_AT_MOST + 1 for all that are more."""
+    return rows.order_by()[: COUNTED_AT_MOST + 1].count()
+
+
 @dataclass(frozen=True)
 class Page(Generic[RowT]):
     """A page of rows, and the cursors of its neighbours ("" if there is none)."""

@@ -197,8 +197,9 @@
 
   // After HTMX put something in: focus the first field in error, else the outcome or the title, and say what came out.
   document.addEventListener("htmx:afterSwap", (event) => {
-    const told = event.target.querySelector("[data-say]");
-    if (told) say(told.textContent.trim());
+    const now = document.getElementById(event.detail.target.id) || event.target;  // a target that was swapped whole is gone
+    const told = now.querySelector("[data-say], .empty h2");
+    if (told) say(told.textContent.replace(/\s+/g, " ").trim());
     if (event.target.id === "hits") return;
     offer(document);
     showTheme();

@@ -62,3 +62,20 @@ def test_a_filter_typed_in_is_saved_and_comes_back(signed_in: Callable[..., Page
     page.goto("/ivrs/")
     chip.click()
     expect(page.locator("#filter-q")).to_have_value("Main")
+
+
+def test_what_a_filter_finds_is_said_and_its_chip_takes_it_away(signed_in: Callable[..., Page], pbx: Pbx) -> None:
+    page = signed_in(Role.HELPDESK)
+    page.goto("/ivrs/?sort=name")
+    count = page.locator("[data-say]").inner_text()
+    page.locator("#filter-q").fill("Main")
+
+    chip = page.get_by_role("link", name="Remove “Main”")
+    expect(chip).to_be_visible()
+    expect(page.locator("#said")).to_have_text(page.locator("[data-say]").inner_text())
+    expect(page.locator("#said")).to_contain_text(f"1 of {count.split()[0]} IVRs on 1 PBX")
+    page.locator("#filter-q").fill("Main nothing")
+    expect(page.locator("#said")).to_have_text("No IVR matches")
+    page.get_by_role("link", name="Remove “Main nothing”").click()
+    expect(page.locator("[data-say]")).to_have_text(count)
+    expect(page.get_by_role("columnheader", name="Name")).to_have_attribute("aria-sort", "ascending")

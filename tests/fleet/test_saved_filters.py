@@ -46,7 +46,7 @@ def test_what_may_be_saved_is_what_the_lists_understand() -> None:
     ivrs = ("q", "customer", "pbx", "tag", "dial_outbound", "dial_extension", "response_under", "sort")
 
     assert filter_of("ivrs").parameters() == IvrFilter.parameters() == ivrs
-    assert filter_of("pbxs").parameters() == PbxFilter.parameters() == ("q", "customer", "state", "read", "tag")
+    assert filter_of("pbxs").parameters() == PbxFilter.parameters() == ("q", "customer", "state", "read", "tag", "sort")
     assert set(PbxFilter.parameters()) == set(PbxFilter.base_fields)
 
 

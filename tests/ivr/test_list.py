@@ -4,10 +4,13 @@ import csv
 import io
 import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from django.utils import timezone
+from django.utils.html import strip_tags
 
+from ivr import selectors
 from ivr.bulk_reading import RUN_S
 from ivr.models import Ivr, Refresh, RefreshItem
 from ivr.refresh import refresh_rekick, refresh_start, refresh_work
@@ -117,8 +120,59 @@ def test_the_list_takes_few_queries_however_long(member, pbx, django_assert_max_
     keep(pbx, *({"ivrnumber": str(6500 + n)} for n in range(120)))
 
     listed(member, "q=650+acme")  # a process looks once whether the indexes are there
-    with django_assert_max_num_queries(11):  # one for each word, to find its PBXs
+    with django_assert_max_num_queries(13):  # one for each word, to find its PBXs
         listed(member, "q=650+acme")
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "said"),
+    [
+        ("/ivrs/", "", "3 IVRs on 2 PBXs, oldest reading just now"),
+        ("/ivrs/", "q=65", "2 of 3 IVRs on 1 PBX, oldest reading just now"),
+        ("/ivrs/", "pbx={pbx}", "2 of 3 IVRs on 1 PBX, oldest reading just now"),
+        ("/pbxs/{pbx}/ivrs/", "", "2 IVRs on 1 PBX, oldest reading just now"),
+        ("/pbxs/{pbx}/ivrs/", "q=6501", "1 of 2 IVRs on 1 PBX, oldest reading just now"),
+    ],
+)
+def test_the_list_says_how_much_of_what_there_is_it_shows(member, pbx, acme, bellweather, path, query, said):
+    keep(pbx, {"ivrnumber": "6500"}, {"ivrnumber": "6501"})
+    keep(make_pbx(acme, name="ACME-LEEDS"), {"ivrnumber": "7000"})
+    keep(make_pbx(bellweather, name="BELL-HQ"), {"ivrnumber": "6502"})
+
+    page = member.get(f"{path}?{query}".format(pbx=pbx.pk)).content.decode()
+
+    assert strip_tags(re.search(r"data-say>(.*?)</p>", page)[1]) == said
+
+
+def test_of_more_than_are_counted_it_says_so_and_a_batch_counts_them_all(client, acme, pbx, monkeypatch):
+    monkeypatch.setattr(selectors, "COUNTED_AT_MOST", 3)
+    keep(pbx, *({"ivrnumber": str(6500 + n)} for n in range(5)), {"ivrnumber": "7000"})
+    client.force_login(make_user(Role.MANAGER, acme))
+
+    page = client.get("/ivrs/?q=650").content.decode()
+
+    assert "More than 3 of 6 IVRs</p>" in page
+    assert "Select all 5 that match" in page
+
+
+def test_what_narrows_the_list_can_be_taken_away_one_by_one(member, pbx):
+    page = member.get(f"/ivrs/?q=menu&customer={pbx.customer_id}&dial_outbound=on&sort=-name").content.decode()
+
+    chips = {
+        strip_tags(words): unescape(rest) for rest, words in re.findall(r'class="chip" href="([^"]*)">(.*?)</a>', page)
+    }
+    assert chips == {
+        "Remove “menu”": f"?customer={pbx.customer_id}&dial_outbound=on&sort=-name",
+        "Remove Acme Logistics": "?q=menu&dial_outbound=on&sort=-name",
+        "Remove Dial-out on": f"?q=menu&customer={pbx.customer_id}&sort=-name",
+    }
+
+
+def test_a_customer_of_somebody_else_has_no_name_in_what_narrows_the_list(member, bellweather):
+    page = member.get(f"/ivrs/?customer={bellweather.pk}").content.decode()
+
+    assert "A customer you do not see" in page
+    assert "Bellweather" not in page
 
 
 def test_taking_the_list_along_is_an_event_of_its_customer(member, pbx):

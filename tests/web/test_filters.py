@@ -8,9 +8,11 @@ from pbxadmin.web.filters import (
     LONGEST_TEXT,
     FilterForm,
     FilterValues,
+    SortedList,
     filter_of,
     number_parameter,
     parameter,
+    sort_parameter,
     switch_parameter,
     text_parameter,
     typed_text,
@@ -79,6 +81,51 @@ def test_declared_values_are_read_from_an_address_and_written_into_one(address, 
     assert wanted.query == query
     assert wanted == Values.from_query(QueryDict(query))
     assert wanted.is_narrow == bool(query)
+
+
+SORTS = {"at": ("-at", "id"), "name": ("name", "id")}
+
+
+@dataclass(frozen=True)
+class Sorted(SortedList, FilterValues):
+    SORTS = SORTS
+    q: str = text_parameter()
+    ordered_by: str = sort_parameter(SORTS)
+
+    def asked_sort(self) -> str:
+        return self.ordered_by
+
+
+@pytest.mark.parametrize(
+    ("sort", "order", "direction", "by_at", "by_name"),
+    [
+        ("", ("-at", "id"), "descending", "q=a&sort=-at", "q=a&sort=name"),
+        ("at", ("-at", "id"), "descending", "q=a&sort=-at", "q=a&sort=name"),
+        ("-at", ("at", "-id"), "ascending", "q=a", "q=a&sort=name"),
+        ("name", ("name", "id"), "ascending", "q=a", "q=a&sort=-name"),
+        ("-name", ("-name", "-id"), "descending", "q=a", "q=a&sort=name"),
+        ("nonsense", ("-at", "id"), "descending", "q=a&sort=-at", "q=a&sort=name"),
+    ],
+)
+def test_a_list_is_sorted_by_a_column_and_by_it_again_the_other_way(sort, order, direction, by_at, by_name):
+    wanted = Sorted.from_query({"q": "a", "sort": sort})
+
+    assert (wanted.order, wanted.direction) == (order, direction)
+    assert (wanted.sort_query("at"), wanted.sort_query("name")) == (by_at, by_name)
+
+
+def test_an_order_narrows_nothing():
+    assert not Sorted.from_query({"sort": "name"}).is_narrow
+    assert Sorted.from_query({"sort": "name", "q": "a"}).is_narrow
+
+
+def test_each_narrowing_that_has_words_can_be_taken_away():
+    wanted = Values.from_query(QueryDict("q=a&pbx=7&kind=b"))
+
+    assert wanted.chips({"q": "“a”", "pbx": "PBX 7", "kind": "", "is_on": "On"}) == [
+        ("“a”", "pbx=7&kind=b"),
+        ("PBX 7", "q=a&kind=b"),
+    ]
 
 
 def test_values_that_the_address_does_not_decide_are_fixed():

@@ -4,6 +4,7 @@ from functools import partial
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
@@ -17,7 +18,7 @@ from pbxadmin.access.roles import Action
 from pbxadmin.fleet import saved_filters, services
 from pbxadmin.fleet.availability import availability_of
 from pbxadmin.fleet.forms import DeleteForm, PbxFilter, PbxForm
-from pbxadmin.fleet.models import Pbx, PbxQuerySet, SavedFilter
+from pbxadmin.fleet.models import IS_URGENT, Pbx, PbxQuerySet, SavedFilter
 from pbxadmin.fleet.record_fields import EXPORT_COLUMNS
 from pbxadmin.fleet.sheet import exported
 from pbxadmin.web.csv import csv_response
@@ -35,11 +36,14 @@ def pbx_list(request: HttpRequest) -> HttpResponseBase:
     found = wanted.narrow(Pbx.objects.visible_to(request.user)).select_related("customer")
     if request.GET.get("format") == "csv":
         return pbxs_csv(user_of(request), found, wanted)
-    page = keyset(found.with_tags(), ("name", "id"), request.GET.get("cursor", ""), PAGE_SIZE)
+    rows = found.with_tags().with_urgency()
+    page = keyset(rows, wanted.order, request.GET.get("cursor", ""), PAGE_SIZE)
     chosen = wanted.chosen_customer
     context = {
         "wanted": wanted,
         "page": page,
+        "chips": wanted.shown_chips(),
+        "counts": pbx_counts(found, Pbx.objects.visible_to(request.user)),
         "has_pbxs": bool(page.rows) or Pbx.objects.visible_to(request.user).exists(),
         "may_add": can_anywhere(request.user, Action.MANAGE_PBXS),
         "customers": Customer.objects.visible_to(request.user).values_list("pk", "name"),
@@ -49,6 +53,12 @@ def pbx_list(request: HttpRequest) -> HttpResponseBase:
         "shareable": saved_filters.shareable(request.user, chosen.pk if chosen else None) if wanted.query else None,
     }
     return render_either(request, "fleet/pbx_list.html", "fleet/_pbx_table.html", context)
+
+
+def pbx_counts(found: PbxQuerySet, seen: PbxQuerySet) -> dict[str, int]:
+    """Return how many PBXs a filter found, how many of these need attention, and of how many there are."""
+    counts = found.aggregate(found=Count("pk"), urgent=Count("pk", filter=IS_URGENT))
+    return {**counts, "all": seen.count()}
 
 
 def pbxs_csv(user: User, found: PbxQuerySet, wanted: PbxFilter) -> HttpResponseBase:

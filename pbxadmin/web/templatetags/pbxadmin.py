@@ -16,6 +16,8 @@ from django.utils.safestring import SafeString
 from heroicons.templatetags.heroicons import heroicon_outline
 
 from pbxadmin import __version__
+from pbxadmin.web.filters import SortedList
+from pbxadmin.web.pages import COUNTED_AT_MOST
 from pbxadmin.web.words import OUTCOMES, PBX_STATES, Look
 
 register = template.Library()
@@ -71,6 +73,19 @@ def look(outcome: str) -> Look:
     return OUTCOMES[outcome]
 
 
+@register.simple_tag
+def sort_head(wanted: SortedList, name: str, label: str, kind: str = "") -> SafeString:
+    """Render the head of a column that its list can be sorted by. kind: class of the cell."""
+    way = wanted.direction if name == wanted.sorted_by else ""
+    return format_html(
+        '<th{}{}><a href="?{}">{}</a></th>',
+        format_html(' class="{}"', kind) if kind else "",
+        format_html(' aria-sort="{}"', way) if way else "",
+        wanted.sort_query(name),
+        label,
+    )
+
+
 @register.inclusion_tag("web/_field.html")
 def field_row(field: forms.BoundField) -> dict[str, Any]:
     """Render a form field: label above, unit behind, hint and error below, all linked for screen readers."""
@@ -121,11 +136,7 @@ def account_head(content: str, *, heading: str) -> str:
     return render_to_string("account/_head.html", {"heading": heading, "text": str_safe(content.strip())})
 
 
-@register.filter
-def age(at: datetime | None) -> str:
-    """Return the age of a time, short enough for a column: "now", "2 min", "3 h", "4 d"."""
-    if at is None:
-        return "never"
+def age_in_words(at: datetime) -> str:
     minutes = int((timezone.now() - at).total_seconds()) // 60
     if minutes < 1:
         return "now"
@@ -135,10 +146,26 @@ def age(at: datetime | None) -> str:
 
 
 @register.filter
+def age(at: datetime | None) -> str:
+    """Render the age of a time, short enough for a column: "now", "2 min", "3 h", "4 d"."""
+    return timed(at, age_in_words(at)) if at else "never"
+
+
+@register.filter
 def ago(at: datetime | None) -> str:
-    """Return the age of a time for a sentence: "just now", "2 min ago", "never"."""
-    words = age(at)
-    return {"now": "just now", "never": "never"}.get(words, f"{words} ago")
+    """Render the age of a time for a sentence: "just now", "2 min ago", "never"."""
+    if at is None:
+        return "never"
+    words = age_in_words(at)
+    return timed(at, "just now" if words == "now" else f"{words} ago")
+
+
+@register.filter
+def counted_as(count: int, thing: str) -> str:
+    """Return a count of `count_capped` with its noun: "1 change", "1,204 changes", "more than 10,000 changes"."""
+    if count > COUNTED_AT_MOST:
+        return f"more than {COUNTED_AT_MOST:,} {thing}s"
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 @register.filter
