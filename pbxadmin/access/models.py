@@ -53,9 +53,13 @@ class PeopleManager(UserManager["User"]):
 
 
 class User(AbstractUser):
-    """A person who signs in. `is_superuser` makes a site admin; everybody else has memberships."""
+    """A person who signs in, or a service account. `is_superuser` makes a site admin; others have memberships.
+
+    A service account has no password and never signs in: it works through its API keys alone.
+    """
 
     folded = FoldedField(source="username", error_messages={"unique": "This user name is taken."})
+    is_service = models.BooleanField(default=False, db_default=False)
     words = SearchedField()
     time_zone = models.CharField(max_length=64, blank=True)  # "": not chosen yet, so UTC
 
@@ -69,10 +73,17 @@ class User(AbstractUser):
                 condition=~Q(email=""),
                 name="user_email_unique",
                 violation_error_message="Somebody has this e-mail address already.",
-            )
+            ),
+            # By an address, somebody could set a password or sign in through a provider.
+            models.CheckConstraint(
+                condition=Q(is_service=False) | Q(email="", is_superuser=False),
+                name="user_service_has_no_email",
+                violation_error_message="A service account has no e-mail address, and is no site admin.",
+            ),
         ]
 
     grants: list[Grant] | None = None  # filled by grants_of(), which alone reads it
+    limit: frozenset[Action] | None = None  # the most that this object may do, such as with an API key; None: no limit
 
     @property
     def display_name(self) -> str:
@@ -87,6 +98,8 @@ AnyUser: TypeAlias = User | AnonymousUser
 
 def customer_ids(user: AnyUser, action: Action = Action.SEE) -> frozenset[int] | None:
     """Return the customers for which the user was granted this; None means all, and the installation itself."""
+    if isinstance(user, User) and user.limit is not None and action not in user.limit:
+        return frozenset()
     if user.is_active and user.is_superuser:
         return None
     found = {customer_id for customer_id, role in grants_of(user) if action in ROLES[role]}

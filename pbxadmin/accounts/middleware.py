@@ -37,7 +37,7 @@ def audit_context(get_response: GetResponse) -> GetResponse:
         user = request.user
         actor = Actor(user.pk, user.display_name) if user.is_authenticated else NOBODY
         request_id = structlog.contextvars.get_contextvars().get("request_id", "")
-        with acting(AuditContext(actor, client_address(request), request_id)):
+        with acting(AuditContext(actor, client_address(request), request_id, api_key_name(request))):
             return get_response(request)
 
     return middleware
@@ -58,7 +58,7 @@ def session_in_use(get_response: GetResponse) -> GetResponse:
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         asks_by_itself = request.method == "GET" and ASKS_BY_ITSELF in request.headers
-        if request.user.is_authenticated and not asks_by_itself:
+        if request.user.is_authenticated and not asks_by_itself and not api_key_name(request):
             request.session.touch()  # type: ignore[attr-defined]
         return get_response(request)
 
@@ -70,11 +70,18 @@ def second_factor_first(get_response: GetResponse) -> GetResponse:
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         user = request.user
-        if not isinstance(user, User) or request.path.startswith("/accounts/") or not lacks_second_factor(user):
+        is_exempt = request.path.startswith("/accounts/") or api_key_name(request)
+        if not isinstance(user, User) or is_exempt or not lacks_second_factor(user):
             return get_response(request)
         return lead_away(request, reverse("account_security"))
 
     return middleware
+
+
+def api_key_name(request: HttpRequest) -> str:
+    """Return the name of the API key with which a request came, "" for a browser. `pbxadmin.api.middleware` sets it."""
+    name: str = getattr(request, "api_key_name", "")
+    return name
 
 
 def client_address(request: HttpRequest) -> str:

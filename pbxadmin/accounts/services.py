@@ -1,5 +1,8 @@
 """Use cases of people and their second factors. Each writes its event in one transaction."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.core.exceptions import ValidationError
@@ -91,6 +94,9 @@ def person_enable(*, user: User) -> None:
 
 
 def site_admin_give(*, user: User) -> None:
+    """Make a person a site admin. Raises ValidationError for a service account."""
+    if user.is_service:
+        raise ValidationError("A service account has roles for customers. It cannot be a site admin.")
     with transaction.atomic():
         switch(user, "is_superuser", True, EventAction.PERSON_ADMIN_GIVEN)
 
@@ -128,9 +134,14 @@ def refuse_last_admin(user: User) -> None:
 
 
 def person_event(
-    action: EventAction, person: User, *, fields: FieldChanges | None = None, concerns_all: bool = False
+    action: EventAction,
+    person: User,
+    *,
+    fields: FieldChanges | None = None,
+    more: Mapping[str, Any] | None = None,
+    concerns_all: bool = False,
 ) -> None:
-    """Record an event in the chain of each customer that the person has a role for.
+    """Record an event in the chain of each customer that the person has a role for. more: further details.
 
     Record it in the installation's chain too if they are a site admin, have a role for all customers, or no role.
     Chains are locked in one order, the installation's first, so that no two writers wait for each other.
@@ -138,7 +149,8 @@ def person_event(
     memberships = person.memberships.current().select_related("customer").order_by("customer_id")
     customers = dict.fromkeys(membership.customer for membership in memberships)
     chains = [(customer.pk, customer.name) for customer in customers if customer]
+    detail = person_detail(person) | dict(more or {})
     if concerns_all or person.is_superuser or None in customers or not customers:
-        record(action, fields=fields, detail=person_detail(person))
+        record(action, fields=fields, detail=detail)
     for customer in chains:
-        record(action, customer=customer, fields=fields, detail=person_detail(person))
+        record(action, customer=customer, fields=fields, detail=detail)

@@ -90,6 +90,10 @@ class EventAction(StrEnum):
     PERSON_ENABLED = "person.enabled", "Person enabled", EventGroup.PERSON
     PERSON_ADMIN_GIVEN = "person.admin-given", "Made a site admin", EventGroup.ROLE
     PERSON_ADMIN_TAKEN = "person.admin-taken", "No longer a site admin", EventGroup.ROLE
+    SERVICE_ACCOUNT_ADDED = "service-account.added", "Service account added", EventGroup.PERSON
+    API_KEY_MADE = "api-key.made", "API key made", EventGroup.ROLE
+    API_KEY_REVOKED = "api-key.revoked", "API key revoked", EventGroup.ROLE
+    API_KEY_REFUSED = "api-key.refused", "API key refused", EventGroup.DENIED
     PBX_ADDED = "pbx.added", "PBX added", EventGroup.PBX_RECORD
     PBX_EDITED = "pbx.edited", "PBX edited", EventGroup.PBX_RECORD
     PBX_DISABLED = "pbx.disabled", "PBX disabled", EventGroup.PBX_RECORD

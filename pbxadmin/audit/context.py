@@ -19,11 +19,15 @@ SYSTEM = Actor(None, "PBX Admin")
 
 @dataclass(frozen=True)
 class AuditContext:
-    """What every event says about the request that caused it. By default PBX Admin acts by itself, in no request."""
+    """What every event says about the request that caused it. By default PBX Admin acts by itself, in no request.
+
+    api_key: the name of the API key that the actor used, "" for none.
+    """
 
     actor: Actor = SYSTEM
     address: str = ""
     request_id: str = ""
+    api_key: str = ""
 
 
 _context: ContextVar[AuditContext] = ContextVar("audit_context", default=AuditContext())  # noqa: B039  (frozen)

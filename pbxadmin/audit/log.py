@@ -71,7 +71,7 @@ def record(
         "outcome": outcome,
         "change_id": change_id,
         "fields": fields or {},
-        "detail": detail or {},
+        "detail": {**(detail or {}), **({"api_key": context.api_key} if context.api_key else {})},
         "reason": reason,
         "ticket": ticket,
     } | ({"batch_id": batch_id} if batch_id else {})
