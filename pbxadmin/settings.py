@@ -39,11 +39,14 @@ WEB_THREADS = env.number("WEB_THREADS", 16, 2, 256)
 WORK_THREADS = env.number("WORK_THREADS", min(CORES + 1, 64), 1, 64)
 REFRESH_THREADS = env.number("REFRESH_THREADS", min(32 * CORES, 256), 1, 256)
 WAYS_IN_HOURS = env.number("WAYS_IN_HOURS", 6, 1, 168)  # between readings of what leads to the IVRs of a PBX
+API_RATE = env.number("API_RATE", 10, 1, 1000)  # requests of an API key a second
+API_BURST = env.number("API_BURST", 50, 1, 10_000)  # that it may send at once
 HEALTH_DAYS = env.number("HEALTH_DAYS", 90, 14, 3650)  # how long the counts of contacts with PBXs are kept
 
 INSTALLED_APPS = [
     "pbxadmin.ops",
     "pbxadmin.help",
+    "pbxadmin.api",
     "pbxadmin.home",
     "pbxadmin.notices",
     "pbxadmin.review",
@@ -72,6 +75,7 @@ INSTALLED_APPS = [
     "django_tasks",
     "django_tasks_db",
     "heroicons",
+    "ninja",
 ]
 
 MIDDLEWARE = [
@@ -93,6 +97,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "pbxadmin.web.middleware.fragment_answers",
     "pbxadmin.web.middleware.forms_of_this_site",
+    "pbxadmin.api.middleware.api_caller",
     "pbxadmin.accounts.middleware.audit_context",
     "pbxadmin.accounts.middleware.own_time_zone",
     "pbxadmin.accounts.middleware.session_in_use",

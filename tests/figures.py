@@ -23,7 +23,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 # Top-level names that each module, command, app or template library has by a convention of Python or Django.
-CONVENTIONAL = frozenset({"log", "register", "urlpatterns", "app_name", "Command"})
+CONVENTIONAL = frozenset({"log", "register", "urlpatterns", "app_name", "router", "Command"})
 
 # Words that open a docstring and are no verb. A word that may be either ("record") counts as a verb.
 NOT_VERBS = re.compile(

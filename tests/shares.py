@@ -21,6 +21,8 @@ LONGEST = (  # these start first
 IN_SHARES = (  # pages, forms and processes; what locks, claims and counts runs whole on every database
     "tests/access/",
     "tests/accounts/",
+    "tests/api/test_matrix.py",
+    "tests/api/test_recipes.py",
     "tests/drills/",
     "tests/fleet/",
     "tests/home/",

@@ -23,6 +23,7 @@ from ivr.models import Change, Ivr
 from ivr.refresh import pbx_refresh
 from pbxadmin.access.models import Customer, User
 from pbxadmin.accounts.tasks import mail_reset_link
+from pbxadmin.api.models import ApiKey
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.checkpoints import checkpoint_make
 from pbxadmin.audit.context import SYSTEM
@@ -171,6 +172,20 @@ def she_is_edited_and_switched(day: Day) -> None:
     day.post(f"{base}edit/", name="Mara Lindqvist", email="mara@example.com")
     for what in ("make-admin", "take-admin", "disable", "enable"):
         day.post(f"{base}{what}/")
+
+
+@leaves("service-account.added", "api-key.made", "api-key.refused", "api-key.revoked")
+def a_script_gets_a_key_and_loses_it(day: Day) -> None:
+    day.post("/people/service-accounts/add/", name="Export", role="viewer", customer=day.customer.pk)
+    account = User.objects.get(is_service=True)
+    shown = day.post(
+        f"/people/{account.pk}/api-keys/", name="nightly", scope="read", last_day=timezone.localdate(), networks=""
+    )
+    text = re.search(r"pbxa_\w{38}", shown.content.decode())
+    assert text is not None
+    day.post(f"/api-keys/{ApiKey.objects.get().pk}/revoke/")
+    answer = Client().get("/api/v1/customers", headers={"Authorization": f"Bearer {text[0]}"})
+    assert answer.status_code == 401
 
 
 @leaves("password.reset-asked", "password.reset", "session.ended")

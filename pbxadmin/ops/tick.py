@@ -12,6 +12,7 @@ from django_tasks_db.models import DBTaskResult
 from ivr.changes.reconcile import reconcile, replay_spool
 from ivr.refresh import refresh_due, refresh_rekick, runs_forget
 from pbxadmin.accounts.services import sessions_expire
+from pbxadmin.api.idempotency import answers_forget
 from pbxadmin.batches.work import batches_kick
 from pbxadmin.fleet.contacts import contacts_roll_up
 from pbxadmin.fleet.imports import imports_forget
@@ -51,6 +52,7 @@ JOBS: tuple[Callable[[], int], ...] = (
     notices_work,
     sessions_expire,
     imports_forget,
+    answers_forget,
     roll_up,
     contacts_roll_up,
     checkpoint_when_due,

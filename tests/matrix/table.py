@@ -141,6 +141,10 @@ def pbx_form(side: Side) -> dict[str, Any]:
     return given | {"name": "NEW-NAME", "customer": side.customer.pk, "password": "Api-Passw0rd"}
 
 
+def key_form() -> dict[str, Any]:
+    return {"name": "Export", "scope": "read", "last_day": f"{timezone.now().date()}", "networks": ""}
+
+
 def policy_form(side: Side) -> dict[str, Any]:
     asked = {"field": "response_timeout", "comparison": "at-least", "value": "4", "tag": ""}
     return asked | {"title": "New policy", "reason": "Callers need time.", "severity": "low"}
@@ -189,6 +193,15 @@ ROWS: dict[str, Row] = {
     "mfa_remove_webauthn": Row("/accounts/2fa/webauthn/keys/1/remove/", get=own, post=own),
     "help:index": Row("/help/", get=signed_in),
     "help:page": Row("/help/trouble/unknown/", get=signed_in),
+    "keys:own-keys": Row("/api-keys/", get=signed_in, post=signed_in, data=lambda side: key_form()),
+    "keys:key-revoke": Row("/api-keys/{api_key}/revoke/", post=on_person),
+    "keys:holder-keys": Row("/people/{person}/api-keys/", get=on_person, post=on_person, data=lambda side: key_form()),
+    "keys:service-account-add": Row(
+        "/people/service-accounts/add/",
+        get=anywhere(Action.MANAGE_PEOPLE),
+        post=anywhere(Action.MANAGE_PEOPLE),
+        data=lambda side: {"name": "Export", "role": "viewer", "customer": side.customer.pk},
+    ),
     "home:home": Row("/", get=signed_in),
     "home:search": Row("/search/", get=signed_in),
     "access:customer-list": Row("/customers/", get=signed_in),

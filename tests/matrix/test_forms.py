@@ -55,6 +55,8 @@ BY_CHANCE = {
     "calls",
     "form_key",
 }
+BY_CHANCE_OF = {"api.ApiKey": {"digest", "shown"}}
+OF_A_SERVICE = {"username", "folded", "password", "words"}  # nobody enters them
 POSTS = [name for name in NAMES if ROWS[name].post("site admin") == OK]
 
 
@@ -129,8 +131,9 @@ def by_nobody(label: str, row: dict[str, Any], keys: dict[Any, set[Any]]) -> dic
     """A row without times, ids of events, what is drawn by chance, and which number a row made just now has."""
     fields = {field.attname: field for field in apps.get_model(label)._meta.concrete_fields}
     found = {}
+    by_chance = BY_CHANCE | BY_CHANCE_OF.get(label, set()) | (OF_A_SERVICE if row.get("is_service") else set())
     for name, value in row.items():
-        if isinstance(value, datetime) or name.endswith("event_id") or name in BY_CHANCE:
+        if isinstance(value, datetime) or name.endswith("event_id") or name in by_chance:
             continue
         is_new = fields[name].is_relation and value is not None and value not in keys[fields[name].related_model]
         found[name] = "made just now" if is_new else value

@@ -31,7 +31,8 @@ def names_of(resolver: URLResolver, space: str = "") -> Iterator[str]:
 
 
 def test_every_address_has_a_row():
-    known = set(names_of(get_resolver()))
+    """Those of the API take no session; tests/api/test_matrix.py tries them with keys."""
+    known = {name for name in names_of(get_resolver()) if not name.startswith("api:")}
 
     missing, stale = known - ROWS.keys(), ROWS.keys() - known
     assert (missing, stale) == (set(), set()), 'Follow the recipe "Add a page" in CONTRIBUTING.md.'

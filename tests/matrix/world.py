@@ -15,6 +15,8 @@ from pbxadmin.access.roles import Role
 from pbxadmin.access.services import membership_grant
 from pbxadmin.accounts.invitations import invitation_create
 from pbxadmin.accounts.models import Invitation
+from pbxadmin.api.scopes import Scope
+from pbxadmin.api.services import api_key_make
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
@@ -132,7 +134,9 @@ def make_side(words: tuple[str, ...]) -> Side:
     condition = Condition.objects.get(key=f"outside/{outside.pk}")
     route = route_add(customer=customer, address=f"{site}@example.com", kind="", least=2, by=person)
     mail = NoticeMail.objects.create(person=person, due_at=timezone.now(), state=NoticeMail.State.DEAD)
+    key, _ = api_key_make(holder=person, name=f"{site} key", scope=Scope.READ, last_day=today)
     ids = {
+        "api_key": key.pk,
         "condition": condition.pk,
         "route": route.pk,
         "mail": mail.pk,

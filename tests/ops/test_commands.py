@@ -8,6 +8,8 @@ from django.db import connection
 from django.utils import timezone
 
 from ivr.models import Change
+from pbxadmin.api.key_text import is_key_text
+from pbxadmin.api.models import ApiKey
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
@@ -163,3 +165,24 @@ def test_a_log_without_its_triggers_is_refused_although_its_events_are_good(five
 def triggers_remove_named():
     triggers_remove(connection)
     return triggers_missing(connection)
+
+
+def test_api_key_makes_lists_and_revokes():
+    make_user("viewer", username="mara")
+
+    text = said("api_key", "make", "mara", "Nightly export", "--network", "192.0.2.0/24")
+
+    key = ApiKey.objects.get()
+    assert is_key_text(text)
+    assert (key.scope, key.networks) == ("read", "192.0.2.0/24")
+    assert said("api_key", "list").split("\t")[1:5] == ["mara", "Nightly export", f"{key.shown}…", "read"]
+    assert text not in said("api_key", "list", "mara")
+    assert said("api_key", "revoke", str(key.pk)) == "Nightly export of mara is revoked."
+    assert "\trevoked\t" in said("api_key", "list")
+
+
+def test_api_key_says_what_is_wrong():
+    make_user("viewer", username="mara")
+
+    assert "a year at most" in failed("api_key", "make", "mara", "x", "--last-day", "2099-01-01")[1]
+    assert failed("api_key", "revoke", "7")[1] == "There is no key 7. `api_key list` shows them."

@@ -1,0 +1,59 @@
+"""Errors of the API: problem+json (RFC 9457) with the words of the screen.
+
+`type` is stable and what a script decides by: an address of this installation that docs/api.md explains. Further
+members are named there too: `errors` by field, `code` of the PBX, `conflicts`.
+"""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from django.http import HttpResponse
+
+TYPE_BASE = "/api/v1/problems/"
+
+
+class ApiProblem(Exception):
+    """Raised to answer with a problem. kind: the last part of its type. detail: a sentence for a person."""
+
+    def __init__(
+        self, status: int, kind: str, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.kind, self.detail = status, kind, detail
+        self.headers, self.members = dict(headers or {}), members
+
+    @property
+    def response(self) -> HttpResponse:
+        return problem_response(self.status, self.kind, self.detail, headers=self.headers, **self.members)
+
+
+def problem_response(
+    status: int, kind: str, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any
+) -> HttpResponse:
+    said = {
+        "type": f"{TYPE_BASE}{kind}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        **members,
+    }
+    return HttpResponse(
+        json.dumps(said, ensure_ascii=False), status=status, content_type="application/problem+json", headers=headers
+    )
+
+
+def problem_not_there() -> ApiProblem:
+    return ApiProblem(404, "not-found", "It does not exist, or it is not yours to see.")
+
+
+def problem_not_allowed() -> ApiProblem:
+    return ApiProblem(403, "not-allowed", "The role or the scope of this key does not allow this.")
+
+
+def problem_invalid(errors: Mapping[str, Any]) -> ApiProblem:
+    """errors: lists of sentences by field, "" for what is about no single field."""
+    fields = {name if name != "__all__" else "": [str(each) for each in said] for name, said in errors.items()}
+    first = next((said[0] for said in fields.values() if said), "")
+    return ApiProblem(422, "problem_invalid", f"Nothing was sent. {first}".strip(), errors=fields)

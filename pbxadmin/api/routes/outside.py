@@ -1,0 +1,103 @@
+"""Outside changes and violations: what moved without us, and what breaks a policy."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+
+from ivr.changes.restore import outside_accept
+from ivr.models import OutsideChange
+from ivr.selectors import OutsideFilter
+from pbxadmin.access.permissions import can, require
+from pbxadmin.access.roles import Action
+from pbxadmin.api.calling import Told, caller, row_or_404
+from pbxadmin.api.paging import list_page_out
+from pbxadmin.api.schemas import (
+    AcceptIn,
+    AcceptOut,
+    ChangeOut,
+    OutsidesOut,
+    RecordIn,
+    ViolationsOut,
+    json_value,
+    outside_out,
+)
+from pbxadmin.audit.models import Event
+from pbxadmin.policies.models import Violation
+
+from .changes import planned, restore_of
+
+router = Router(tags=["Outside changes and violations"])
+
+
+def outsides_out(rows: Sequence[OutsideChange]) -> list[dict[str, Any]]:
+    events = Event.objects.in_bulk([row.event_id for row in rows])
+    return [outside_out(row, events[row.event_id].data) for row in rows if row.event_id in events]
+
+
+@router.get("/outside", response=OutsidesOut, operation_id="outside_list")
+def outside_list_operation(
+    request: HttpRequest,
+    response: HttpResponse,
+    customer: str = "",
+    pbx: str = "",
+    ivr: str = "",
+    field: str = "",
+    kind: str = "",
+    state: str = "",
+    limit: int = 50,
+    cursor: str = "",
+) -> dict[str, Any]:
+    """List what changed on PBXs without us, newest first, with the filters of the page (also `from` and `to`)."""
+    wanted = OutsideFilter.from_query(request.GET, is_since_visit=False)
+    found = wanted.narrow(OutsideChange.objects.visible_to(caller(request)), None)
+    return list_page_out(request, response, found, ["-event_id"], outsides_out)
+
+
+@router.post("/outside/{event_id}/accept", response=AcceptOut, operation_id="outside_accept")
+def outside_accept_operation(request: HttpRequest, event_id: int, body: AcceptIn) -> dict[str, bool]:
+    """Say that an outside change may stay. accepted: false when somebody did so already."""
+    row = row_or_404(OutsideChange.objects.visible_to(caller(request)), event_id)
+    if not can(caller(request), Action.REVIEW_LOG, row.customer_id):
+        require(caller(request), Action.EDIT_IVR, row.customer_id)
+    event = row_or_404(Event.objects.all(), row.event_id)
+    return {"accepted": outside_accept(event=event, note=body.note.replace("\0", "").strip())}
+
+
+@router.post("/outside/{event_id}/restore", response={201: ChangeOut}, operation_id="outside_restore")
+def outside_restore_operation(request: HttpRequest, response: HttpResponse, event_id: int, body: RecordIn) -> Told:
+    """Plan a change back to what an outside change replaced. Nothing is sent before that is applied."""
+    row = row_or_404(OutsideChange.objects.visible_to(caller(request)), event_id)
+    event = Event.objects.filter(pk=row.event_id).first()
+    return planned(response, restore_of(request, event, row.pbx_id, body))
+
+
+def violations_out(rows: Sequence[Violation]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": row.pk,
+            "policy_id": row.policy_id,
+            "policy": row.policy.title,
+            "severity": row.policy.severity,
+            "customer_id": row.pbx.customer_id,
+            "pbx_id": row.pbx_id,
+            "pbx": row.pbx.name,
+            "number": row.number,
+            "field": row.policy.field,
+            "value": json_value(row.policy.of_field, row.value),
+            "since": row.since,
+            "until": row.until,
+            "accepted_until": row.exception.ends_on if row.exception else None,
+        }
+        for row in rows
+    ]
+
+
+@router.get("/violations", response=ViolationsOut, operation_id="violation_list")
+def violation_list_operation(
+    request: HttpRequest, response: HttpResponse, limit: int = 50, cursor: str = ""
+) -> dict[str, Any]:
+    """List the IVRs that break a policy now, newest first."""
+    found = Violation.objects.visible_to(caller(request)).select_related("policy", "pbx", "exception")
+    return list_page_out(request, response, found, ["-id"], violations_out)
