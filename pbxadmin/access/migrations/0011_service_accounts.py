@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('access', '0009_fill_searched_words'),
+        ('access', '0010_time_zone_of_a_person'),
         ('auth', '0012_alter_user_first_name_max_length'),
     ]
 
