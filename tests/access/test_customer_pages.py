@@ -203,7 +203,7 @@ def test_an_archived_customer_stays_readable_and_can_be_brought_back(
     page = theirs.get(f"/customers/{acme.pk}/").content.decode()
     assert "its history stays readable" in page
     assert "Add PBX" not in page
-    assert theirs.get(f"/pbxs/add/?customer={acme.pk}").content.decode().count(f'value="{acme.pk}"') == 0
+    assert f'<option value="{acme.pk}"' not in theirs.get(f"/pbxs/add/?customer={acme.pk}").content.decode()
     assert Customer.objects.get().archived_at.year > 1999
 
     client.post(f"/customers/{acme.pk}/unarchive/")

@@ -22,6 +22,7 @@ READ_TABLES = {
     "audit_seal": ("audit_seal",),
     "audit_verify": ("audit_verify",),
     "backup": ("backup", "pack.zip"),
+    "api_key": ("api_key", "list"),
     "grant": ("grant", "mara", "viewer"),
     "import_pbxs": ("import_pbxs", "pbxs.csv"),
     "reconcile": ("reconcile",),
