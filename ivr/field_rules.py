@@ -59,10 +59,15 @@ FIELD_RULES: dict[str, FieldRule] = {
 }
 
 
+def noticed(field: IvrField) -> str:
+    """Say what callers notice of a field; of one that nobody can change, what it is."""
+    rule = FIELD_RULES.get(field.name)
+    return rule.callers_notice if rule else f"{field.hint}."
+
+
 def explained(field: IvrField) -> str:
     """Say in a line what callers notice of a field, and what it takes."""
-    rule = FIELD_RULES.get(field.name)
-    return f"{rule.callers_notice} {field.hint}." if rule else f"{field.hint}."
+    return f"{noticed(field)} {field.hint}." if field.name in FIELD_RULES else noticed(field)
 
 
 def right_to_change(name: str) -> Action:

@@ -8,7 +8,7 @@ from pbxadmin.yeastar.fields import BY_NAME, REPLACED, IvrField, Kind
 from pbxadmin.yeastar.readings import IvrSettings
 
 from .changes.compare import compare
-from .field_rules import explained
+from .field_rules import explained, noticed
 from .models import Change
 
 ODD_VALUE = "The PBX holds a value that it would not take from us. It can stay as it is."
@@ -42,8 +42,8 @@ def field_rows(settings: IvrSettings, version: str) -> dict[str, list[FieldRow]]
         value = values[field.name]
         is_locked, is_odd = version not in field.writable, not field.fits(value)
         odd = NOT_TEXT.format(REPLACED) if value and REPLACED in value else ODD_VALUE
-        locked = f" API {version} cannot change it." if is_locked else ""
-        remark = odd if is_odd else f"{explained(field)}{locked}"
+        said = f"{noticed(field)} API {version} cannot change it." if is_locked else explained(field)
+        remark = odd if is_odd else said
         row = FieldRow(field, value or "", field.in_words(value), remark, is_locked, is_odd)
         found.setdefault(field.group, []).append(row)
     return found

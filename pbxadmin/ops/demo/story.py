@@ -157,10 +157,11 @@ def list_exported(stage: Stage) -> None:
 
 def three_weeks(calendar: Calendar) -> Iterator[Act]:
     at = calendar.workday
-    for day in (15, 10, 5):
+    for day in (15, 8):
         yield at(day, "07:30"), lambda stage: stage.read()
-    for day in (15, 12, 9, 6, 3, 1):
+    for day in (15, 8, 1):
         yield at(day, "18:30"), lambda stage: stage.settle_in()
+    yield at(1, "18:15"), lambda stage: stage.read(["ACME-Porto", "BELL-Leeds"])  # as they were before that night
     yield at(10, "11:30"), bell_batch
     yield at(7, "10:20"), lambda stage: night_line(stage, calendar.next_friday)
     yield at(4, "09:00"), lambda stage: periods_to_sign(stage, calendar.last_quarter)
