@@ -1,15 +1,11 @@
 """The receipt of a change: plain text to be pasted into a ticket."""
 
-from collections.abc import Iterable
-from datetime import datetime
-
 from ivr.models import Change
 from pbxadmin.access.customer_rules import ticket_url
 from pbxadmin.access.models import Customer
 from pbxadmin.audit.models import Event
+from pbxadmin.web.facts import Fact, facts_text, moment
 
-Fact = tuple[str, str]
-WIDTH = 11
 RECEIPT_OUTCOMES = {
     "verified": "VERIFIED: read back, all as asked",
     "not-as-asked": "NOT AS ASKED: read back, differs",
@@ -22,17 +18,12 @@ RECEIPT_OUTCOMES = {
 }
 
 
-def moment(at: datetime | None) -> str:
-    """Return a time as a receipt writes it, "" for none."""
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
-
-
 def receipt(change: Change, link: str) -> str:
     """Write the receipt for colleagues: everything that is recorded of a change.
 
     link: the permanent address of the change.
     """
-    return receipt_lines(
+    return facts_text(
         [
             ("Customer", change.customer_name),
             ("PBX", change.pbx_name),
@@ -54,7 +45,7 @@ def receipt(change: Change, link: str) -> str:
 
 def receipt_for_customer(change: Change) -> str:
     """Write the receipt to hand on: no names of our people, no addresses, and no free text, which may hold either."""
-    return receipt_lines(
+    return facts_text(
         [
             ("Customer", change.customer_name),
             ("PBX", change.pbx_name),
@@ -98,8 +89,3 @@ def place_in_log(change: Change) -> str:
         return ""
     event = Event.objects.filter(pk=change.event_id).values_list("chain", "sequence").first()
     return f"event {change.event_id}" + (f", number {event[1]} in chain {event[0]}" if event else "")
-
-
-def receipt_lines(facts: Iterable[Fact]) -> str:
-    """Write one fact a line. Line breaks inside a value become blanks: no name on a PBX may pose as our fact."""
-    return "".join(f"{label:<{WIDTH}}{' '.join(text.split())}\n" for label, text in facts if text.strip())

@@ -24,9 +24,11 @@ from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.concurrency import TooManyWaiting
 from pbxadmin.fleet.decorators import waits_for_pbx
+from pbxadmin.fleet.engineer import engineer_text
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.problems import problem
+from pbxadmin.web.site import site_address
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME, IvrField
 from pbxadmin.yeastar.readings import IvrSettings
@@ -123,6 +125,7 @@ def closed_page(
         return problem(request, status, "Nothing was planned", why)
     context = {
         "namesake": namesake,
+        "engineer": "" if status == 404 else engineer_of(request, pbx, why),
         "keeping": draft_query(request),
         "pbx": pbx,
         "ivr": snapshot,
@@ -132,6 +135,12 @@ def closed_page(
         "unsettled": Change.objects.unsettled(pbx.pk, snapshot.number) if snapshot else None,
     }
     return render_either(request, "ivr/edit_closed.html", "ivr/_edit_closed.html", context, status=status)
+
+
+def engineer_of(request: HttpRequest, pbx: Pbx, why: str) -> str:
+    """Return what to hand on when a PBX could not be read: as it is known after that."""
+    pbx.refresh_from_db()
+    return engineer_text(pbx, f"{site_address(request)}{pbx.get_absolute_url()}", problem=why)
 
 
 def edit_post(request: HttpRequest, pbx: Pbx, opened: Opened) -> HttpResponse:

@@ -13,7 +13,7 @@ from ivr.refresh import pbx_refresh
 from pbxadmin.access.roles import Role
 from pbxadmin.audit.context import SYSTEM
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.yeastar.simulator import SimulatedPbx
+from pbxadmin.yeastar.simulator import Fault, SimulatedPbx
 
 both = pytest.mark.parametrize("javascript", [True, False])
 MORE_WITHOUT = 2
@@ -172,3 +172,64 @@ def test_monday_what_moved(signed_in: Callable[..., Page], pbx: Pbx, twin: Simul
     expect(page.locator("[data-state=accepted]")).to_have_count(2)
 
     click.are_at_most(3)
+
+
+@both
+def test_no_answer(signed_in: Callable[..., Page], twin: SimulatedPbx, javascript: bool) -> None:
+    page, click = signed_in(java_script_enabled=javascript), Clicks(javascript)
+    search(page, "main acme")
+    twin.misbehave(Fault.CLOSE, call="ivr/query")
+    click.link(page, "Edit")
+    expect(page.get_by_role("heading", name="It cannot be edited now")).to_be_visible(timeout=15000)
+    expect(page.locator("#engineer")).to_contain_text(re.compile(r"Attempt +.+\nAnswered", re.DOTALL))
+    if javascript:
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        click.button(page, "Copy")
+        assert "ACME-HQ, Acme Logistics" in page.evaluate("navigator.clipboard.readText()")
+
+    click.are_at_most(3)
+
+
+@both
+def test_add_a_pbx_that_signs_its_own_certificate(
+    signed_in: Callable[..., Page], pbx: Pbx, twin: SimulatedPbx, javascript: bool
+) -> None:
+    Pbx.objects.filter(pk=pbx.pk).update(name="ACME-OLD")
+    page, click = signed_in(Role.MANAGER, java_script_enabled=javascript), Clicks(javascript)
+    click(page.get_by_role("navigation", name="Main").get_by_role("link", name="PBXs"))
+    click.link(page, "Add PBX")
+    page.get_by_label("Customer", exact=True).select_option("Acme Logistics")
+    for label, text in {
+        "Name": "ACME-NEW",
+        "Host": "127.0.0.1",
+        "Port": str(twin.port),
+        "API user": twin.username,
+        "API password": twin.password,
+    }.items():
+        page.get_by_label(label, exact=True).fill(text)
+    click(page.get_by_role("button", name="Add PBX"))
+    click.button(page, "Test ACME-NEW")
+    click.button(page, "Pin it for ACME-NEW")
+    if not javascript:
+        click.button(page, "Read the IVRs of ACME-NEW")
+    expect(page.get_by_text("ACME-NEW was read: ")).to_be_visible(timeout=15000)
+
+    click.are_at_most(6)
+
+
+@both
+def test_where_may_callers_dial_out_and_accept_it_until(
+    signed_in: Callable[..., Page], pbx: Pbx, twin: SimulatedPbx, javascript: bool
+) -> None:
+    twin.ivrs["6500"]["dialoutboundroutes"] = "on"
+    pbx_refresh(pbx=pbx, actor=SYSTEM)
+    page, click = signed_in(Role.MANAGER, java_script_enabled=javascript), Clicks(javascript)
+    page.goto("/")
+    click(page.get_by_role("navigation", name="Main").get_by_role("link", name="Policies"))
+    click.link(page, "Dial-out is off")
+    click.link(page, "Accept ACME-HQ")
+    page.get_by_label("Why it may stay").fill("Night line, agreed")
+    click.button(page, "Accept")
+    expect(page.locator("[data-violation][data-state=accepted]").first).to_be_visible()
+
+    click.are_at_most(4)

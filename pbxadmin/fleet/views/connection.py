@@ -11,8 +11,11 @@ from pbxadmin.access.reauthentication import requires_reauthentication
 from pbxadmin.fleet import services
 from pbxadmin.fleet.connection_test import connection_test
 from pbxadmin.fleet.decorators import waits_for_pbx
+from pbxadmin.fleet.engineer import engineer_text
 from pbxadmin.fleet.forms import PinForm, ReplacementForm
+from pbxadmin.fleet.models import Pbx
 from pbxadmin.web.posting import post_only
+from pbxadmin.web.site import site_address
 
 from .common import managed_pbx, to_pbx_page
 
@@ -22,14 +25,20 @@ from .common import managed_pbx, to_pbx_page
 @waits_for_pbx
 def pbx_test(request: HttpRequest, pk: int) -> HttpResponse:
     """Test the connection now and show what each step found; the page is the answer to the POST."""
-    pbx = managed_pbx(request, pk)
+    return test_and_show(request, managed_pbx(request, pk), detects="detect" in request.POST)
+
+
+def test_and_show(request: HttpRequest, pbx: Pbx, *, detects: bool) -> HttpResponse:
+    """Test a connection and show it, unless this person tests too often. A PBX that passes is read if it never was."""
     if not may_test_again(request):
         most = settings.ACCOUNT_RATE_LIMITS["connection_test"].split("/")[0]
         messages.error(request, f"Not tested: {most} tests a minute are enough. Wait a minute.")
         return to_pbx_page(request, pbx)
-    detects = "detect" in request.POST
     test = connection_test(pbx, f"{request.user} is testing the connection", detects=detects)
-    return render(request, "fleet/pbx_test.html", {"pbx": pbx, "test": test})
+    link = f"{site_address(request)}{pbx.get_absolute_url()}"
+    engineer = "" if test.passed else engineer_text(pbx, link, test=test)
+    context = {"pbx": pbx, "test": test, "reads": test.passed and pbx.read_at is None, "engineer": engineer}
+    return render(request, "fleet/pbx_test.html", context)
 
 
 def may_test_again(request: HttpRequest) -> bool:
@@ -54,8 +63,9 @@ def pbx_use_version(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @post_only("fleet:pbx-page", "pk")
 @requires_reauthentication
+@waits_for_pbx
 def pbx_pin_view(request: HttpRequest, pk: int) -> HttpResponse:
-    """Pin the certificate that the test showed: no other is trusted from now on."""
+    """Pin the certificate that the test showed: no other is trusted from now on. Then the test goes on."""
     pbx = managed_pbx(request, pk)
     form = PinForm(request.POST, pbx=pbx)
     if "fingerprint" in form.errors:
@@ -65,7 +75,7 @@ def pbx_pin_view(request: HttpRequest, pk: int) -> HttpResponse:
         return to_pbx_page(request, pbx)
     services.pbx_pin(pbx=pbx, fingerprint=form.cleaned_data["fingerprint"], reason=form.cleaned_data["reason"])
     messages.success(request, f"The certificate is pinned. {pbx.name} is trusted only with this certificate.")
-    return to_pbx_page(request, pbx)
+    return test_and_show(request, managed_pbx(request, pk), detects=False)
 
 
 @login_required

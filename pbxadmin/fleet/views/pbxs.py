@@ -17,14 +17,16 @@ from pbxadmin.access.reauthentication import requires_reauthentication
 from pbxadmin.access.roles import Action
 from pbxadmin.fleet import saved_filters, services
 from pbxadmin.fleet.availability import availability_of
+from pbxadmin.fleet.engineer import engineer_text
 from pbxadmin.fleet.forms import DeleteForm, PbxFilter, PbxForm
-from pbxadmin.fleet.models import IS_URGENT, Pbx, PbxQuerySet, SavedFilter
+from pbxadmin.fleet.models import IS_URGENT, NEEDS_A_PERSON, Pbx, PbxQuerySet, SavedFilter
 from pbxadmin.fleet.record_fields import EXPORT_COLUMNS
 from pbxadmin.fleet.sheet import exported
 from pbxadmin.web.csv import csv_response
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import PAGE_SIZE, keyset
 from pbxadmin.web.posting import post_only
+from pbxadmin.web.site import site_address
 
 from .common import managed_pbx, pbx_to_show, to_pbx_page
 
@@ -74,7 +76,10 @@ def pbxs_csv(user: User, found: PbxQuerySet, wanted: PbxFilter) -> HttpResponseB
 @require_GET
 def pbx_page(request: HttpRequest, pk: int) -> HttpResponse:
     pbx = pbx_to_show(request, pk)
-    return render(request, "fleet/pbx_page.html", {"pbx": pbx, "availability": availability_of(pbx)})
+    link = f"{site_address(request)}{pbx.get_absolute_url()}"
+    engineer = engineer_text(pbx, link) if pbx.state in NEEDS_A_PERSON else ""
+    context = {"pbx": pbx, "availability": availability_of(pbx), "engineer": engineer}
+    return render(request, "fleet/pbx_page.html", context)
 
 
 @login_required
