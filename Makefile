@@ -10,4 +10,4 @@ browser: ; pytest -m browser
 postgres: ; .ci/with-postgres pytest -n 4
 bench: ; python -m tests.bench
 shots: ; python -m tests.screenshots
-docs: ; NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+docs: ; NO_MKDOCS_2_WARNING=1 mkdocs build --strict
