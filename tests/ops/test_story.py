@@ -9,6 +9,7 @@ from django.db import connections
 from django.utils import timezone
 
 from ivr.changes.reconcile import reconcile
+from ivr.changes.restore import restoration_of
 from ivr.models import Change, OutsideChange
 from pbxadmin.audit.checkpoints import read_checkpoints
 from pbxadmin.audit.models import Event
@@ -59,6 +60,9 @@ def test_what_waits_on_a_monday_and_how_it_came_to_that(told):
     assert sorted(Batch.objects.values_list("state", flat=True)) == ["finished", "halted"]
     open_ones = OutsideChange.objects.filter(state="open").values_list("field_names", flat=True)
     assert sorted(open_ones) == [" dial_outbound ", " response_timeout "]
+    dial_out = OutsideChange.objects.get(state="open", field_names=" dial_outbound ")
+    version = Pbx.objects.get(pk=dial_out.pbx_id).api_version
+    assert restoration_of(Event.objects.get(pk=dial_out.pk), version), "it can be put back, as a card says"
     assert PolicyException.objects.current().get().ends_on.weekday() == 4
     assert Period.objects.filter(signed_at=None).count() == 2
     assert set(Event.objects.exclude(customer_id=None).values_list("customer_name", flat=True)) == {*CUSTOMERS.values()}

@@ -33,6 +33,14 @@ class Card:
 
 CARDS: Sequence[Card] = (
     Card(
+        "phone-arrow-up-right",
+        "Who opened dial-out last night?",
+        "Callers of {pbx} can make calls since then. See what changed, and put it back.",
+        Action.DIAL_OUTBOUND,
+        pbxs=("ACME-Gdansk",),
+        number="6501",
+    ),
+    Card(
         "key",
         "A password that does not work any more",
         "{pbx} rejects its credentials. “Break a PBX” says the new one.",
@@ -82,14 +90,6 @@ CARDS: Sequence[Card] = (
         Action.EDIT_IVR,
         pbxs=("ACME-HQ", "BELL-HQ", "CURA-HQ", "DELM-Hamburg", "EAST-HQ"),
         number="6500",
-    ),
-    Card(
-        "phone-arrow-up-right",
-        "Who opened dial-out last night?",
-        "Callers of {pbx} can make calls since then. See what changed, and put it back.",
-        Action.EDIT_IVR,
-        pbxs=("ACME-Porto",),
-        number="6501",
     ),
     Card(
         "arrow-top-right-on-square",

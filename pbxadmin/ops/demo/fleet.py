@@ -20,6 +20,9 @@ from pbxadmin.fleet.services import pbx_create, pbx_edit
 from pbxadmin.yeastar.fields import ApiVersion
 
 ORDER_S = 10.0
+# In turn, as far as the firmware of the simulated PBXs goes. From v1.1.0 on inbound routes are listed, and v2.0.0 alone
+# changes dial-out.
+API_VERSIONS = (ApiVersion.V1_1, ApiVersion.V1_0, ApiVersion.V1_1, ApiVersion.V2_0)
 # By the place in the name of a simulated PBX, such as "ACME-Porto" or "ACME-Porto-2".
 COUNTRIES = {
     "HQ": "United Kingdom",
@@ -99,6 +102,6 @@ def record_keep(customers: Mapping[str, Customer], simulated: Mapping[str, Any],
         "site": f"{place}, {COUNTRIES[place]}",
         "tags": clean_tags(f"{COUNTRIES[place]}, {'vip' if position % 4 == 0 else ''}"),
         "main_numbers": f"03069 990{position:03}",  # nobody's: kept free for films
-        "api_version": ApiVersion.V1_0 if position % 4 == 1 else ApiVersion.V1_1,  # which lists inbound routes
+        "api_version": API_VERSIONS[position % len(API_VERSIONS)],
     }
     return pbx_create(customer=customers[prefix], values=values, password=simulated["password"])

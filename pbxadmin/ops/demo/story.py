@@ -128,11 +128,11 @@ def last_quarter(calendar: Calendar) -> Iterator[Act]:
         at(20, "10:12"),
         lambda stage: stage.change("mara", "ACME-HQ", "6502", {"digit_timeout": "5"}, Record("INC-19004")),
     )
-    yield at(33, "21:50"), lambda stage: stage.edit_outside("ACME-Gdansk", "6502", responsetimeout="4")
-    yield at(33, "22:05"), lambda stage: stage.read(["ACME-Gdansk"])
+    yield at(33, "21:50"), lambda stage: stage.edit_outside("ACME-Porto", "6502", responsetimeout="4")
+    yield at(33, "22:05"), lambda stage: stage.read(["ACME-Porto"])
     yield (
         at(34, "09:10"),
-        lambda stage: stage.accept_outside("sue", "ACME-Gdansk", "The installer told us by telephone"),
+        lambda stage: stage.accept_outside("sue", "ACME-Porto", "The installer told us by telephone"),
     )
     yield at(34, "17:00"), lambda stage: stage.settle_in()
     yield at(35, "11:00"), lambda stage: stage.review("ada", "Seen with Sue Marsh")
@@ -161,7 +161,7 @@ def three_weeks(calendar: Calendar) -> Iterator[Act]:
         yield at(day, "07:30"), lambda stage: stage.read()
     for day in (15, 8, 1):
         yield at(day, "18:30"), lambda stage: stage.settle_in()
-    yield at(1, "18:15"), lambda stage: stage.read(["ACME-Porto", "BELL-Leeds"])  # as they were before that night
+    yield at(1, "18:15"), lambda stage: stage.read(["ACME-Gdansk", "BELL-Leeds"])  # as they were before that night
     yield at(10, "11:30"), bell_batch
     yield at(7, "10:20"), lambda stage: night_line(stage, calendar.next_friday)
     yield at(4, "09:00"), lambda stage: periods_to_sign(stage, calendar.last_quarter)
@@ -201,7 +201,7 @@ def change_refused(stage: Stage) -> None:
 def halted_batch(stage: Stage) -> None:
     """Halt a batch at its first PBX, which says that it did as asked, and did not."""
     pbxs = [f"EAST-{place}" for place in ("HQ", "Hamburg", "Leeds", "Porto")]
-    record = Record("CHG-1179", "Two prompts are enough")
+    record = Record("CHG-1179", "Callers wait too long between keys")
     batch = stage.batch("max", pbxs, "6502", {"digit_timeout": "3"}, record)
     first = batch.targets.filter(is_canary=True).order_by("place")[0].pbx_name
     stage.switch(first, "lies")
@@ -210,7 +210,7 @@ def halted_batch(stage: Stage) -> None:
 
 
 def dial_out_opened(stage: Stage) -> None:
-    stage.edit_outside("ACME-Porto", "6501", dialoutboundroutes="on", selectedrouters="Local_Out")
+    stage.edit_outside("ACME-Gdansk", "6501", dialoutboundroutes="on", selectedrouters="Local_Out")
 
 
 # --- this morning ---
