@@ -418,8 +418,9 @@ def a_team_is_told_for_a_while(day: Day) -> None:
     day.post(f"/notices/routes/{NoticeRoute.objects.get().pk}/end/")
 
 
-@leaves("log.exported", "log.export-ended", "evidence.made")
+@leaves("log.exported", "log.export-ended", "access.exported", "evidence.made")
 def the_log_is_taken_along(day: Day) -> None:
+    b"".join(day.client.get("/audit/access/?format=csv"))
     b"".join(day.client.get("/audit/export/?format=csv"))
     b"".join(day.client.post("/audit/evidence/"))
 

@@ -4,17 +4,19 @@ from calendar import day_abbr
 from collections.abc import Sequence
 from datetime import date
 from importlib import import_module
-from typing import ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser, AnonymousUser, UserManager
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.base_session import AbstractBaseSession
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Lower
 from django.urls import reverse
 
+from pbxadmin.audit.actions import EventAction
+from pbxadmin.audit.log import record
 from pbxadmin.search import SearchedField, found_by
 from pbxadmin.web.times import utc_today
 
@@ -47,6 +49,13 @@ class PeopleManager(UserManager["User"]):
 
     def visible_to(self, user: "AnyUser") -> PeopleQuerySet:
         return self.get_queryset().visible_to(user)
+
+    def create_superuser(self, *args: Any, **kwargs: Any) -> "User":
+        """Create a site admin, as the command of this name does, and record it: the log says who could do what."""
+        with transaction.atomic():
+            user = super().create_superuser(*args, **kwargs)
+            record(EventAction.PERSON_ADMIN_GIVEN, detail={"user_id": user.pk, "user": user.username})
+        return user
 
     def get_by_natural_key(self, username: str | None) -> "User":
         return self.get(folded=fold(username or ""))

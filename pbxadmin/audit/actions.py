@@ -139,6 +139,7 @@ class EventAction(StrEnum):
     NOTICE_ROUTE_ADDED = "notice-route.added", "Notices sent to a team", EventGroup.NOTICE
     NOTICE_ROUTE_ENDED = "notice-route.ended", "Notices no longer sent to a team", EventGroup.NOTICE
     LOG_EXPORTED = "log.exported", "Log exported", EventGroup.EXPORT
+    ACCESS_EXPORTED = "access.exported", "Access on a day exported", EventGroup.EXPORT
     LOG_EXPORT_ENDED = "log.export-ended", "Export of the log ended", EventGroup.EXPORT_END
     DESK_REVIEWED = "desk.reviewed", "Exception reviewed", EventGroup.REVIEW
     PERIOD_ADDED = "period.added", "Period added", EventGroup.REVIEW

@@ -1,7 +1,7 @@
 """Forms of the desk and of periods."""
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from django import forms
@@ -13,10 +13,11 @@ from pbxadmin.access.models import AnyUser, Customer
 from pbxadmin.access.permissions import customers_of
 from pbxadmin.access.roles import Action
 from pbxadmin.web.filters import FilterForm
+from pbxadmin.web.times import utc_today
 
 from .kinds import KINDS
 from .models import DeskItem, DeskItemQuerySet
-from .periods import month, quarter
+from .periods import month, quarter, quarter_number, stretches
 
 OWN = "own"
 MONTHS, QUARTERS = 13, 6
@@ -29,11 +30,21 @@ def event_id(text: str) -> int:
     return int(text)
 
 
-class ReviewForm(forms.Form):
+class NoteForm(forms.Form):
+    """The note of what an auditor found."""
+
+    note = forms.CharField(
+        label="What you found",
+        max_length=500,
+        widget=forms.TextInput({"class": "name", "autocomplete": "off"}),
+        error_messages={"required": "Say in a few words what you found."},
+    )
+
+
+class ReviewForm(NoteForm):
     """The form that marks exceptions reviewed, with a note of what was found."""
 
     event = forms.TypedMultipleChoiceField(coerce=event_id)
-    note = forms.CharField(max_length=500, error_messages={"required": "Say in a few words what you found."})
 
     def __init__(self, data: Mapping[str, Any] | None, *, items: DeskItemQuerySet) -> None:
         super().__init__(data)
@@ -75,6 +86,23 @@ class DeskFilter(FilterForm):
         return {"": items.still_open(), "reviewed": items.exclude(reviewed_at=None)}.get(wanted["state"], items)
 
 
+class AccessFilter(FilterForm):
+    """The day on which one asks who had access, and for which customer."""
+
+    on = forms.DateField(
+        required=False, label="On the day", widget=forms.DateInput({"type": "date", "class": "input day"})
+    )
+    customer = forms.ModelChoiceField(Customer.objects.none(), required=False, empty_label="All customers")
+
+    def day(self) -> date:
+        """Return the day that was asked for, today without one and for one that makes no sense."""
+        return (self.cleaned_data.get("on") if self.is_valid() else None) or utc_today()
+
+    def customer_id(self) -> int | None:
+        chosen = self.cleaned_data.get("customer") if self.is_valid() else None
+        return chosen.pk if chosen else None
+
+
 class PeriodForm(forms.Form):
     """A month, a quarter, or days of one's own choice, of one customer."""
 
@@ -108,15 +136,8 @@ class PeriodForm(forms.Form):
 
 def spans(today: date) -> list[tuple[str, str]]:
     """Return the last months and quarters, including the current ones, newest first."""
-    found = []
-    day = today
-    for _ in range(MONTHS):
-        first, last = month(day)
-        found.append((f"{first}/{last}", f"{first:%B %Y}"))
-        day = first - timedelta(days=1)
-    day = today
-    for _ in range(QUARTERS):
-        first, last = quarter(day)
-        found.append((f"{first}/{last}", f"Quarter {(first.month + 2) // 3} of {first.year}"))
-        day = first - timedelta(days=1)
-    return [*found, (OWN, "Own days")]
+    months = stretches(today, month, MONTHS)
+    named = [(f"{first}/{last}", f"{first:%B %Y}") for first, last in months]
+    quarters = stretches(today, quarter, QUARTERS)
+    named += [(f"{first}/{last}", f"Quarter {quarter_number(first)} of {first.year}") for first, last in quarters]
+    return [*named, (OWN, "Own days")]

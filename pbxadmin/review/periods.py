@@ -1,6 +1,7 @@
 """Periods of a customer's log, and their sign-off."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -35,6 +36,19 @@ def month(day: date) -> tuple[date, date]:
 def quarter(day: date) -> tuple[date, date]:
     first = day.replace(month=(day.month - 1) // 3 * 3 + 1, day=1)
     return first, month(first + timedelta(days=62))[1]
+
+
+def quarter_number(day: date) -> int:
+    return (day.month + 2) // 3
+
+
+def stretches(today: date, stretch: Callable[[date], tuple[date, date]], count: int) -> list[tuple[date, date]]:
+    """Return first and last day of the current month or quarter and of those before, the newest first."""
+    found, day = [], today
+    for _ in range(count):
+        found.append(stretch(day))
+        day = found[-1][0] - timedelta(days=1)
+    return found
 
 
 def period_add(*, customer: Customer, starts_on: date, ends_on: date, by: str) -> Period:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from .views import desk, evidence, log, periods
+from .views import access, desk, evidence, log, periods
 
 app_name = "review"
 urlpatterns = [
@@ -10,6 +10,8 @@ urlpatterns = [
     path("audit/figures/", log.figures_part, name="figures"),
     path("audit/evidence/", evidence.evidence_page, name="evidence"),
     path("audit/<int:pk>/", log.event_page, name="event-page"),
+    path("audit/<int:pk>/review/", log.event_review, name="event-review"),
+    path("audit/access/", access.access_page, name="access"),
     path("audit/desk/", desk.desk, name="desk"),
     path("audit/desk/review/", desk.desk_review, name="desk-review"),
     path("audit/periods/", periods.period_list, name="period-list"),

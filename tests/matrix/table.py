@@ -351,6 +351,8 @@ ROWS: dict[str, Row] = {
     "review:history": Row("/audit/history/", get=REVIEW),
     "review:figures": Row("/audit/figures/", get=REVIEW),
     "review:event-page": Row("/audit/{event}/", get=in_the_log),
+    "review:event-review": Row("/audit/{event}/review/", post=in_the_log, data=lambda side: {"note": "looked at"}),
+    "review:access": Row("/audit/access/", get=REVIEW),
     "review:desk": Row("/audit/desk/", get=REVIEW),
     "review:desk-review": Row(
         "/audit/desk/review/",

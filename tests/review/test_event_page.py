@@ -320,9 +320,9 @@ def test_nothing_that_a_pbx_says_reaches_the_page_unescaped_or_unseen(auditor, a
         assert unseen not in page, ascii(unseen)
 
 
-def test_a_page_takes_eleven_queries(auditor, acme, django_assert_num_queries):
+def test_a_page_takes_twelve_queries(auditor, acme, django_assert_num_queries):
     event = record(EventAction.CHANGE_OUTCOME, customer=of(acme), pbx=HQ, ivr=("6500", "Main"), change_id=5)
     record(EventAction.CHANGE_SETTLED, customer=of(acme), change_id=5)
 
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(12):
         page_of(auditor, event)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -18,23 +19,32 @@ from pbxadmin.audit.check import is_as_recorded
 from pbxadmin.audit.checkpoints import shown_key
 from pbxadmin.audit.models import Event, EventQuerySet
 from pbxadmin.fleet.models import Pbx
+from pbxadmin.review.desk import items_review
 from pbxadmin.review.exports import CONTENT_TYPES, FORMATS, events_export
 from pbxadmin.review.figures import MOST_LIVE, figures, kept_since
 from pbxadmin.review.folds import folded
+from pbxadmin.review.forms import DeskFilter, NoteForm
+from pbxadmin.review.kinds import KINDS
+from pbxadmin.review.models import DeskItem, DeskItemQuerySet
+from pbxadmin.review.periods import quarter, quarter_number, stretches
 from pbxadmin.review.plots import plot
 from pbxadmin.review.rows import lines_of
 from pbxadmin.review.sections import SECTIONS_OF_LOG
 from pbxadmin.review.selectors import FIELD_LABELS, OUTCOME_LABELS, SEARCH_DAYS, EventFilter, names_of
 from pbxadmin.review.wording import answered_code, changed_fields, detail_lines
-from pbxadmin.web.htmx import render_either, wants_fragment
+from pbxadmin.web.htmx import go, render_either, wants_fragment
 from pbxadmin.web.pages import PAGE_SIZE, Column, Page, cursor_of, cursor_place, keyset
+from pbxadmin.web.posting import post_only
 from pbxadmin.web.site import site_address
+from pbxadmin.web.times import utc_today
+from pbxadmin.web.words import number_of
 
-from .common import reviewable, times_as_asked
+from .common import auditor, reviewable, times_as_asked
 
 MOST_OTHERS = 20
 HISTORY = 8
 MOST_NAMES = 500
+QUARTERS_SHOWN = 4
 LOG_ORDER = ("-id",)
 # Backwards from the end of the log, which no id is before.
 LAST_PAGE = cursor_of("p", {"id": 0}, [Column("id", descending=True)])
@@ -62,8 +72,21 @@ def event_list(request: HttpRequest) -> HttpResponse:
         "outcomes": list(OUTCOME_LABELS.items()),
         "fields": list(FIELD_LABELS.items()),
         "search_days": SEARCH_DAYS,
+        "quarters": quarters_of(wanted),
     }
     return render_either(request, "review/event_list.html", "review/_event_table.html", context)
+
+
+def quarters_of(wanted: EventFilter) -> list[tuple[str, str, bool]]:
+    """Return the last quarters: what each is called, its query within the other filters, and whether it is chosen."""
+    return [
+        (
+            f"Q{quarter_number(first)} {first.year}",
+            replace(wanted, since=first, until=last).query,
+            (wanted.since, wanted.until) == (first, last),
+        )
+        for first, last in stretches(utc_today(), quarter, QUARTERS_SHOWN)
+    ]
 
 
 def log_page(events: EventQuerySet, wanted: EventFilter, cursor: str) -> Page[Event]:
@@ -138,8 +161,13 @@ def newest(events: EventQuerySet, wanted: EventFilter) -> list[Event]:
 @login_required
 @require_GET
 def event_page(request: HttpRequest, pk: int) -> HttpResponse:
+    return show_event(request, pk, NoteForm())
+
+
+def show_event(request: HttpRequest, pk: int, form: NoteForm) -> HttpResponse:
     events = reviewable(request)
     event = get_object_or_404(events, pk=pk)
+    item = DeskItem.objects.visible_to(request.user).filter(event_id=pk).first()
     of_change = events.filter(change_id=event.change_id).exclude(pk=pk) if event.change_id else events.none()
     of_ivr = EventFilter(pbx=event.pbx_id, ivr=event.data["ivr_number"])
     beside = Event.objects.filter(chain=event.chain, sequence__in=(event.sequence - 1, event.sequence + 1))
@@ -160,5 +188,33 @@ def event_page(request: HttpRequest, pk: int) -> HttpResponse:
         "chain_after": in_chain.get(event.sequence + 1),
         "address": f"{site_address(request)}{request.get_full_path()}",
         "public_key": shown_key(),
+        "item": item,
+        "kinds": [KINDS[name].look for name in item.kind_names] if item else [],
+        "form": form,
+        "desk_query": DeskFilter.own_query(request.GET.urlencode()),
     }
-    return render(request, "review/event_page.html", context)
+    return render(request, "review/event_page.html", context, status=422 if form.errors else 200)
+
+
+@login_required
+@post_only("review:event-page", "pk")
+def event_review(request: HttpRequest, pk: int) -> HttpResponse:
+    """Mark one exception reviewed, and open the next one of the desk. The address carries the filter of the desk."""
+    user = auditor(request)
+    mine = DeskItem.objects.visible_to(user)
+    item, form = get_object_or_404(mine, event_id=pk), NoteForm(request.POST)
+    if not form.is_valid():
+        return show_event(request, pk, form)
+    items_review([item], note=form.cleaned_data["note"], by=user.display_name)
+    query = DeskFilter.own_query(request.GET.urlencode())
+    following = next_open(DeskFilter(request.GET, user=user).narrow(mine), pk)
+    rest = number_of(mine.still_open().count(), "exception")
+    messages.success(request, f"Event {pk} is reviewed, in the log too. {rest} left to review.")
+    address = reverse("review:event-page", args=[following]) if following else reverse("review:desk")
+    return go(request, f"{address}?{query}" if query else address)
+
+
+def next_open(items: DeskItemQuerySet, pk: int) -> int | None:
+    """Return the event of the exception that follows on the desk, which is the newest one after the oldest."""
+    left = items.still_open().order_by("-event_id").values_list("event_id", flat=True)
+    return left.filter(event_id__lt=pk).first() or left.first()

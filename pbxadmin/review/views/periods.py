@@ -1,5 +1,7 @@
 """Pages of periods: the list, one period with its figures and exceptions, and the sign-off."""
 
+from datetime import date
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
@@ -15,8 +17,17 @@ from pbxadmin.access.roles import Action
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.forms import PeriodForm
 from pbxadmin.review.models import DeskItem, DeskItemQuerySet, Period
-from pbxadmin.review.periods import NotReady, chain_state, counts_in, items_in, period_add, period_sign
-from pbxadmin.review.selectors import OUTCOME_LABELS
+from pbxadmin.review.periods import (
+    NotReady,
+    chain_state,
+    counts_in,
+    items_in,
+    month,
+    period_add,
+    period_sign,
+    stretches,
+)
+from pbxadmin.review.selectors import OUTCOME_LABELS, EventFilter
 from pbxadmin.web.htmx import go
 from pbxadmin.web.pages import PAGE_SIZE, keyset
 from pbxadmin.web.posting import post_only
@@ -24,6 +35,7 @@ from pbxadmin.web.posting import post_only
 from .common import auditor
 from .desk import desk_rows
 
+MONTHS_SHOWN = 12
 ENDS = OUTCOME_LABELS.keys() - {"sending"}  # what was being sent has an outcome of its own, or will have
 
 
@@ -73,8 +85,16 @@ def show_period(request: HttpRequest, period: Period, problem: str = "") -> Http
         "still_open": items.still_open().count(),
         "rows": desk_rows(items.still_open()[:PAGE_SIZE]),
         "problem": problem,
+        "query": EventFilter(customer=period.customer_id, since=period.starts_on, until=period.ends_on).query,
+        "months": [(f"{first:%Y-%m}", f"{first:%B %Y}") for first in months_of(period)],
     }
     return render(request, "review/period_page.html", context, status=409 if problem else 200)
+
+
+def months_of(period: Period) -> list[date]:
+    """Return the first days of the months of a period, the newest ones of a long one."""
+    found = stretches(period.ends_on, month, MONTHS_SHOWN)
+    return [first for first, last in reversed(found) if last >= period.starts_on]
 
 
 @login_required

@@ -1,0 +1,79 @@
+"""An exception is reviewed on the page of its event, and the next one of the desk opens."""
+
+import pytest
+
+from pbxadmin.audit.actions import EventAction
+from pbxadmin.audit.log import record
+from pbxadmin.review.desk import desk_read
+from pbxadmin.review.models import DeskItem
+from tests.factories import make_user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def auditor(client, acme):
+    client.force_login(make_user("auditor", acme, first_name="Ada", last_name="Raman"))
+    desk_read()
+    DeskItem.objects.all().delete()
+    return client
+
+
+def exception(customer, outcome="unknown"):
+    return record(EventAction.CHANGE_OUTCOME, outcome=outcome, customer=(customer.pk, customer.name), change_id=1).pk
+
+
+@pytest.fixture
+def three(auditor, acme, bellweather):
+    found = [exception(acme), exception(acme, "not-as-asked"), exception(acme)]
+    exception(bellweather)
+    desk_read()
+    return found
+
+
+def review(client, pk, query="", note="Asked Mara."):
+    return client.post(f"/audit/{pk}/review/{query}", {"note": note})
+
+
+def test_each_leads_to_the_next_and_the_last_to_the_desk(auditor, three):
+    first, second, third = three
+    assert b"Mark reviewed, next" in auditor.get(f"/audit/{third}/").content
+
+    answers = [review(auditor, pk)["Location"] for pk in (third, second, first)]
+
+    assert answers == [f"/audit/{second}/", f"/audit/{first}/", "/audit/desk/"]
+    item = DeskItem.objects.get(event_id=second)
+    assert (item.reviewed_by_name, item.note) == ("Ada Raman", "Asked Mara.")
+    page = auditor.get(f"/audit/{second}/").content.decode()
+    assert "Asked Mara." in page
+    assert "Mark reviewed" not in page
+
+
+def test_the_next_one_is_of_the_filter_that_the_desk_had(auditor, three):
+    first, _, third = three
+
+    assert review(auditor, third, "?kind=unknown")["Location"] == f"/audit/{first}/?kind=unknown"
+    assert review(auditor, first, "?kind=unknown")["Location"] == "/audit/desk/?kind=unknown"
+
+
+def test_from_the_oldest_one_the_newest_follows(auditor, three):
+    first, _, third = three
+
+    assert review(auditor, first)["Location"] == f"/audit/{third}/"
+
+
+def test_without_a_note_nothing_is_marked(auditor, three):
+    answer = review(auditor, three[0], note=" ")
+
+    assert answer.status_code == 422
+    assert b'data-error-for="note"' in answer.content
+    assert DeskItem.objects.get(event_id=three[0]).reviewed_at is None
+
+
+def test_what_is_no_exception_or_of_another_customer_has_no_form_and_takes_none(auditor, three, acme, bellweather):
+    plain = record(EventAction.PBX_TESTED, customer=(acme.pk, acme.name)).pk
+    theirs = DeskItem.objects.get(customer_id=bellweather.pk).event_id
+
+    assert b"What you found" not in auditor.get(f"/audit/{plain}/").content
+    assert [review(auditor, pk).status_code for pk in (plain, theirs)] == [404, 404]
+    assert DeskItem.objects.get(event_id=theirs).reviewed_at is None
