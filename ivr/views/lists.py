@@ -40,7 +40,7 @@ from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS
 
 from .common import actor, names_in, pbx_or_404
-from .missing_ivr import CHANGES_SHOWN, missing_ivr_page, outside_events
+from .missing_ivr import missing_ivr_page, outside_events
 from .ring import ring_context
 
 IVRS_PER_PAGE = 50
@@ -185,7 +185,6 @@ def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
     except (PbxError, TooManyWaiting) as error:
         context = {"pbx": pbx, "number": number, "why": str(error), "ivr": None, "groups": {}}
         return render(request, "ivr/edit_closed.html", context, status=status_of(error))
-    history = Change.objects.newest_of_ivr(pbx.pk, number, CHANGES_SHOWN)
     settings, address = ivr.settings, ivr_address(pbx.pk, number)
     may_edit = not ivr.flaw and can(user_of(request), Action.EDIT_IVR, pbx.customer)
     changeable = {field.name for field in allowed_settings(user_of(request), pbx)} if may_edit else ()
@@ -204,7 +203,6 @@ def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
         "repeat": tick_count(ivr.prompt_repeat),
         "seconds": tick_count(ivr.response_timeout),
         "raw": json.dumps(ivr.raw, indent=2, ensure_ascii=False),
-        "history": history,
         "unsettled": Change.objects.unsettled(pbx.pk, number),
         "may_edit": may_edit,
         **ring_context(user_of(request), pbx, number),

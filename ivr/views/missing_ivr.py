@@ -42,7 +42,6 @@ def missing_ivr_page(request: HttpRequest, pbx: Pbx, number: str) -> HttpRespons
         "vanished": outside[0] if outside and outside[0].action == EventAction.IVR_VANISHED else None,
         "moved": next((change for change in history if change.number == number != change.number_now), None),
         "outside": outside,
-        "history": history,
     }
     return render(request, "ivr/ivr_missing.html", context, status=404)
 

@@ -1,13 +1,14 @@
 from django.urls import path
 
-from .views import access, desk, evidence, log, periods
+from .views import access, desk, evidence, log, periods, timeline
 
 app_name = "review"
 urlpatterns = [
+    path("timeline/", timeline.timeline_page, name="timeline"),
     path("audit/", log.event_list, name="event-list"),
     path("audit/export/", log.export, name="export"),
-    path("audit/history/", log.history, name="history"),
     path("audit/figures/", log.figures_part, name="figures"),
+    path("audit/hours/", log.hours_page, name="hours"),
     path("audit/evidence/", evidence.evidence_page, name="evidence"),
     path("audit/<int:pk>/", log.event_page, name="event-page"),
     path("audit/<int:pk>/review/", log.event_review, name="event-review"),

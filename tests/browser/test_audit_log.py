@@ -74,9 +74,7 @@ def test_an_event_and_the_page_of_its_pbx_lead_to_each_other(signed_in, many, pb
     assert Axe().run(page).response["violations"] == []
 
     page.goto(f"/pbxs/{pbx.pk}/")
-    expect(
-        page.locator("section", has_text="In the log").get_by_role("link", name="Change ended").first
-    ).to_be_visible()
+    expect(page.locator("#timeline").get_by_role("link", name="Change").first).to_be_visible()
     shot(page, "pbx")
 
 

@@ -19,7 +19,7 @@ from tests.matrix.table import OK, ROWS
 from tests.matrix.world import Side, World, make_side, make_world
 
 NO_PAGES = {
-    *("ops:healthz", "ops:readyz", "ops:metrics", "ivr:change-receipt", "review:export", "review:history"),
+    *("ops:healthz", "ops:readyz", "ops:metrics", "ivr:change-receipt", "review:export"),
     "batches:batch-results",
 }
 NAMES = [name for name, row in sorted(ROWS.items()) if row.get("site admin") == OK and name not in NO_PAGES]

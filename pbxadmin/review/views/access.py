@@ -41,7 +41,7 @@ def access_page(request: HttpRequest) -> HttpResponseBase:
         named = as_named(only_customer(user, Action.REVIEW_LOG, customer))
         detail = {"day": day.isoformat(), "rows": len(found)}
         record(EventAction.ACCESS_EXPORTED, customer=named, detail=detail)
-        return csv_response(f"access-{day}.csv", ACCESS_COLUMNS, csv_rows(day, found))
+        return csv_response(f"access-{day}.csv", ACCESS_COLUMNS, access_lines(day, found))
     return access_answer(request, wanted, day, found)
 
 
@@ -51,7 +51,7 @@ def access_answer(request: HttpRequest, wanted: AccessFilter, day: date, found: 
     return render(request, "review/access.html", context, status=422 if wanted.errors else 200)
 
 
-def csv_rows(day: date, found: list[Held]) -> Iterator[list[str]]:
+def access_lines(day: date, found: list[Held]) -> Iterator[list[str]]:
     zone = timezone.get_current_timezone()
     for each in found:
         access, times = each.access, (each.since, each.until)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
@@ -24,6 +24,7 @@ from pbxadmin.review.exports import CONTENT_TYPES, FORMATS, events_export
 from pbxadmin.review.figures import MOST_LIVE, figures, kept_since
 from pbxadmin.review.folds import folded
 from pbxadmin.review.forms import DeskFilter, NoteForm
+from pbxadmin.review.hours import hours_plot
 from pbxadmin.review.kinds import KINDS
 from pbxadmin.review.models import DeskItem, DeskItemQuerySet
 from pbxadmin.review.periods import quarter, quarter_number, stretches
@@ -32,7 +33,7 @@ from pbxadmin.review.rows import lines_of
 from pbxadmin.review.sections import SECTIONS_OF_LOG
 from pbxadmin.review.selectors import FIELD_LABELS, OUTCOME_LABELS, SEARCH_DAYS, EventFilter, names_of
 from pbxadmin.review.wording import answered_code, changed_fields, detail_lines
-from pbxadmin.web.htmx import go, render_either, wants_fragment
+from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import PAGE_SIZE, Column, Page, cursor_of, cursor_place, keyset
 from pbxadmin.web.posting import post_only
 from pbxadmin.web.site import site_address
@@ -124,6 +125,17 @@ def figures_part(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_GET
 @times_as_asked
+def hours_page(request: HttpRequest) -> HttpResponse:
+    """Show the changes of a filter by weekday and hour."""
+    reviewable(request)
+    wanted = EventFilter.from_query(request.GET)
+    context = {"plot": hours_plot(user_of(request), wanted), "query": wanted.query, "most": MOST_LIVE}
+    return render(request, "review/hours.html", context)
+
+
+@login_required
+@require_GET
+@times_as_asked
 def export(request: HttpRequest) -> HttpResponseBase:
     """Answer with the whole filter as a file. The figures of the log page say how many events it will hold."""
     reviewable(request)
@@ -141,17 +153,6 @@ def pbxs_to_choose(user: User, wanted: EventFilter) -> list[tuple[int, str]]:
         return []
     mine = Pbx.objects.visible_to(user).filter(customer_id=wanted.customer)
     return list(mine.values_list("pk", "name")[:MOST_NAMES])
-
-
-@login_required
-@require_GET
-def history(request: HttpRequest) -> HttpResponse:
-    """Show the newest events of a filter on the page of its subject. Without HTMX redirect to the log."""
-    events, wanted = reviewable(request), EventFilter.from_query(request.GET)
-    if not wants_fragment(request):
-        return redirect(f"{reverse('review:event-list')}?{wanted.query}")
-    context = {"events": newest(events, wanted), "query": wanted.query}
-    return render(request, "review/_history.html", context)
 
 
 def newest(events: EventQuerySet, wanted: EventFilter) -> list[Event]:

@@ -1,0 +1,26 @@
+"""What pages show of the log: the timeline of what they are about."""
+
+from typing import Any
+
+from django import template
+
+from pbxadmin.access.models import Customer, User
+from pbxadmin.fleet.models import Pbx
+from pbxadmin.review.timeline import Subject, may_open_log, moments_of, of_customer, of_ivr, of_pbx, of_person
+
+register = template.Library()
+MOMENTS_SHOWN = 8
+
+
+@register.inclusion_tag("review/_timeline.html", takes_context=True)
+def timeline(context: template.Context, subject: Customer | Pbx | User, number: str = "") -> dict[str, Any]:
+    """{% timeline pbx ivr.number %}: what happened lately to a customer, a PBX, one of its IVRs or a person."""
+    about = subject_about(subject, number)
+    moments, _ = moments_of(about, context["user"], MOMENTS_SHOWN)
+    return {"moments": moments, "subject": about, "may_open_log": may_open_log(about, context["user"])}
+
+
+def subject_about(subject: Customer | Pbx | User, number: str) -> Subject:
+    if isinstance(subject, Pbx):
+        return of_ivr(subject, number) if number else of_pbx(subject)
+    return of_customer(subject) if isinstance(subject, Customer) else of_person(subject)
