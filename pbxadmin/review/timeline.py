@@ -1,5 +1,6 @@
 """What happened to an IVR, a PBX, a customer or a person, newest first: one selector over the events of the log."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from heapq import merge
 from itertools import islice
@@ -99,6 +100,7 @@ class Moment(NamedTuple):
     """A line of a timeline. values: label, before and now of what moved. address: of the change or the event, or "".
 
     places: the names of the PBX and the IVR that it happened to, as far as the subject does not say them.
+    outcome: of the event; of a change whose end the log does not know yet, as all pages tell it now.
     """
 
     event: Event
@@ -109,6 +111,7 @@ class Moment(NamedTuple):
     more: int
     address: str
     places: list[str]
+    outcome: str
 
 
 def moments_of(subject: Subject, user: AnyUser, size: int, below: int = MAX_ID) -> tuple[list[Moment], int]:
@@ -118,9 +121,13 @@ def moments_of(subject: Subject, user: AnyUser, size: int, below: int = MAX_ID) 
     going_on = events[size - 1].pk if len(events) > size else 0
     reviewed = customer_ids(user, Action.REVIEW_LOG)
     lines = folded(events[:size], EventFilter())
-    return [
-        moment_of(*each, places_of(each.event, subject), address_of(each.event, reviewed)) for each in lines
-    ], going_on
+    now = outcomes_now(line.event for line in lines)
+    moments = []
+    for event, sent in lines:
+        outcome = now.get(event.change_id or 0, event.outcome) if event.outcome == "sending" else event.outcome
+        places, address = places_of(event, subject), address_of(event, reviewed)
+        moments.append(Moment(event, sent, *mark_of(event.action), *gist(event), address, places, outcome))
+    return moments, going_on
 
 
 def may_open_log(subject: Subject, user: AnyUser) -> bool:
@@ -146,9 +153,10 @@ def events_seen(events: EventQuerySet, user: AnyUser) -> EventQuerySet:
     return open_to_all | events.for_customers(reviewed) if reviewed else open_to_all
 
 
-def moment_of(event: Event, sent: Sent | None, places: list[str], address: str) -> Moment:
-    values, more = gist(event)
-    return Moment(event, sent, *mark_of(event.action), values, more, address, places)
+def outcomes_now(events: Iterable[Event]) -> dict[int, str]:
+    """Return the outcomes of the changes that these events say are being sent, by their ids."""
+    sending = [event.change_id for event in events if event.outcome == "sending" and event.change_id]
+    return {change.pk: change.outcome for change in Change.objects.filter(pk__in=sending)} if sending else {}
 
 
 def places_of(event: Event, subject: Subject) -> list[str]:
