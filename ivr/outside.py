@@ -88,7 +88,8 @@ def changes_that_may_explain(differences: Sequence[Difference]) -> list[Change]:
     pbx_ids, since = {each.pbx.pk for each in differences}, min(each.since for each in differences)
     of_pbxs = Change.objects.filter(pbx_id__in=pbx_ids).exclude(sent_at=None).order_by()
     ways = Q(status__in=IN_MOTION), Q(check_at__gt=LONG_AGO), Q(finished_at__gt=since)
-    found = {change.pk: change for way in ways for change in of_pbxs.filter(way)}  # each by an index of its own
+    first, *others = (of_pbxs.filter(way) for way in ways)  # each by an index of its own
+    found = {change.pk: change for change in first.union(*others, all=True)}
     return sorted(found.values(), key=lambda change: (change.finished_at or LONG_AGO, change.pk))
 
 

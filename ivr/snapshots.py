@@ -88,7 +88,7 @@ def listings_save(listings: Iterable[Listing]) -> set[int]:
     read_at = timezone.now()
     with transaction.atomic():
         stored, pbxs = still_ours(listings, read_at)
-        known = known_rows(pbxs)
+        known = known_rows(stored)
         # What differs from the snapshots is told as an outside change before they are replaced.
         outside_record([one for each in stored for one in differences(each, pbxs[each.pbx.pk], known, read_at)])
         new = [row for each in stored for row in new_rows(each, known, read_at)]
@@ -133,10 +133,16 @@ def lock_pbxs(pbx_ids: Iterable[int]) -> dict[int, Pbx]:
     return {pbx.pk: pbx for pbx in rows.only("read_at", "ivr_count", "refresh_minutes", "revision")}
 
 
-def known_rows(pbx_ids: Collection[int]) -> dict[int, dict[str, Ivr]]:
-    """Return the snapshots of each PBX, by number."""
-    known: dict[int, dict[str, Ivr]] = {pk: {} for pk in pbx_ids}
-    for row in Ivr.objects.filter(pbx_id__in=pbx_ids).order_by():
+def known_rows(listings: Sequence[Listing]) -> dict[int, dict[str, Ivr]]:
+    """Return the snapshots of each PBX, by number. Where only some IVRs were read and all are known, only those."""
+    rows = Ivr.objects.filter(pbx_id__in=[each.pbx.pk for each in listings]).order_by()
+    listed = {(each.pbx.pk, number) for each in listings for number in each.by_number}
+    found: Iterable[Ivr] = rows
+    if not any(each.is_whole for each in listings):
+        these = list(rows.filter(number__in={number for _, number in listed}))
+        found = these if listed <= {(row.pbx_id, row.number) for row in these} else rows
+    known: dict[int, dict[str, Ivr]] = {each.pbx.pk: {} for each in listings}
+    for row in found:
         known[row.pbx_id][row.number] = row
     return known
 

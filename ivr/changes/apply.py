@@ -19,6 +19,7 @@ from ivr.models import Change, as_values
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Actor
 from pbxadmin.fleet.concurrency import waiting_slot
+from pbxadmin.fleet.lease import WAIT_S, PbxInUse
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.pbx_sessions import PbxSession, open_pbx_session
 from pbxadmin.yeastar.client import PbxClient
@@ -37,13 +38,20 @@ class NotConfirmed(Exception):
     """The change brings risks that nobody confirmed as asked for. Nothing was sent."""
 
 
-def change_apply(*, change: Change, actor: Actor, confirmed: bool = False, typed: str = "") -> None:
+class NotNow(Exception):
+    """The PBX is in use, or was too slow to be read first. Nothing was sent, and the plan stays as it is."""
+
+
+def change_apply(
+    *, change: Change, actor: Actor, confirmed: bool = False, typed: str = "", may_wait: bool = False
+) -> None:
     """Carry out a planned change; the stored status is right afterwards.
 
     A change that is not planned any more, or that somebody else is applying, is left alone. Raises NotConfirmed when
     it brings risks and `confirmed` is not set, or breaks a way to the IVR and its number was not typed. Raises
     TooManyWaiting, and a database error when the intent cannot be recorded. Each time nothing was sent and the plan
     stays as it is.
+    may_wait: the caller tries again by itself. Then NotNow is raised for what ends the change of a person who waits.
     """
     if change.outcome != Status.PLANNED:
         return
@@ -54,36 +62,38 @@ def change_apply(*, change: Change, actor: Actor, confirmed: bool = False, typed
     with waiting_slot():
         # 1. Claim: the second of two clicks does nothing.
         if change_claim(change, Status.PLANNED, **by):
-            apply_claimed(change, actor)
+            apply_claimed(change, actor, may_wait=may_wait)
 
 
-def apply_claimed(change: Change, actor: Actor) -> None:
+def apply_claimed(change: Change, actor: Actor, *, may_wait: bool = False) -> None:
     """Carry out a claimed change and record how it ended, while the PBX is still ours."""
     with released_on_failure(plan_still_ours(change)), ExitStack() as held:
-        ending = apply_to_pbx(change, actor, held)
+        ending = apply_to_pbx(change, actor, held, may_wait=may_wait)
         # 8. Settle: the outcome, its event and when to look again, in one transaction.
         settle_or_spool(change, ending)
         # 9. Receipt: it is written from the stored change whenever somebody asks (receipts.py).
 
 
-def apply_to_pbx(change: Change, actor: Actor, held: ExitStack) -> Ending:
-    """Lease the PBX for as long as `held` is open, and carry out the change."""
+def apply_to_pbx(change: Change, actor: Actor, held: ExitStack, *, may_wait: bool) -> Ending:
+    """Lease the PBX for as long as `held` is open, and carry out the change. Raises NotNow, if the caller may wait."""
     # 2. Lease: nobody else talks to the PBX until the ending is recorded.
     pbx = Pbx.objects.select_related("customer").filter(pk=change.pbx_id).first()
     if pbx is None:
         return Ending(not_sent(f"{change.pbx_name} was deleted."))
     if change.is_expired:
         return Ending(not_sent("The plan is older than 24 hours."))
-    held_by = f"{actor.name} is changing IVR {change.number}"
+    held_by, wait_s = f"{actor.name} is changing IVR {change.number}", 0.0 if may_wait else WAIT_S
     try:
-        session = held.enter_context(open_pbx_session(pbx, held_by, claim_ends=change.claimed_until))
+        session = held.enter_context(open_pbx_session(pbx, held_by, wait_s=wait_s, claim_ends=change.claimed_until))
     except PbxError as error:
+        if may_wait and isinstance(error, PbxInUse):
+            raise NotNow(str(error)) from None
         return Ending(not_sent(str(error)))
-    return replace(carry_out(change, session), calls=calls_as_stored(session.client.calls))
+    return replace(carry_out(change, session, may_wait=may_wait), calls=calls_as_stored(session.client.calls))
 
 
-def carry_out(change: Change, session: PbxSession) -> Ending:
-    """Send the change to a leased PBX if that is still right. Raises a database error when nothing was sent."""
+def carry_out(change: Change, session: PbxSession, *, may_wait: bool) -> Ending:
+    """Send the change to a leased PBX if that is still right. Raises NotNow, or a database error; nothing was sent."""
     moved = another_pbx(change, session.pbx) or another_change(change, session.pbx)
     if moved:
         return Ending(not_sent(moved, "Plan it again."))
@@ -100,9 +110,11 @@ def carry_out(change: Change, session: PbxSession) -> Ending:
     obstacle = why_not_send(change, session, comparison)
     if obstacle is None and "number" in comparison.send:
         obstacle = why_not_renumber(change, session, before.numbers)
-    obstacle = obstacle or why_too_late(session)
-    if obstacle:
-        return Ending(obstacle)
+    late = None if obstacle else why_too_late(session)
+    if late and may_wait:
+        raise NotNow(late.sentence)
+    if obstacle or late:
+        return Ending(obstacle or too_slow(session))
     # 5. Intent: from here on the log says that the change is being sent, so its ending must not be lost.
     if not intend(change):
         return Ending(too_slow(session))

@@ -112,9 +112,10 @@ def settle(change: Change, ending: Ending) -> None:
             "words": searched_text(change.searched_texts()),  # now that it has been applied by somebody
         }
         Change.objects.filter(pk=change.pk).update(**columns)
+        for name, value in columns.items():
+            setattr(change, name, value)
         if verdict.status in LEFT_SOMETHING:
             outside_judge({(change.pbx_id, change.number), (change.pbx_id, change.number_now)})
-    change.refresh_from_db()
 
 
 def found_late(ending: Ending) -> dict[str, str]:

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from ivr.claims import claim_many, still_claimed
 
-from .models import AT_WORK, Batch, BatchUnit, due_units
+from .models import AT_WORK, Batch, BatchState, BatchUnit, due_units
 
 UNIT_S = 60  # a claim is renewed before each target
 SETTLING_S = 5
@@ -33,9 +33,10 @@ def units_claim(batch: Batch, at_most: int) -> frozenset[int]:
 
 
 def unit_renew(unit: BatchUnit) -> bool:
-    """Claim the unit for another minute. False when somebody else has claimed it since."""
+    """Claim the unit for another minute. False when its batch does not run, or somebody else has claimed it since."""
     until = timezone.now() + timedelta(seconds=UNIT_S)
-    is_ours = still_claimed(BatchUnit.objects.all(), unit).update(claimed_until=until) == 1
+    running = BatchUnit.objects.filter(batch__state=BatchState.RUNNING)
+    is_ours = still_claimed(running, unit).update(claimed_until=until) == 1
     unit.claimed_until = until
     return is_ours
 

@@ -18,7 +18,7 @@ from django.utils import timezone
 from django_tasks import task
 
 from ivr.bulk_reading import BulkReading
-from ivr.changes.apply import change_apply
+from ivr.changes.apply import NotNow, change_apply
 from ivr.changes.plan import Opened, change_plan
 from ivr.claims import still_claimed
 from ivr.models import Change
@@ -26,7 +26,7 @@ from pbxadmin.access.customer_rules import is_at_work
 from pbxadmin.access.models import User
 from pbxadmin.audit.context import Actor, AuditContext, acting
 from pbxadmin.fleet.concurrency import ending
-from pbxadmin.fleet.lease import is_leased
+from pbxadmin.fleet.lease import PbxInUse, is_leased
 from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.fleet.pbx_sessions import open_pbx_session
 from pbxadmin.yeastar.errors import PbxError
@@ -55,6 +55,8 @@ FASTEST_S, SLOWEST_S = 1.0, 30.0
 TOO_OFTEN = "10025"
 RETRY_FIRST_S, RETRY_LAST_S = 30, 1800
 HOURS_S = 300
+NOT_NOW_TRIES = 5  # of a PBX that was slow or just taken, before a target ends as a person's change would
+APPLY_RESTS_S = (0.0, 2.0, 8.0)
 # From this firmware on, an `apply` does not disturb calls (change log of the v1.1 guide).
 SAFE_TO_APPLY = (30, 11, 0, 7)
 OFF = (PbxState.UNREACHABLE, PbxState.REFUSING, PbxState.LOCKED)
@@ -131,20 +133,22 @@ def targets_change(batch: Batch, unit: BatchUnit, give_up: float) -> None:
     """Change the targets of one PBX, one after the other, until the batch stops, the time is up, or the PBX is off."""
     for target in batch.targets.left().in_stage(batch).filter(pbx_id=unit.pbx_id):
         pace_keep(batch, unit)
-        batch.refresh_from_db()
         if not same_try(target).exists():  # cancelled meanwhile
             continue
-        is_over = batch.state != BatchState.RUNNING or time.monotonic() > give_up or ending.is_set()
-        if is_over or not unit_renew(unit):
+        if time.monotonic() > give_up or ending.is_set() or not unit_renew(unit):
             return
-        if is_leased(unit.pbx_id):  # waiting in line behind a reading could end it "not sent"
+        if is_leased(unit.pbx_id):  # by a reading, or a person
             unit_postpone(unit, timezone.now() + timedelta(seconds=IN_USE_S))
             return
         again_at = target_change(batch, unit, target)
         if again_at is not None:
             unit_postpone(unit, again_at, tries=unit.tries + 1)
             return
-        halt_if_due(batch)
+        if target.outcome in NOT_VERIFIED_OUTCOMES:
+            halt_if_due(batch)
+        elif unit.tries:
+            unit_postpone(unit, timezone.now(), tries=0)
+            unit.tries = 0
     unit_close(batch, unit)
 
 
@@ -174,14 +178,18 @@ def target_change(batch: Batch, unit: BatchUnit, target: BatchTarget) -> datetim
     except ValidationError as error:  # the customer's rules became stricter since
         target_end(target, Change.Status.NOT_SENT, " ".join(error.messages))
         return None
-    change_apply(change=change, actor=starter_of(batch), confirmed=True)
-    change.refresh_from_db()
+    try:
+        change_apply(change=change, actor=starter_of(batch), confirmed=True, may_wait=unit.tries < NOT_NOW_TRIES)
+    except NotNow:
+        return timezone.now() + timedelta(seconds=IN_USE_S)
     return outcome_take(batch, unit, target, change)
 
 
 def change_sent(target: BatchTarget) -> Change | None:
     """Return the last change of a target if it is no plan any more, and none of which nothing was sent."""
-    return Change.objects.filter(pk=target.change_id or 0).exclude(status__in=NOTHING_SENT).first()
+    if target.change_id is None:
+        return None
+    return Change.objects.filter(pk=target.change_id).exclude(status__in=NOTHING_SENT).first()
 
 
 def target_plan(batch: Batch, target: BatchTarget, pbx: Pbx) -> Change:
@@ -204,8 +212,8 @@ def outcome_take(batch: Batch, unit: BatchUnit, target: BatchTarget, change: Cha
         BatchUnit.objects.filter(pk=unit.pk).update(pace_s=unit.pace_s)
     if change.status in NO_OUTCOME:  # another process had it in hand
         return timezone.now() + timedelta(seconds=SETTLING_S)
-    is_off = Pbx.objects.filter(pk=target.pbx_id, state__in=OFF).exists()
-    if change.status == Change.Status.NOT_SENT and is_off and batch.is_patient:
+    is_unsent = change.status == Change.Status.NOT_SENT
+    if is_unsent and batch.is_patient and Pbx.objects.filter(pk=target.pbx_id, state__in=OFF).exists():
         seconds = min(RETRY_FIRST_S * 2 ** min(unit.tries, 8), RETRY_LAST_S)
         return target_wait(target, change.sentence, seconds, tries=target.tries + 1)
     target_end(target, change.status, change.sentence)
@@ -220,6 +228,7 @@ def same_try(target: BatchTarget) -> BatchTargetQuerySet:
 def target_end(target: BatchTarget, outcome: str, sentence: str) -> None:
     """Store the outcome of a target."""
     same_try(target).update(outcome=outcome, sentence=sentence, finished_at=timezone.now())
+    target.outcome = outcome
 
 
 def target_wait(target: BatchTarget, sentence: str, seconds: float, **columns: int) -> datetime:
@@ -235,11 +244,23 @@ def unit_close(batch: Batch, unit: BatchUnit) -> None:
     sent = Change.objects.filter(batch_id=batch.pk, pbx_id=unit.pbx_id).exclude(sent_at=None)
     pbx = Pbx.objects.select_related("customer").filter(pk=unit.pbx_id).first()
     if is_last and pbx and may_be_applied(pbx.firmware) and sent.exists():
+        pbx_apply(batch, pbx)
+
+
+def pbx_apply(batch: Batch, pbx: Pbx) -> None:
+    """Ask a PBX once to apply. While somebody else has it in hand, that is tried again."""
+    why: PbxError | None = None
+    for rest_s in APPLY_RESTS_S:
+        ending.wait(rest_s)
         try:
             with open_pbx_session(pbx, f"{batch.started_by_name} ends a batch") as session:
                 session.client.apply()
+            return
         except PbxError as error:
-            log.warning("batch %s: %s did not apply: %s", batch.pk, pbx.name, error)
+            why = error
+            if not isinstance(error, PbxInUse):
+                break
+    log.warning("batch %s: %s did not apply: %s", batch.pk, pbx.name, why)
 
 
 def may_be_applied(firmware: str) -> bool:
@@ -253,8 +274,8 @@ def halt_if_due(batch: Batch) -> None:
     limit = batch.halt_after if batch.is_canary_done else 1
     failed = batch.targets.filter(outcome__in=NOT_VERIFIED_OUTCOMES, is_past=False).order_by("finished_at")
     count = failed.count()
-    last = failed.last()
-    if count >= limit and last:
+    last = failed.last() if count >= limit else None
+    if last:
         why = f"{count} not verified. The last: {last.pbx_name} {last.number}. {last.sentence}"
         # The event goes into the chain of each customer, so it names no PBX: the event of the change does.
         move(batch, BatchState.HALTED, detail={"not_verified": count}, why=why[:500])

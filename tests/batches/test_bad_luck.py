@@ -1,7 +1,8 @@
 """What goes wrong around a batch: each target ends in one true outcome, and nothing is sent twice."""
 
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from copy import copy
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.db import DatabaseError
+from django.db.models.signals import post_save
 from django.test import Client
 from django.utils import timezone
 
@@ -25,8 +27,8 @@ from pbxadmin.audit.chain import verify
 from pbxadmin.audit.context import SYSTEM, Actor
 from pbxadmin.batches.models import Batch, BatchState
 from pbxadmin.batches.preview import PreviewSource
-from pbxadmin.batches.work import batch_settle, batches_kick
-from pbxadmin.fleet.lease import is_leased, lease_claim
+from pbxadmin.batches.work import NOT_NOW_TRIES, batch_settle, batches_kick
+from pbxadmin.fleet.lease import LeaseHandle, is_leased, lease_claim
 from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.s_series.wire import read_ivr
@@ -450,6 +452,75 @@ def test_a_pbx_that_somebody_has_in_hand_is_changed_after_that(client: Client, p
         work(batch)
     assert batch.state == BatchState.PAUSED
     assert len(updates(pbx_http)) == 2
+
+
+@contextmanager
+def just_taken(pbx: Pbx) -> Iterator[list[LeaseHandle]]:
+    """Let somebody take the PBX whenever a change was planned, before it is sent."""
+    taken: list[LeaseHandle] = []
+
+    def take(**_: Any) -> None:
+        taken.append(lease_claim([pbx.pk], "a reading that takes long"))
+
+    post_save.connect(take, Change)
+    try:
+        yield taken
+    finally:
+        post_save.disconnect(take, Change)
+
+
+def test_a_pbx_that_is_taken_just_before_the_send_is_changed_after_that(
+    client: Client, pbx: Pbx, pbx_http: PbxDouble
+) -> None:
+    batch = previewed(client)
+    with just_taken(pbx) as taken:
+        press(client, batch, "start")
+    assert set(outcomes(batch).values()) == {""}
+    assert updates(pbx_http) == []
+
+    taken[0].release()
+    with time_machine.travel(timezone.now() + timedelta(seconds=2)):
+        work(batch)
+
+    assert batch.state == BatchState.PAUSED
+    assert len(updates(pbx_http)) == 2
+    assert Change.objects.count() == 2
+
+
+def test_a_pbx_that_is_slow_for_a_moment_is_changed_after_that(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
+    batch = previewed(client, canary="1")
+    with time_machine.travel(timezone.now()) as clock:
+
+        def is_slow(double: PbxDouble, body: dict[str, Any]) -> Any:
+            clock.shift(timedelta(seconds=40))  # the lease ends meanwhile
+            return double.carry_out("ivr/query", body, max(double.tokens))
+
+        pbx_http.fail("ivr/query", is_slow)
+        press(client, batch, "start")
+        assert set(outcomes(batch).values()) == {""}
+        assert updates(pbx_http) == []
+        clock.shift(timedelta(seconds=2))
+        work(batch)
+
+    assert batch.state == BatchState.PAUSED
+    assert len(updates(pbx_http)) == 1
+    assert not batch.units.exclude(tries=0).exists()
+
+
+def test_a_pbx_that_stays_slow_ends_its_target(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
+    batch = previewed(client, canary="1")
+    batch.units.update(tries=NOT_NOW_TRIES)
+    with time_machine.travel(timezone.now()) as clock:
+
+        def is_slow(double: PbxDouble, body: dict[str, Any]) -> Any:
+            clock.shift(timedelta(seconds=40))
+            return double.carry_out("ivr/query", body, max(double.tokens))
+
+        pbx_http.fail("ivr/query", is_slow)
+        press(client, batch, "start")
+
+    assert batch.state == BatchState.HALTED
+    assert batch.targets.get(outcome="not-sent").sentence.startswith("ACME-HQ took too long to be read first.")
 
 
 # Many
