@@ -33,7 +33,9 @@ def outside_note(event: Event) -> OutsideChange:
 
 def outside_judge(keys: Collection[IvrKey]) -> None:
     """Judge the outside changes of these IVRs again, as they may have been overridden, or hold again."""
-    rows = OutsideChange.objects.of_keys(keys)
+    rows = list(OutsideChange.objects.of_keys(keys)) if keys else []
+    if not rows:
+        return
     events = Event.objects.in_bulk([row.event_id for row in rows])
     now, later = held_now(events.values()), moves_after(events.values())
     for row in sorted(rows, key=lambda row: row.event_id):

@@ -208,6 +208,7 @@ class BatchTarget(models.Model):
             models.UniqueConstraint(fields=["batch", "pbx_id", "number"], name="batch_target_once"),
         ]
         indexes = [
+            models.Index(fields=["batch", "place"], name="batch_target_by_place"),
             models.Index(fields=["batch", "klass", "place"], name="batch_target_by_class"),
             models.Index(fields=["batch", "outcome", "place"], name="batch_target_by_outcome"),
             models.Index(fields=["batch", "customer_id"], name="batch_target_by_customer"),

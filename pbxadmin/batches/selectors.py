@@ -148,10 +148,12 @@ def pbxs_in_hand(batch: Batch, targets: BatchTargetQuerySet) -> list[InHand]:
     busy = list(batch.units.filter(claimed_until__gt=timezone.now()).values_list("pbx_id", flat=True))
     if not busy:
         return []
-    of_pbx = targets.to_change().filter(pbx_id__in=busy).order_by("pbx_name", "pbx_id").values_list("pbx_name")
-    is_done = ~Q(outcome__in=("", WAITING))
-    counted = of_pbx.annotate(done=Count("pk", filter=is_done), total=Count("pk"))
-    return [InHand(*row) for row in counted.values_list("pbx_name", "done", "total")]
+    # The class is no condition of the rows, or all of the batch would be looked at by the index of that.
+    of_pbx = targets.filter(pbx_id__in=busy).order_by("pbx_name", "pbx_id").values_list("pbx_name")
+    would_change = Q(klass=TargetClass.WOULD_CHANGE)
+    is_done = would_change & ~Q(outcome__in=("", WAITING))
+    counted = of_pbx.annotate(done=Count("pk", filter=is_done), total=Count("pk", filter=would_change))
+    return [InHand(*row) for row in counted.values_list("pbx_name", "done", "total") if row[2]]
 
 
 def next_tries(batch: Batch, targets: Iterable[BatchTarget]) -> dict[int, datetime | None]:

@@ -217,10 +217,8 @@ def shown_query(request: HttpRequest) -> str:
 
 def whose_targets(targets: BatchTargetQuerySet) -> str:
     """Name the customer of these targets, or say how many customers they belong to."""
-    names = list(targets.order_by().values_list("customer_name", flat=True).distinct()[:2])
-    if len(names) == 1:
-        return names[0]
-    return number_of(targets.order_by().values("customer_id").distinct().count(), "customer")
+    count = targets.order_by().values("customer_id").distinct().count()
+    return targets.values_list("customer_name", flat=True)[0] if count == 1 else number_of(count, "customer")
 
 
 def shown_targets(request: HttpRequest, targets: BatchTargetQuerySet) -> BatchTargetQuerySet:
