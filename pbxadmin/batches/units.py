@@ -36,9 +36,10 @@ def unit_renew(unit: BatchUnit) -> bool:
     """Claim the unit for another minute. False when its batch does not run, or somebody else has claimed it since."""
     until = timezone.now() + timedelta(seconds=UNIT_S)
     running = BatchUnit.objects.filter(batch__state=BatchState.RUNNING)
-    is_ours = still_claimed(running, unit).update(claimed_until=until) == 1
+    if not still_claimed(running, unit).update(claimed_until=until):
+        return False
     unit.claimed_until = until
-    return is_ours
+    return True
 
 
 def unit_postpone(unit: BatchUnit, until: datetime, **columns: int) -> None:
