@@ -127,8 +127,11 @@ class Work:
 
     def read(self) -> WholeReading:
         """Read the PBX, in a thread of the pool. Raises PbxError when its IVRs could not be read."""
-        ivrs = self.client.query_ivrs()
-        return WholeReading(ivrs, lists_read(self.client, self.lists))
+        try:
+            ivrs = self.client.query_ivrs()
+            return WholeReading(ivrs, lists_read(self.client, self.lists))
+        finally:
+            self.client.transport.close()  # before it waits to be stored
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ class CallKind(StrEnum):
 
 # Lists beside that of the IVRs: what leads to them, and which numbers are taken. A version may lack any of them.
 SIDE_LISTS = (CallKind.ROUTES, CallKind.QUEUES, CallKind.EXTENSIONS)
+# What only reads, so that it may be sent again when nothing says that it arrived.
+READS = frozenset({CallKind.READ, CallKind.IDENTITY, *SIDE_LISTS})
 # What does something at the PBX. None of it is done at a device that is not the known one.
 ACTS = frozenset({CallKind.UPDATE, CallKind.RING})
 

@@ -35,7 +35,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from .driver import PbxRequest, Text
+from .driver import READS, CallKind, PbxRequest, Text
 from .errors import PbxBadAnswer, PbxError, PbxHeldBack, PbxOutcomeUnknown, PbxUnreachable, PbxUntrusted
 from .guard import Networks, check_address
 from .hints import connect_problem, handshake_problem, redirect_problem, scheme_hint, status_problem
@@ -115,11 +115,15 @@ class Phase(IntEnum):
 
 
 class Exchange:
-    """Current exchange of this thread: its deadline and its phase."""
+    """Current exchange of this thread: its deadline and its phase.
+
+    has_connected: whether it opened a connection; one that did not uses what the exchange before left open.
+    """
 
     def __init__(self, until: float) -> None:
         self.until = until
         self.phase = Phase.CONNECTING
+        self.has_connected = False
 
     def left(self) -> float:
         left = self.until - time.monotonic()
@@ -329,6 +333,8 @@ def look_at_certificate(link: socket.socket, host: str, trust: Trust) -> Certifi
 
 def connect_checked(host: str, port: int, networks: Networks | None) -> socket.socket:
     """Resolve a host, check every address and connect to one. Each call resolves again, since DNS may change."""
+    if _current.exchange:
+        _current.exchange.has_connected = True
     return connect_any(resolve(host, port, networks), port, networks)
 
 
@@ -429,7 +435,10 @@ class NoRedirects(requests.Session):
 
 
 class Transport:
-    """A transport to one PBX. Each exchange has its own connection, since the small server of a PBX closes it anyway.
+    """A transport to one PBX. It belongs to one lease, at whose end it is closed.
+
+    What only reads goes over the connection that a login or another reading left open, where the PBX keeps it. All
+    other exchanges have a connection of their own.
 
     networks: the networks that it may connect to, None for the default; see `guard.allowed`.
     """
@@ -448,7 +457,6 @@ class Transport:
             {
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",
-                "Connection": "close",
                 "User-Agent": "PBX-Admin",
             }
         )
@@ -462,9 +470,24 @@ class Transport:
         until: time.monotonic() at which the time of the caller ends. The exchange ends after 8 s at the latest.
         Raises PbxNotSent when nothing left us, PbxOutcomeUnknown when something may have left us.
         """
+        until = min(until, time.monotonic() + self.exchange_s)
+        if request.kind not in READS:
+            self.close()
+        answer, failure, is_stale = self.exchange_once(request, until)
+        if is_stale:  # the PBX closed what it had kept, as it may at any time
+            answer, failure, _ = self.exchange_once(request, until)
+        if failure is not None:
+            raise failure
+        return answer
+
+    def exchange_once(self, request: PbxRequest, until: float) -> tuple[bytes, PbxError | None, bool]:
+        """Send a request once. Return its answer, or how it failed and whether that was for a stale connection.
+
+        Stale is a connection of before on which a reading got no byte of an answer, and not for want of time.
+        """
         failure: PbxError | None = None
-        answer = b""
-        with exchanging(min(until, time.monotonic() + self.exchange_s)) as exchange:
+        answer, is_stale = b"", False
+        with exchanging(until) as exchange:
             try:
                 exchange.left()
                 response = self.send(request)
@@ -478,17 +501,17 @@ class Transport:
                 failure = PbxOutcomeUnknown("The PBX took the request and did not answer in time.")
             except Exception as error:  # any: its frames know the URL, and callers expect PbxError only
                 failure = broken(error, exchange.phase, self.endpoint.scheme)
+                is_stale = exchange.phase is Phase.SENDING and not exchange.has_connected
             finally:
-                self.close()  # a PBX may announce keep-alive and close the connection anyway
-        if failure is not None:
-            raise failure
-        return answer
+                if failure is not None or not leaves_open(request):
+                    self.close()
+        return answer, failure, is_stale
 
     def send(self, request: PbxRequest) -> requests.Response:
         return self.session.request(
             request.method,
             self.endpoint.base + request.path + query_of(request),
-            headers=revealed(request.headers),
+            headers={"Connection": "keep-alive" if leaves_open(request) else "close", **revealed(request.headers)},
             json=None if request.body is None else revealed(request.body),
             timeout=(CONNECT_S, self.exchange_s),
             allow_redirects=False,
@@ -507,6 +530,11 @@ class Transport:
             return read_limited(response.raw.read1)
         finally:
             response.close()
+
+
+def leaves_open(request: PbxRequest) -> bool:
+    """Whether the next reading may go over the connection of this request, if the PBX keeps it."""
+    return request.kind in READS or request.kind is CallKind.LOGIN
 
 
 def revealed(values: Mapping[str, Text]) -> dict[str, str]:

@@ -16,6 +16,7 @@ import django
 BENCHES = (
     "client_cpu",
     "guards",
+    "kept_connections",
     "refresh_run",
     "sweep",
     "sweep_large",

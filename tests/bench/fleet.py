@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pbxadmin.yeastar.simulator import Fault, Fleet
+from pbxadmin.yeastar.simulator import Fault, Fleet, Framing
 from pbxadmin.yeastar.simulator.faults import ALWAYS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +37,10 @@ class DistantFleet:
     def lose_answers(self, every: int) -> None:
         """Let one PBX in so many carry out updates and close the connection without an answer."""
         self.told(f"lose {every}")
+
+    def keep(self) -> None:
+        """Let all PBXs announce the length of an answer and keep the connection."""
+        self.told("keep")
 
     def held(self) -> list[dict[str, dict[str, str]]]:
         """What each PBX holds now: the fields of its IVRs by number."""
@@ -95,11 +99,17 @@ def lose(fleet: Fleet, every: int) -> list[dict[str, Any]]:
     return []
 
 
+def keep(fleet: Fleet, _: int) -> list[dict[str, Any]]:
+    for pbx in fleet.pbxs:
+        pbx.framing = Framing(tells_length=True, keeps=True)
+    return []
+
+
 def tell(fleet: Fleet, _: int) -> list[dict[str, Any]]:
     return [pbx.ivrs for pbx in fleet.pbxs]
 
 
-COMMANDS = {"count": count, "hang": hang, "lose": lose, "tell": tell}
+COMMANDS = {"count": count, "hang": hang, "lose": lose, "keep": keep, "tell": tell}
 
 
 def say(rows: list[dict[str, Any]]) -> None:

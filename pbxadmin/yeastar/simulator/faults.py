@@ -118,12 +118,14 @@ def due(orders: Iterable[Misbehaviour], call: str | None) -> Misbehaviour:
 class Framing:
     """How the server of a PBX frames an answer. By default only the end of the connection ends the body, as with Boa.
 
-    line_end: ends each line of the headers. tells_length: whether a Content-Length is announced.
+    line_end: ends each line of the headers. tells_length: whether a Content-Length is announced. keeps: whether the
+    connection stays open for the next request, unless that asks to close it; it takes a length.
     """
 
     protocol: str = "HTTP/1.1"
     line_end: str = "\r\n"
     tells_length: bool = False
+    keeps: bool = False
 
     def http(
         self,
@@ -136,7 +138,8 @@ class Framing:
     ) -> bytes:
         """Return an answer with the headers of the real server. length: what to announce, right or wrong."""
         announced = len(body) if length is None and self.tells_length else length
-        headers = ["Server: Boa/0.94.14rc21", "Accept-Ranges: bytes", "Connection: close", f"Content-Type: {kind}"]
+        connection = f"Connection: {'keep-alive' if self.keeps else 'close'}"
+        headers = ["Server: Boa/0.94.14rc21", "Accept-Ranges: bytes", connection, f"Content-Type: {kind}"]
         lines = [f"{self.protocol} {status}", *headers, *more]
         lines += [] if announced is None else [f"Content-Length: {announced}"]
         return (self.line_end.join(lines) + 2 * self.line_end).encode() + body

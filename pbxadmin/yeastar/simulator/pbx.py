@@ -28,12 +28,16 @@ class Received(NamedTuple):
 
 @dataclass(frozen=True)
 class Request:
-    """A request. has_length: whether it announced the length of its body, as the server requires of a POST."""
+    """A request. has_length: whether it announced the length of its body, as the server requires of a POST.
+
+    is_last: whether it asks to close the connection.
+    """
 
     method: str
     target: str
     body: bytes
     has_length: bool
+    is_last: bool
 
     @property
     def token(self) -> str:
@@ -185,8 +189,11 @@ class SimulatedPbx(Device):
         )
         writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         try:
-            request = await self.read(reader)
-            await self.respond(request, writer)
+            is_last = False
+            while not is_last:
+                request = await self.read(reader)
+                is_usual = await self.respond(request, writer)
+                is_last = request.is_last or not self.framing.keeps or not is_usual
             writer.close()
             await writer.wait_closed()
         finally:
@@ -204,19 +211,21 @@ class SimulatedPbx(Device):
             self.bytes_received += len(error.partial)
             raise
         method, target, _ = lines[0].split(" ", 2)
-        return Request(method, target, body, "content-length" in headers)
+        is_last = headers.get("connection", "").lower() == "close"
+        return Request(method, target, body, "content-length" in headers, is_last)
 
-    async def respond(self, request: Request, writer: asyncio.StreamWriter) -> None:
+    async def respond(self, request: Request, writer: asyncio.StreamWriter) -> bool:
+        """Answer a request. Return whether that went without a fault."""
         found = self.page_for(request)
         if found:
             writer.write(found)
-            return
+            return True
         version, call = request.place or ("", "")
         self.received.append(Received(call, read_body(request.body)))
         if self.one_at_a_time and self.in_flight:
             self.max_in_flight = max(self.max_in_flight, self.in_flight + 1)
             writer.write(self.framing.http(payload_bytes({"status": "Failed", "errno": "20010"})))
-            return
+            return True
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
         try:
@@ -229,6 +238,7 @@ class SimulatedPbx(Device):
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(pause_s)
+        return order.fault is Fault.NONE
 
     def page_for(self, request: Request) -> bytes:
         """Return the Web page that answers a request which is no call of the API, b"" for a call."""
