@@ -75,7 +75,6 @@ INSTALLED_APPS = [
     "django_tasks",
     "django_tasks_db",
     "heroicons",
-    "ninja",
 ]
 
 MIDDLEWARE = [

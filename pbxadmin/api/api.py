@@ -18,6 +18,7 @@ from pbxadmin.fleet.concurrency import TooManyWaiting
 from pbxadmin.fleet.decorators import RETRY_AFTER_S
 from pbxadmin.yeastar.errors import PbxError
 
+from .docs import SwaggerPage
 from .problems import ApiProblem, problem_invalid, problem_not_allowed, problem_not_there, problem_response
 from .routes import batches, changes, customers, events, ivrs, outside, pbxs
 
@@ -37,6 +38,7 @@ api = NinjaAPI(
     description="Everything by the same path, with the same checks and the same proof as the pages. See docs/api.md.",
     urls_namespace="api",
     auth=KeyOfRequest(),
+    docs=SwaggerPage(),
     docs_decorator=login_required,
 )
 for prefix, router in (

@@ -1,9 +1,10 @@
 from django.urls import include, path
 
-from . import views
+from . import docs, views
 from .api import api
 
 pages = [
+    path("api/v1/docs/<str:name>", docs.docs_file, name="docs-file"),
     path("api-keys/", views.own_keys, name="own-keys"),
     path("api-keys/<int:pk>/revoke/", views.key_revoke, name="key-revoke"),
     path("people/<int:pk>/api-keys/", views.holder_keys, name="holder-keys"),

@@ -193,6 +193,7 @@ ROWS: dict[str, Row] = {
     "mfa_remove_webauthn": Row("/accounts/2fa/webauthn/keys/1/remove/", get=own, post=own),
     "help:index": Row("/help/", get=signed_in),
     "help:page": Row("/help/trouble/unknown/", get=signed_in),
+    "keys:docs-file": Row("/api/v1/docs/swagger-ui-init.js", get=signed_in),
     "keys:own-keys": Row("/api-keys/", get=signed_in, post=signed_in, data=lambda side: key_form()),
     "keys:key-revoke": Row("/api-keys/{api_key}/revoke/", post=on_person),
     "keys:holder-keys": Row("/people/{person}/api-keys/", get=on_person, post=on_person, data=lambda side: key_form()),

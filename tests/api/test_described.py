@@ -1,0 +1,48 @@
+"""The pages that describe the API."""
+
+import pytest
+from django.test import Client
+
+from pbxadmin.access.roles import Role
+from tests.factories import make_user
+
+from .conftest import Script
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_description_is_for_people_who_signed_in_and_for_keys(client, acme):
+    person = make_user(Role.VIEWER, acme)
+    assert client.get("/api/v1/docs").status_code == 302
+    assert client.get("/api/v1/openapi.json").status_code == 302
+
+    client.force_login(person)
+
+    assert 'id="swagger-ui"' in client.get("/api/v1/docs").content.decode()
+    assert client.get("/api/v1/openapi.json").json()["info"]["title"] == "PBX Admin"
+    assert Script(person).get("/openapi.json").json()["info"]["title"] == "PBX Admin"
+
+
+def test_its_files_come_from_the_package(acme):
+    client = Client()
+    client.force_login(make_user(Role.VIEWER, acme))
+
+    answer = client.get("/api/v1/docs/swagger-ui.css")
+
+    assert answer["Content-Type"] == "text/css"
+    assert b"swagger-ui" in answer.content
+    assert client.get("/api/v1/docs/redoc.standalone.js").status_code == 404
+    assert client.get("/api/v1/docs/..%2F..%2Fmain.py").status_code == 404
+
+
+def test_a_schema_says_what_the_table_of_fields_says(acme):
+    script = Script(make_user(Role.VIEWER, acme))
+    schemas = script.get("/openapi.json").json()["components"]["schemas"]
+
+    assert set(schemas["IvrWanted"]["properties"]) == {
+        *("number", "name", "prompt_repeat", "response_timeout", "digit_timeout"),
+        *("dial_extension", "check_voicemail", "dial_outbound"),
+    }
+    assert "1 to 10" in schemas["IvrWanted"]["properties"]["response_timeout"]["description"]
+    assert "password" in schemas["PbxEntered"]["properties"]
+    assert "password" not in schemas["PbxOut"]["properties"]
