@@ -1,11 +1,14 @@
 """The web server: gunicorn with processes and threads, and workers inside unless told otherwise."""
 
 import errno
+import hashlib
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.core.wsgi import get_wsgi_application
@@ -15,6 +18,8 @@ from gunicorn.app.base import BaseApplication
 from pbxadmin.web.words import number_of
 
 from .workers import Workers
+
+COLLECTED = ".collected"  # in STATIC_ROOT: of which files there are copies
 
 
 class Server(BaseApplication):
@@ -101,6 +106,21 @@ def require_free(command: str, host: str, port: int) -> None:
 
 
 def collect_static() -> None:
-    """Collect hashed and compressed copies of the static files where the server finds them."""
+    """Collect hashed and compressed copies of the static files where the server finds them, unless they are there."""
     settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+    mark, sources = settings.STATIC_ROOT / COLLECTED, static_sources()
+    if mark.is_file() and mark.read_text() == sources:
+        return
+    mark.unlink(missing_ok=True)
     call_command("collectstatic", interactive=False, verbosity=0)
+    mark.write_text(sources)
+
+
+def static_sources() -> str:
+    """Return a mark of all static files there are, by name, size and time of change."""
+    found = hashlib.sha256()
+    for finder in get_finders():
+        for path, storage in finder.list([]):
+            facts = Path(storage.path(path)).stat()
+            found.update(f"{path} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+    return found.hexdigest()

@@ -98,7 +98,7 @@ def check(folder, *words, data="", **environment):
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 
@@ -310,7 +310,7 @@ def run_python(code, **environment):
         cwd=settings.BASE_DIR,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

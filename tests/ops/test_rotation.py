@@ -16,6 +16,7 @@ from pbxadmin.ops.rotation import keys_rotate, wrong_keys
 from pbxadmin.sealed import StoredSecret, key_id_of, seal, sealed_text
 from pbxadmin.yeastar.s_series.driver import password_digest
 from tests.factories import make_customer, make_pbx, make_user
+from tests.ops.test_processes import free_port
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PASSWORD = "canary-Passw0rd"
@@ -148,12 +149,12 @@ def test_secrets_of_another_package_are_sealed_anew_when_they_are_registered(new
     assert sealed.opened_text(User.objects.get().last_name, place) == "totp"
 
 
-@pytest.mark.parametrize("command", ["serve", "work"])
+@pytest.mark.parametrize("command", [("serve", "--port", str(free_port())), ("work",)], ids=["serve", "work"])
 def test_with_the_wrong_key_nothing_starts_and_a_sentence_says_why(pbxs, settings, command):
     settings.PBX_KEYS = [NEW]
 
     with pytest.raises(CommandError, match=r"PBX_KEYS does not open the secrets.*not in PBX_KEYS.*backup"):
-        call_command(command)
+        call_command(*command)
 
 
 def test_the_wrong_key_is_a_warning_of_migrate_and_makes_readyz_fail(pbxs, settings, client, caplog):

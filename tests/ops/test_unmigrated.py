@@ -60,7 +60,7 @@ def manage(start):
 
     def run(*words):
         with start(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            said, complained = process.communicate(timeout=60)
+            said, complained = process.communicate(timeout=300)
         return subprocess.CompletedProcess(words, process.returncode, said, complained)
 
     return run
