@@ -20,7 +20,7 @@ FILES = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui-init.js": "text/javascript",
 }
-FOLDER = Path(ninja.__file__).parent / "static" / "ninja"
+PACKAGE_FILES = Path(ninja.__file__).parent / "static" / "ninja"
 KEPT_S = 24 * 3600
 
 
@@ -39,4 +39,4 @@ def docs_file(request: HttpRequest, name: str) -> HttpResponse:
     if name not in FILES:
         raise Http404
     headers = {"Cache-Control": f"private, max-age={KEPT_S}"}
-    return HttpResponse((FOLDER / name).read_bytes(), content_type=FILES[name], headers=headers)
+    return HttpResponse((PACKAGE_FILES / name).read_bytes(), content_type=FILES[name], headers=headers)
