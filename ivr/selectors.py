@@ -30,7 +30,7 @@ from pbxadmin.web.filters import (
 )
 from pbxadmin.web.pages import COUNTED_AT_MOST
 from pbxadmin.web.words import OUTCOMES, number_of
-from pbxadmin.yeastar.fields import BY_NAME
+from pbxadmin.yeastar.fields import BY_NAME, FIELDS, Kind
 
 from .models import Change, ChangeQuerySet, Ivr, IvrQuerySet, OutsideChange, OutsideChangeQuerySet, OutsideState
 
@@ -53,6 +53,15 @@ def read_tag(given: Sequence[str]) -> str:
     return fold(typed_text(last(given)))[:LONGEST_TEXT]
 
 
+SPREAD_FIELDS = tuple(field.name for field in FIELDS if field.kind in (Kind.COUNT, Kind.SWITCH))
+
+
+def read_holds(given: Sequence[str]) -> str:
+    """Return "field:value" of a field whose spread is shown; "" for what makes no sense."""
+    name, _, value = typed_text(last(given)).partition(":")
+    return f"{name}:{value}" if name in SPREAD_FIELDS and value else ""
+
+
 @saved_list("ivrs")
 @dataclass(frozen=True)
 class IvrFilter(SortedList, FilterValues):
@@ -67,6 +76,7 @@ class IvrFilter(SortedList, FilterValues):
     dial_outbound: bool = switch_parameter()
     dial_extension: bool = switch_parameter()
     response_under: int | None = number_parameter()
+    value: str = parameter("", read_holds)
     ordered_by: str = sort_parameter(IVR_SORTS)
 
     def asked_sort(self) -> str:
@@ -82,13 +92,25 @@ class IvrFilter(SortedList, FilterValues):
             "dial_outbound": "Dial-out on",
             "dial_extension": "Extension on",
             "response_under": f"Response under {self.response_under} s",
+            "value": self.value_in_words,
         }
         return self.chips(words)
 
     @property
     def narrows_ivrs(self) -> bool:
         """Whether it asks for something of the IVR itself, beyond its customer and its PBX."""
-        return bool(self.q or self.dial_outbound or self.dial_extension or self.response_under is not None)
+        switches = self.dial_outbound or self.dial_extension
+        return bool(self.q or switches or self.response_under is not None or self.value)
+
+    @property
+    def held(self) -> dict[str, str]:
+        """Return the value that a field has to hold, by the name of the field; nothing for none."""
+        name, _, value = self.value.partition(":")
+        return {name: value} if name else {}
+
+    @property
+    def value_in_words(self) -> str:
+        return "".join(f"{BY_NAME[name].label} {BY_NAME[name].in_words(text)}" for name, text in self.held.items())
 
     @property
     def is_narrow(self) -> bool:
@@ -236,6 +258,7 @@ def ivrs_found(user: AnyUser, wanted: IvrFilter) -> IvrQuerySet:
         found = found.filter(dial_extension="on")
     if wanted.response_under is not None:
         found = found.filter(response_timeout_s__lt=wanted.response_under)
+    found = found.filter(**wanted.held)
     return found_by(found, wanted.q, partial(ivr_holds, user))
 
 

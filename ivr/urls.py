@@ -19,6 +19,7 @@ register_converter(IvrNumber, "number")
 app_name = "ivr"
 urlpatterns = [
     path("ivrs/", lists.ivr_list_all, name="ivr-list-all"),
+    path("ivrs/spread/", lists.ivr_spread, name="spread"),
     path("ivrs/refresh/", lists.refresh_all, name="refresh-all"),
     path("refreshes/<int:pk>/", lists.refresh_page, name="refresh-page"),
     path("pbxs/<int:pbx_id>/refresh/", lists.pbx_refresh_view, name="pbx-refresh"),

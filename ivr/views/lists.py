@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import messages
@@ -15,9 +16,11 @@ from django.views.decorators.http import require_GET
 
 from ivr.addresses import ivr_address, ivr_list_address, ivr_page_address
 from ivr.changes.opening import allowed_settings, read_live, status_of
+from ivr.field_history import field_histories
 from ivr.models import Change, Ivr, IvrQuerySet, Refresh, RefreshItem
 from ivr.refresh import pbx_refresh, refresh_start
-from ivr.selectors import Extent, IvrFilter, extent_of, ivrs_found, pbxs_in_view
+from ivr.selectors import SPREAD_FIELDS, Extent, IvrFilter, extent_of, ivrs_found, pbxs_in_view
+from ivr.spread import field_chosen, spread_of
 from ivr.ways import ways_shown
 from ivr.wording import caller_hears, callers_may, field_rows, open_to_callers, tick_count, with_edits
 from pbxadmin.access.models import Customer, as_named
@@ -116,6 +119,22 @@ def matching_count(found: IvrQuerySet, extent: Extent) -> int:
     return found.order_by().count() if extent.is_more else extent.ivrs
 
 
+@login_required
+@require_GET
+def ivr_spread(request: HttpRequest) -> HttpResponse:
+    """Show which values of a field the IVRs of a filter hold. Each leads to its IVRs, and from there to a batch."""
+    user, wanted = user_of(request), replace(IvrFilter.from_query(request.GET), value="")
+    name = field_chosen(request.GET.get("field", ""))
+    context = {
+        "wanted": wanted,
+        "spread": spread_of(ivrs_found(user, wanted), wanted, name),
+        "fields": [(each, BY_NAME[each].label, f"{wanted.query}&field={each}".lstrip("&")) for each in SPREAD_FIELDS],
+        "may_batch": can_anywhere(user, Action.BATCH),
+        "chips": [(said, f"{rest}&field={name}") for said, rest in wanted.shown_chips(names_in(user, wanted))],
+    }
+    return render(request, "ivr/spread.html", context)
+
+
 def list_row(row: dict[str, Any]) -> tuple[Any, ...]:
     """Return one row for the template, unpacked there: looking values up by name costs more than the query."""
     number = row["number"]
@@ -203,6 +222,7 @@ def ivr_page(request: HttpRequest, pbx_id: int, number: str) -> HttpResponse:
         "repeat": tick_count(ivr.prompt_repeat),
         "seconds": tick_count(ivr.response_timeout),
         "raw": json.dumps(ivr.raw, indent=2, ensure_ascii=False),
+        "histories": field_histories(pbx, number, timezone.now()),
         "unsettled": Change.objects.unsettled(pbx.pk, number),
         "may_edit": may_edit,
         **ring_context(user_of(request), pbx, number),

@@ -43,7 +43,7 @@ def chips(client: Client, url: str = "/ivrs/") -> list[str]:
 
 
 def test_what_may_be_saved_is_what_the_lists_understand() -> None:
-    ivrs = ("q", "customer", "pbx", "tag", "dial_outbound", "dial_extension", "response_under", "sort")
+    ivrs = ("q", "customer", "pbx", "tag", "dial_outbound", "dial_extension", "response_under", "value", "sort")
 
     assert filter_of("ivrs").parameters() == IvrFilter.parameters() == ivrs
     assert filter_of("pbxs").parameters() == PbxFilter.parameters() == ("q", "customer", "state", "read", "tag", "sort")

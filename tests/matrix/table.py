@@ -268,6 +268,7 @@ ROWS: dict[str, Row] = {
     "fleet:pbx-enable": Row("/pbxs/{pbx}/enable/", post=MANAGE),
     "fleet:pbx-delete": Row("/pbxs/{pbx}/delete/", get=MANAGE, post=MANAGE, data=lambda side: {"name": side.pbx.name}),
     "ivr:ivr-list-all": Row("/ivrs/", get=signed_in),
+    "ivr:spread": Row("/ivrs/spread/", get=signed_in),
     "ivr:refresh-all": Row("/ivrs/refresh/", post=signed_in),
     "ivr:refresh-page": Row("/refreshes/{refresh}/", get=own),
     "ivr:pbx-refresh": Row("/pbxs/{pbx}/refresh/", post=SEE),
