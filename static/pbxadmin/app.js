@@ -115,6 +115,7 @@
   // Copy buttons, and boxes for all, exist only where they work.
   const offer = (root) => {
     root.querySelectorAll("[data-copy]").forEach((copy) => { copy.hidden = !navigator.clipboard; });
+    root.querySelectorAll("[data-dismiss]").forEach((button) => { button.hidden = false; });
     root.querySelectorAll("[data-show-keys]").forEach((button) => { button.hidden = false; });
     root.querySelectorAll("[data-choose-all]").forEach((all) => { all.hidden = false; });
   };
@@ -127,6 +128,16 @@
     label.textContent = "Copied";
     say("Copied");
     setTimeout(() => { label.textContent = before; }, 2000);
+  });
+
+  // A message stays in sight until somebody has read it.
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest("[data-dismiss]")) return;
+    const heading = document.querySelector("#main h1");
+    event.target.closest(".note").remove();
+    if (!heading) return;
+    heading.tabIndex = -1;
+    heading.focus();
   });
 
   // A form sends once, and what waits for a PBX says so. Not for ever: an answer may be a file, or never come.

@@ -91,3 +91,34 @@ def test_a_switch_that_is_on_looks_on(signed_in: Callable[..., Page], pbx: Pbx, 
     page.locator("h1").click()
 
     assert switch.screenshot(animations="disabled") != off
+
+
+def test_a_message_stays_in_sight_until_it_is_closed(signed_in: Callable[..., Page], pbx: Pbx) -> None:
+    page = signed_in(viewport={"width": 390, "height": 600})
+    page.goto(f"/pbxs/{pbx.pk}/ivrs/6500/")
+    page.keyboard.press("r")
+    message = page.get_by_text("ACME-HQ was read: ")
+    expect(message).to_be_visible()
+    page.mouse.wheel(0, 900)
+    expect(message).to_be_in_viewport()
+
+    page.get_by_role("button", name="Close").first.click()
+
+    expect(message).to_have_count(0)
+    expect(page.locator("#main h1")).to_be_focused()
+
+
+def test_a_receipt_prints_without_what_only_a_screen_needs(signed_in: Callable[..., Page], pbx: Pbx) -> None:
+    page = signed_in()
+    page.goto(f"/pbxs/{pbx.pk}/ivrs/6500/edit/")
+    page.get_by_label("Response timeout").fill("7")
+    page.get_by_role("button", name="Review change").click()
+    page.get_by_role("button", name="Apply on ACME-HQ").click()
+    expect(page.locator("[data-outcome=verified]")).to_be_visible()
+
+    page.emulate_media(media="print")
+
+    for shown in ("#receipt", ".outcome", "h1"):
+        expect(page.locator(shown).first).to_be_visible()
+    for hidden in ("#rail", ".top", "#ring", ".btn"):
+        expect(page.locator(hidden).first).to_be_hidden()
