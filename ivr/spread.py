@@ -11,7 +11,7 @@ from ivr.selectors import SPREAD_FIELDS, IvrFilter
 from pbxadmin.yeastar.fields import BY_NAME, IvrField
 
 MOST_BARS = 20  # the most frequent values; the rest are counted together
-WIDTH, TALL, LEAST = 100, 12, 0.5  # units of a bar
+WIDTH, LEAST = 100, 0.5  # units of a bar
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,8 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def pbx(acme):
     pbx = make_pbx(acme)
-    values = {"prompt_repeat": "3", "digit_timeout": "3"}
-    ivrs = [
-        IvrSettings(number=f"65{n:02}", name=f"M{n}", response_timeout="3" if n else "9", **values) for n in range(4)
-    ]
-    make_snapshots(pbx, *ivrs)
+    waits = enumerate(["9", "3", "3", "3"])
+    make_snapshots(pbx, *(IvrSettings(number=f"65{n:02}", name=f"M{n}", response_timeout=wait) for n, wait in waits))
     return pbx
 
 
