@@ -16,9 +16,9 @@ from pbxadmin.yeastar.fields import BY_NAME, IvrField, Kind
 EVENTS_READ = 60  # the newest, so that a page costs the same however long the log is
 FIELDS_DRAWN = 3
 DRAWN_KINDS = (Kind.COUNT, Kind.SWITCH)
-WIDTH, HEIGHT, EDGE = 640, 72, 12  # units of the drawing
-SHORTEST = timedelta(minutes=1)
-LONGEST_NUMBER = 9
+HISTORY_WIDTH, HISTORY_HEIGHT, EDGE = 640, 72, 12  # units of the drawing
+SHORTEST_SPAN = timedelta(minutes=1)
+DIGITS_DRAWN = 9
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class FieldHistory:
     field: IvrField
     moves: Sequence[Move]
     until: datetime
-    width, height = WIDTH, HEIGHT
+    width, height = HISTORY_WIDTH, HISTORY_HEIGHT
 
     @property
     def since(self) -> datetime:
@@ -86,8 +86,8 @@ class FieldHistory:
 
     @property
     def marks(self) -> list[Mark]:
-        span = max(self.until - self.since, SHORTEST)
-        inner = WIDTH - 4 * EDGE
+        span = max(self.until - self.since, SHORTEST_SPAN)
+        inner = HISTORY_WIDTH - 4 * EDGE
         return [
             Mark(round(2 * EDGE + inner * ((move.at - self.since) / span), 1), self.height_of(move.found), move)
             for move in self.moves
@@ -97,12 +97,12 @@ class FieldHistory:
     def path(self) -> str:
         """Return the steps as the path of an SVG: along a value until it moves, then up or down."""
         steps = "".join(f"H{mark.x}V{mark.y}" for mark in self.marks)
-        return f"M0 {self.height_of(self.moves[0].before)}{steps}H{WIDTH}"
+        return f"M0 {self.height_of(self.moves[0].before)}{steps}H{HISTORY_WIDTH}"
 
     def height_of(self, text: str) -> float:
         lowest, highest = self.levels[0], self.levels[-1]
         share = (level_of(text) - lowest) / (highest - lowest or 1)
-        return round(HEIGHT - EDGE - share * (HEIGHT - 2 * EDGE), 1)
+        return round(HISTORY_HEIGHT - EDGE - share * (HISTORY_HEIGHT - 2 * EDGE), 1)
 
 
 def level_of(text: str) -> int:
@@ -139,4 +139,4 @@ def moves_of(event: Event) -> Iterable[tuple[str, Move]]:
 
 def is_drawable(text: object) -> bool:
     """Tell whether a value of the log has a place in a drawing; an altered event may hold anything."""
-    return isinstance(text, str) and (text in ("on", "off") or (text.isdecimal() and len(text) < LONGEST_NUMBER))
+    return isinstance(text, str) and (text in ("on", "off") or (text.isdecimal() and len(text) < DIGITS_DRAWN))

@@ -10,8 +10,8 @@ from ivr.models import IvrQuerySet
 from ivr.selectors import SPREAD_FIELDS, IvrFilter
 from pbxadmin.yeastar.fields import BY_NAME, IvrField
 
-MOST_BARS = 20  # the most frequent values; the rest are counted together
-WIDTH, LEAST = 100, 0.5  # units of a bar
+VALUES_SHOWN = 20  # the most frequent values; the rest are counted together
+FULL_BAR, SLIMMEST_BAR = 100, 0.5  # units of a bar
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class SpreadBar:
 
     @property
     def width(self) -> float:
-        return max(LEAST, round(self.share * WIDTH, 1))
+        return max(SLIMMEST_BAR, round(self.share * FULL_BAR, 1))
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def spread_of(found: IvrQuerySet, wanted: IvrFilter, name: str) -> Spread:
             count / total,
             replace(wanted, value=f"{name}:{value}").query if value else "",
         )
-        for value, count in counts.most_common(MOST_BARS)
+        for value, count in counts.most_common(VALUES_SHOWN)
     ]
     return Spread(field, bars, total, total - sum(bar.count for bar in bars))
 
