@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 from django import template
 
+from ivr.addresses import ivr_page_address
 from ivr.changes.restore import acceptance_of, can_be_restored
-from ivr.models import OutsideChange, may_act_on
+from ivr.models import Ivr, OutsideChange, may_act_on
 from ivr.open_outside_changes import overridden_of
+from ivr.wording import callers_may
 from pbxadmin.access.permissions import can
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import EventGroup
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 register = template.Library()
 MOST_COUNTED = 999
+MOST_IVRS = 12  # of a PBX, on its page
 
 
 @register.simple_tag(takes_context=True)
@@ -47,3 +50,20 @@ def event_actions(context: "Context", event: Event) -> dict[str, Any]:
         "may_restore": may_edit and not overridden and pbx is not None and can_be_restored(event, pbx.version),
         "csrf_token": context.get("csrf_token"),
     }
+
+
+@register.inclusion_tag("ivr/_ivrs_of_pbx.html", takes_context=True)
+def ivrs_of_pbx(context: "Context", pbx: Pbx) -> dict[str, Any]:
+    """{% ivrs_of_pbx pbx %}: the first IVRs of a PBX, and the button that reads them again."""
+    found = list(Ivr.objects.filter(pbx=pbx).order_by("number", "id")[: MOST_IVRS + 1])
+    return {
+        "pbx": pbx,
+        "ivrs": [(ivr, ivr_page_address(pbx.pk, ivr.number), ivr_dials(ivr)) for ivr in found[:MOST_IVRS]],
+        "is_more": len(found) > MOST_IVRS,
+        "here": context["request"].path,
+        "csrf_token": context.get("csrf_token"),
+    }
+
+
+def ivr_dials(ivr: Ivr) -> str:
+    return callers_may(ivr.dial_extension, ivr.check_voicemail, None)

@@ -164,7 +164,7 @@ class RulesForm(forms.Form):
     working_days = forms.MultipleChoiceField(
         choices=DAYS,
         required=False,
-        widget=forms.SelectMultiple({"size": 7}),
+        widget=forms.CheckboxSelectMultiple,
         help_text="Changes outside these hours are shown to the auditor. Without hours, none is.",
     )
 

@@ -4,7 +4,6 @@ from .views import customers, rules
 
 app_name = "access"
 urlpatterns = [
-    path("customers/", customers.customer_list, name="customer-list"),
     path("customers/add/", customers.customer_add, name="customer-add"),
     path("customers/<int:pk>/", customers.customer_page, name="customer-page"),
     path("customers/<int:pk>/rename/", customers.customer_rename_view, name="customer-rename"),

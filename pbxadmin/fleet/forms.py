@@ -87,7 +87,10 @@ class PbxForm(RecordFieldsForm):
         for field in self.fields.values():
             field.error_messages["required"] = "Fill this in."
         self.fields["host"].required = not self.host_note  # which says more
-        self.fields["customer"].queryset = customers_of(user, Action.MANAGE_PBXS)  # type: ignore[attr-defined]
+        customers = customers_of(user, Action.MANAGE_PBXS)
+        self.fields["customer"].queryset = customers  # type: ignore[attr-defined]
+        if not pbx and not customer and len(only := customers[:2]) == 1:
+            self.initial["customer"] = only[0].pk
         if pbx and pbx.last_contact_at:
             del self.fields["customer"]
         if pbx and pbx.password_digest:

@@ -133,7 +133,7 @@ def customers_part(user: User, typed: str, at_most: int) -> Part:
         more = "archived" if customer.archived_at else ""
         return Hit(customer.get_absolute_url(), customer.name, more, is_called(typed, customer.name))
 
-    return part_of("Customers", "building-office-2", rows, hit, at_most, listed("access:customer-list", typed))
+    return part_of("Customers", "building-office-2", rows, hit, at_most, listed("home:customer-list", typed))
 
 
 def changes_part(user: User, typed: str, at_most: int) -> Part:

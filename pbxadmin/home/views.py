@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from itertools import compress
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
 from django.db.models import Case, Exists, OuterRef, Q, QuerySet, When
@@ -33,6 +34,7 @@ from pbxadmin.web.words import PBX_STATES
 
 from .attention import todos, with_conditions
 from .counts import counts_of
+from .customers import customer_rows
 from .effective_access import effective_access
 from .plots import MOST_DRAWN, changes_plot, customer_map, fleet_in_words, fleet_map
 from .report import month_chosen, months_to_choose, report_of
@@ -219,3 +221,22 @@ def recent_and_unsettled(
 def newest_events(outside: OutsideChangeQuerySet) -> list[Event]:
     """Return the events of the newest of these outside changes."""
     return list(Event.objects.filter(pk__in=outside.values("pk")[:MOST_TODO]).order_by("-pk"))
+
+
+@login_required
+@require_GET
+def customer_list(request: HttpRequest) -> HttpResponse:
+    user, q = user_of(request), typed_text(request.GET.get("q"))
+    seen = Customer.objects.visible_to(user)
+    found = seen.matching(q)
+    page = keyset(found, ("folded", "id"), request.GET.get("cursor", ""), PAGE_SIZE)
+    context = {
+        "page": page,
+        "rows": customer_rows(user, page.rows),
+        "q": q,
+        "query": urlencode({"q": q}) if q else "",
+        "chips": [(f"“{q}”", "")] if q else [],
+        "count": found.count(),
+        "of": seen.count(),
+    }
+    return render(request, "home/customer_list.html", context)

@@ -11,7 +11,8 @@ from django.utils import timezone
 from pbxadmin.access.models import Customer, User
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
-from tests.factories import make_pbx, make_user
+from pbxadmin.yeastar.readings import IvrSettings
+from tests.factories import make_pbx, make_snapshots, make_user
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "canary-Passw0rd"
@@ -482,3 +483,36 @@ def test_plain_http_is_warned_of_for_as_long_as_it_lasts(client: Client, manager
 
     assert "Not encrypted" in text(client, "/pbxs/")
     assert "anyone on the way can read" in text(client, f"/pbxs/{pbx.pk}/")
+
+
+def test_the_only_customer_is_chosen_already(
+    client: Client, manager: User, acme: Customer, bellweather: Customer
+) -> None:
+    assert f'<option value="{acme.pk}" selected>' in text(client, "/pbxs/add/")
+
+    client.force_login(make_user("manager"))
+    assert "selected>Acme" not in text(client, "/pbxs/add/")
+
+
+def test_the_page_of_a_pbx_shows_its_ivrs_and_what_ends_it_comes_last(
+    client: Client, manager: User, acme: Customer
+) -> None:
+    pbx = make_pbx(acme)
+    assert "Not read yet." in text(client, f"/pbxs/{pbx.pk}/")
+    named = (IvrSettings(number=str(6500 + n), name=f"Menu_{n}", response_timeout="3") for n in range(14))
+    make_snapshots(pbx, *named)
+
+    page = text(client, f"/pbxs/{pbx.pk}/")
+
+    assert re.findall(r'data-ivr="(\d+)"', page) == [str(6500 + n) for n in range(12)]
+    assert f'href="/pbxs/{pbx.pk}/ivrs/6500/"' in page
+    assert "All 14 IVRs" in page
+    assert page.index("data-ivr") < page.index('id="health"') < page.index("Disable or delete")
+
+
+def test_what_is_not_there_keeps_the_account_menu(client: Client, manager: User) -> None:
+    page = text(client, "/pbxs/4711/")
+
+    assert "Nothing here" in page
+    assert 'href="/accounts/logout/"' in page
+    assert "csrfmiddlewaretoken" not in page

@@ -205,7 +205,7 @@ ROWS: dict[str, Row] = {
     ),
     "home:home": Row("/", get=signed_in),
     "home:search": Row("/search/", get=signed_in),
-    "access:customer-list": Row("/customers/", get=signed_in),
+    "home:customer-list": Row("/customers/", get=signed_in),
     "access:customer-add": Row("/customers/add/", get=site_admin, post=site_admin, data=lambda side: {"name": "New"}),
     "access:customer-page": Row("/customers/{customer}/", get=SEE),
     "access:customer-rename": Row("/customers/{customer}/rename/", post=CUSTOMERS, data=lambda side: {"name": "Other"}),

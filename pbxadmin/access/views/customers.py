@@ -1,7 +1,6 @@
 """Pages of customers and of who works for them."""
 
 from functools import partial
-from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -16,21 +15,8 @@ from pbxadmin.access.models import Customer, Membership
 from pbxadmin.access.permissions import can, require
 from pbxadmin.access.reauthentication import requires_reauthentication
 from pbxadmin.access.roles import Action
-from pbxadmin.web.filters import typed_text
 from pbxadmin.web.htmx import go
-from pbxadmin.web.pages import PAGE_SIZE, keyset
 from pbxadmin.web.posting import post_only
-
-
-@login_required
-@require_GET
-def customer_list(request: HttpRequest) -> HttpResponse:
-    q = typed_text(request.GET.get("q"))
-    customers = Customer.objects.visible_to(request.user).matching(q)
-    page = keyset(customers, ("folded", "id"), request.GET.get("cursor", ""), PAGE_SIZE)
-    return render(
-        request, "access/customer_list.html", {"page": page, "q": q, "query": urlencode({"q": q}) if q else ""}
-    )
 
 
 @login_required

@@ -89,8 +89,8 @@ def sort_head(wanted: SortedList, name: str, label: str, kind: str = "") -> Safe
 @register.inclusion_tag("web/_field.html")
 def field_row(field: forms.BoundField) -> dict[str, Any]:
     """Render a form field: label above, unit behind, hint and error below, all linked for screen readers."""
-    described = [f"{field.id_for_label}-e"] if field.errors else []
-    described += [f"{field.id_for_label}-h"] if field.help_text else []
+    described = [f"{field.auto_id}-e"] if field.errors else []
+    described += [f"{field.auto_id}-h"] if field.help_text else []
     attrs = dict(field.field.widget.attrs)
     attrs["class"] = f"input {attrs.get('class', '')}".strip()
     attrs["aria-describedby"] = " ".join(described)
@@ -99,12 +99,14 @@ def field_row(field: forms.BoundField) -> dict[str, Any]:
         if next((name for name in field.form.fields if name in field.form.errors), None) == field.name:
             attrs["autofocus"] = True
     is_check = isinstance(field.field, forms.BooleanField)
-    if is_check:
+    is_group = isinstance(field.field.widget, forms.CheckboxSelectMultiple)
+    if is_check or is_group:
         attrs["class"] = ""
     return {
         "field": field,
         "widget": field.as_widget(attrs={name: value for name, value in attrs.items() if value}),
         "is_check": is_check,
+        "is_group": is_group,
         "unit": getattr(field.field, "unit", ""),
     }
 
