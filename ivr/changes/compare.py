@@ -90,7 +90,7 @@ def verified_words(pbx: str, asked: Mapping[str, str], answer: PbxAnswer) -> str
         return f"Verified, although {pbx} refused it ({answer.code or 'no code'}). It was read back: {now}."
     if not answer.success:
         return f"Verified, although {pbx} gave no usable answer. It was read back: {now}."
-    return f"{pbx} now answers {now}."
+    return f"{pbx} now has {now}."
 
 
 def asked_and_found(asked: Mapping[str, str], found: IvrValues) -> str:

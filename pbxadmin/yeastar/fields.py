@@ -29,7 +29,7 @@ V2: frozenset[str] = frozenset({ApiVersion.V2_0})
 
 class Group(StrEnum):
     IDENTITY = "Who it is"
-    CALLERS_MEET = "What callers meet"
+    CALLERS_MEET = "Callers hear"
     CALLERS_MAY = "What callers may do"
 
 

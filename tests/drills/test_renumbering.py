@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.tls, pytest.mark.django_db, pytest.mark.usefixtures("s
 UPDATE: dict[str, Any] = {"call": "ivr/update"}
 READ_BACK: dict[str, Any] = {"call": "ivr/query", "after": 1}
 TABLE: dict[str, tuple[Fault, dict[str, Any], str, str]] = {
-    "all is well": (Fault.NONE, UPDATE, "verified", "now answers number 6599."),
+    "all is well": (Fault.NONE, UPDATE, "verified", "now has number 6599."),
     "the answer is lost": (Fault.CLOSE, UPDATE, "verified", "gave no usable answer. It was read back: number 6599."),
     "nothing is done": (Fault.NONE, UPDATE | {"stores": NOTHING}, "not-as-asked", "said Success but nothing changed."),
     "it is refused": (Fault.ERRNO, UPDATE | {"errno": "10018", "stores": NOTHING}, "refused", "(10018)"),

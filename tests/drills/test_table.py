@@ -84,7 +84,7 @@ REFUSING = "refusing"
 NOT_SENT, VERIFIED, DIFFERS, REFUSED, UNKNOWN = "not-sent", "verified", "not-as-asked", "refused", "unknown"
 
 # What the page and the receipt say.
-NOW = "ACME-HQ now answers prompt played 2 times, response timeout 6 s."
+NOW = "ACME-HQ now has prompt played 2 times, response timeout 6 s."
 UNREAD = "ACME-HQ could not be read first: The"
 PIN = "The certificate is not the pinned one. Nothing was sent."
 GONE = "IVR 6500 is not on ACME-HQ any more."

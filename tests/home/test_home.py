@@ -1,4 +1,4 @@
-"""The control room: what needs a person, how the fleet is, what was changed last."""
+"""The control room: what needs attention, how the fleet is, what was changed last."""
 
 import re
 from collections import Counter
@@ -83,10 +83,10 @@ def test_the_counts_are_those_of_the_fleet(client, acme):
     page = page_of(seen_by(client, "viewer", acme))
 
     assert tiles(page) == {
-        "PBXs need a person": ("2", "of 5"),
+        "PBXs need attention": ("2", "of 5"),
         "Changes not verified": ("2", "in 7 days"),
         "Dial-out on": ("1", "of 3 IVRs, 0 new, 0 accepted"),
-        "Read within 15 min": ("2 of 5", "spread and slowest in Health"),
+        "Up to date": ("2 of 5", "spread and slowest in Health"),
     }
     assert "1 customer, 5 PBXs, 3 IVRs" in plain(page)
 
@@ -97,7 +97,7 @@ def test_a_disabled_pbx_is_no_part_of_the_fleet(client, acme):
 
     page = page_of(seen_by(client, "viewer", acme))
 
-    assert tiles(page)["PBXs need a person"] == ("0", "of 1")
+    assert tiles(page)["PBXs need attention"] == ("0", "of 1")
     assert "ACME-OFF" not in page
 
 
@@ -108,7 +108,7 @@ def test_a_pbx_of_an_archived_customer_needs_nobody(client, acme, bellweather):
 
     page = page_of(seen_by(client, "manager"))
 
-    assert tiles(page)["PBXs need a person"] == ("0", "of 1")
+    assert tiles(page)["PBXs need attention"] == ("0", "of 1")
     assert "BELL-HQ" not in page
 
 
@@ -177,8 +177,8 @@ def test_what_waits_longest_stands_first_and_eight_are_enough(client, acme):
 
     listed = re.findall(r'data-state="unreachable">.*?<bdi>(ACME-\d)</bdi>', page, re.S)
     assert listed == [f"ACME-{place}" for place in range(9, 1, -1)]
-    assert tiles(page)["PBXs need a person"] == ("10", "of 10")
-    assert "2 more PBXs need a person." in plain(page)
+    assert tiles(page)["PBXs need attention"] == ("10", "of 10")
+    assert "2 more PBXs need attention." in plain(page)
 
 
 def test_what_two_tiles_count_is_listed_where_they_lead(client, acme):

@@ -86,7 +86,7 @@ def test_apply_leads_to_the_receipt_at_the_same_address(client, planned, pbx_htt
     page = answer.content.decode()
     assert answer.redirect_chain == [(f"/changes/{planned.pk}/", 302)]
     assert page.index('data-outcome="verified"') == page.index("data-outcome")
-    assert "ACME-HQ now answers response timeout 6 s." in page
+    assert "ACME-HQ now has response timeout 6 s." in page
 
 
 def test_the_receipt_tells_reading_back_from_reading(client, planned, pbx_http):
@@ -298,7 +298,7 @@ def test_an_outcome_that_is_not_recorded_yet_is_told_all_the_same(client, planne
     later = client.get(f"/changes/{planned.pk}/").content.decode()
 
     assert "Not recorded yet" in page
-    assert "ACME-HQ now answers response timeout 6 s." in page
+    assert "ACME-HQ now has response timeout 6 s." in page
     assert 'data-outcome="sending"' in page
     assert 'data-outcome="verified"' in later
 

@@ -56,7 +56,7 @@ def test_all_as_asked_is_verified():
     verdict = outcome(BASE | {"response_timeout": "6"}, SUCCESS)
 
     assert verdict.status == Status.VERIFIED
-    assert verdict.sentence == "ACME-HQ now answers response timeout 6 s."
+    assert verdict.sentence == "ACME-HQ now has response timeout 6 s."
 
 
 def test_all_as_asked_after_a_refusal_is_verified_with_a_note():

@@ -361,7 +361,7 @@ def test_a_row_says_what_changed_where_and_for_which_ticket(auditor, acme):
         actor=MARA,
         ticket="INC-1",
         fields={"response_timeout": {"before": "3", "asked": "6", "found": "6"}},
-        detail={"sentence": "ACME-HQ now answers response timeout 6 s."},
+        detail={"sentence": "ACME-HQ now has response timeout 6 s."},
     )
 
     assert line_of(auditor, event)[1:] == [
