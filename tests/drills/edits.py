@@ -57,5 +57,6 @@ def let_the_token_age(pbx: Pbx) -> None:
 
 
 def text_of(page: str) -> str:
-    """What a person reads."""
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
+    """What a person reads: a time is a part of its sentence."""
+    in_sentences = re.sub(r"</?time\b[^>]*>", "", page)
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", in_sentences)).split())

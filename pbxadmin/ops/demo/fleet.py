@@ -17,7 +17,7 @@ from pbxadmin.access.models import Customer
 from pbxadmin.fleet.inputs import clean_tags
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.services import pbx_create, pbx_edit
-from pbxadmin.yeastar.fields import ApiVersion
+from pbxadmin.yeastar.fields import BY_NAME, ApiVersion
 
 ORDER_S = 10.0
 # In turn, as far as the firmware of the simulated PBXs goes. From v1.1.0 on inbound routes are listed, and v2.0.0 alone
@@ -87,6 +87,11 @@ def fleet_order(**order: Any) -> dict[str, dict[str, str]]:
             raise OSError("the fleet did not answer")
     found: dict[str, dict[str, str]] = json.loads(line)
     return found
+
+
+def edit_on_pbx(pbx: str, number: str, values: Mapping[str, str]) -> None:
+    """Change an IVR on a simulated PBX, as somebody does on its own pages. values: by own name of the field."""
+    fleet_order(pbx=pbx, edit=number, fields={BY_NAME[name].wire: text for name, text in values.items()})
 
 
 def record_keep(customers: Mapping[str, Customer], simulated: Mapping[str, Any], position: int) -> Pbx:

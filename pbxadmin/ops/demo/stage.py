@@ -35,7 +35,7 @@ from pbxadmin.review.models import DeskItem
 from pbxadmin.review.periods import period_add, quarter
 from pbxadmin.review.rollup import roll_up
 
-from .fleet import fleet_order
+from .fleet import edit_on_pbx, fleet_order
 
 OFFICE = "198.51.100.20"  # nobody's: kept free for documents
 LOOKS_AT_A_PLAN = timedelta(seconds=25)
@@ -73,8 +73,8 @@ class Stage:
         fleet_order(pbx=pbx, switch=switch)
 
     def edit_outside(self, pbx: str, number: str, **fields: str) -> None:
-        """Change an IVR on the PBX itself. fields: by wire name."""
-        fleet_order(pbx=pbx, edit=number, fields=fields)
+        """Change an IVR on the PBX itself. fields: by own name."""
+        edit_on_pbx(pbx, number, fields)
 
     # --- what PBX Admin does by itself ---
 

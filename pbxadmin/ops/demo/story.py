@@ -128,7 +128,7 @@ def last_quarter(calendar: Calendar) -> Iterator[Act]:
         at(20, "10:12"),
         lambda stage: stage.change("mara", "ACME-HQ", "6502", {"digit_timeout": "5"}, Record("INC-19004")),
     )
-    yield at(33, "21:50"), lambda stage: stage.edit_outside("ACME-Porto", "6502", responsetimeout="4")
+    yield at(33, "21:50"), lambda stage: stage.edit_outside("ACME-Porto", "6502", response_timeout="4")
     yield at(33, "22:05"), lambda stage: stage.read(["ACME-Porto"])
     yield (
         at(34, "09:10"),
@@ -170,7 +170,7 @@ def three_weeks(calendar: Calendar) -> Iterator[Act]:
     yield calendar.last_night("22:47"), dial_out_opened
     yield (
         calendar.last_night("23:05"),
-        lambda stage: stage.edit_outside("BELL-Leeds", "6502", responsetimeout="2"),
+        lambda stage: stage.edit_outside("BELL-Leeds", "6502", response_timeout="2"),
     )
 
 
@@ -210,7 +210,7 @@ def halted_batch(stage: Stage) -> None:
 
 
 def dial_out_opened(stage: Stage) -> None:
-    stage.edit_outside("ACME-Gdansk", "6501", dialoutboundroutes="on", selectedrouters="Local_Out")
+    stage.edit_outside("ACME-Gdansk", "6501", dial_outbound="on", outbound_routes="Local_Out")
 
 
 # --- this morning ---

@@ -17,7 +17,7 @@ from pbxadmin.access.person import user_of
 from pbxadmin.fleet.models import Pbx, PbxQuerySet
 from pbxadmin.web.posting import PostView
 
-from .fleet import fleet_order
+from .fleet import edit_on_pbx, fleet_order
 
 # By the switches of the simulator, and what a user of the demo then does to see it.
 SWITCH_WORDS: Mapping[str, tuple[str, str]] = {
@@ -86,5 +86,5 @@ def edited(pbx: Pbx) -> str:
     """Change the response timeout of the first IVR of a PBX, as somebody on its own pages would."""
     ivr = get_object_or_404(Ivr.objects.filter(pbx=pbx).order_by("number")[:1])
     seconds = int(ivr.response_timeout or 0) % 10 + 1
-    fleet_order(pbx=pbx.name, edit=ivr.number, fields={"responsetimeout": str(seconds)})
+    edit_on_pbx(pbx.name, ivr.number, {"response_timeout": str(seconds)})
     return f"On {pbx.name}, somebody set the response timeout of IVR {ivr.number} to {seconds} s. Read it to find out."
