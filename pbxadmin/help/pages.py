@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from html import unescape
 from posixpath import dirname, join, normpath
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement
@@ -68,7 +69,7 @@ def rendered(slug: str, source: str) -> HelpPage:
     sections: list[dict[str, Any]] = markdown.toc_tokens  # type: ignore[attr-defined]
     title = strip_tags(sections[0]["name"])
     body = re.sub(r"^<h1.*?</h1>\s*", "", html, flags=re.DOTALL)
-    contents = tuple((each["id"], each["name"]) for each in sections[0]["children"])
+    contents = tuple((each["id"], unescape(each["name"])) for each in sections[0]["children"])
     # What stands in the repository is as trusted as a template.
     return HelpPage(slug, title, SafeString(body), contents, " ".join(strip_tags(body).split()))
 

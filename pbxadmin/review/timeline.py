@@ -51,7 +51,8 @@ OTHER_MARK = ("calm", "document-text")
 class Subject:
     """What a timeline is of. query, log_query: of its own page, and of the log. sources: events, whose union it is.
 
-    customer_id: whose it is; None for a person. places: names that its lines need not repeat.
+    customer_id: whose it is; None for a person. places: names that its lines need not repeat. customer_name: of a PBX
+    or an IVR, whose name does not say it.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Subject:
     customer_id: int | None
     sources: tuple[EventQuerySet, ...]
     places: tuple[str, ...] = ()
+    customer_name: str = ""
 
 
 def of_customer(customer: Customer) -> Subject:
@@ -70,7 +72,8 @@ def of_customer(customer: Customer) -> Subject:
 
 def of_pbx(pbx: Pbx) -> Subject:
     query, events = urlencode({"pbx": pbx.pk}), Event.objects.filter(pbx_id=pbx.pk)
-    return Subject(pbx.name, pbx.get_absolute_url(), query, query, pbx.customer_id, (events,), (pbx.name,))
+    whose = pbx.customer.name
+    return Subject(pbx.name, pbx.get_absolute_url(), query, query, pbx.customer_id, (events,), (pbx.name,), whose)
 
 
 def of_ivr(pbx: Pbx, number: str) -> Subject:
@@ -82,7 +85,8 @@ def of_ivr(pbx: Pbx, number: str) -> Subject:
     )
     query = urlencode({"pbx": pbx.pk, "ivr": number})
     address = ivr_address(pbx.pk, number)
-    return Subject(f"{number} on {pbx.name}", address, query, query, pbx.customer_id, sources, (pbx.name, number))
+    name, places, whose = f"{number} on {pbx.name}", (pbx.name, number), pbx.customer.name
+    return Subject(name, address, query, query, pbx.customer_id, sources, places, whose)
 
 
 def of_person(person: User) -> Subject:

@@ -52,7 +52,7 @@ def test_the_form_is_that_of_this_version(manager: Client, pbx: Pbx) -> None:
     assert "number" not in form
     assert 'name="dial_outbound"' in page
     assert 'data-field="number" data-value="6500"' in page
-    assert "Number 6500 API v2.0.0 cannot change it" in text_of(page)
+    assert "may still point to the old number. API v2.0.0 cannot change it." in text_of(page)
 
 
 def test_a_change_sends_its_identity_and_what_changes(manager: Client, pbx: Pbx, simulated_pbx: SimulatedPbx) -> None:

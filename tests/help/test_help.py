@@ -54,7 +54,7 @@ def test_what_is_well_links_to_nothing():
 
 def test_no_page_has_markup_that_our_policy_refuses():
     for page in help_pages().values():
-        assert not re.search(r"<script|<style|\sstyle=|\son\w+=|javascript:", page.html), page.slug
+        assert not re.search(r"<script|<style|<[^>]*\s(style|on\w+)=|javascript:", page.html), page.slug
 
 
 @pytest.mark.django_db

@@ -110,7 +110,7 @@ def test_whatever_stands_in_rows_every_page_is_shown(auditor, pbx, monkeypatch, 
         *(f"/audit/{event.pk}/" for event in (first, *events, last)),
         f"/pbxs/{pbx.pk}/ivrs/6500/",
     ]
-    history = auditor.get(f"/audit/history/?pbx={pbx.pk}", headers={"HX-Request": "true"})
+    timeline = auditor.get(f"/timeline/?pbx={pbx.pk}")
 
     answers = {path: auditor.get(path).status_code for path in paths}
     exports = [b"".join(auditor.get(f"/audit/export/?format={form}").streaming_content) for form in ("csv", "jsonl")]
@@ -118,7 +118,7 @@ def test_whatever_stands_in_rows_every_page_is_shown(auditor, pbx, monkeypatch, 
     pack.close()
 
     assert {path: status for path, status in answers.items() if status != 200} == {paths[-1]: 404}
-    assert (history.status_code, pack.status_code) == (200, 200)
+    assert (timeline.status_code, pack.status_code) == (200, 200)
     assert [b"count" in export.splitlines()[-1] for export in exports] == [True, True]
 
 

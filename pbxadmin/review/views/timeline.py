@@ -33,7 +33,7 @@ def subject_asked(request: HttpRequest) -> Subject:
     """Return what the address names. Raises Http404 for what this person does not see, and for nothing."""
     asked = request.GET
     if pbx_id := whole(asked.get("pbx")):
-        pbx = get_object_or_404(Pbx.objects.visible_to(request.user), pk=pbx_id)
+        pbx = get_object_or_404(Pbx.objects.visible_to(request.user).select_related("customer"), pk=pbx_id)
         number = typed_text(asked.get("ivr"))
         return of_ivr(pbx, number) if number else of_pbx(pbx)
     if customer_id := whole(asked.get("customer")):
