@@ -1,11 +1,12 @@
 """How the suite is spread over time and machines: the longest tests first, and slow ones in shares.
 
-A test marked `in_shares`, or in one of the folders IN_SHARES, says the same on every database, at length. Where it has
-run before, `--share-of N` runs one N-th of such tests, another N-th with each commit.
+A test marked `in_shares`, or in one of the folders IN_SHARES, says the same on every database, or of every page, at
+length. Where it has run before, `--share-of N` runs one N-th of such tests, another N-th with each commit.
 """
 
 import subprocess
 import zlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ def is_drawn(item: pytest.Item, shares: int) -> bool:
     return (zlib.crc32(item.nodeid.encode()) + commit_number()) % shares == 0
 
 
+@cache
 def commit_number() -> int:
     """Return how many commits there are, 0 outside a repository."""
     command = ["git", "rev-list", "--count", "HEAD"]
