@@ -7,7 +7,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.http import Http404, HttpRequest, HttpResponse
-from ninja import NinjaAPI
+from ninja import NinjaAPI, Router
 from ninja.errors import HttpError, ValidationError
 from ninja.security import HttpBearer
 
@@ -32,6 +32,13 @@ class KeyOfRequest(HttpBearer):
         return getattr(request.api_key, "holder", None) if hasattr(request, "api_key") else None
 
 
+def summarised(router: Router) -> None:
+    """Name each operation by the first sentence of its docstring: the package would make a name of the function's."""
+    for view in router.path_operations.values():
+        for operation in view.operations:
+            operation.summary = operation.description.partition(". ")[0].rstrip(".")
+
+
 api = NinjaAPI(
     title="PBX Admin",
     version=__version__,
@@ -50,6 +57,7 @@ for prefix, router in (
     ("", outside.router),
     ("", events.router),
 ):
+    summarised(router)
     api.add_router(prefix, router)
 
 

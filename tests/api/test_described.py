@@ -46,3 +46,10 @@ def test_a_schema_says_what_the_table_of_fields_says(acme):
     assert "1 to 10" in schemas["IvrWanted"]["properties"]["response_timeout"]["description"]
     assert "password" in schemas["PbxEntered"]["properties"]
     assert "password" not in schemas["PbxOut"]["properties"]
+
+
+def test_each_operation_is_named_by_what_it_does(acme):
+    paths = Script(make_user(Role.VIEWER, acme)).get("/openapi.json").json()["paths"]
+
+    assert paths["/api/v1/customers"]["get"]["summary"] == "List the customers that you see, by name"
+    assert not [one for path in paths.values() for one in path.values() if "Operation" in one["summary"]]
