@@ -56,4 +56,4 @@ def problem_invalid(errors: Mapping[str, Any]) -> ApiProblem:
     """errors: lists of sentences by field, "" for what is about no single field."""
     fields = {name if name != "__all__" else "": [str(each) for each in said] for name, said in errors.items()}
     first = next((said[0] for said in fields.values() if said), "")
-    return ApiProblem(422, "problem_invalid", f"Nothing was sent. {first}".strip(), errors=fields)
+    return ApiProblem(422, "invalid", f"Nothing was sent. {first}".strip(), errors=fields)

@@ -61,6 +61,7 @@ def test_wrong_values_answer_by_field_in_the_words_of_the_screen(script, pbx, pb
 
     assert answer.status_code == 422
     assert answer["Content-Type"] == "application/problem+json"
+    assert answer.json()["type"] == "/api/v1/problems/invalid"
     assert answer.json()["errors"] == {
         "response_timeout": ["Enter a whole number from 1 to 10."],
         "digit_timeout": ["Enter a whole number from 1 to 10."],

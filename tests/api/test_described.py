@@ -1,5 +1,8 @@
 """The pages that describe the API."""
 
+import re
+from pathlib import Path
+
 import pytest
 from django.test import Client
 
@@ -53,3 +56,13 @@ def test_each_operation_is_named_by_what_it_does(acme):
 
     assert paths["/api/v1/customers"]["get"]["summary"] == "List the customers that you see, by name"
     assert not [one for path in paths.values() for one in path.values() if "Operation" in one["summary"]]
+
+
+def test_every_type_of_problem_is_explained():
+    """A script decides by them, so they are written down, and only there is a new one made."""
+    code = "".join(path.read_text() for path in sorted(Path("pbxadmin/api").rglob("*.py")))
+    made = set(re.findall(r'(?:ApiProblem|problem_response)\(\s*[\w.()]+,\s*"([\w-]+)"', code))
+    told = set(re.findall(r"`([\w-]+)`", Path("docs/api.md").read_text().split("## Errors")[1].split("## A change")[0]))
+
+    assert len(made) > 15
+    assert made <= told

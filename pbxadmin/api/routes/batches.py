@@ -241,7 +241,7 @@ def form_data(body: BatchIn) -> QueryDict:
 
 
 def made(request: HttpRequest, response: HttpResponse, batch: Batch) -> Told:
-    """Told with a batch that was just planned, and start its preview."""
+    """Answer with a batch that was just planned, and start its preview."""
     batch_work.enqueue(batch.pk)
     response["Location"] = f"/api/v1/batches/{batch.pk}"
     return Status(201, batch_out(request, batch))
