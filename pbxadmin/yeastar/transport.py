@@ -45,6 +45,8 @@ CONNECT_S = 4.0
 MOST_ADDRESSES = 3  # to try for one name
 EXCHANGE_S = 8.0
 BODY_LIMIT = 2 * 1024 * 1024
+# With forward secrecy only. The `ssl` of Debian's Python has OpenSSL's own choice, in which RSA key exchange is.
+MODERN_CIPHERS = "@SECLEVEL=2:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:DHE+AES:!aNULL:!eNULL:!aDSS:!SHA1:!AESCCM"
 OP_LEGACY_SERVER_CONNECT = 0x4  # SSL_OP_LEGACY_SERVER_CONNECT of OpenSSL; `ssl` has the name from Python 3.12 on
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 # The query parameters that carry a secret. Drivers use names of their own: `query_of` adds them before sending.
@@ -187,7 +189,9 @@ def tls_context(mode: TrustMode, profile: TlsProfile, ca_certificate: str = "") 
     else:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if profile is TlsProfile.LEGACY:
+    if profile is TlsProfile.MODERN:
+        context.set_ciphers(MODERN_CIPHERS)
+    elif profile is TlsProfile.LEGACY:
         context.set_ciphers("DEFAULT")
     elif profile is TlsProfile.ANCIENT:
         context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED  # TLS 1.0; SSL 3 stays off by an option
