@@ -371,10 +371,15 @@ class Change(models.Model):
             yield call | {"words": "Read back"} if reads_back else call
             was_sent = was_sent or call["words"] == CALL_WORDS[CallKind.UPDATE]
 
+    @property
+    def wanted_in_order(self) -> list[tuple[str, str]]:
+        """Return what is asked for in the order of the table of fields: PostgreSQL keeps none in JSON."""
+        return [(name, self.wanted[name]) for name in BY_NAME if name in self.wanted]
+
     def lines(self) -> list["ChangeLine"]:
         """Return each field of the change in words."""
         before, found = self.live or self.base, self.found or {}
-        return [ChangeLine(name, before.get(name), text, found.get(name)) for name, text in self.wanted.items()]
+        return [ChangeLine(name, before.get(name), text, found.get(name)) for name, text in self.wanted_in_order]
 
 
 class ChangeLine:

@@ -289,6 +289,6 @@ def csv_rows(change: Change) -> Iterator[list[str]]:
     what = [str(change.pk), change.customer_name, change.pbx_name, change.number, change.name]
     people = [change.planned_by_name, change.applied_by_name]
     before, found = change.live or change.base, change.found or {}
-    for name, asked in change.wanted.items():
+    for name, asked in change.wanted_in_order:
         values = [name, before.get(name) or "", asked, found.get(name) or ""]
         yield [*what, *values, change.outcome, *people, *times, change.ticket, change.reason]

@@ -427,7 +427,7 @@ def change_out(change: Change) -> dict[str, Any]:
         "sentence": change.account,
         "customer": change.customer_name,
         "pbx": change.pbx_name,
-        "lines": [line_out(name, before.get(name), text, found.get(name)) for name, text in change.wanted.items()],
+        "lines": [line_out(name, before.get(name), text, found.get(name)) for name, text in change.wanted_in_order],
         "conflicts": conflicts_out(change) if change.status == Change.Status.CONFLICT else [],
         "risks": [],
         "confirm_with": "",
