@@ -22,10 +22,13 @@ LONGEST = (  # these start first
 IN_SHARES = (  # pages, forms and processes; what locks, claims and counts runs whole on every database
     "tests/access/",
     "tests/accounts/",
+    "tests/api/test_changes.py",
+    "tests/api/test_keys.py",
     "tests/api/test_matrix.py",
     "tests/api/test_recipes.py",
     "tests/drills/",
     "tests/fleet/",
+    "tests/help/",
     "tests/home/",
     "tests/ivr/test_change_pages.py",
     "tests/ivr/test_edit.py",

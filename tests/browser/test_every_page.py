@@ -22,6 +22,7 @@ NO_PAGES = {
     *("ops:healthz", "ops:readyz", "ops:metrics", "ivr:change-receipt", "review:export"),
     *("batches:batch-results", "keys:docs-file"),
 }
+PARTS = 4  # of the pages; `.ci/run` walks through another one with each commit
 NAMES = [name for name, row in sorted(ROWS.items()) if row.get("site admin") == OK and name not in NO_PAGES]
 # The browser notes these in its console: a page without a PBX behind it, and what cannot be restored.
 EXPECTED = ("503 (Service Unavailable)", "409 (Conflict)")
@@ -47,8 +48,10 @@ def show(page: Page, path: str) -> None:
     expect(page.locator(".htmx-request")).to_have_count(0)
 
 
+@pytest.mark.in_shares
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
-def test_no_page_has_a_fault(browser, live_server, world, width, scheme):
+def test_no_page_has_a_fault(browser, live_server, world, width, scheme, part):
     viewport = {"width": width, "height": 844}
     faults = []
     with override_settings(DEBUG=False):
@@ -81,7 +84,6 @@ MEASURE = """() => {
   return [...new Set([...page, ...cut.map((one) => `cut ${name(one)}`), ...out.map((one) => `out ${name(one)}`)])];
 }"""
 WIDTHS = range(320, 1921, 80)
-PARTS = 4  # of the pages; `.ci/run` walks through another one with each commit
 PLAIN = (
     "Northwind Cold Storage & Logistics",
     "NORTHWIND-ROTTERDAM-2",
