@@ -233,8 +233,8 @@ def form_data(body: BatchIn) -> QueryDict:
     data = QueryDict(mutable=True)
     data.update(wanted_texts(body.values) | {"reason": body.reason, "ticket": body.ticket})
     data.update({name: str(getattr(body, name)) for name in ("canary", "pbxs_at_once", "halt_after")})
-    if body.keep_trying_until:
-        data["keep_trying_until"] = body.keep_trying_until.astimezone(UTC).strftime("%Y-%m-%dT%H:%M")
+    if until := body.keep_trying_until:  # with its offset: the form reads a time without one in the person's zone
+        data["keep_trying_until"] = (until if until.tzinfo else until.replace(tzinfo=UTC)).isoformat()
     if body.only_in_hours:
         data["only_in_hours"] = "on"
     return data

@@ -1,0 +1,31 @@
+"""Batches through the API."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from pbxadmin.access.models import User
+from pbxadmin.access.roles import Role
+from pbxadmin.batches.models import Batch
+from pbxadmin.yeastar.readings import IvrSettings
+from tests.factories import make_pbx, make_snapshots, make_user
+
+from .conftest import Script
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize("as_sent", ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S"], ids=["with its zone", "without"])
+def test_a_time_is_utc_whatever_the_zone_of_the_person(acme, as_sent):
+    person = make_user(Role.MANAGER, acme)
+    User.objects.filter(pk=person.pk).update(time_zone="Pacific/Auckland")
+    pbx = make_pbx(acme)
+    make_snapshots(pbx, IvrSettings(number="6500", name="Main", response_timeout="3"))
+    until = (timezone.now() + timedelta(days=2)).replace(microsecond=0)
+    asked = {"ivrs": [{"pbx": pbx.pk, "number": "6500"}], "values": {"response_timeout": 9}, "canary": 1}
+
+    answer = Script(person).post("/batches", asked | {"keep_trying_until": until.strftime(as_sent)})
+
+    assert answer.status_code == 201, answer.content
+    assert Batch.objects.get().keep_trying_until == until
