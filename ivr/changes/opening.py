@@ -1,11 +1,13 @@
-"""Open an IVR to edit: read it live, and say which of its fields this person may change. For pages and the API."""
+"""What comes before a plan, for pages and the API: an IVR is read live, and rights are asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ivr.field_rules import right_to_change, rights_to_change
+from ivr.models import Change
 from ivr.snapshots import snapshot_save
-from pbxadmin.access.models import AnyUser
-from pbxadmin.access.permissions import can
+from ivr.ways import ways_look
+from pbxadmin.access.models import AnyUser, Customer
+from pbxadmin.access.permissions import can, require
 from pbxadmin.audit.context import current
 from pbxadmin.fleet.concurrency import TooManyWaiting
 from pbxadmin.fleet.models import Pbx
@@ -32,6 +34,19 @@ def allowed_settings(user: AnyUser, pbx: Pbx) -> list[IvrField]:
     writable = writable_fields(pbx.version)
     rights = {right for right in rights_to_change(field.name for field in writable) if can(user, right, pbx.customer)}
     return [field for field in writable if right_to_change(field.name) in rights]
+
+
+def require_rights(user: AnyUser, change: Change) -> None:
+    """Raise PermissionDenied for who may not edit, or may not change one of the fields of a change."""
+    customer = Customer.objects.get(pk=change.customer_id)
+    for action in rights_to_change(change.wanted):
+        require(user, action, customer)
+
+
+def look_before_renumbering(pbx: Pbx, number: str, wanted: Mapping[str, str]) -> None:
+    """Read what leads to an IVR before a plan that gives it another number."""
+    if "number" in wanted:
+        ways_look(pbx=pbx, held_by=f"{current().actor.name} is planning to renumber IVR {number}")
 
 
 def status_of(error: PbxError | TooManyWaiting) -> int:

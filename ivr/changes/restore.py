@@ -12,6 +12,9 @@ from django.utils import timezone
 from ivr.forms import opened_now
 from ivr.models import LEFT_SOMETHING, Change, Ivr
 from ivr.open_outside_changes import outside_close_accepted
+from pbxadmin.access.models import AnyUser
+from pbxadmin.access.permissions import can, require
+from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.audit.check import is_as_recorded
 from pbxadmin.audit.context import Actor
@@ -119,6 +122,12 @@ def acceptance_of(event: Event) -> Event | None:
         action=EventAction.IVR_OUTSIDE_ACCEPTED, pbx_id=event.pbx_id, ivr_number=event.ivr_number, pk__gt=event.pk
     )
     return next((each for each in said.order_by("id") if each.data["detail"].get("event") == event.pk), None)
+
+
+def require_to_accept(user: AnyUser, customer_id: int) -> None:
+    """Raise PermissionDenied unless the person edits IVRs of this customer, or reviews its log."""
+    if not can(user, Action.REVIEW_LOG, customer_id):
+        require(user, Action.EDIT_IVR, customer_id)
 
 
 def outside_accept(*, event: Event, note: str) -> bool:

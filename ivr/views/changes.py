@@ -15,13 +15,14 @@ from django.views.decorators.http import require_GET
 
 from ivr.addresses import ivr_address
 from ivr.changes.apply import NotConfirmed, change_apply
+from ivr.changes.opening import require_rights
 from ivr.changes.plan import change_resolve
 from ivr.changes.receipts import place_in_log, receipt, receipt_for_customer, ticket_link
 from ivr.changes.reconcile import change_check
 from ivr.changes.restore import left_something
 from ivr.changes.risks import Risks, change_risks
 from ivr.changes.spool import waits
-from ivr.field_rules import FIELD_RULES, rights_to_change
+from ivr.field_rules import FIELD_RULES
 from ivr.models import Change, ChangeQuerySet
 from ivr.selectors import OUTCOME_CHOICES, ChangeFilter
 from ivr.wording import caller_hears, conflict_rows, open_to_callers, tick_count, untouched_rows
@@ -57,13 +58,6 @@ CSV_COLUMNS = (
 
 def visible_change(request: HttpRequest, pk: int) -> Change:
     return get_object_or_404(Change.objects.visible_to(user_of(request)), pk=pk)
-
-
-def require_rights(request: HttpRequest, change: Change) -> None:
-    """Refuse a person who may not edit, or who may not change one of these fields."""
-    customer = Customer.objects.get(pk=change.customer_id)
-    for action in rights_to_change(change.wanted):
-        require(user_of(request), action, customer)
 
 
 @login_required
@@ -134,7 +128,7 @@ def values_now_and_after(change: Change) -> tuple[IvrSettings, IvrSettings]:
 @waits_for_pbx
 def change_apply_view(request: HttpRequest, pk: int) -> HttpResponse:
     change = visible_change(request, pk)
-    require_rights(request, change)
+    require_rights(user_of(request), change)
     risks = change_risks(change)
     is_confirmed = request.POST.get("seen") == risks.digest if risks.breaks else bool(request.POST.get("confirm"))
     try:
@@ -199,7 +193,7 @@ def change_check_view(request: HttpRequest, pk: int) -> HttpResponse:
 def change_resolve_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Plan again as the person chose field by field; with `apply`, also apply it, with a re-read of its own."""
     change = visible_change(request, pk)
-    require_rights(request, change)
+    require_rights(user_of(request), change)
     chosen = {line["name"]: line["chosen"] for line in conflict_rows(change, request.POST)}
     if change.status != Change.Status.CONFLICT or not set(chosen.values()) <= {"yours", "theirs"}:
         return show(request, change, status=422, problem="Choose a value in each row first.")

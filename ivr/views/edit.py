@@ -10,12 +10,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from ivr.addresses import ivr_address
-from ivr.changes.opening import allowed_settings, read_live, status_of
+from ivr.changes.opening import allowed_settings, look_before_renumbering, read_live, status_of
 from ivr.changes.plan import Opened, change_plan, conflict_with_newer_reading
 from ivr.field_rules import right_to_change
 from ivr.forms import IvrForm, opened_from, opened_now
 from ivr.models import Change, Ivr
-from ivr.ways import ways_look
 from ivr.wording import caller_hears, field_rows, tick_count
 from pbxadmin.access.permissions import require
 from pbxadmin.access.person import user_of
@@ -152,8 +151,7 @@ def edit_post(request: HttpRequest, pbx: Pbx, opened: Opened) -> HttpResponse:
     if not form.wanted:
         messages.info(request, f"Nothing differs from what {pbx.name} holds. No change was made.")
         return go(request, ivr_address(pbx.pk, opened.number))
-    if "number" in form.wanted:
-        ways_look(pbx=pbx, held_by=f"{actor().name} is planning to renumber IVR {opened.number}")
+    look_before_renumbering(pbx, opened.number, form.wanted)
     reason, ticket = form.reason_and_ticket
     change = change_plan(pbx=pbx, opened=opened, wanted=form.wanted, actor=actor(), reason=reason, ticket=ticket)
     conflict_with_newer_reading(change, opened)

@@ -7,13 +7,13 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
-from ivr.changes.restore import outside_accept
+from ivr.changes.restore import outside_accept, require_to_accept
 from ivr.models import OutsideChange
 from ivr.outside_rows import outside_rows
 from ivr.outside_visits import visit_note
 from ivr.selectors import OUTSIDE_KINDS, OutsideFilter, outside_chosen
 from pbxadmin.access.models import Customer, User
-from pbxadmin.access.permissions import can, can_anywhere, require
+from pbxadmin.access.permissions import can_anywhere, require
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.models import Event
@@ -64,12 +64,6 @@ def outside_list_address(query: str) -> str:
     """Return the address of the list with this filter."""
     address = reverse("ivr:outside-list")
     return f"{address}?{query}" if query else address
-
-
-def require_to_accept(user: User, customer_id: int) -> None:
-    """Raise PermissionDenied unless the person edits IVRs of this customer, or reviews its log."""
-    if not can(user, Action.REVIEW_LOG, customer_id):
-        require(user, Action.EDIT_IVR, customer_id)
 
 
 @login_required

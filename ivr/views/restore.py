@@ -10,11 +10,12 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_http_methods
 
 from ivr.addresses import ivr_address
-from ivr.changes.opening import read_live, status_of
+from ivr.changes.opening import look_before_renumbering, read_live, status_of
 from ivr.changes.restore import (
     Restoration,
     moved_since_event,
     outside_accept,
+    require_to_accept,
     restoration_of,
     restore_plan,
     restored_by,
@@ -22,7 +23,6 @@ from ivr.changes.restore import (
 from ivr.field_rules import rights_to_change, risks_of
 from ivr.forms import RecordForm
 from ivr.models import Change
-from ivr.ways import ways_look
 from pbxadmin.access.customer_rules import check_record
 from pbxadmin.access.permissions import can, customer_ids, require
 from pbxadmin.access.person import user_of
@@ -39,7 +39,7 @@ from pbxadmin.yeastar.readings import ADDRESSABLE, IvrSettings
 
 from .changes import apply_seen
 from .common import actor, pbx_or_404
-from .outside import is_of_list, note_in, outside_list_address, require_to_accept, row_in_place
+from .outside import is_of_list, note_in, outside_list_address, row_in_place
 
 NOTHING_TO_RESTORE = "It left nothing that could be restored, or not all of its values are known."
 
@@ -103,8 +103,7 @@ def ask_and_plan(
     """Ask for the reason and ticket beside what would change, then plan the restore; with `apply`, also apply it."""
     if not form.is_valid():
         return restore_page(request, pbx, back.event, back, form=form, status=422 if form.errors else 200)
-    if "number" in back.wanted:
-        ways_look(pbx=pbx, held_by=f"{actor().name} is planning to renumber IVR {back.number}")
+    look_before_renumbering(pbx, back.number, back.wanted)
     reason, ticket = form.reason_and_ticket
     once = request.POST.get("form", "")
     change = restore_plan(pbx=pbx, back=back, live=live, form=once, actor=actor(), reason=reason, ticket=ticket)

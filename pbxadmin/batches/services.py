@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Count, Q
 from django.utils import timezone
@@ -368,6 +369,13 @@ def may_run(user: AnyUser, batch: Batch) -> bool:
     """Return whether this user may start and stop a batch: whoever may change all its customers in batches."""
     ids = customer_ids(user, Action.BATCH)
     return ids is None or customers_in(batch) <= ids
+
+
+def require_to_run(user: AnyUser, batch: Batch) -> None:
+    """Raise PermissionDenied if the user may only see this batch, and record the attempt."""
+    if not may_run(user, batch):
+        record(EventAction.ACCESS_DENIED, batch_id=batch.pk, detail={"action": Action.BATCH})
+        raise PermissionDenied
 
 
 def why_denied(user: AnyUser, customer: Customer | None, fields: Iterable[str]) -> str:

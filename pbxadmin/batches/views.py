@@ -6,7 +6,6 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -66,6 +65,7 @@ from .services import (
     batch_stop,
     may_run,
     must_be_typed,
+    require_to_run,
     risks_in,
 )
 from .work import batch_work
@@ -83,9 +83,7 @@ def visible_batch(request: HttpRequest, pk: int) -> Batch:
 def own_batch(request: HttpRequest, pk: int) -> Batch:
     """Return a batch that the person may start and stop. Raises PermissionDenied for one that they only see."""
     batch = visible_batch(request, pk)
-    if not may_run(user_of(request), batch):
-        record(EventAction.ACCESS_DENIED, batch_id=batch.pk, detail={"action": Action.BATCH})
-        raise PermissionDenied
+    require_to_run(user_of(request), batch)
     return batch
 
 

@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from pbxadmin.access.models import User
@@ -29,3 +31,20 @@ def test_a_time_is_utc_whatever_the_zone_of_the_person(acme, as_sent):
 
     assert answer.status_code == 201, answer.content
     assert Batch.objects.get().keep_trying_until == until
+
+
+def test_the_queries_of_the_list_do_not_grow(acme):
+    script = Script(make_user(Role.MANAGER, acme))
+    pbx = make_pbx(acme)
+    make_snapshots(pbx, IvrSettings(number="6500", name="Main", response_timeout="3"))
+    asked = {"ivrs": [{"pbx": pbx.pk, "number": "6500"}], "values": {"response_timeout": 9}, "canary": 1}
+    counts = []
+
+    for _ in range(2):
+        script.post("/batches", asked)
+        with CaptureQueriesContext(connection) as queries:
+            listed = script.get("/batches").json()["items"]
+        counts.append(len(queries))
+
+    assert [each["size"] for each in listed] == [1, 1]
+    assert counts[0] == counts[1]

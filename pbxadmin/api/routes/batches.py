@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from ninja import Router, Schema, Status
@@ -17,12 +16,10 @@ from pbxadmin.api.calling import Told, caller, row_or_404
 from pbxadmin.api.paging import list_page_out
 from pbxadmin.api.problems import ApiProblem, problem_invalid
 from pbxadmin.api.schemas import IvrWanted, JsonValue, PageOut, Strict, values_out, wanted_texts
-from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import current
-from pbxadmin.audit.log import record
 from pbxadmin.batches.asking import batch_form, selection_problem
 from pbxadmin.batches.models import NOT_VERIFIED_OUTCOMES, Batch, BatchState, BatchTarget, TargetClass
-from pbxadmin.batches.selectors import TargetTally, chosen_of, risk_lines, selection_of
+from pbxadmin.batches.selectors import TargetTally, chosen_of, risk_lines, selection_of, tallies_of
 from pbxadmin.batches.services import (
     RisksNotConfirmed,
     batch_continue,
@@ -31,8 +28,8 @@ from pbxadmin.batches.services import (
     batch_retry,
     batch_start,
     batch_stop,
-    may_run,
     must_be_typed,
+    require_to_run,
     risks_in,
 )
 from pbxadmin.batches.work import batch_work
@@ -134,14 +131,13 @@ def batch_seen(request: HttpRequest, batch_id: int) -> Batch:
 def batch_run_by(request: HttpRequest, batch_id: int) -> Batch:
     """Return a batch that the caller may start and stop."""
     batch = batch_seen(request, batch_id)
-    if not may_run(caller(request), batch):
-        record(EventAction.ACCESS_DENIED, batch_id=batch.pk, detail={"action": Action.BATCH})
-        raise PermissionDenied
+    require_to_run(caller(request), batch)
     return batch
 
 
-def batch_out(request: HttpRequest, batch: Batch) -> dict[str, Any]:
-    tally = TargetTally.of(batch.targets.visible_to(caller(request)))
+def batch_out(request: HttpRequest, batch: Batch, tally: TargetTally | None = None) -> dict[str, Any]:
+    """tally: of the targets that the caller sees, when it was counted already."""
+    tally = tally or TargetTally.of(batch.targets.visible_to(caller(request)))
     risks = risks_in(batch) if batch.state == BatchState.READY else []
     copied = ("id", "state", "why", "reason", "ticket", "planned_at", "started_at", "finished_at")
     return {
@@ -178,7 +174,8 @@ def batch_list_operation(
     found = Batch.objects.visible_to(caller(request))
 
     def out(batches: Sequence[Batch]) -> list[dict[str, Any]]:
-        return [batch_out(request, batch) for batch in batches]
+        tallies = tallies_of(batches, BatchTarget.objects.visible_to(caller(request)))
+        return [batch_out(request, batch, tallies[batch.pk]) for batch in batches]
 
     return list_page_out(request, response, found, ["-id"], out)
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from ninja import Router, Status
 
 from ivr.changes.apply import NotConfirmed, change_apply
-from ivr.changes.opening import allowed_settings
+from ivr.changes.opening import allowed_settings, look_before_renumbering, require_rights
 from ivr.changes.plan import Opened, change_plan, change_resolve
 from ivr.changes.receipts import receipt
 from ivr.changes.reconcile import change_check
@@ -20,7 +20,6 @@ from ivr.field_rules import right_to_change, rights_to_change
 from ivr.forms import IvrForm, RecordForm, opened_now
 from ivr.models import Change
 from ivr.selectors import ChangeFilter
-from ivr.ways import ways_look
 from pbxadmin.access.permissions import require
 from pbxadmin.access.roles import Action
 from pbxadmin.api.calling import Told, caller, customer_or_none, pbx_allowed, pbx_seen, row_or_404
@@ -67,8 +66,7 @@ def change_seen(request: HttpRequest, change_id: int) -> Change:
 def change_allowed(request: HttpRequest, change_id: int) -> Change:
     """Return a change of which the caller may change each field."""
     change = change_seen(request, change_id)
-    for action in rights_to_change(change.wanted):
-        require(caller(request), action, customer_or_none(change.customer_id))
+    require_rights(caller(request), change)
     return change
 
 
@@ -159,11 +157,6 @@ def plan_form(request: HttpRequest, pbx: Pbx, opened: Opened, wanted: Mapping[st
     switches = {field.name for field in settings if field.kind is Kind.SWITCH}
     data = {name: text for name, text in filled.items() if name not in switches or text == "on"}
     return IvrForm(opened, settings, data | {"reason": body.reason, "ticket": body.ticket}, customer=pbx.customer)
-
-
-def look_before_renumbering(pbx: Pbx, number: str, wanted: Mapping[str, str]) -> None:
-    if "number" in wanted:
-        ways_look(pbx=pbx, held_by=f"{current().actor.name} is planning to renumber IVR {number}")
 
 
 def planned(response: HttpResponse, change: Change) -> Told:

@@ -6,11 +6,9 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
-from ivr.changes.restore import outside_accept
+from ivr.changes.restore import outside_accept, require_to_accept
 from ivr.models import OutsideChange
 from ivr.selectors import OutsideFilter
-from pbxadmin.access.permissions import can, require
-from pbxadmin.access.roles import Action
 from pbxadmin.api.calling import Told, caller, row_or_404
 from pbxadmin.api.paging import list_page_out
 from pbxadmin.api.schemas import (
@@ -59,8 +57,7 @@ def outside_list_operation(
 def outside_accept_operation(request: HttpRequest, event_id: int, body: AcceptIn) -> dict[str, bool]:
     """Say that an outside change may stay. accepted: false when somebody did so already."""
     row = row_or_404(OutsideChange.objects.visible_to(caller(request)), event_id)
-    if not can(caller(request), Action.REVIEW_LOG, row.customer_id):
-        require(caller(request), Action.EDIT_IVR, row.customer_id)
+    require_to_accept(caller(request), row.customer_id)
     event = row_or_404(Event.objects.all(), row.event_id)
     return {"accepted": outside_accept(event=event, note=body.note.replace("\0", "").strip())}
 
