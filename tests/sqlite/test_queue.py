@@ -146,10 +146,12 @@ def test_a_lock_that_another_program_holds_is_waited_for_as_before(acme: Custome
     link.inc_thread_sharing()
     with link.cursor() as cursor:
         cursor.execute("BEGIN IMMEDIATE")
-    threads = [in_thread(lambda name=name: rename(name)) for name in ("one", "two")]  # type: ignore[misc]
-    until(lambda: queue().is_taken and len(queue().waiting) == 1)
+    first = in_thread(lambda: rename("one"))
+    until(lambda: queue().is_taken)
+    second = in_thread(lambda: rename("two"))
+    until(lambda: len(queue().waiting) == 1)
     link.close()
-    for thread in threads:
-        thread.join()
+    first.join()
+    second.join()
 
     assert Customer.objects.get().name == "two"
