@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.waiting import LIMIT_S
+
 LOAD = "import tests.settings, os, signal, subprocess, sys; "
 KILLED = "os.kill(os.getpid(), signal.SIGKILL)"
 
@@ -13,7 +15,7 @@ def ran(statements: str, folder: Path) -> int:
     """What a fresh process ended with, whose temporary folders are made in `folder`."""
     environment = {name: value for name, value in os.environ.items() if name != "TESTS_FOLDER"}
     command = [sys.executable, "-c", LOAD + statements]
-    return subprocess.run(command, env=environment | {"TMPDIR": str(folder)}, timeout=60).returncode
+    return subprocess.run(command, env=environment | {"TMPDIR": str(folder)}, timeout=LIMIT_S).returncode
 
 
 def test_the_folder_of_a_process_goes_with_it(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from pbxadmin.batches.work import batch_work
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.readings import IvrSettings
 from tests.factories import make_outside, make_pbx, make_snapshots, make_user
+from tests.waiting import LIMIT_S
 
 from .conftest import Script
 
@@ -39,7 +40,7 @@ class Machine:
 
     def run(self, *command: str) -> str:
         done = subprocess.run(
-            command, env=self.variables, cwd=self.folder, capture_output=True, text=True, timeout=120, check=False
+            command, env=self.variables, cwd=self.folder, capture_output=True, text=True, timeout=LIMIT_S, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

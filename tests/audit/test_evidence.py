@@ -16,6 +16,7 @@ from pbxadmin.audit.checkpoints import checkpoint_make, public_key, read_checkpo
 from pbxadmin.audit.evidence import pack_write
 from pbxadmin.audit.log import link, record
 from pbxadmin.audit.models import Event
+from tests.waiting import LIMIT_S
 
 from .conftest import ACME, BELL
 
@@ -212,7 +213,9 @@ def test_whoever_gets_it_needs_nothing_but_python(log, tmp_path):
 
 def ran_alone(words):
     """With the standard library only: -S leaves packages out, -I all that the environment would add."""
-    return subprocess.run([sys.executable, "-I", "-S", *words], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-I", "-S", *words], capture_output=True, text=True, check=False, timeout=LIMIT_S
+    )
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-40], lambda data: data[:200] + b"\0" * 50 + data[250:]])

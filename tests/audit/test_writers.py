@@ -11,6 +11,7 @@ from django.db import connection
 from pbxadmin.audit.chain import verify
 from pbxadmin.audit.models import Event
 from tests.kill.processes import environment
+from tests.waiting import LIMIT_S
 
 PROCESSES, EACH = 8, 200
 
@@ -35,7 +36,7 @@ def test_eight_processes_at_once_leave_no_gap_and_no_fork():
         for writer in writers:
             writer.stdin.write("go\n")
             writer.stdin.flush()
-        assert [writer.wait(120) for writer in writers] == [0] * PROCESSES
+        assert [writer.wait(LIMIT_S) for writer in writers] == [0] * PROCESSES
     finally:
         for writer in writers:
             writer.kill()

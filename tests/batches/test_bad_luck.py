@@ -37,6 +37,7 @@ from tests.batches.job import NUMBERS, PACE, added, outcomes, page_of, press, pr
 from tests.factories import make_pbx
 from tests.kill.processes import let_the_leases_end
 from tests.pbx_http import PbxDouble, cannot_be_reached, refused, says
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -540,7 +541,8 @@ def test_five_thousand(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
     answer = client.post("/batches/add/", {"all": "on", "query": "", "response_timeout": "9", **PACE})
     assert answer.status_code == 302
 
-    batch = work(Batch.objects.get())
+    batch = Batch.objects.get()
+    until(lambda: work(batch).state != BatchState.PREVIEWING)
 
     page = page_of(client, batch)
     assert (batch.size, batch.state) == (5_000, BatchState.READY)

@@ -8,7 +8,7 @@ from django.db import connection, connections, transaction
 from pbxadmin.fleet.models import Lease, Pbx
 from pbxadmin.fleet.services import pbx_delete
 from tests.factories import make_customer, make_pbx
-from tests.waiting import until
+from tests.waiting import LIMIT_S, until
 
 
 @pytest.mark.django_db(transaction=True)
@@ -28,7 +28,7 @@ def test_it_waits_for_a_reading_without_holding_what_that_needs():
             deleting = pool.submit(delete)
             until(waits)
             Pbx.objects.select_for_update(nowait=True).get(pk=pbx.pk)
-        deleting.result(timeout=60)
+        deleting.result(timeout=LIMIT_S)
 
     assert not Pbx.objects.exists()
 

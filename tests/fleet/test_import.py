@@ -29,6 +29,7 @@ from pbxadmin.fleet.services import pbx_create, pbx_edit
 from pbxadmin.yeastar.s_series.driver import password_digest
 from tests.drills.edits import text_of
 from tests.factories import make_customer, make_pbx, make_user
+from tests.waiting import LIMIT_S
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "canary-Passw0rd"
@@ -728,7 +729,7 @@ def test_an_edit_at_the_same_time_waits_and_neither_fails(monkeypatch: pytest.Mo
         return is_changed
 
     def edit() -> None:
-        is_halfway.wait(60)
+        is_halfway.wait(LIMIT_S)
         pbx_edit(pbx=Pbx.objects.get(pk=second.pk), values={"site": "Dock 3"})
         connections.close_all()
 

@@ -9,8 +9,14 @@ import django
 def main(count: str) -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "pbxadmin.settings"
     django.setup()
+    from django.db import connections
+
     from pbxadmin.audit.actions import EventAction
     from pbxadmin.audit.log import record
+    from tests.waiting import LIMIT_S
+
+    if connections.settings["default"]["ENGINE"] == "pbxadmin.sqlite":
+        connections.settings["default"]["OPTIONS"]["timeout"] = LIMIT_S  # SQLite's lock is not fair to who waits
 
     print("ready", flush=True)
     sys.stdin.readline()

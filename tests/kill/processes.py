@@ -24,9 +24,9 @@ from ivr.models import Change
 from pbxadmin.batches.models import BatchUnit
 from pbxadmin.fleet.models import Lease
 from tests.ops.test_processes import free_port, get
-from tests.waiting import until
+from tests.waiting import LIMIT_S, until
 
-START_S = 60
+START_S = LIMIT_S
 
 
 def database_url() -> str:

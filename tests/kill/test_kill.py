@@ -30,7 +30,7 @@ from pbxadmin.yeastar.simulator import NOTHING, Fault, SimulatedPbx, instead
 from tests.factories import make_pbx, make_user
 from tests.kill.processes import Process, let_the_leases_end, log_held, manage, serve
 from tests.ops.test_processes import get
-from tests.waiting import until
+from tests.waiting import LIMIT_S, until
 
 pytestmark = [pytest.mark.tls, pytest.mark.django_db(transaction=True)]
 
@@ -121,7 +121,7 @@ def test_killed_before_the_intent_nothing_was_sent_and_it_can_be_applied_again(c
     victim = Victim()
     simulated_pbx.misbehave(call="ivr/query", then=victim.kill)
     victim.process = applying()
-    assert victim.process.dead.wait(60)
+    assert victim.process.dead.wait(LIMIT_S)
 
     settle_in_a_fresh_process(change, looks_at=0)
 
@@ -192,7 +192,7 @@ def test_killed_after_sending(change, simulated_pbx, applying, moment, order, ou
     victim = Victim()
     simulated_pbx.misbehave(call="ivr/update", **order, **{moment: victim.kill})
     victim.process = applying()
-    assert victim.process.dead.wait(60)
+    assert victim.process.dead.wait(LIMIT_S)
     until(lambda: simulated_pbx.in_flight == 0)
 
     settle_in_a_fresh_process(change)
@@ -206,7 +206,7 @@ def test_killed_after_the_pbx_answered(change, simulated_pbx, applying):
     victim = Victim()
     simulated_pbx.misbehave(call="ivr/query", after=1, before=victim.kill)
     victim.process = applying()
-    assert victim.process.dead.wait(60)
+    assert victim.process.dead.wait(LIMIT_S)
 
     settle_in_a_fresh_process(change)
 
@@ -247,7 +247,7 @@ def test_frozen_before_the_intent_until_somebody_else_applied_it_sends_and_says_
     victim = Victim()
     simulated_pbx.misbehave(call="ivr/query", then=victim.freeze)
     victim.process = applying()
-    assert victim.process.frozen.wait(60)
+    assert victim.process.frozen.wait(LIMIT_S)
     let_the_leases_end()
     change_apply(change=change, actor=MARA)
 
@@ -264,7 +264,7 @@ def test_frozen_after_sending_until_it_was_settled_adds_no_second_outcome(change
     victim = Victim()
     simulated_pbx.misbehave(call="ivr/query", after=1, then=victim.freeze)
     victim.process = applying()
-    assert victim.process.frozen.wait(60)
+    assert victim.process.frozen.wait(LIMIT_S)
     settle_in_a_fresh_process(change)
 
     victim.process.thaw()
@@ -286,7 +286,7 @@ def test_a_served_page_that_is_killed_is_settled_by_the_next_server_within_45_s(
     pressing = threading.Thread(target=press_apply, args=[address, change, client.cookies["session"].value])
     try:
         pressing.start()
-        assert victim.process.dead.wait(60)
+        assert victim.process.dead.wait(LIMIT_S)
     finally:
         pressing.join()
         victim.process.close()

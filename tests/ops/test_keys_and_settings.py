@@ -13,6 +13,7 @@ from django.core.management import get_commands
 
 from pbxadmin.env import ports, site_url
 from pbxadmin.ops.keys import make_data_folder
+from tests.waiting import LIMIT_S
 
 KEY = base64.urlsafe_b64encode(b"k" * 32).decode()
 GOOD = {"SECRET_KEY": "s" * 40, "PBX_KEYS": KEY}
@@ -98,7 +99,7 @@ def check(folder, *words, data="", **environment):
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=LIMIT_S,
         check=False,
     )
 
@@ -310,7 +311,7 @@ def run_python(code, **environment):
         cwd=settings.BASE_DIR,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=LIMIT_S,
         check=False,
     )
 

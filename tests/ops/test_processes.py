@@ -22,9 +22,9 @@ import pytest
 from django.conf import settings
 
 from tests.ops.test_keys_and_settings import GOOD as RIGHT
-from tests.waiting import until
+from tests.waiting import LIMIT_S, until
 
-START_S, STOP_S = 60, 15
+START_S, STOP_S = LIMIT_S, 15
 
 GOOD = RIGHT | {"WORK_THREADS": "2", "REFRESH_THREADS": "48"}
 
@@ -104,7 +104,7 @@ def prepared(tmp_path_factory):
     setting = {"DJANGO_SETTINGS_MODULE": "pbxadmin.settings"}
     for words in (["manage.py", "migrate", "--verbosity", "0"], ["-c", collected]):
         subprocess.run(
-            [sys.executable, *words], cwd=settings.BASE_DIR, env=environment | setting, timeout=5 * START_S, check=True
+            [sys.executable, *words], cwd=settings.BASE_DIR, env=environment | setting, timeout=START_S, check=True
         )
     return folder
 

@@ -14,7 +14,7 @@ from django.db.utils import DatabaseError
 from pbxadmin.ops.start_up import command_line
 from pbxadmin.ops.unmigrated import why_not_there
 from tests.ops.test_keys_and_settings import GOOD
-from tests.waiting import until
+from tests.waiting import LIMIT_S, until
 
 READ_TABLES = {
     "audit_accept": ("audit_accept", "--reason", "why"),
@@ -60,7 +60,7 @@ def manage(start):
 
     def run(*words):
         with start(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            said, complained = process.communicate(timeout=300)
+            said, complained = process.communicate(timeout=LIMIT_S)
         return subprocess.CompletedProcess(words, process.returncode, said, complained)
 
     return run

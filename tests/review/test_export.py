@@ -26,6 +26,7 @@ from pbxadmin.review.selectors import EventFilter
 from pbxadmin.web.csv import restored
 from tests.bench.events import fill_events
 from tests.factories import make_user
+from tests.waiting import LIMIT_S
 
 pytestmark = pytest.mark.django_db
 PAYLOADS = [
@@ -146,7 +147,7 @@ def test_libreoffice_opens_it_and_runs_nothing(auditor, acme, tmp_path):
     (tmp_path / "log.csv").write_bytes(fetched(auditor, "action=change.outcome").encode())
 
     command = ["soffice", "--headless", "--convert-to", "fods", "--outdir", str(tmp_path), str(tmp_path / "log.csv")]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, check=True, capture_output=True, timeout=LIMIT_S)
 
     assert "table:formula" not in (tmp_path / "log.fods").read_text()
 

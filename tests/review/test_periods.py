@@ -19,6 +19,7 @@ from pbxadmin.review.desk import chain_read, desk_read
 from pbxadmin.review.models import DeskItem, Period
 from pbxadmin.review.periods import NotReady, month, period_add, period_sign, quarter
 from tests.factories import make_customer, make_user
+from tests.waiting import LIMIT_S
 
 pytestmark = pytest.mark.django_db
 MARCH = "2026-03-01/2026-03-31"
@@ -360,7 +361,7 @@ def test_no_exception_slips_in_while_a_worker_reads_the_same_chain(monkeypatch):
     with ThreadPoolExecutor(1) as pool:
         monkeypatch.setattr(desk, "items_of", slowly)
         reading = pool.submit(worker)
-        assert is_reading.wait(60)
+        assert is_reading.wait(LIMIT_S)
         monkeypatch.setattr(desk, "items_of", items_of)
         outcome(customer, "unknown")
 

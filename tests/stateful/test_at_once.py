@@ -22,6 +22,7 @@ from pbxadmin.fleet.imports import import_apply, import_plan, import_store
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.services import pbx_edit
 from tests.factories import make_customer, make_pbx, make_user
+from tests.waiting import LIMIT_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,7 +42,7 @@ def meanwhile(first: Callable[[], Any], second: Callable[[], Any]) -> Any:
         with transaction.atomic():
             first()
             running: Future[Any] = pool.submit(run)
-            assert started.wait(60)
+            assert started.wait(LIMIT_S)
             with pytest.raises(TimeoutError):  # it waits for the first
                 running.result(0.5)
         return running.result(60)

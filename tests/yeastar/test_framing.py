@@ -16,6 +16,7 @@ from pbxadmin.yeastar.secret import Secret
 from pbxadmin.yeastar.simulator import ALWAYS, V2_0, Fault, Framing, SimulatedPbx
 from pbxadmin.yeastar.transport import Endpoint, Transport, Trust, TrustMode
 from tests.simulated import LOOPBACK, client_for
+from tests.waiting import LIMIT_S
 
 from .servers import SUCCESS, RawServer
 
@@ -36,7 +37,7 @@ each_framing = pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMING
 def asked_raw(pbx: SimulatedPbx, request: bytes) -> bytes:
     """What the PBX sends over plain HTTP until it closes."""
     pbx.scheme = "http"
-    with socket.create_connection(("127.0.0.1", pbx.port), timeout=60) as link:
+    with socket.create_connection(("127.0.0.1", pbx.port), timeout=LIMIT_S) as link:
         link.sendall(request)
         return b"".join(iter(lambda: link.recv(65536), b""))
 

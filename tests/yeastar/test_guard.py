@@ -26,6 +26,7 @@ from pbxadmin.yeastar.guard import Networks, allowed, check_address
 from pbxadmin.yeastar.simulator import Fleet
 from pbxadmin.yeastar.transport import DeadlineSocket, Endpoint, Transport, Trust, TrustMode, connect, resolve
 from tests.simulated import LOOPBACK, client_for
+from tests.waiting import LIMIT_S
 
 from .s_series import s_series_request
 
@@ -578,7 +579,7 @@ def test_a_name_without_an_address_may_be_saved(names: dict[str, list[str]]) -> 
 
 def test_saving_does_not_wait_for_a_slow_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
     done = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: done.wait(60) and [])
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: done.wait(LIMIT_S) and [])
     began = time.monotonic()
 
     try:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pbxadmin.yeastar.simulator import ALWAYS, Fault, SimulatedPbx
+from tests.waiting import LIMIT_S
 
 pytestmark = pytest.mark.tls
 
@@ -20,7 +21,7 @@ def growth(pbx: SimulatedPbx, fault: Fault, calls: int = 3, **more: Any) -> tupl
     pbx.tokens[TOKEN] = time.monotonic() + 120
     pbx.misbehave(fault, times=ALWAYS, after=1, **more)
     command = [sys.executable, "-m", "tests.yeastar.memory", str(pbx.port), pbx.fingerprint, TOKEN, str(calls)]
-    *ends, grown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.split()
+    *ends, grown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=LIMIT_S).stdout.split()
     return set(ends), int(grown)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from pbxadmin.yeastar.simulator import ALWAYS, NOTHING, V1_0, V1_1, V2_0, Fault, Fleet, SimulatedPbx, instead, only
 from pbxadmin.yeastar.simulator.seed import seeded
-from tests.waiting import until
+from tests.waiting import LIMIT_S, until
 
 from .servers import calls_in_threads
 
@@ -37,7 +37,7 @@ def ask(
 
 
 def fetch(pbx: SimulatedPbx, path: str, body: Any = None, method: str = "POST") -> tuple[int, str]:
-    link = http.client.HTTPSConnection("127.0.0.1", pbx.port, timeout=60, context=ANYBODY)
+    link = http.client.HTTPSConnection("127.0.0.1", pbx.port, timeout=LIMIT_S, context=ANYBODY)
     try:
         link.request(method, path, body if isinstance(body, bytes) else json.dumps(body) if body is not None else None)
         answer = link.getresponse()
