@@ -43,17 +43,24 @@ class NotNow(Exception):
 
 
 def change_apply(
-    *, change: Change, actor: Actor, confirmed: bool = False, typed: str = "", may_wait: bool = False
+    *,
+    change: Change,
+    actor: Actor,
+    confirmed: bool = False,
+    typed: str = "",
+    batch_id: int | None = None,
+    may_wait: bool = False,
 ) -> None:
     """Carry out a planned change; the stored status is right afterwards.
 
-    A change that is not planned any more, or that somebody else is applying, is left alone. Raises NotConfirmed when
-    it brings risks and `confirmed` is not set, or breaks a way to the IVR and its number was not typed. Raises
-    TooManyWaiting, and a database error when the intent cannot be recorded. Each time nothing was sent and the plan
-    stays as it is.
-    may_wait: the caller tries again by itself. Then NotNow is raised for what ends the change of a person who waits.
+    A change that is not planned any more, that somebody else is applying, or that belongs to a batch is left alone.
+    Raises NotConfirmed when it brings risks and `confirmed` is not set, or breaks a way to the IVR and its number was
+    not typed. Raises TooManyWaiting, and a database error when the intent cannot be recorded. Each time nothing was
+    sent and the plan stays as it is.
+    batch_id: of the batch that calls, which alone sends its changes. may_wait: the caller tries again by itself. Then
+    NotNow is raised for what ends the change of a person who waits.
     """
-    if change.outcome != Status.PLANNED:
+    if change.outcome != Status.PLANNED or change.batch_id != batch_id:
         return
     risks = change_risks(change)
     if (risks.sentences and not confirmed) or (risks.breaks and typed.strip() != change.number):

@@ -179,7 +179,8 @@ def target_change(batch: Batch, unit: BatchUnit, target: BatchTarget) -> datetim
         target_end(target, Change.Status.NOT_SENT, " ".join(error.messages))
         return None
     try:
-        change_apply(change=change, actor=starter_of(batch), confirmed=True, may_wait=unit.tries < NOT_NOW_TRIES)
+        may_wait = unit.tries < NOT_NOW_TRIES
+        change_apply(change=change, actor=starter_of(batch), confirmed=True, batch_id=batch.pk, may_wait=may_wait)
     except NotNow:
         return timezone.now() + timedelta(seconds=IN_USE_S)
     return outcome_take(batch, unit, target, change)

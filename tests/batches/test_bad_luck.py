@@ -27,11 +27,13 @@ from pbxadmin.audit.chain import verify
 from pbxadmin.audit.context import SYSTEM, Actor
 from pbxadmin.batches.models import Batch, BatchState
 from pbxadmin.batches.preview import PreviewSource
-from pbxadmin.batches.work import NOT_NOW_TRIES, batch_settle, batches_kick
+from pbxadmin.batches.services import batch_start, batch_stop
+from pbxadmin.batches.work import NOT_NOW_TRIES, batch_settle, batches_kick, target_plan
 from pbxadmin.fleet.lease import LeaseHandle, is_leased, lease_claim
 from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.yeastar.fields import ApiVersion
 from pbxadmin.yeastar.s_series.wire import read_ivr
+from tests.api.conftest import Script
 from tests.batches.database import database, log_watched
 from tests.batches.job import NUMBERS, PACE, added, outcomes, page_of, press, previewed, updates, work
 from tests.factories import make_pbx
@@ -147,6 +149,29 @@ def test_nothing_waits_in_a_batch_that_was_stopped(client: Client, pbx: Pbx, pbx
 
     assert sorted(outcomes(batch).values()) == ["", "", "", "", "", "not-sent"]
     assert_true(batch, pbx_http)
+
+
+@pytest.mark.parametrize("way", ["page", "API"])
+def test_nobody_else_sends_what_a_stopped_batch_had_planned(
+    client: Client, pbx: Pbx, pbx_http: PbxDouble, way: str
+) -> None:
+    batch = previewed(client, canary="1")
+    batch_start(batch=batch, actor=MARA, confirmed=True)
+    change = target_plan(batch, batch.targets.get(is_canary=True), pbx)  # then its PBX was in use
+    batch_stop(batch=batch, actor=MARA)
+
+    if way == "page":
+        page = client.get(change.get_absolute_url()).content.decode()
+        client.post(f"{change.get_absolute_url()}apply/", {"confirm": "on"})
+        assert f"{change.get_absolute_url()}apply/" not in page
+        assert f"batch {batch.pk}</a> sends this change" in page
+    else:
+        refused = Script(User.objects.get()).post(f"/changes/{change.pk}/apply")
+        assert (refused.status_code, refused.json()["type"].rsplit("/", 1)[-1]) == (409, "of-batch")
+
+    change.refresh_from_db()
+    assert change.status == Change.Status.PLANNED
+    assert not updates(pbx_http)
 
 
 def test_who_dies_before_the_halt_leaves_it_to_whoever_settles_the_stage(client: Client, pbx: Pbx) -> None:

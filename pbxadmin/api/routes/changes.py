@@ -168,6 +168,8 @@ def planned(response: HttpResponse, change: Change) -> Told:
 def change_apply_operation(request: HttpRequest, response: HttpResponse, change_id: int, body: ApplyIn) -> Told:
     """Send a planned change once, read it back, and answer with the outcome; 202 while somebody else is sending it."""
     change = change_allowed(request, change_id)
+    if change.batch_id:
+        raise ApiProblem(409, "of-batch", f"Only batch {change.batch_id} sends this change.")
     risks = change_risks(change)
     is_confirmed = not risks.sentences or body.confirm == risks.digest
     try:
