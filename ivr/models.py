@@ -72,6 +72,7 @@ class Ivr(models.Model):
         indexes = [
             models.Index(fields=["number", "id"], name="ivr_by_number"),
             models.Index(fields=["response_timeout_s", "id"], name="ivr_by_response_timeout"),
+            models.Index(fields=["pbx"], condition=Q(dial_outbound="on"), name="ivr_dials_out"),
         ]
 
     def __str__(self) -> str:

@@ -231,6 +231,8 @@ class Pbx(models.Model):
         indexes = [
             models.Index(fields=["name", "id"], name="pbx_by_name"),
             models.Index(fields=["next_refresh_at"], name="pbx_by_next_refresh"),
+            # All that Home and the health of the fleet count.
+            models.Index(fields=["customer", "is_enabled", "state", "read_at"], name="pbx_counted"),
         ]
 
     def __str__(self) -> str:
@@ -406,6 +408,14 @@ class ContactHour(ContactCounts):
         return f"{self.pbx_id}, {self.hour:%Y-%m-%d %H} h"
 
 
+class PbxHealthQuerySet(CustomerRows["PbxHealth"]):
+    of_customer = "pbx__customer_id"
+
+    def in_use(self) -> Self:
+        """Filter to the figures of enabled PBXs of customers that are not archived."""
+        return self.filter(pbx__is_enabled=True, pbx__customer__archived_at=None)
+
+
 class PbxHealth(models.Model):
     """The contacts with a PBX in the 24 hours before `until`, for lists that compare many. Times are None for none."""
 
@@ -416,6 +426,14 @@ class PbxHealth(models.Model):
     turns = models.PositiveIntegerField()
     p50_ms = models.PositiveIntegerField(null=True)
     p95_ms = models.PositiveIntegerField(null=True)
+
+    objects = PbxHealthQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["-p95_ms", "pbx"], name="pbx_health_slowest"),
+            models.Index(fields=["-turns", "pbx"], name="pbx_health_flapping"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.pbx_id}, until {self.until:%Y-%m-%d %H:%M}"

@@ -13,7 +13,7 @@ from django.utils import timezone
 from ivr.models import Ivr
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.services import customer_create
-from pbxadmin.fleet.models import Pbx
+from pbxadmin.fleet.models import Pbx, PbxHealth
 
 from .figures import goal, heading, in_turns, table
 from .ivr_list import get, ivr, pbx, queries, signed_in
@@ -64,6 +64,10 @@ def fill_up(count: int) -> None:
         one.state = "unreachable" if number % 50 == 0 else "reachable"
         one.state_at, one.read_at = now, now - timedelta(minutes=number % 90)
     Pbx.objects.bulk_create(made, batch_size=1000)
+    PbxHealth.objects.bulk_create(
+        PbxHealth(pbx=one, until=now, answered=9, failed=0, turns=number % 40, p50_ms=200, p95_ms=200 + number % 997)
+        for number, one in enumerate(made)
+    )
     rows = (ivr(one, number, now) for one in made for number in range(IVRS_EACH))
     Ivr.objects.bulk_create(rows, batch_size=1000)
     outside_fill(count - there)

@@ -21,7 +21,8 @@ LATELY = timedelta(hours=26)  # figures of a PBX that nobody talked to for a day
 def fleet_health(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     pbxs = Pbx.objects.visible_to(request.user).in_use()
-    figures = PbxHealth.objects.filter(pbx__in=pbxs.order_by(), until__gte=now - LATELY).select_related("pbx__customer")
+    figures = PbxHealth.objects.visible_to(request.user).in_use().filter(until__gte=now - LATELY)
+    figures = figures.select_related("pbx__customer")
     counts = freshness_of(pbxs, now)
     context = {
         "total": sum(counts.values()),
