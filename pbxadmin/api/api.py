@@ -7,7 +7,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.http import Http404, HttpRequest, HttpResponse
-from ninja import NinjaAPI, Router
+from ninja import Router
 from ninja.errors import HttpError, ValidationError
 from ninja.security import HttpBearer
 
@@ -18,7 +18,10 @@ from pbxadmin.fleet.concurrency import TooManyWaiting
 from pbxadmin.fleet.decorators import RETRY_AFTER_S
 from pbxadmin.yeastar.errors import PbxError
 
+from .bodies import JsonParser
+from .description import DescribedAPI
 from .docs import SwaggerPage
+from .idempotency import once
 from .problems import ApiProblem, problem_invalid, problem_not_allowed, problem_not_there, problem_response
 from .routes import batches, changes, customers, events, ivrs, outside, pbxs
 
@@ -39,15 +42,17 @@ def summarised(router: Router) -> None:
             operation.summary = operation.description.partition(". ")[0].rstrip(".")
 
 
-api = NinjaAPI(
+api = DescribedAPI(
     title="PBX Admin",
     version=__version__,
     description="Everything by the same path, with the same checks and the same proof as the pages. See docs/api.md.",
     urls_namespace="api",
     auth=KeyOfRequest(),
+    parser=JsonParser(),
     docs=SwaggerPage(),
     docs_decorator=login_required,
 )
+api.add_decorator(once, mode="view")
 for prefix, router in (
     ("/customers", customers.router),
     ("/pbxs", pbxs.router),
@@ -93,8 +98,10 @@ def on_refused(request: HttpRequest, error: DjangoValidationError) -> HttpRespon
 
 @api.exception_handler(HttpError)
 def on_http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
-    """Answer what the package itself refuses, such as a body that is no JSON."""
-    return problem_response(error.status_code, "not-understood", str(error))
+    """Answer what the package itself refuses: a body that cannot be read."""
+    if isinstance(error.__cause__, ApiProblem):
+        return error.__cause__.response
+    return problem_response(error.status_code, "not-understood", "The body is no JSON that names each member once.")
 
 
 @api.exception_handler(TooManyWaiting)

@@ -5,8 +5,12 @@ is done, so that of two at one time one waits its turn. An answer that says noth
 """
 
 import hashlib
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
@@ -21,7 +25,29 @@ WRITING = ("POST", "PUT", "PATCH", "DELETE")
 KEPT_HEADERS = ("Content-Type", "Location")
 ASK_AGAIN_S = 2
 LONGEST = 255
+LARGEST_BODY = settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0
+Operate = Callable[..., HttpResponseBase]
 NOT_DECIDED = (401, 429)  # and what is 500 or above: nothing was done, or nobody knows
+
+
+def once(run: Operate) -> Operate:
+    """Decorate an operation: what writes is carried out once."""
+
+    def run_once(request: HttpRequest, **path: Any) -> HttpResponseBase:
+        if request.method not in WRITING:
+            return run(request, **path)
+        try:
+            return answered_once(request, calling_key(request), lambda request: run(request, **path))
+        except ApiProblem as problem:
+            return problem.response
+
+    return run_once
+
+
+def calling_key(request: HttpRequest) -> ApiKey:
+    """Return the key that the middleware has found."""
+    key: ApiKey = request.api_key  # type: ignore[attr-defined]
+    return key
 
 
 def answered_once(request: HttpRequest, key: ApiKey, get_response: GetResponse) -> HttpResponseBase:
@@ -47,7 +73,11 @@ def answered_once(request: HttpRequest, key: ApiKey, get_response: GetResponse) 
 
 
 def request_digest(request: HttpRequest) -> str:
-    said = f"{request.method} {request.get_full_path()}\n".encode() + request.body
+    """Return a digest of method, address and body. Raises ApiProblem (413) for a body that is too large."""
+    try:
+        said = f"{request.method} {request.get_full_path()}\n".encode() + request.body
+    except RequestDataTooBig:
+        raise ApiProblem(413, "too-large", f"A body has at most {LARGEST_BODY:,} bytes.") from None
     return hashlib.sha256(said).hexdigest()
 
 

@@ -19,10 +19,10 @@ from pbxadmin.audit.context import Actor, AuditContext, acting
 from pbxadmin.fleet.concurrency import serving_page
 from pbxadmin.web.middleware import GetResponse
 
-from .idempotency import WRITING, answered_once
+from .idempotency import WRITING
 from .key_text import is_key_text, key_digest
 from .models import ApiKey
-from .problems import ApiProblem
+from .problems import ApiProblem, in_our_form
 from .scopes import SCOPE_ACTIONS
 from .services import key_refusal_record
 
@@ -51,19 +51,16 @@ def api_caller(get_response: GetResponse) -> GetResponse:
         request.user, request.api_key = holder, key  # type: ignore[attr-defined]
         request.api_key_name = key.name  # type: ignore[attr-defined]  # for the audit context
         with serving_page():  # a request that talks to a PBX takes its place among the pages that do
-            return keyed_answer(request, key, get_response)
+            return in_our_form(answer_with_tag(request, get_response))
 
     return middleware
 
 
-def keyed_answer(request: HttpRequest, key: ApiKey, get_response: GetResponse) -> HttpResponseBase:
-    """Answer what writes once, and what reads with an ETag."""
-    if request.method in WRITING:
-        try:
-            return answered_once(request, key, get_response)
-        except ApiProblem as problem:
-            return problem.response
+def answer_with_tag(request: HttpRequest, get_response: GetResponse) -> HttpResponseBase:
+    """Answer what reads with an ETag."""
     answer = get_response(request)
+    if request.method in WRITING:
+        return answer
     answer.headers.setdefault("Cache-Control", "private, no-cache")
     return ConditionalGetMiddleware(get_response).process_response(request, answer)
 

@@ -10,8 +10,10 @@ from http import HTTPStatus
 from typing import Any
 
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 
 TYPE_BASE = "/api/v1/problems/"
+PROBLEM_TYPE = "application/problem+json"
 
 
 class ApiProblem(Exception):
@@ -39,9 +41,7 @@ def problem_response(
         "detail": detail,
         **members,
     }
-    return HttpResponse(
-        json.dumps(said, ensure_ascii=False), status=status, content_type="application/problem+json", headers=headers
-    )
+    return HttpResponse(json.dumps(said, ensure_ascii=False), status=status, content_type=PROBLEM_TYPE, headers=headers)
 
 
 def problem_not_there() -> ApiProblem:
@@ -50,6 +50,20 @@ def problem_not_there() -> ApiProblem:
 
 def problem_not_allowed() -> ApiProblem:
     return ApiProblem(403, "not-allowed", "The role or the scope of this key does not allow this.")
+
+
+def in_our_form(answer: HttpResponseBase) -> HttpResponseBase:
+    """Return a problem in place of a page by which the framework refuses something, before any operation of ours."""
+    if answer.status_code < 400 or answer.headers.get("Content-Type") == PROBLEM_TYPE:
+        return answer
+    if answer.status_code == 404:
+        return problem_not_there().response
+    if answer.status_code == 405:
+        allowed = {"Allow": answer.headers["Allow"]}
+        return problem_response(405, "method-not-allowed", f"This takes {allowed['Allow']}.", headers=allowed)
+    if answer.status_code == 403:
+        return problem_not_allowed().response
+    return problem_response(answer.status_code, "not-understood", "It is in no form that is taken here.")
 
 
 def problem_invalid(errors: Mapping[str, Any]) -> ApiProblem:

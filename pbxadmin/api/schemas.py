@@ -53,6 +53,15 @@ def described(field: IvrField) -> str:
     return f"{field.label}. {field.hint}" + (f" In {field.unit}." if field.unit else "")
 
 
+def limits_of(field: IvrField) -> dict[str, Any]:
+    """Return the range of a field as JSON Schema says it. The form refuses what is outside, in its words."""
+    if field.kind is Kind.COUNT:
+        return {"minimum": field.minimum, "maximum": field.maximum}
+    if field.kind is Kind.SWITCH:
+        return {}
+    return {"minLength": field.minimum, "maxLength": field.maximum}
+
+
 ValuesOut: Any = create_model(
     "IvrValues",
     __base__=Schema,
@@ -72,7 +81,10 @@ IvrWanted: Any = create_model(
     **cast(
         Any,
         {
-            field.name: (IN_TYPES.get(field.kind, str | None), Field(None, description=described(field)))
+            field.name: (
+                IN_TYPES.get(field.kind, str | None),
+                Field(None, description=described(field), json_schema_extra=limits_of(field)),
+            )
             for field in FIELDS
             if field.writable
         },
@@ -93,6 +105,13 @@ def record_description(field: RecordField) -> str:
     return " ".join(filter(None, (field.label, field.hint or field.takes)))
 
 
+def record_limits(field: RecordField) -> dict[str, Any]:
+    """Return what the form takes as JSON Schema says it; the form refuses the rest, in its words."""
+    if field.options:
+        return {"enum": [value for value, _ in field.options] + [None]}
+    return {"maxLength": field.max_length} if field.max_length and record_type(field) is str else {}
+
+
 ENTERED = [field for field in RECORD_FIELDS if field.kind is not InputKind.CUSTOMER]
 PbxEntered: Any = create_model(
     "PbxEntered",
@@ -101,7 +120,10 @@ PbxEntered: Any = create_model(
     **cast(
         Any,
         {
-            field.name: (record_type(field) | None, Field(None, description=record_description(field)))
+            field.name: (
+                record_type(field) | None,
+                Field(None, description=record_description(field), json_schema_extra=record_limits(field)),
+            )
             for field in ENTERED
         },
     ),
@@ -159,6 +181,8 @@ class PbxsOut(PageOut):
 
 
 class PbxAdd(PbxEntered):  # type: ignore[misc]
+    model_config = ConfigDict(json_schema_extra={"required": [each.name for each in RECORD_FIELDS if each.is_required]})
+
     customer: int = Field(..., description="Id of the customer that it belongs to.")
 
 

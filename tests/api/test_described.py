@@ -58,6 +58,38 @@ def test_each_operation_is_named_by_what_it_does(acme):
     assert not [one for path in paths.values() for one in path.values() if "Operation" in one["summary"]]
 
 
+def test_links_lead_from_an_answer_to_what_takes_it(acme):
+    paths = Script(make_user(Role.VIEWER, acme)).get("/openapi.json").json()["paths"]
+    plan = paths["/api/v1/pbxs/{pbx_id}/ivrs/{number}/changes"]["post"]["responses"]["201"]["links"]
+    rows = paths["/api/v1/ivrs"]["get"]["responses"]["200"]["links"]
+
+    assert plan.keys() >= {"change_read", "change_apply", "change_check", "change_receipt", "change_restore"}
+    assert plan["change_apply"]["parameters"] == {"change_id": "$response.body#/id"}
+    assert rows["change_plan"]["parameters"] == {
+        "number": "$response.body#/items/0/number",
+        "pbx_id": "$response.body#/items/0/pbx_id",
+    }
+
+
+def test_a_list_names_every_filter_that_it_takes(acme):
+    paths = Script(make_user(Role.VIEWER, acme)).get("/openapi.json").json()["paths"]
+
+    named = {each["name"]: each["schema"]["type"] for each in paths["/api/v1/events"]["get"]["parameters"]}
+
+    assert named.keys() >= {"q", "action", "outcome", "group", "from", "to", "limit", "cursor"}
+    assert (named["action"], named["q"]) == ("array", "string")
+
+
+def test_what_is_no_operation_is_a_problem_too(acme):
+    script = Script(make_user(Role.VIEWER, acme))
+
+    nowhere, wrong = script.get("/nothing"), script.call("put", "/customers", {})
+
+    assert (nowhere.status_code, nowhere.json()["type"]) == (404, "/api/v1/problems/not-found")
+    assert (wrong.status_code, wrong.json()["type"]) == (405, "/api/v1/problems/method-not-allowed")
+    assert wrong["Allow"] == "GET"
+
+
 def test_every_type_of_problem_is_explained():
     """A script decides by them, so they are written down, and only there is a new one made."""
     code = "".join(path.read_text() for path in sorted(Path("pbxadmin/api").rglob("*.py")))

@@ -6,14 +6,15 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
-from ninja import Router, Schema, Status
+from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
 from ivr.models import Ivr
 from pbxadmin.access.permissions import require_anywhere
 from pbxadmin.access.roles import Action
 from pbxadmin.api.calling import Told, caller, row_or_404
-from pbxadmin.api.paging import list_page_out
+from pbxadmin.api.description import may_be_refused
+from pbxadmin.api.paging import PageQuery, list_page_out
 from pbxadmin.api.problems import ApiProblem, problem_invalid
 from pbxadmin.api.schemas import IvrWanted, JsonValue, PageOut, Strict, values_out, wanted_texts
 from pbxadmin.audit.context import current
@@ -167,9 +168,7 @@ def targets_out(targets: Sequence[BatchTarget]) -> list[dict[str, Any]]:
 
 
 @router.get("/batches", response=BatchesOut, operation_id="batch_list")
-def batch_list_operation(
-    request: HttpRequest, response: HttpResponse, limit: int = 50, cursor: str = ""
-) -> dict[str, Any]:
+def batch_list_operation(request: HttpRequest, response: HttpResponse, asked: Query[PageQuery]) -> dict[str, Any]:
     """List the batches of which you see a target, newest first."""
     found = Batch.objects.visible_to(caller(request))
 
@@ -180,7 +179,7 @@ def batch_list_operation(
     return list_page_out(request, response, found, ["-id"], out)
 
 
-@router.post("/batches", response={201: BatchOut}, operation_id="batch_plan")
+@router.post("/batches", response={201: BatchOut}, operation_id="batch_plan", openapi_extra=may_be_refused(404))
 def batch_plan_operation(request: HttpRequest, response: HttpResponse, body: BatchIn) -> Told:
     """Plan a batch. Its preview reads each PBX once, in the background; nothing is sent before it is started."""
     user = caller(request)
@@ -252,7 +251,7 @@ def batch_read_operation(request: HttpRequest, batch_id: int) -> dict[str, Any]:
 
 @router.get("/batches/{batch_id}/targets", response=TargetsOut, operation_id="batch_targets", by_alias=True)
 def batch_targets_operation(
-    request: HttpRequest, response: HttpResponse, batch_id: int, limit: int = 50, cursor: str = ""
+    request: HttpRequest, response: HttpResponse, batch_id: int, asked: Query[PageQuery]
 ) -> dict[str, Any]:
     """List the targets of a batch that you see, with their class and outcome."""
     found = batch_seen(request, batch_id).targets.visible_to(caller(request))

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from ninja import Router, Status
+from ninja import Query, Router, Status
 
 from ivr.changes.apply import NotConfirmed, change_apply
 from ivr.changes.opening import allowed_settings, look_before_renumbering, require_rights
@@ -23,8 +23,9 @@ from ivr.selectors import ChangeFilter
 from pbxadmin.access.permissions import require
 from pbxadmin.access.roles import Action
 from pbxadmin.api.calling import Told, caller, customer_or_none, pbx_allowed, pbx_seen, row_or_404
-from pbxadmin.api.idempotency import IDEMPOTENCY_HEADER
-from pbxadmin.api.paging import list_page_out
+from pbxadmin.api.description import TALKS_TO_A_PBX, answers
+from pbxadmin.api.idempotency import IDEMPOTENCY_HEADER, calling_key
+from pbxadmin.api.paging import list_page_out, list_query
 from pbxadmin.api.problems import ApiProblem, problem_invalid
 from pbxadmin.api.schemas import (
     ApplyIn,
@@ -52,6 +53,7 @@ from pbxadmin.yeastar.readings import ADDRESSABLE
 from .ivrs import live_or_404
 
 router = Router(tags=["Changes"])
+ChangeQuery: Any = list_query(ChangeFilter)
 LOG_AWAY = "The audit log could not be written, so nothing was sent. Tell whoever runs PBX Admin."
 
 
@@ -74,16 +76,12 @@ def change_allowed(request: HttpRequest, change_id: int) -> Change:
 def change_list_operation(
     request: HttpRequest,
     response: HttpResponse,
-    q: str = "",
-    pbx: str = "",
-    customer: str = "",
-    outcome: str = "",
-    limit: int = 50,
-    cursor: str = "",
+    asked: Query[ChangeQuery],
 ) -> dict[str, Any]:
-    """List the changes that you see, newest first, with the filters of the page (also `from` and `to`: days, UTC)."""
-    found = ChangeFilter.from_query(request.GET).narrow(Change.objects.visible_to(caller(request)))
-    return list_page_out(request, response, found, ["-id"], changes_out)
+    """List the changes that you see, with the filters and the orders of the page. `from` and `to`: days, UTC."""
+    wanted = ChangeFilter.from_query(request.GET)
+    found = wanted.narrow(Change.objects.visible_to(caller(request)))
+    return list_page_out(request, response, found, wanted.order, changes_out)
 
 
 @router.get("/changes/{change_id}", response=ChangeOut, operation_id="change_read")
@@ -92,7 +90,7 @@ def change_read_operation(request: HttpRequest, change_id: int) -> dict[str, Any
     return change_out_whole(change_seen(request, change_id))
 
 
-@router.get("/changes/{change_id}/receipt", operation_id="change_receipt")
+@router.get("/changes/{change_id}/receipt", operation_id="change_receipt", openapi_extra=answers("text/plain"))
 def change_receipt_operation(request: HttpRequest, change_id: int) -> HttpResponse:
     """Return the receipt of a change as text, to be pasted into a ticket."""
     change = change_seen(request, change_id)
@@ -104,6 +102,7 @@ def change_receipt_operation(request: HttpRequest, change_id: int) -> HttpRespon
     "/pbxs/{pbx_id}/ivrs/{number}/changes",
     response={201: ChangeOut, 200: NothingOut},
     operation_id="change_plan",
+    openapi_extra=TALKS_TO_A_PBX,
 )
 def change_plan_operation(request: HttpRequest, response: HttpResponse, pbx_id: int, number: str, body: PlanIn) -> Told:
     """Read the IVR now, check the values, and plan a change. Nothing is sent before it is applied."""
@@ -128,8 +127,7 @@ def change_plan_operation(request: HttpRequest, response: HttpResponse, pbx_id: 
 
 def form_name(request: HttpRequest) -> str:
     """Name the form of a plan by the request: cut off and sent again, it gives the same change."""
-    key = request.api_key  # type: ignore[attr-defined]  # set by the middleware
-    return f"api {key.pk} {request.headers.get(IDEMPOTENCY_HEADER, '')}"
+    return f"api {calling_key(request).pk} {request.headers.get(IDEMPOTENCY_HEADER, '')}"
 
 
 def refuse_not_writable(request: HttpRequest, pbx: Pbx, wanted: Mapping[str, str]) -> None:
@@ -164,7 +162,12 @@ def planned(response: HttpResponse, change: Change) -> Told:
     return Status(201, change_out_whole(change))
 
 
-@router.post("/changes/{change_id}/apply", response={200: ChangeOut, 202: ChangeOut}, operation_id="change_apply")
+@router.post(
+    "/changes/{change_id}/apply",
+    response={200: ChangeOut, 202: ChangeOut},
+    operation_id="change_apply",
+    openapi_extra=TALKS_TO_A_PBX,
+)
 def change_apply_operation(request: HttpRequest, response: HttpResponse, change_id: int, body: ApplyIn) -> Told:
     """Send a planned change once, read it back, and answer with the outcome; 202 while somebody else is sending it."""
     change = change_allowed(request, change_id)
@@ -194,7 +197,9 @@ def change_apply_operation(request: HttpRequest, response: HttpResponse, change_
     return Status(202 if change.outcome == Change.Status.SENDING else 200, change_out_whole(change))
 
 
-@router.post("/changes/{change_id}/check", response=ChangeOut, operation_id="change_check")
+@router.post(
+    "/changes/{change_id}/check", response=ChangeOut, operation_id="change_check", openapi_extra=TALKS_TO_A_PBX
+)
 def change_check_operation(request: HttpRequest, change_id: int) -> dict[str, Any]:
     """Read once more, now, what a change of unknown outcome came to. Nothing is sent."""
     change = change_seen(request, change_id)
@@ -206,7 +211,11 @@ def change_check_operation(request: HttpRequest, change_id: int) -> dict[str, An
     return change_out_whole(change)
 
 
-@router.post("/changes/{change_id}/resolve", response={201: ChangeOut, 200: NothingOut}, operation_id="change_resolve")
+@router.post(
+    "/changes/{change_id}/resolve",
+    response={201: ChangeOut, 200: NothingOut},
+    operation_id="change_resolve",
+)
 def change_resolve_operation(request: HttpRequest, response: HttpResponse, change_id: int, body: ResolveIn) -> Told:
     """Plan again after a conflict, with your value of the fields that you name."""
     change = change_allowed(request, change_id)
@@ -219,7 +228,12 @@ def change_resolve_operation(request: HttpRequest, response: HttpResponse, chang
     return planned(response, plan)
 
 
-@router.post("/changes/{change_id}/restore", response={201: ChangeOut}, operation_id="change_restore")
+@router.post(
+    "/changes/{change_id}/restore",
+    response={201: ChangeOut},
+    operation_id="change_restore",
+    openapi_extra=TALKS_TO_A_PBX,
+)
 def change_restore_operation(request: HttpRequest, response: HttpResponse, change_id: int, body: RecordIn) -> Told:
     """Plan a change back to the values that a change replaced. Nothing is sent before that is applied."""
     change = change_seen(request, change_id)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Router
+from ninja import Query, Router
 
 from pbxadmin.access.models import Customer
 from pbxadmin.api.calling import caller, row_or_404
-from pbxadmin.api.paging import list_page_out
+from pbxadmin.api.paging import PageQuery, list_page_out
 from pbxadmin.api.schemas import CustomerOut, CustomersOut
 
 router = Router(tags=["Customers"])
@@ -24,7 +24,7 @@ def customers_out(customers: Sequence[Customer]) -> list[dict[str, Any]]:
 
 @router.get("", response=CustomersOut, operation_id="customer_list")
 def customer_list_operation(
-    request: HttpRequest, response: HttpResponse, q: str = "", limit: int = 50, cursor: str = ""
+    request: HttpRequest, response: HttpResponse, asked: Query[PageQuery], q: str = ""
 ) -> dict[str, Any]:
     """List the customers that you see, by name."""
     found = Customer.objects.visible_to(caller(request)).matching(q)

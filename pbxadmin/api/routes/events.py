@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
-from ninja import Router
+from ninja import Query, Router, Schema
 
 from pbxadmin.access.permissions import require, require_anywhere
 from pbxadmin.access.roles import Action
 from pbxadmin.api.calling import caller, row_or_404
-from pbxadmin.api.paging import list_page_out
+from pbxadmin.api.description import answers
+from pbxadmin.api.paging import list_page_out, list_query
 from pbxadmin.api.schemas import CheckpointsOut, EventOut, EventsOut
 from pbxadmin.audit.checkpoints import read_checkpoints, shown_key
 from pbxadmin.audit.models import Event, EventQuerySet
@@ -17,6 +18,8 @@ from pbxadmin.review.exports import CONTENT_TYPES, events_export
 from pbxadmin.review.selectors import EventFilter, events_for
 
 router = Router(tags=["Log"])
+EventQuery: Any = list_query(EventFilter, without=["times"])
+StreamQuery: Any = list_query(EventFilter, without=["times"], base=Schema)
 
 
 def event_out(event: Event) -> dict[str, Any]:
@@ -38,24 +41,15 @@ def reviewed(request: HttpRequest) -> EventQuerySet:
 def event_list_operation(
     request: HttpRequest,
     response: HttpResponse,
-    q: str = "",
-    customer: str = "",
-    pbx: str = "",
-    ivr: str = "",
-    actor: str = "",
-    field: str = "",
-    ticket: str = "",
-    batch: str = "",
-    limit: int = 50,
-    cursor: str = "",
+    asked: Query[EventQuery],
 ) -> dict[str, Any]:
-    """List events, newest first, with the filters of the log (also `action` and `outcome`, repeated; `from`, `to`)."""
+    """List events, newest first, with the filters of the log. `from` and `to`: days, UTC."""
     events, wanted = reviewed(request), EventFilter.from_query(request.GET)
     return list_page_out(request, response, wanted.narrow(events), ["-id"], events_out)
 
 
-@router.get("/events.jsonl", operation_id="event_stream")
-def event_stream_operation(request: HttpRequest) -> HttpResponseBase:
+@router.get("/events.jsonl", operation_id="event_stream", openapi_extra=answers(CONTENT_TYPES["jsonl"]))
+def event_stream_operation(request: HttpRequest, asked: Query[StreamQuery]) -> HttpResponseBase:
     """Stream what a filter finds, oldest first, as JSON Lines; the last line counts them. The log says so."""
     reviewed(request)
     lines = events_export(user=caller(request), wanted=EventFilter.from_query(request.GET), form="jsonl")

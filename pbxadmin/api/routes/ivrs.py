@@ -5,19 +5,21 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from ninja import Router
+from ninja import Query, Router
 
 from ivr.changes.opening import read_live
 from ivr.models import Ivr
 from ivr.selectors import IvrFilter, ivrs_found
 from pbxadmin.api.calling import caller, pbx_seen
-from pbxadmin.api.paging import list_page_out
+from pbxadmin.api.description import TALKS_TO_A_PBX
+from pbxadmin.api.paging import list_page_out, list_query
 from pbxadmin.api.problems import problem_not_there
 from pbxadmin.api.schemas import IvrOut, IvrsOut, ivr_out
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.readings import ADDRESSABLE, IvrSettings
 
 router = Router(tags=["IVRs"])
+IvrQuery: Any = list_query(IvrFilter)
 
 
 def ivrs_out(ivrs: Sequence[Ivr]) -> list[dict[str, Any]]:
@@ -28,16 +30,7 @@ def ivrs_out(ivrs: Sequence[Ivr]) -> list[dict[str, Any]]:
 def ivr_list_operation(
     request: HttpRequest,
     response: HttpResponse,
-    q: str = "",
-    customer: str = "",
-    pbx: str = "",
-    tag: str = "",
-    dial_outbound: str = "",
-    dial_extension: str = "",
-    response_under: str = "",
-    sort: str = "",
-    limit: int = 50,
-    cursor: str = "",
+    asked: Query[IvrQuery],
 ) -> dict[str, Any]:
     """List the IVRs that you see, as last read, with the filters and the orders of the page."""
     wanted = IvrFilter.from_query(request.GET)
@@ -52,7 +45,9 @@ def ivr_read_operation(request: HttpRequest, pbx_id: int, number: str) -> dict[s
     return ivr_out(ivr_or_404(pbx, number), pbx)
 
 
-@router.get("/pbxs/{pbx_id}/ivrs/{number}/live", response=IvrOut, operation_id="ivr_read_live")
+@router.get(
+    "/pbxs/{pbx_id}/ivrs/{number}/live", response=IvrOut, operation_id="ivr_read_live", openapi_extra=TALKS_TO_A_PBX
+)
 def ivr_read_live_operation(request: HttpRequest, pbx_id: int, number: str) -> dict[str, Any]:
     """Read an IVR from its PBX now."""
     pbx = pbx_seen(request, pbx_id)

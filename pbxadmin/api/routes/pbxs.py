@@ -6,13 +6,15 @@ from typing import Any
 
 from allauth.core import ratelimit
 from django.http import HttpRequest, HttpResponse
-from ninja import Router, Status
+from ninja import Query, Router, Status
 
 from ivr.refresh import pbx_refresh
 from pbxadmin.access.permissions import require_anywhere
 from pbxadmin.access.roles import Action
 from pbxadmin.api.calling import caller, pbx_allowed, pbx_seen
-from pbxadmin.api.paging import list_page_out
+from pbxadmin.api.description import TALKS_TO_A_PBX
+from pbxadmin.api.idempotency import calling_key
+from pbxadmin.api.paging import list_page_out, list_query
 from pbxadmin.api.problems import ApiProblem, problem_invalid
 from pbxadmin.api.schemas import PbxAdd, PbxEntered, PbxOut, PbxsOut, RefreshOut, TestOut, pbx_out
 from pbxadmin.audit.context import current
@@ -23,6 +25,7 @@ from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.record_fields import EXPORT_COLUMNS, RECORD_FIELDS
 
 router = Router(tags=["PBXs"])
+PbxQuery: Any = list_query(PbxFilter)
 DEFAULTS = {field.name: field.default for field in RECORD_FIELDS if field.default}
 STEP_RESULTS = {True: "passed", False: "failed", None: "not reached"}
 
@@ -40,18 +43,12 @@ def as_typed(values: Mapping[str, Any]) -> dict[str, str]:
 def pbx_list_operation(
     request: HttpRequest,
     response: HttpResponse,
-    q: str = "",
-    customer: str = "",
-    state: str = "",
-    read: str = "",
-    tag: str = "",
-    limit: int = 50,
-    cursor: str = "",
+    asked: Query[PbxQuery],
 ) -> dict[str, Any]:
-    """List the PBXs that you see, by name, with the filters of the page."""
+    """List the PBXs that you see, by name, with the filters and the orders of the page."""
     wanted = PbxFilter(request.GET, user=caller(request))
     found = wanted.narrow(Pbx.objects.visible_to(caller(request))).select_related("customer").with_tags()
-    return list_page_out(request, response, found, ["name", "id"], pbxs_out)
+    return list_page_out(request, response, found, wanted.order, pbxs_out)
 
 
 @router.get("/{pbx_id}", response=PbxOut, operation_id="pbx_read")
@@ -84,12 +81,11 @@ def pbx_edit_operation(request: HttpRequest, pbx_id: int, body: PbxEntered) -> d
     return pbx_out(pbx_seen(request, pbx_id))
 
 
-@router.post("/{pbx_id}/test", response=TestOut, operation_id="pbx_test")
+@router.post("/{pbx_id}/test", response=TestOut, operation_id="pbx_test", openapi_extra=TALKS_TO_A_PBX)
 def pbx_test_operation(request: HttpRequest, pbx_id: int) -> dict[str, Any]:
     """Test the connection now, step by step. It ends a pause of the circuit breaker."""
     pbx = pbx_allowed(request, pbx_id, Action.MANAGE_PBXS)
-    key = request.api_key  # type: ignore[attr-defined]  # set by the middleware
-    if not ratelimit.consume(request, action="connection_test", key=f"api-key {key.pk}"):
+    if not ratelimit.consume(request, action="connection_test", key=f"api-key {calling_key(request).pk}"):
         wait = {"Retry-After": "60"}
         raise ApiProblem(429, "too-many-requests", "These are enough tests. Wait a minute.", headers=wait)
     test = connection_test(pbx, f"{current().actor.name} is testing the connection")
@@ -102,7 +98,7 @@ def pbx_test_operation(request: HttpRequest, pbx_id: int) -> dict[str, Any]:
     }
 
 
-@router.post("/{pbx_id}/refresh", response=RefreshOut, operation_id="pbx_refresh")
+@router.post("/{pbx_id}/refresh", response=RefreshOut, operation_id="pbx_refresh", openapi_extra=TALKS_TO_A_PBX)
 def pbx_read_again_operation(request: HttpRequest, pbx_id: int) -> dict[str, int]:
     """Read all IVRs of a PBX now."""
     return {"ivrs": pbx_refresh(pbx=pbx_seen(request, pbx_id), actor=current().actor)}
