@@ -32,6 +32,7 @@ SITE_URL, IS_HTTPS = env.site_url("SITE_URL", ALLOWED_HOSTS)
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 DEMO_CONTROLS: Path | None = None  # `manage.py demo` puts in where its fleet takes orders; no variable does
 PBX_NETWORKS = env.networks("PBX_NETWORKS")  # none: the default of yeastar/guard.py
+WEBHOOK_NETWORKS = env.networks("WEBHOOK_NETWORKS")  # as PBX_NETWORKS
 PBX_PORTS = env.ports("PBX_PORTS")  # none: every port
 PBX_REPORT_PORT = env.number("PBX_REPORT_PORT", 9, 1, 65535)  # 9: the discard port, where nothing listens
 METRICS_TOKEN = env.token("METRICS_TOKEN")
@@ -48,6 +49,7 @@ INSTALLED_APPS = [
     "pbxadmin.help",
     "pbxadmin.api",
     "pbxadmin.home",
+    "pbxadmin.webhooks",
     "pbxadmin.notices",
     "pbxadmin.review",
     "pbxadmin.policies",

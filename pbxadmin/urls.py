@@ -12,6 +12,7 @@ urlpatterns = [
     path("", include("pbxadmin.policies.urls")),
     path("", include("pbxadmin.review.urls")),
     path("", include("pbxadmin.notices.urls")),
+    path("", include("pbxadmin.webhooks.urls")),
     path("", include("pbxadmin.api.urls")),
 ]
 

@@ -23,9 +23,10 @@ for _name in [name for name in os.environ if name in ("SITE_URL", "ALLOWED_HOSTS
 os.environ["SECRET_KEY"] = "only-for-tests-" + "x" * 40
 os.environ["PBX_KEYS"] = base64.urlsafe_b64encode(b"only for tests: 32 bytes exactly").decode()
 os.environ["DATA_DIR"] = _FOLDER
-for _name in ("PBX_NETWORKS_FILE", "PBX_PORTS", "PBX_PORTS_FILE"):
+for _name in ("PBX_NETWORKS_FILE", "PBX_PORTS", "PBX_PORTS_FILE", "WEBHOOK_NETWORKS_FILE"):
     os.environ.pop(_name, None)
 os.environ["PBX_NETWORKS"] = "127.0.0.0/8"  # where the simulated fleet is, and nowhere else
+os.environ["WEBHOOK_NETWORKS"] = "127.0.0.0/8"
 os.mkdir(os.path.join(_FOLDER, "static"))  # WhiteNoise warns of a missing one, and warnings are errors here
 
 from pbxadmin.settings import *  # noqa: E402

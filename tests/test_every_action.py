@@ -38,6 +38,17 @@ from pbxadmin.ops.rotation import keys_rotate
 from pbxadmin.policies.models import Policy
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.models import DeskItem, Period
+from pbxadmin.webhooks.deliver import webhook_failed
+from pbxadmin.webhooks.models import Webhook
+from pbxadmin.webhooks.posting import PostResult
+from pbxadmin.webhooks.services import (
+    webhook_add,
+    webhook_delete,
+    webhook_edit,
+    webhook_rotate,
+    webhook_switch,
+    webhook_test,
+)
 from pbxadmin.yeastar.errors import PbxError
 from tests.accounts.provider import OpenIdProvider, provider
 from tests.accounts.test_sso import sign_in as sign_in_at_provider
@@ -416,6 +427,27 @@ def a_team_is_told_for_a_while(day: Day) -> None:
     day.post(f"/notices/{Condition.objects.still_open().latest('pk').pk}/acknowledge/")
     day.post(f"/notices/customers/{day.customer.pk}/", address="noc@example.com", kind="", least="2")
     day.post(f"/notices/routes/{NoticeRoute.objects.get().pk}/end/")
+
+
+@leaves("webhook.added", "webhook.edited", "webhook.rotated", "webhook.tested")
+def a_system_is_told(day: Day) -> None:
+    facts: dict[str, Any] = {"address": "https://127.0.0.1:9/", "kinds": ["pbx"], "form": "standard"}
+    webhook, _ = webhook_add(customer=day.customer, name="Tickets", **facts)
+    webhook_edit(webhook=webhook, name="Ticket system", **facts)
+    webhook_rotate(webhook=webhook)
+    webhook_test(webhook=webhook)
+
+
+@leaves("webhook.given-up", "webhook.on", "webhook.off", "webhook.deleted")
+def but_it_fails_for_three_days(day: Day) -> None:
+    webhook, failed = Webhook.objects.get(), PostResult(503, "It answered 503.")
+    webhook_failed(webhook, failed)
+    for days in (2, 4):
+        with time_machine.travel(timezone.now() + timedelta(days=days)):
+            webhook_failed(webhook, failed)
+    webhook_switch(webhook=webhook, on=True)
+    webhook_switch(webhook=webhook, on=False)
+    webhook_delete(webhook=webhook)
 
 
 @leaves("log.exported", "log.export-ended", "access.exported", "evidence.made")

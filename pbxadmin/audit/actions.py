@@ -138,6 +138,14 @@ class EventAction(StrEnum):
     CONDITION_ACKNOWLEDGED = "condition.acknowledged", "Condition acknowledged", EventGroup.NOTICE
     NOTICE_ROUTE_ADDED = "notice-route.added", "Notices sent to a team", EventGroup.NOTICE
     NOTICE_ROUTE_ENDED = "notice-route.ended", "Notices no longer sent to a team", EventGroup.NOTICE
+    WEBHOOK_ADDED = "webhook.added", "Webhook added", EventGroup.NOTICE
+    WEBHOOK_EDITED = "webhook.edited", "Webhook edited", EventGroup.NOTICE
+    WEBHOOK_ROTATED = "webhook.rotated", "Webhook given a new secret", EventGroup.NOTICE
+    WEBHOOK_ON = "webhook.on", "Webhook switched on", EventGroup.NOTICE
+    WEBHOOK_OFF = "webhook.off", "Webhook switched off", EventGroup.NOTICE
+    WEBHOOK_GIVEN_UP = "webhook.given-up", "Webhook switched off after failures", EventGroup.NOTICE
+    WEBHOOK_DELETED = "webhook.deleted", "Webhook deleted", EventGroup.NOTICE
+    WEBHOOK_TESTED = "webhook.tested", "Webhook tested", EventGroup.NOTICE
     LOG_EXPORTED = "log.exported", "Log exported", EventGroup.EXPORT
     ACCESS_EXPORTED = "access.exported", "Access on a day exported", EventGroup.EXPORT
     LOG_EXPORT_ENDED = "log.export-ended", "Export of the log ended", EventGroup.EXPORT_END

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Exists, Max, Min, OuterRef, Q, Subquery
+from django.dispatch import Signal
 from django.utils import timezone
 
 from pbxadmin.access.models import Customer, Membership, User, customer_ids
@@ -40,6 +41,8 @@ STORM = 10  # PBXs whose state moved within the time that it is held back
 STORM_WAIT = timedelta(minutes=5)  # longer than one is held back, until the others of a storm are due too
 TOLD_AGAIN = {NoticeSeverity.CRITICAL: timedelta(hours=4), NoticeSeverity.WARNING: timedelta(days=1)}
 KEPT = timedelta(days=90)
+# Sent in the transaction that addresses these `notices`, in their order: other ways out than mail.
+notices_addressed = Signal()
 
 
 # --- who is told ---
@@ -121,7 +124,9 @@ def some_address(now: datetime) -> int:
         notices = list(due.select_for_update().order_by("pk")[:AT_A_TIME])
         if not notices:
             return 0
-        NoticeDelivery.objects.bulk_create(deliveries_of(notices, now), batch_size=2000, ignore_conflicts=True)
+        told = of_active_customers(notices)
+        NoticeDelivery.objects.bulk_create(deliveries_of(told, now), batch_size=2000, ignore_conflicts=True)
+        notices_addressed.send(Notice, notices=told)
         Notice.objects.filter(pk__in=[notice.pk for notice in notices]).update(addressed_at=now)
     return len(notices)
 
@@ -135,14 +140,19 @@ def is_storm_on(now: datetime) -> bool:
     return bool(ends["last"] and ends["last"] > now and ends["first"] + STORM_WAIT > now)
 
 
-def deliveries_of(notices: Sequence[Notice], now: datetime) -> list[NoticeDelivery]:
-    """Return a row for each notice and recipient. Nobody is told of an archived customer."""
+def of_active_customers(notices: Sequence[Notice]) -> list[Notice]:
+    """Leave out notices of archived customers: nobody is told of them."""
     ids = {notice.customer_id for notice in notices if notice.customer_id}
-    active = set(Customer.objects.active().filter(pk__in=ids).values_list("pk", flat=True))
-    told = [notice for notice in notices if notice.customer_id is None or notice.customer_id in active]
-    people, routes = recipients_of(active), routes_by_customer(active)
+    active = {None, *Customer.objects.active().filter(pk__in=ids).values_list("pk", flat=True)}
+    return [notice for notice in notices if notice.customer_id in active]
+
+
+def deliveries_of(notices: Sequence[Notice], now: datetime) -> list[NoticeDelivery]:
+    """Return a row for each notice and recipient."""
+    customers = {notice.customer_id for notice in notices if notice.customer_id}
+    people, routes = recipients_of(customers), routes_by_customer(customers)
     found = []
-    for notice in told:
+    for notice in notices:
         for one in people:
             due = one.due(notice, now)
             if due:

@@ -281,6 +281,26 @@ def exceptions_open(ids: Collection[int]) -> Collection[int]:
     return set(PolicyException.objects.current().filter(pk__in=ids).values_list("pk", flat=True))
 
 
+# --- webhooks ---
+
+
+def webhook_telling(event: Event, was: str | None) -> Telling | None:
+    """Tell that an endpoint was switched off because it failed; that somebody put it right is no news to them."""
+    detail = detail_of(event)
+    webhook_id, is_bad = detail.get("webhook"), event.action == EventAction.WEBHOOK_GIVEN_UP
+    if not isinstance(webhook_id, int) or isinstance(webhook_id, bool):
+        return None
+    return Telling(
+        condition=f"webhook/{webhook_id}",
+        subject=f"Webhook “{text_in(detail, 'name')}” was switched off: it failed for three days",
+        text=text_in(detail, "sentence"),
+        path=reverse("webhooks:webhook-page", args=[webhook_id]),
+        severity=NoticeSeverity.WARNING,
+        effect=NoticeEffect.BEGINS if is_bad else NoticeEffect.ENDS,
+        is_silent=not is_bad,
+    )
+
+
 NOTICE_KINDS: dict[str, NoticeKind] = {
     "outside": NoticeKind(
         Look("Changed outside", "outside", "arrow-top-right-on-square"),
@@ -330,6 +350,13 @@ NOTICE_KINDS: dict[str, NoticeKind] = {
         log_telling,
         as_told,
         right=Action.REVIEW_LOG,
+    ),
+    "webhook": NoticeKind(
+        Look("Webhook switched off", "bad", "bolt-slash"),
+        frozenset({EventAction.WEBHOOK_GIVEN_UP, EventAction.WEBHOOK_ON, EventAction.WEBHOOK_DELETED}),
+        webhook_telling,
+        as_told,
+        right=Action.MANAGE_PEOPLE,
     ),
 }
 KIND_OF: Mapping[str, str] = {action.value: name for name, kind in NOTICE_KINDS.items() for action in kind.actions}

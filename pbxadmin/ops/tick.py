@@ -20,6 +20,7 @@ from pbxadmin.notices.deliver import notices_work
 from pbxadmin.policies.watching import exceptions_expire, policies_recheck_due
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.rollup import roll_up
+from pbxadmin.webhooks.deliver import webhooks_work
 
 from .checkpointing import checkpoint_when_due
 from .models import PeriodicJob
@@ -50,6 +51,7 @@ JOBS: tuple[Callable[[], int], ...] = (
     policies_recheck_due,
     desk_read,
     notices_work,
+    webhooks_work,
     sessions_expire,
     imports_forget,
     answers_forget,

@@ -346,6 +346,7 @@ ROWS: dict[str, Row] = {
     "notices:route-end": Row("/notices/routes/{route}/end/", post=PEOPLE),
     "notices:mail-list": Row("/notices/mails/", get=site_admin),
     "notices:mail-send-again": Row("/notices/mails/{mail}/send/", post=site_admin),
+    "webhooks:webhook-page": Row("/webhooks/{webhook}/", get=PEOPLE),
     "notices:end": Row("/notices/end/never-sent/", get=closed, post=closed),
     "review:event-list": Row("/audit/", get=REVIEW),
     "review:evidence": Row("/audit/evidence/", get=REVIEW, post=REVIEW),

@@ -32,6 +32,7 @@ from pbxadmin.policies.services import policy_add, violation_accept
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.models import DeskItem
 from pbxadmin.review.periods import month, period_add
+from pbxadmin.webhooks.services import webhook_add
 from pbxadmin.yeastar.readings import IvrSettings
 from tests.factories import make_customer, make_outside, make_pbx, make_snapshots, make_user
 
@@ -134,12 +135,16 @@ def make_side(words: tuple[str, ...]) -> Side:
     condition = Condition.objects.get(key=f"outside/{outside.pk}")
     route = route_add(customer=customer, address=f"{site}@example.com", kind="", least=2, by=person)
     mail = NoticeMail.objects.create(person=person, due_at=timezone.now(), state=NoticeMail.State.DEAD)
+    hook, _ = webhook_add(
+        customer=customer, name=f"{site} hook", address="https://127.0.0.1:9/", kinds=["pbx"], form="standard"
+    )
     key, _ = api_key_make(holder=person, name=f"{site} key", scope=Scope.READ, last_day=today)
     ids = {
         "api_key": key.pk,
         "condition": condition.pk,
         "route": route.pk,
         "mail": mail.pk,
+        "webhook": hook.pk,
         "batch": batch.pk,
         "ivr": Ivr.objects.get(pbx=pbx).pk,
         "customer": customer.pk,

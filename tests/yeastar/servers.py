@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from ipaddress import IPv4Address
-from typing import Any
+from typing import Any, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -47,7 +47,7 @@ class RawServer:
         self.port: int = self.listener.getsockname()[1]
         self.thread = threading.Thread(target=self.serve)
 
-    def __enter__(self) -> "RawServer":
+    def __enter__(self) -> Self:
         self.thread.start()
         return self
 

@@ -1,0 +1,385 @@
+"""From the outbox to a receiver over real TLS: once, signed, in order, whatever refuses, is down, or dies."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.db import connection
+from django.db.models import Min
+from django.utils import timezone
+from standardwebhooks.webhooks import WebhookVerificationError
+
+from pbxadmin.access.models import Customer
+from pbxadmin.access.services import customer_archive
+from pbxadmin.audit.actions import EventAction
+from pbxadmin.audit.models import Event
+from pbxadmin.notices.addressing import notices_address
+from pbxadmin.notices.kinds import NOTICE_KINDS
+from pbxadmin.notices.models import Condition, Notice, NoticeSeverity
+from pbxadmin.webhooks.deliver import TRY_HOOK_AFTER, webhooks_slice, webhooks_work
+from pbxadmin.webhooks.models import PayloadForm, Webhook, WebhookDelivery
+from pbxadmin.webhooks.posting import FORBIDDEN_ADDRESS
+from pbxadmin.webhooks.services import (
+    delivery_send_again,
+    webhook_add,
+    webhook_edit,
+    webhook_rotate,
+    webhook_switch,
+    webhook_test,
+)
+from tests.factories import make_outside, make_pbx
+from tests.kill.processes import Process
+from tests.ops.test_processes import free_port
+from tests.waiting import until
+
+pytestmark = pytest.mark.django_db
+ALL = list(NOTICE_KINDS)
+State = WebhookDelivery.State
+
+
+def work() -> None:
+    """Do what tick and workers do, until nothing is due."""
+    notices_address()
+    webhooks_work()
+    webhooks_slice()
+
+
+def later(**after: float) -> Any:
+    return time_machine.travel(timezone.now() + timedelta(**after))
+
+
+def hook(receiver: Any, customer: Customer | None, **more: Any) -> tuple[Webhook, str]:
+    facts: dict[str, Any] = {"name": "Tickets", "kinds": ALL, "form": PayloadForm.STANDARD}
+    path = f"https://127.0.0.1:{receiver.port}/services/T0KEN"
+    return webhook_add(customer=customer, **facts | {"address": path} | more)
+
+
+def tell(customer: Customer | None, condition: str, kind: str = "pbx", **more: Any) -> Notice:
+    facts: dict[str, Any] = {
+        "kind": kind,
+        "severity": NoticeSeverity.WARNING,
+        "customer_id": customer.pk if customer else None,
+        "customer_name": customer.name if customer else "",
+        "condition": condition,
+        "subject": f"{condition} is not well",
+        "path": "/pbxs/1/",
+        "event_id": 0,
+        "at": timezone.now(),
+        "due_at": timezone.now(),
+    }
+    return Notice.objects.create(**facts | more)
+
+
+def test_each_kind_comes_once_and_verifies(acme, receiver, settings):
+    settings.SITE_URL = "https://pbx.example.com"
+    _, secret = hook(receiver, acme)
+    for kind in ALL:
+        tell(acme, f"{kind}/1", kind)
+
+    for _ in range(2):
+        work()
+
+    assert [message.verify(secret)["type"] for message in receiver.received] == [f"notice.{kind}" for kind in ALL]
+    assert len(set(receiver.ids)) == len(ALL)
+    assert not WebhookDelivery.objects.exclude(state=State.SENT).exists()
+    assert receiver.received[0].said["data"] == {
+        "severity": "warning",
+        "customer": {"id": acme.pk, "name": "Acme Logistics"},
+        "condition": "outside/1",
+        "subject": "outside/1 is not well",
+        "text": "",
+        "was": "",
+        "now": "",
+        "repeats": False,
+        "link": "https://pbx.example.com/pbxs/1/",
+        "event": None,
+    }
+
+
+def test_the_public_facts_of_the_event_come_with_it(acme, receiver):
+    hook(receiver, acme)
+    event = make_outside(make_pbx(acme))
+
+    work()
+
+    (message,) = receiver.received
+    facts = message.said["data"]["event"]
+    assert (facts["id"], facts["action"], facts["pbx"]["name"]) == (event.pk, "ivr.changed-outside", "ACME-HQ")
+    assert facts["ivr"] == {"number": "6500", "name": "Main_Menu"}
+    assert facts["fields"] == {"prompt_repeat": {"before": "1", "found": "5"}}
+
+
+def test_nothing_goes_to_the_endpoint_of_another(acme, bellweather, make_receiver):
+    ours, theirs, everywhere, others = (make_receiver() for _ in range(4))
+    hook(ours, acme)
+    hook(theirs, bellweather)
+    hook(everywhere, None)
+    hook(others, acme, kinds=["batch"])
+    tell(acme, "pbx/1")
+    tell(bellweather, "pbx/2")
+    tell(None, "log/0", "log")
+
+    work()
+
+    assert (ours.conditions, theirs.conditions) == (["pbx/1"], ["pbx/2"])
+    assert sorted(everywhere.conditions) == ["log/0", "pbx/1", "pbx/2"]
+    assert others.received == []
+
+
+def test_an_archived_customer_and_a_kind_that_is_no_longer_wanted_are_not_told(acme, bellweather, receiver):
+    webhook, _ = hook(receiver, acme)
+    hook(receiver, bellweather)
+    tell(acme, "pbx/1")
+    tell(bellweather, "pbx/2")
+    customer_archive(customer=bellweather)
+    notices_address()
+    webhook_edit(webhook=webhook, name="Tickets", address="", kinds=["batch"], form=PayloadForm.STANDARD)
+
+    work()
+
+    assert (receiver.received, WebhookDelivery.objects.get().state) == ([], State.DROPPED)
+
+
+# --- tried again, given up, sent again ---
+
+
+def test_failures_are_tried_again_with_the_same_id_until_it_is_taken(acme, receiver):
+    _, secret = hook(receiver, acme)
+    tell(acme, "pbx/1")
+    statuses = [500, 429, 204]
+    receiver.answer = lambda message: statuses.pop(0)
+    for seconds in (0, 5, 11, 12, 75, 80):
+        with later(seconds=seconds):
+            work()
+            receiver.received[-1].verify(secret)
+
+    assert len(receiver.received) == 3
+    assert len(set(receiver.ids)) == 1
+    assert len({message.headers["webhook-timestamp"] for message in receiver.received}) == 3
+    delivery = WebhookDelivery.objects.get()
+    assert (delivery.state, delivery.tries, delivery.answer) == (State.SENT, 3, "It answered 204.")
+    assert Webhook.objects.get().failing_since is None
+
+
+def work_for(hours: float) -> None:
+    """Work whenever something is due, for so many hours."""
+    end = timezone.now() + timedelta(hours=hours)
+    work()
+    rows = WebhookDelivery.objects.waiting().filter(webhook__off_at=None)
+    while (due := rows.aggregate(at=Min("due_at"))["at"]) and due < end:
+        with time_machine.travel(due + timedelta(seconds=1)):
+            work()
+
+
+def test_after_a_day_it_is_given_up_and_sent_again_by_hand(acme, receiver):
+    hook(receiver, acme)
+    tell(acme, "pbx/1")
+    receiver.answer = lambda message: 500
+    work_for(hours=40)
+    dead = WebhookDelivery.objects.get()
+    assert (dead.state, dead.tries, dead.answer) == (State.DEAD, len(TRY_HOOK_AFTER) + 1, "It answered 500.")
+    assert timedelta(hours=23) < dead.ended_at - dead.made_at < timedelta(hours=25)
+
+    receiver.answer = lambda message: 200
+    with later(hours=30):
+        assert delivery_send_again(delivery=dead)
+        assert not delivery_send_again(delivery=dead)
+        work()
+
+    assert WebhookDelivery.objects.get().state == State.SENT
+    assert len(set(receiver.ids)) == 1
+
+
+# --- order ---
+
+
+def test_what_is_tried_again_is_not_overtaken_by_the_same_and_holds_up_nothing_else(acme, receiver):
+    hook(receiver, acme)
+    for condition in ("pbx/1", "pbx/2", "pbx/1", "pbx/2"):
+        tell(acme, condition)
+    statuses = {"pbx/1": [500, 500]}
+    receiver.answer = lambda message: (statuses.get(message.condition) or [204]).pop(0)
+
+    work()
+    assert receiver.conditions == ["pbx/1", "pbx/2", "pbx/2"]
+    for minutes in (1, 10):
+        with later(minutes=minutes):
+            work()
+
+    first, last = receiver.received[0].id, receiver.received[-1].id
+    assert receiver.ids[3:] == [first, first, last]
+    assert not WebhookDelivery.objects.waiting().exists()
+
+
+def test_changes_of_one_ivr_keep_their_order_too(acme, receiver):
+    hook(receiver, acme)
+    pbx = make_pbx(acme)
+    first, second = make_outside(pbx), make_outside(pbx)
+    make_outside(pbx, "6501", ivr=("6501", "Other"))
+    receiver.answer = lambda message: 500 if message.condition == f"outside/{first.pk}" else 204
+
+    work()
+
+    assert f"outside/{second.pk}" not in receiver.conditions
+    assert len(receiver.received) == 2
+
+
+def test_an_endpoint_where_nothing_answers_does_not_keep_others_waiting(acme, bellweather, receiver):
+    hook(receiver, acme, address=f"https://127.0.0.1:{free_port()}/")
+    hook(receiver, bellweather)
+    for place in range(5):
+        tell(acme, f"pbx/1{place}")
+        tell(bellweather, f"pbx/2{place}")
+
+    work()
+
+    assert len(receiver.received) == 5
+    assert sum(row.tries for row in WebhookDelivery.objects.filter(webhook__customer=acme)) == 1
+    assert Webhook.objects.get(customer=acme).paused_until
+
+
+# --- switched off ---
+
+
+def test_three_days_of_failures_switch_it_off_and_somebody_is_told(acme, receiver):
+    webhook, _ = hook(receiver, acme)
+    receiver.answer = lambda message: 503
+    start = timezone.now()
+    for day in range(4):
+        with time_machine.travel(start + timedelta(days=day)):
+            tell(acme, f"pbx/{day}")
+            work_for(hours=24)
+            webhook.refresh_from_db()
+            assert webhook.is_on == (day < 3)
+
+    assert webhook.off_why == "Nothing was taken for three days. It answered 503."
+    event = Event.objects.get(action=EventAction.WEBHOOK_GIVEN_UP)
+    assert event.customer_id == acme.pk
+    notice = Notice.objects.get(kind="webhook")
+    assert notice.subject == "Webhook “Tickets” was switched off: it failed for three days"
+    assert notice.path == f"/webhooks/{webhook.pk}/"
+    came = len(receiver.received)
+    with time_machine.travel(start + timedelta(days=5)):
+        tell(acme, "pbx/9")
+        work()
+        assert len(receiver.received) == came
+        receiver.answer = lambda message: 204
+        assert webhook_switch(webhook=webhook, on=True)
+        work()
+    assert "pbx/9" not in receiver.conditions  # nothing is collected while it is off
+    assert not WebhookDelivery.objects.waiting().exists()
+    assert not Condition.objects.still_open().filter(kind="webhook").exists()
+
+
+def test_one_success_or_a_quiet_week_begins_anew(acme, receiver):
+    webhook, _ = hook(receiver, acme)
+    receiver.answer = lambda message: 503
+    start = timezone.now()
+    tell(acme, "pbx/1")
+    work_for(hours=30)
+    with time_machine.travel(start + timedelta(days=8)):
+        tell(acme, "pbx/2")
+        work()
+        webhook.refresh_from_db()
+        assert (webhook.is_on, webhook.failing_since > start + timedelta(days=7)) == (True, True)
+        receiver.answer = lambda message: 204
+        with later(minutes=1):
+            work()
+    webhook.refresh_from_db()
+    assert (webhook.failing_since, webhook.failed_at) == (None, None)
+
+
+# --- secrets ---
+
+
+def test_for_a_day_the_old_secret_and_the_new_one_verify(acme, receiver):
+    webhook, old = hook(receiver, acme)
+    new = webhook_rotate(webhook=webhook)
+    tell(acme, "pbx/1")
+    work()
+    assert receiver.received[0].verify(old)
+    assert receiver.received[0].verify(new)
+
+    with later(hours=25):
+        tell(acme, "pbx/2")
+        work()
+        assert receiver.received[1].verify(new)
+        with pytest.raises(WebhookVerificationError):
+            receiver.received[1].verify(old)
+
+
+def test_no_secret_and_no_address_stands_in_the_database_or_the_log(acme, receiver):
+    webhook, secret = hook(receiver, acme)
+    new = webhook_rotate(webhook=webhook)
+    webhook_edit(webhook=webhook, name="Other", address="https://127.0.0.1/T0KEN", kinds=["pbx"], form="slack")
+    assert webhook_test(webhook=webhook).status == 204
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM webhooks_webhook")
+        stored = str(cursor.fetchall())
+    told = "".join(Event.objects.values_list("text", flat=True))
+    for hidden in (secret, new, "T0KEN"):
+        assert hidden not in stored
+        assert hidden not in told
+    assert "https://127.0.0.1" in told
+
+
+def test_a_key_that_is_gone_is_a_failure_like_others(acme, receiver, settings):
+    hook(receiver, acme)
+    settings.PBX_KEYS = [b"another key of exactly 32 bytes."]
+    tell(acme, "pbx/1")
+
+    work()
+
+    assert (receiver.received, WebhookDelivery.objects.get().answer[:10]) == ([], "Its secret")
+
+
+def test_the_addresses_are_checked_at_each_try(acme, receiver, settings):
+    hook(receiver, acme)
+    settings.WEBHOOK_NETWORKS = ["10.0.0.0/8"]
+    tell(acme, "pbx/1")
+
+    work()
+
+    assert (receiver.connections, WebhookDelivery.objects.get().answer) == (0, FORBIDDEN_ADDRESS)
+
+
+# --- what remains ---
+
+
+def test_deliveries_are_forgotten_after_thirty_days(acme, receiver):
+    hook(receiver, acme)
+    tell(acme, "pbx/1")
+    work()
+    with later(days=29):
+        webhooks_work()
+        assert WebhookDelivery.objects.exists()
+    with later(days=31):
+        webhooks_work()
+        assert not WebhookDelivery.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_killed_while_the_receiver_has_it_in_hand_loses_nothing(acme, receiver, trusts_the_authority):
+    """Each kind arrives. Only what was in hand at the kill comes twice, with the id that tells so."""
+    _, secret = hook(receiver, acme)
+    for kind in ALL:
+        tell(acme, f"{kind}/1", kind)
+    notices_address()
+    receiver.is_silent = True
+    process = Process("-m", "tests.webhooks.sending", SSL_CERT_FILE=str(trusts_the_authority))
+    until(lambda: receiver.received)
+    process.kill()
+    process.close()
+    receiver.is_silent = False
+
+    work()
+    assert len(receiver.received) == len(ALL)  # the first, and all but that: it is claimed still
+    WebhookDelivery.objects.waiting().update(claimed_until=timezone.now())
+    work()
+
+    assert len(set(receiver.ids)) == len(ALL)
+    assert receiver.ids[-1] == receiver.ids[0]
+    assert {message.verify(secret)["type"] for message in receiver.received} == {f"notice.{kind}" for kind in ALL}
+    assert not WebhookDelivery.objects.exclude(state=State.SENT).exists()
