@@ -13,6 +13,7 @@ from collections.abc import Collection
 from difflib import get_close_matches
 from email.utils import parseaddr
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -47,6 +48,7 @@ ENCRYPTING = ("verify-full", "verify-ca", "require")
 # What libpq ignores without another option, or on a socket.
 OPTION_NEEDS = {"sslkey": "sslcert", "sslpassword": "sslkey", "sslcrl": "sslrootcert"}
 OF_THE_NETWORK = ("ssl", "keepalives", "tcp_user_timeout")
+SINK_PORTS = {"syslog+tcp": 601, "syslog+tls": 6514}  # those that RFC 3195 and RFC 5425 registered
 
 
 NAMES_READ: set[str] = set()
@@ -418,3 +420,61 @@ def smtp_server(parts: SplitResult) -> dict[str, object]:
         "EMAIL_USE_SSL": parts.scheme == "smtps",
         "EMAIL_USE_TLS": is_tls and parts.scheme == "smtp",
     }
+
+
+# --- a SIEM ---
+
+
+def event_sink(name: str) -> dict[str, Any]:
+    """Read where events go beside the log, as file:///path, syslog+tls://host:port or syslog+tcp://host:port.
+
+    After a ?: format=json or cef, and for TLS ca=path. Returns name (the address without options), scheme, form, and
+    path, or host, port and ca; {} for none. Raises BadSetting for anything else.
+    """
+    url = text(name)
+    if not url:
+        return {}
+    parts, options = urlsplit(url), sink_options(name, url)
+    if parts.scheme == "syslog+udp":
+        raise BadSetting(name, "says syslog+udp, which loses events without a word. Use syslog+tls or syslog+tcp.")
+    if options.get("ca") and parts.scheme != "syslog+tls":
+        raise BadSetting(name, "has the option ca, which goes with syslog+tls.")
+    if parts.scheme == "file":
+        return sink_file(name, parts) | {"scheme": "file", **options}
+    is_server = parts.scheme in SINK_PORTS and parts.hostname and parts.path in ("", "/")
+    if not is_server or parts.fragment or "@" in parts.netloc:
+        raise BadSetting(
+            name,
+            "must look like file:///var/log/pbxadmin/events.jsonl, syslog+tls://siem.example.com or"
+            " syslog+tcp://siem.example.com:601, with ?format=cef or ?format=json.",
+        )
+    port = port_of(name, parts, SINK_PORTS[parts.scheme])
+    host = parts.hostname or ""
+    address = f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+    return {"name": address, "scheme": parts.scheme, "host": host, "port": port, **options}
+
+
+def sink_options(name: str, url: str) -> dict[str, str]:
+    found = {"form": "json"}
+    for option in filter(None, urlsplit(url).query.split("&")):
+        word, _, value = option.partition("=")
+        if word == "format" and value in ("json", "cef"):
+            found["form"] = value
+        elif word == "ca" and is_readable_file(unquote(value)):
+            found["ca"] = unquote(value)
+        else:
+            raise BadSetting(
+                name, f"has the option {option!r}: it takes format=json or cef, and ca= with a file that can be read."
+            )
+    return found
+
+
+def sink_file(name: str, parts: SplitResult) -> dict[str, Any]:
+    path = Path(unquote(parts.path))
+    if parts.netloc or parts.fragment or not path.name or len(str(path)) > 390:
+        raise BadSetting(name, "must name a file by its whole path, such as file:///var/log/pbxadmin/events.jsonl.")
+    if not path.parent.is_dir():
+        raise BadSetting(name, f"names a file in {path.parent}, which is no folder.")
+    if path.exists() and not path.is_file():
+        raise BadSetting(name, f"names {path}, which is no file.")
+    return {"name": f"file://{path}", "path": str(path)}

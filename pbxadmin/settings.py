@@ -36,6 +36,7 @@ WEBHOOK_NETWORKS = env.networks("WEBHOOK_NETWORKS")  # as PBX_NETWORKS
 PBX_PORTS = env.ports("PBX_PORTS")  # none: every port
 PBX_REPORT_PORT = env.number("PBX_REPORT_PORT", 9, 1, 65535)  # 9: the discard port, where nothing listens
 METRICS_TOKEN = env.token("METRICS_TOKEN")
+EVENT_SINK = env.event_sink("EVENT_SINK")  # where audit/sink sends the log; {} for nowhere
 WEB_THREADS = env.number("WEB_THREADS", 16, 2, 256)
 WORK_THREADS = env.number("WORK_THREADS", min(CORES + 1, 64), 1, 64)
 REFRESH_THREADS = env.number("REFRESH_THREADS", min(32 * CORES, 256), 1, 256)

@@ -31,11 +31,11 @@ from django.utils import timezone
 
 from .log import canonical_json
 from .models import MAX_ID
+from .tail import tail_of, torn_cut
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT_FORMAT = "pbxadmin seal 1"
-BLOCK = 65_536
 NEWEST = 1_048_576  # bytes of the file in which the newest checkpoint of a chain is looked for
 
 
@@ -193,18 +193,12 @@ def number_in(line: str) -> int:
 
 def last_line(file: BinaryIO) -> str:
     """Return the last whole line, or "", with the file positioned after it. Cut off what a power cut left of a line."""
-    end = file.seek(0, os.SEEK_END)
-    start, tail = end, b""
-    while start and tail.count(b"\n") < 2:
-        start = max(0, start - BLOCK)
-        file.seek(start)
-        tail = file.read(end - start)
-    whole = tail[: tail.rfind(b"\n") + 1]
-    if len(whole) < len(tail):
-        log.warning("audit checkpoints: the last line was not whole and is taken away: %r", tail[len(whole) :][:200])
-        file.truncate(end - len(tail) + len(whole))
+    line, torn = tail_of(file)
+    if torn:
+        log.warning("audit checkpoints: the last line was not whole and is taken away: %r", torn[:200])
+        torn_cut(file, torn)
     file.seek(0, os.SEEK_END)
-    return whole[:-1].rsplit(b"\n", 1)[-1].decode() if whole else ""
+    return line.decode()
 
 
 # --- keys and signatures ---

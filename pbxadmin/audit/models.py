@@ -149,3 +149,39 @@ def is_readable(said: Any) -> bool:
     return all(isinstance(said.get(name), str) for name in SAID) and all(
         isinstance(said.get(name), int | None) for name in IDS
     )
+
+
+class EventSink(models.Model):
+    """Where events go beside the log, by its address, and how it is going.
+
+    One process at a time sends, which holds `claimed_until`. After a failure nobody tries again before `next_at`.
+    """
+
+    name = models.CharField(max_length=400, primary_key=True)
+    claimed_until = models.DateTimeField(null=True)
+    next_at = models.DateTimeField(null=True)
+    failures = models.PositiveIntegerField(default=0)  # in a row
+    failing_since = models.DateTimeField(null=True)
+    error = models.CharField(max_length=300, blank=True)
+    sent_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SinkPosition(models.Model):
+    """The last event of a chain that a sink has. A conditional update moves it.
+
+    hash: of that event. A chain with another hash at this place is not the one that was sent.
+    """
+
+    sink = models.ForeignKey(EventSink, models.CASCADE)
+    chain = models.CharField(max_length=40)
+    sequence = models.PositiveBigIntegerField(default=0)
+    hash = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["sink", "chain"], name="sink_position_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.sink_id}: {self.chain} {self.sequence}"

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from ivr.models import Change
 from pbxadmin import __version__
+from pbxadmin.audit.sink.sending import sink_state
 from pbxadmin.fleet.models import Pbx, PbxState, WorkerProcess
 from pbxadmin.notices.models import Notice, NoticeMail
 from pbxadmin.review.selectors import outcome_totals
@@ -63,6 +64,7 @@ class FigureCollector(Collector):
         yield from queue_figures(now)
         yield from job_figures(now)
         yield from notice_figures()
+        yield from sink_figures(now)
 
 
 def pbx_figures(now: datetime) -> Iterator[Metric]:
@@ -118,6 +120,14 @@ def notice_figures() -> Iterator[Metric]:
     mails = NoticeMail.objects.filter(state__in=("waiting", "dead")).order_by()
     counts = {"waiting": 0, "dead": 0} | dict(mails.values_list("state").annotate(Count("pk")))
     yield labelled("notice_mails", "Mails of notices that wait, and that were given up", "state", counts)
+
+
+def sink_figures(now: datetime) -> Iterator[Metric]:
+    state = sink_state()
+    oldest, since = (state.oldest_at, state.sink.failing_since) if state else (None, None)
+    yield gauge("event_sink_behind", "Events that EVENT_SINK does not have yet", state.behind if state else 0)
+    yield gauge("event_sink_behind_seconds", "Age of the oldest of them", seconds_since(oldest, now))
+    yield gauge("event_sink_failing_seconds", "How long EVENT_SINK takes no events", seconds_since(since, now))
 
 
 def seconds_since(then: datetime | None, now: datetime) -> float:

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django_tasks_db.management.commands.db_worker import Worker
 
+from pbxadmin.audit.sink.sending import sends
 from pbxadmin.fleet.concurrency import ending
 from pbxadmin.fleet.models import WORKER_GONE, WorkerProcess
 
@@ -43,7 +44,7 @@ class Heart:
 
 
 class Workers:
-    """The threads that work and the one that ticks. A worker that dies is started again."""
+    """The threads that work, the one that ticks, and the one that sends events. A worker that dies is started again."""
 
     def __init__(self, count: int | None = None) -> None:
         self.count = count or settings.WORK_THREADS
@@ -55,6 +56,7 @@ class Workers:
     def start(self) -> None:
         self.threads = [Thread(target=self.work, args=[place], daemon=True) for place in range(self.count)]
         self.threads.append(Thread(target=ticks, args=[self.stopping, self.heart.beat], daemon=True))
+        self.threads.append(Thread(target=sends, args=[self.stopping], daemon=True))
         for thread in self.threads:
             thread.start()
 

@@ -215,7 +215,7 @@ def test_a_last_line_that_was_altered_does_not_keep_a_checkpoint_from_being_made
 
 
 def test_the_last_of_long_lines_is_found(checkpoint, monkeypatch):
-    monkeypatch.setattr("pbxadmin.audit.checkpoints.BLOCK", 100)
+    monkeypatch.setattr("pbxadmin.audit.tail.BLOCK", 100)
 
     assert [checkpoint_make("daily").number for _ in range(3)] == [2, 3, 4]
 

@@ -1,6 +1,8 @@
 """Health of PBXs: a sample of each contact, its count per hour, and what the pages make of them."""
 
+import re
 from datetime import timedelta
+from threading import Event
 
 import pytest
 import time_machine
@@ -11,6 +13,10 @@ from django.utils import timezone
 
 from pbxadmin.access.models import User
 from pbxadmin.access.roles import Role
+from pbxadmin.audit.actions import EventAction
+from pbxadmin.audit.log import record
+from pbxadmin.audit.sink.sending import sink_turn
+from pbxadmin.audit.sink.ways import sink_address
 from pbxadmin.fleet.availability import availability_of
 from pbxadmin.fleet.contacts import Tally, contacts_roll_up, failure_of, hour_of, step_of
 from pbxadmin.fleet.freshness import FRESHNESS, freshness_of
@@ -208,6 +214,23 @@ def test_a_site_admin_sees_who_works(client, acme):
     found = client.get("/pbxs/health/").content.decode()
     assert (found.count('<td class="c-main mono">'), gone.name in found) == (1, False)
     assert '<td class="num" data-label="Threads">5</td>' in found
+
+
+def test_a_site_admin_sees_how_far_the_siem_is(client, acme, settings, tmp_path):
+    settings.EVENT_SINK = {"name": "file:///e", "scheme": "file", "form": "json", "path": str(tmp_path)}
+    settings.DATA_DIR = tmp_path
+    make_pbx(acme)
+    record(EventAction.PBX_EDITED, customer=(acme.pk, acme.name))
+    assert sink_turn(sink_address(), Event()) == 0
+
+    client.force_login(make_user(Role.MANAGER, acme))
+    assert 'id="event-sink"' not in client.get("/pbxs/health/").text
+    client.force_login(User.objects.create_superuser("root"))
+    found = client.get("/pbxs/health/").text
+
+    assert '<dd class="mono">file:///e</dd>' in found
+    assert re.search(r"\d events, the oldest", found)
+    assert "Is a directory" in found
 
 
 def test_who_stopped_working_is_forgotten():

@@ -8,6 +8,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from pbxadmin.audit.sink.sending import sink_state
 from pbxadmin.fleet.freshness import freshness_of, freshness_rows
 from pbxadmin.fleet.models import WORKER_GONE, Pbx, PbxHealth, WorkerProcess
 
@@ -32,4 +33,5 @@ def fleet_health(request: HttpRequest) -> HttpResponse:
     }
     if request.user.is_superuser:
         context["workers"] = WorkerProcess.objects.filter(seen_at__gte=now - WORKER_GONE).order_by("started_at")
+        context["sink"] = sink_state()
     return render(request, "fleet/health.html", context)
