@@ -32,6 +32,7 @@ BENCHES = (
     "row_sizes",
     "home_page",
     "fleet_pages",
+    "wire",
     "policies_recheck",
     "search",
     "isolation",

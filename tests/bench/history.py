@@ -44,7 +44,7 @@ def changes(pbx: Pbx, count: int) -> Iterator[Change]:
     """Yield changes over all IVRs of a PBX, all settled, the last one an hour ago."""
     rows, first = list(Ivr.objects.filter(pbx=pbx)), timezone.now() - timedelta(hours=1, seconds=count)
     for place in range(count):
-        row = rows[place % IVRS]
+        row = rows[place % len(rows)]
         other = {"number": f"9{place:06}"} if place % RENUMBERED == 0 else {"prompt_repeat": str(place % 5)}
         yield change_of(row, other, first + timedelta(seconds=place))
 

@@ -236,12 +236,16 @@ def truth(fleet: DistantFleet) -> None:
 
 
 @contextmanager
-def served() -> Iterator[str]:
-    """Run `manage.py serve` on the database of this benchmark. Yield its address."""
+def served(*words: str, **more: str) -> Iterator[str]:
+    """Run `manage.py serve` on the database of this benchmark. Yield its address.
+
+    words: more of its command line. more: of its environment.
+    """
     names, port = ("SECRET_KEY", "PBX_KEYS", "PBX_NETWORKS", "PATH"), free_port()
     with tempfile.TemporaryDirectory() as folder:
         environment = {name: os.environ[name] for name in names} | {"DATABASE_URL": database(), "DATA_DIR": folder}
-        command = [sys.executable, "manage.py", "serve", "--port", str(port)]
+        environment |= more
+        command = [sys.executable, "manage.py", "serve", "--port", str(port), *words]
         with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
             try:
                 until(lambda: get(f"http://127.0.0.1:{port}/healthz")[0] == 200)

@@ -1,9 +1,12 @@
-"""The product's addresses, and a Django admin of the same IVRs at /admin/."""
+"""The product's addresses, and a Django admin of the same models at /admin/."""
 
 from django.contrib.admin import AdminSite, ModelAdmin, display
 from django.urls import path
 
-from ivr.models import Ivr
+from ivr.models import Change, Ivr
+from pbxadmin.access.models import Customer
+from pbxadmin.audit.models import Event
+from pbxadmin.fleet.models import Pbx
 from pbxadmin.urls import handler403, handler404, handler500
 from pbxadmin.urls import urlpatterns as ours
 
@@ -36,8 +39,36 @@ class LeanIvrAdmin(IvrAdmin):
     show_full_result_count = False
 
 
+class PbxAdmin(ModelAdmin[Pbx]):
+    list_display = ("name", "customer", "site", "host", "api_version", "state", "read_at")
+    list_select_related = ("customer",)
+    list_per_page = 50
+
+
+class CustomerAdmin(ModelAdmin[Customer]):
+    list_display = ("name",)
+    list_per_page = 50
+
+
+class ChangeAdmin(ModelAdmin[Change]):
+    list_display = ("planned_at", "customer_name", "pbx_name", "number", "status", "planned_by_name", "ticket")
+    list_per_page = 50
+
+
+class EventAdmin(ModelAdmin[Event]):
+    list_display = ("at", "action", "outcome", "customer_name", "pbx_name", "ivr_number", "actor_name", "ticket")
+    list_per_page = 50
+
+
 admin = AdminSite("admin")
-admin.register(Ivr, IvrAdmin)
+for model, shown in {
+    Ivr: IvrAdmin,
+    Pbx: PbxAdmin,
+    Customer: CustomerAdmin,
+    Change: ChangeAdmin,
+    Event: EventAdmin,
+}.items():
+    admin.register(model, shown)
 lean_admin = AdminSite("lean")
 lean_admin.register(Ivr, LeanIvrAdmin)
 urlpatterns = [*ours, path("admin/", admin.urls), path("lean/", lean_admin.urls)]

@@ -1,4 +1,4 @@
-"""Every page that the matrix knows: no accessibility fault, no sideways scroll, nothing in the console."""
+"""Every page that the matrix knows: no accessibility fault, no sideways scroll, no shift, nothing in the console."""
 
 from datetime import timedelta
 from typing import Any
@@ -23,6 +23,13 @@ NO_PAGES = {
     *("batches:batch-results", "keys:docs-file"),
 }
 PARTS = 4  # of the pages; `.ci/run` walks through another one with each commit
+SHIFT = 0.02
+SUM_SHIFTS = """
+  window.shift = 0;
+  new PerformanceObserver((list) => {
+    for (const one of list.getEntries()) if (!one.hadRecentInput) window.shift += one.value;
+  }).observe({type: "layout-shift", buffered: true});
+"""
 NAMES = [name for name, row in sorted(ROWS.items()) if row.get("site admin") == OK and name not in NO_PAGES]
 # The browser notes these in its console: a page without a PBX behind it, and what cannot be restored.
 EXPECTED = ("503 (Service Unavailable)", "409 (Conflict)")
@@ -58,8 +65,11 @@ def test_no_page_has_a_fault(browser, live_server, world, width, scheme, part):
         page = page_of(browser, live_server.url, world.people["site admin"], color_scheme=scheme, viewport=viewport)
         page.on("console", lambda said: faults.append(said.text) if said.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: faults.append(str(error)))
+        page.add_init_script(SUM_SHIFTS)
         for name in NAMES[part::PARTS]:
             show(page, world.us.path(ROWS[name].path))
+            if page.evaluate("shift") > SHIFT:
+                faults.append(f"{name}: moves while it comes")
             results = Axe().run(page)
             faults += [f"{name}: {results.generate_report()}"] if results.violations_count else []
             if page.evaluate("document.documentElement.scrollWidth") > width:
