@@ -61,14 +61,11 @@ class EventAdmin(ModelAdmin[Event]):
 
 
 admin = AdminSite("admin")
-for model, shown in {
-    Ivr: IvrAdmin,
-    Pbx: PbxAdmin,
-    Customer: CustomerAdmin,
-    Change: ChangeAdmin,
-    Event: EventAdmin,
-}.items():
-    admin.register(model, shown)
+admin.register(Ivr, IvrAdmin)
+admin.register(Pbx, PbxAdmin)
+admin.register(Customer, CustomerAdmin)
+admin.register(Change, ChangeAdmin)
+admin.register(Event, EventAdmin)
 lean_admin = AdminSite("lean")
 lean_admin.register(Ivr, LeanIvrAdmin)
 urlpatterns = [*ours, path("admin/", admin.urls), path("lean/", lean_admin.urls)]

@@ -23,7 +23,6 @@ from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 from ivr.models import Change, Ivr
 from pbxadmin.access.models import Customer, User
 from pbxadmin.access.services import customer_create
-from pbxadmin.audit.context import Actor
 from pbxadmin.audit.models import Event
 from pbxadmin.batches.models import Batch
 from pbxadmin.fleet.models import Pbx
@@ -49,6 +48,7 @@ PBXS_EACH, IVRS_EACH, EVENTS, CHANGES, OUTSIDE = 10, 5, 2_000, 200, 100
 THROTTLE, LOADS = 4, 3
 FIRST, NEXT, LOG, PAINT_S = 60.0, 15.0, 20.0, 1.0
 KB = 1000
+SETTINGS = "tests.bench.wire_settings"
 PAINTED = """
   window.paint = 0;
   new PerformanceObserver((list) => {
@@ -74,7 +74,7 @@ def main() -> None:
         edited = first_pbx(fleet)
         for count in SIZES:
             fill_up(count)
-            with served("--no-work", DJANGO_SETTINGS_MODULE="tests.bench.wire_settings") as address, chromium() as browser:
+            with served("--no-work", DJANGO_SETTINGS_MODULE=SETTINGS) as address, chromium() as browser:
                 heading(f"{count} PBXs, {Ivr.objects.count():,} IVRs, load {os.getloadavg()[0]:.1f}")
                 report(measured(browser, address, pages(edited)), address)
 
@@ -111,7 +111,7 @@ def pages(edited: Pbx) -> dict[str, tuple[str, str]]:
     change = Change.objects.filter(status="verified")[0]
     customer = Customer.objects.latest("pk")
     start, end = month(timezone.now().date())
-    period = period_add(customer=customer, starts_on=start, ends_on=end, by=admin)
+    period = period_add(customer=customer, starts_on=start, ends_on=end, by=admin.username)
     batch: Batch = running(admin, IVRS_EACH * PBXS_EACH)
     return {
         "sign-in": ("/accounts/login/", "/admin/login/"),
