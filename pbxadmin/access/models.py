@@ -28,9 +28,9 @@ Grant: TypeAlias = tuple[int | None, str]  # customer (None: all of them) and ro
 
 
 class PeopleQuerySet(models.QuerySet["User"]):
-    def visible_to(self, user: "AnyUser") -> Self:
-        """Filter to people with a role for a customer whose people this user manages."""
-        ids = customer_ids(user, Action.MANAGE_PEOPLE)
+    def visible_to(self, user: "AnyUser", right: Action = Action.SEE_PEOPLE) -> Self:
+        """Filter to people with a role for a customer for which this user has the right."""
+        ids = customer_ids(user, right)
         return self if ids is None else self.having(Membership.objects.filter(customer_id__in=ids))
 
     def having(self, memberships: "MembershipQuerySet") -> Self:
@@ -47,8 +47,8 @@ class PeopleManager(UserManager["User"]):
     def get_queryset(self) -> PeopleQuerySet:
         return PeopleQuerySet(self.model, using=self._db)
 
-    def visible_to(self, user: "AnyUser") -> PeopleQuerySet:
-        return self.get_queryset().visible_to(user)
+    def visible_to(self, user: "AnyUser", right: Action = Action.SEE_PEOPLE) -> PeopleQuerySet:
+        return self.get_queryset().visible_to(user, right)
 
     def create_superuser(self, *args: Any, **kwargs: Any) -> "User":
         """Create a site admin, as the command of this name does, and record it: the log says who could do what."""
@@ -202,8 +202,8 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
         return self.filter(lasts | Q(ends_on__gte=day) if day else lasts)
 
     def shown_to(self, user: AnyUser) -> Self:
-        """Filter to memberships that this user may see: for customers whose people they manage, or for all."""
-        ids = customer_ids(user, Action.MANAGE_PEOPLE)
+        """Filter to memberships that this user may see: for customers whose people they see, or for all."""
+        ids = customer_ids(user, Action.SEE_PEOPLE)
         return self if ids is None else self.filter(Q(customer_id__in=ids) | Q(customer=None))
 
     def for_customer(self, customer: Customer) -> Self:

@@ -21,6 +21,7 @@ __all__ = [
     "customer_ids",
     "customers_of",
     "last_day_to_give",
+    "manages",
     "only_customer",
     "outlasts",
     "require",
@@ -117,8 +118,15 @@ def rules_over(user: AnyUser, person: User) -> bool:
     """
     if can_anywhere(user, Action.MANAGE_PEOPLE) and user.is_superuser:
         return True
+    if not manages(user, person):
+        return False
     theirs = person.memberships.current().values_list("customer_id", "role")
     return not person.is_superuser and all(role in roles_to_give(user, customer_id) for customer_id, role in theirs)
+
+
+def manages(user: AnyUser, person: User) -> bool:
+    """Return whether the person has a role, also one that is over, for a customer whose people this user manages."""
+    return User.objects.visible_to(user, Action.MANAGE_PEOPLE).filter(pk=person.pk).exists()
 
 
 def require_rule_over(user: AnyUser, person: User) -> None:

@@ -15,6 +15,7 @@ class Action(StrEnum):
     DIAL_OUTBOUND = "dial-outbound"
     MANAGE_PBXS = "manage-pbxs"
     BATCH = "batch"
+    SEE_PEOPLE = "see-people"
     MANAGE_PEOPLE = "manage-people"
     MANAGE_RULES = "manage-rules"
     REVIEW_LOG = "review-log"
@@ -28,6 +29,7 @@ IN_WORDS: dict[Action, str] = {
     Action.DIAL_OUTBOUND: "let callers dial out",
     Action.MANAGE_PBXS: "add, edit and delete PBXs",
     Action.BATCH: "change many IVRs at once",
+    Action.SEE_PEOPLE: "see people and their roles",
     Action.MANAGE_PEOPLE: "give and take roles",
     Action.MANAGE_RULES: "say what changes need",
     Action.REVIEW_LOG: "review the log",
@@ -48,7 +50,7 @@ SITE_ADMIN = "site-admin"  # no role of a membership: User.is_superuser
 ROLES: dict[str, frozenset[Action]] = {
     Role.VIEWER: frozenset({Action.SEE}),
     Role.HELPDESK: frozenset({Action.SEE, Action.EDIT_IVR}),
-    Role.AUDITOR: frozenset({Action.SEE, Action.REVIEW_LOG}),
+    Role.AUDITOR: frozenset({Action.SEE, Action.SEE_PEOPLE, Action.REVIEW_LOG}),
     Role.MANAGER: frozenset(
         {
             Action.SEE,
@@ -57,6 +59,7 @@ ROLES: dict[str, frozenset[Action]] = {
             Action.DIAL_OUTBOUND,
             Action.MANAGE_PBXS,
             Action.BATCH,
+            Action.SEE_PEOPLE,
             Action.MANAGE_PEOPLE,
             Action.MANAGE_RULES,
         }
@@ -64,4 +67,6 @@ ROLES: dict[str, frozenset[Action]] = {
 }
 
 # Still allowed for an archived customer. Managing people is, because it decides who may read its history.
-WITH_ARCHIVED = frozenset({Action.SEE, Action.REVIEW_LOG, Action.MANAGE_PEOPLE, Action.MANAGE_CUSTOMERS})
+WITH_ARCHIVED = frozenset(
+    {Action.SEE, Action.REVIEW_LOG, Action.SEE_PEOPLE, Action.MANAGE_PEOPLE, Action.MANAGE_CUSTOMERS}
+)

@@ -186,7 +186,7 @@ class PeopleFilter(FilterForm):
     role = forms.ChoiceField(choices=[("", "Any role"), *Role.choices], required=False)
 
     def __init__(self, data: Mapping[str, Any], *, user: AnyUser) -> None:
-        super().__init__(data, customers=customers_of(user, Action.MANAGE_PEOPLE))
+        super().__init__(data, customers=customers_of(user, Action.SEE_PEOPLE))
         self.user = user
 
     def narrow(self, people: PeopleQuerySet) -> PeopleQuerySet:

@@ -23,7 +23,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         """Filter to the user's own keys, and those of people and service accounts whose roles they manage."""
         if customer_ids(user, Action.MANAGE_PEOPLE) is None:
             return self
-        return self.filter(Q(holder_id=user.pk) | Q(holder__in=User.objects.visible_to(user)))
+        return self.filter(Q(holder_id=user.pk) | Q(holder__in=User.objects.visible_to(user, Action.MANAGE_PEOPLE)))
 
     def working(self) -> Self:
         """Filter to keys that are neither revoked nor past their last day."""

@@ -32,7 +32,7 @@ def own_keys(request: HttpRequest) -> HttpResponse:
 def holder_keys(request: HttpRequest, pk: int) -> HttpResponse:
     """Show the keys of somebody whose roles the person manages; of a service account, make one."""
     user = user_of(request)
-    holder = get_object_or_404(User.objects.visible_to(user), pk=pk)
+    holder = get_object_or_404(User.objects.visible_to(user, Action.MANAGE_PEOPLE), pk=pk)
     require_rule_over(user, holder)
     return keys_page(request, holder, may_make=holder.is_service)
 

@@ -178,9 +178,9 @@ def map_shown(fleet: FleetCounts, drawn: Sequence[Pbx], *, is_large: bool) -> di
 @login_required
 @require_GET
 def person_effective_access(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show what a person can see and do, for the customers whose people the user manages."""
+    """Show what a person can see and do, for the customers whose people the user sees."""
     person = get_object_or_404(User.objects.visible_to(request.user), pk=pk)
-    customers = Customer.objects.visible_to(person).allowing(request.user, Action.MANAGE_PEOPLE)
+    customers = Customer.objects.visible_to(person).allowing(request.user, Action.SEE_PEOPLE)
     page = keyset(customers, ("folded", "id"), request.GET.get("cursor", ""), PAGE_SIZE)
     memberships = list(person.memberships.current()) if person.is_active else []
     context = {

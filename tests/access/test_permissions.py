@@ -23,6 +23,7 @@ MATRIX = {
     Action.DIAL_OUTBOUND: (False, False, False, True),
     Action.MANAGE_PBXS: (False, False, False, True),
     Action.BATCH: (False, False, False, True),
+    Action.SEE_PEOPLE: (False, False, True, True),
     Action.MANAGE_PEOPLE: (False, False, False, True),
     Action.MANAGE_RULES: (False, False, False, True),
     Action.REVIEW_LOG: (False, False, True, False),

@@ -63,14 +63,54 @@ def test_nobody_sees_people_without_signing_in(client: Client, url: str) -> None
     assert client.get(url)["Location"] == f"{SENT}{url}"
 
 
-@pytest.mark.parametrize("role", ["viewer", "helpdesk", "auditor"])
-def test_the_list_is_for_those_who_manage_people(client: Client, acme: Customer, mara: User, role: str) -> None:
+@pytest.mark.parametrize("role", ["viewer", "helpdesk"])
+def test_the_list_is_for_those_who_manage_people_or_review(
+    client: Client, acme: Customer, mara: User, role: str
+) -> None:
     client.force_login(make_user(role, acme))
 
     assert client.get("/people/").status_code == 403
     assert client.get(f"/people/{mara.pk}/").status_code == 404
     assert "/people/" not in client.get(f"/customers/{acme.pk}/").content.decode()
     assert Event.objects.filter(action="access.denied").count() == 1
+
+
+def test_an_auditor_sees_people_of_their_customers_and_changes_nothing(
+    client: Client, acme: Customer, bellweather: Customer, mara: User
+) -> None:
+    auditor = make_user("auditor", acme, username="ada")
+    bea = make_user("helpdesk", bellweather, username="bea")
+    membership_grant(user=mara, role=Role.MANAGER, customer=bellweather)
+    former = make_user("helpdesk", acme, username="former", ends_on=timezone.now().date() - dt.timedelta(days=1))
+    client.force_login(auditor)
+
+    listed, page = (client.get(path).content.decode() for path in ("/people/", f"/people/{mara.pk}/"))
+    own = client.get(f"/people/{auditor.pk}/").content.decode()
+    gone = client.get(f"/people/{former.pk}/").content.decode()
+
+    assert "Mara Lindqvist" in listed
+    assert "bea" not in listed
+    assert "Bellweather" not in listed + page
+    assert "/people/invite/" not in listed
+    assert "api-keys" not in page
+    for pk, text in ((mara.pk, page), (auditor.pk, own), (former.pk, gone)):
+        assert f'action="/people/{pk}' not in text
+    assert client.get(f"/people/{bea.pk}/").status_code == 404
+    assert client.get("/people/invitations/").status_code == 403
+    assert f"/people/{bea.pk}/" not in client.get("/search/?q=bea").content.decode()
+    assert client.post(f"/people/{former.pk}/edit/", {"name": "Other"}).status_code == 403
+
+
+def test_a_manager_who_reviews_another_customer_changes_nobody_there(
+    client: Client, manager: User, bellweather: Customer
+) -> None:
+    membership_grant(user=manager, role=Role.AUDITOR, customer=bellweather)
+    bea = make_user("helpdesk", bellweather, username="bea")
+    before = facts(bea)
+
+    assert "Give a role" not in client.get(f"/people/{bea.pk}/").content.decode()
+    assert {client.post(url, {"role": "viewer"}).status_code for url in posts_on(bea)} == {403}
+    assert facts(bea) == before
 
 
 def test_a_manager_sees_people_of_their_customers_and_nobody_else(
@@ -198,14 +238,14 @@ def test_names_are_escaped(client: Client, admin: User, mara: User) -> None:
         assert "<script>alert" not in client.get(url).content.decode()
 
 
-@pytest.mark.parametrize("role", ["viewer", "helpdesk", "auditor", None])
+@pytest.mark.parametrize(("role", "status"), [("viewer", 404), ("helpdesk", 404), ("auditor", 403), (None, 404)])
 def test_nothing_on_a_persons_page_is_for_those_who_manage_nobody(
-    client: Client, acme: Customer, mara: User, role: str | None
+    client: Client, acme: Customer, mara: User, role: str | None, status: int
 ) -> None:
     client.force_login(make_user(role, acme if role else None))
     before = facts(mara)
 
-    assert {client.post(url, {"role": "viewer"}).status_code for url in posts_on(mara)} == {404}
+    assert {client.post(url, {"role": "viewer"}).status_code for url in posts_on(mara)} == {status}
     assert facts(mara) == before
 
 

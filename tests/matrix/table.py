@@ -12,14 +12,14 @@ from .world import Side
 
 OK, LOGIN, NOT_ALLOWED, NOT_THERE, NO_METHOD = "ok", "login", 403, 404, 405
 Gate = Callable[[str], Any]
-# Somebody is there only for who gives roles where that person has one.
+# Somebody is there only for who gives roles or reviews where that person has one.
 ON_PERSON = {
     "anonymous": LOGIN,
     "no role": NOT_THERE,
     "wrong customer": NOT_THERE,
     "viewer": NOT_THERE,
     "helpdesk": NOT_THERE,
-    "auditor": NOT_THERE,
+    "auditor": NOT_ALLOWED,
     "manager": OK,
     "site admin": OK,
 }
@@ -97,6 +97,16 @@ def in_the_log(role: str) -> Any:
 def on_person(role: str) -> Any:
     """Return what a page of somebody answers. A new role fails here until its answer is written down."""
     return ON_PERSON[role]
+
+
+def see_person(role: str) -> Any:
+    """A page of somebody that is only to look at, which auditors do, too."""
+    return OK if role == "auditor" else on_person(role)
+
+
+def through_person(role: str) -> Any:
+    """What hangs on somebody and is not there for who only looks: keys and invitations."""
+    return NOT_THERE if role == "auditor" else on_person(role)
 
 
 def closed(role: str) -> Any:
@@ -195,8 +205,10 @@ ROWS: dict[str, Row] = {
     "help:page": Row("/help/trouble/unknown/", get=signed_in),
     "keys:docs-file": Row("/api/v1/docs/swagger-ui-init.js", get=signed_in),
     "keys:own-keys": Row("/api-keys/", get=signed_in, post=signed_in, data=lambda side: key_form()),
-    "keys:key-revoke": Row("/api-keys/{api_key}/revoke/", post=on_person),
-    "keys:holder-keys": Row("/people/{person}/api-keys/", get=on_person, post=on_person, data=lambda side: key_form()),
+    "keys:key-revoke": Row("/api-keys/{api_key}/revoke/", post=through_person),
+    "keys:holder-keys": Row(
+        "/people/{person}/api-keys/", get=through_person, post=through_person, data=lambda side: key_form()
+    ),
     "keys:service-account-add": Row(
         "/people/service-accounts/add/",
         get=anywhere(Action.MANAGE_PEOPLE),
@@ -217,7 +229,7 @@ ROWS: dict[str, Row] = {
     ),
     "access:customer-archive": Row("/customers/{customer}/archive/", get=CUSTOMERS, post=CUSTOMERS),
     "access:customer-unarchive": Row("/customers/{customer}/unarchive/", post=CUSTOMERS),
-    "accounts:person-list": Row("/people/", get=anywhere(Action.MANAGE_PEOPLE)),
+    "accounts:person-list": Row("/people/", get=anywhere(Action.SEE_PEOPLE)),
     "accounts:invite": Row(
         "/people/invite/",
         get=anywhere(Action.MANAGE_PEOPLE),
@@ -225,15 +237,15 @@ ROWS: dict[str, Row] = {
         data=lambda side: {"email": "new@x.example", "name": "New", "role": "viewer", "customer": side.customer.pk},
     ),
     "accounts:invitation-list": Row("/people/invitations/", get=anywhere(Action.MANAGE_PEOPLE)),
-    "accounts:invitation-send-again": Row("/people/invitations/{invitation}/send/", post=on_person),
-    "accounts:invitation-withdraw": Row("/people/invitations/{invitation}/withdraw/", post=on_person),
+    "accounts:invitation-send-again": Row("/people/invitations/{invitation}/send/", post=through_person),
+    "accounts:invitation-withdraw": Row("/people/invitations/{invitation}/withdraw/", post=through_person),
     "accounts:invitation-open": Row("/invitations/never-was/", get=closed, post=never),
     "accounts:invitation-accept": Row("/invitations/", get=closed, post=closed),
     "accounts:invitation-accepted": Row("/invitations/accepted/", get=public, post=never),
-    "accounts:person-page": Row("/people/{person}/", get=on_person),
+    "accounts:person-page": Row("/people/{person}/", get=see_person),
     "home:customer-home": Row("/customers/{customer}/home/", get=SEE),
     "home:customer-report": Row("/customers/{customer}/report/", get=SEE),
-    "home:effective-access": Row("/people/{person}/effective-access/", get=on_person),
+    "home:effective-access": Row("/people/{person}/effective-access/", get=see_person),
     "accounts:person-edit": Row("/people/{person}/edit/", post=on_person, data=lambda side: {"name": "New"}),
     "accounts:role-give": Row(
         "/people/{person}/roles/", post=on_person, data=lambda side: {"role": "viewer", "customer": side.customer.pk}

@@ -71,8 +71,8 @@ def customer_unarchive_view(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def show_customer(request: HttpRequest, customer: Customer, form: CustomerForm) -> HttpResponse:
-    """Render the page of a customer. Only users who manage people or review the log see who works for it."""
+    """Render the page of a customer. Only users who may see people see who works for it."""
     context = {"customer": customer, "form": form}
-    if any(can(request.user, action, customer) for action in (Action.MANAGE_PEOPLE, Action.REVIEW_LOG)):
+    if can(request.user, Action.SEE_PEOPLE, customer):
         context["memberships"] = Membership.objects.for_customer(customer)
     return render(request, "access/customer_page.html", context, status=422 if form.errors else 200)

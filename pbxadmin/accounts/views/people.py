@@ -17,6 +17,7 @@ from pbxadmin.access.forms import LastDayForm, RoleForm
 from pbxadmin.access.models import Membership, User
 from pbxadmin.access.permissions import (
     deny,
+    manages,
     require_anywhere,
     require_role,
     require_rule_over,
@@ -38,7 +39,7 @@ from pbxadmin.web.posting import post_only
 @require_GET
 def person_list(request: HttpRequest) -> HttpResponse:
     user = user_of(request)
-    require_anywhere(user, Action.MANAGE_PEOPLE)
+    require_anywhere(user, Action.SEE_PEOPLE)
     wanted = PeopleFilter(request.GET, user=user)
     shown = Membership.objects.shown_to(user).select_related("customer").order_by("customer__folded", "role")
     people = wanted.narrow(User.objects.visible_to(user)).prefetch_related(Prefetch("memberships", shown, "shown"))
@@ -158,9 +159,9 @@ def visible_person(request: HttpRequest, pk: int) -> User:
 
 
 def other_person(request: HttpRequest, pk: int) -> User:
-    """Return a visible person other than the user, since nobody changes their own roles or locks themselves out."""
+    """Return another person whom the user manages: nobody changes their own roles or locks themselves out."""
     person = visible_person(request, pk)
-    if person == request.user:
+    if person == request.user or not manages(request.user, person):
         deny(Action.MANAGE_PEOPLE, None)
     return person
 
@@ -185,14 +186,15 @@ def show_person(
 ) -> HttpResponse:
     """Render the page of a person; a form with errors replaces its empty one."""
     user = user_of(request)
-    is_self = person == user
+    is_self, is_managed = person == user, manages(user, person)
     shown = person.memberships.shown_to(user).select_related("customer").order_by("customer__folded", "role")
     context: dict[str, Any] = {
         "person": person,
         "is_self": is_self,
         "has_second_factor": Authenticator.objects.filter(user=person).exists(),
         "roles": [role_row(user, membership, is_self, day_form) for membership in shown],
-        "role_form": None if is_self else role_form or RoleForm(None, user=user),
+        "is_managed": is_managed,
+        "role_form": role_form or RoleForm(None, user=user) if is_managed and not is_self else None,
         "person_form": (person_form or PersonForm(None, user=user, person=person))
         if rules_over(user, person)
         else None,
