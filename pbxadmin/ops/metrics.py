@@ -21,6 +21,7 @@ from pbxadmin.audit.sink.sending import sink_state
 from pbxadmin.fleet.models import Pbx, PbxState, WorkerProcess
 from pbxadmin.notices.models import Notice, NoticeMail
 from pbxadmin.review.selectors import outcome_totals
+from pbxadmin.webhooks.models import Webhook, WebhookDelivery
 
 from .models import PeriodicJob
 
@@ -120,6 +121,11 @@ def notice_figures() -> Iterator[Metric]:
     mails = NoticeMail.objects.filter(state__in=("waiting", "dead")).order_by()
     counts = {"waiting": 0, "dead": 0} | dict(mails.values_list("state").annotate(Count("pk")))
     yield labelled("notice_mails", "Mails of notices that wait, and that were given up", "state", counts)
+    hooks = WebhookDelivery.objects.filter(state__in=("waiting", "dead"), webhook__off_at=None).order_by()
+    counts = {"waiting": 0, "dead": 0} | dict(hooks.values_list("state").annotate(Count("pk")))
+    yield labelled("webhook_messages", "Messages to webhooks that wait, and that were given up", "state", counts)
+    off = Webhook.objects.exclude(off_why="").count()
+    yield gauge("webhooks_given_up", "Webhooks that were switched off because they failed", off)
 
 
 def sink_figures(now: datetime) -> Iterator[Metric]:

@@ -164,6 +164,10 @@ def exception_form(side: Side) -> dict[str, Any]:
     return {"value": "3", "reason": "Agreed.", "ends_on": f"{timezone.now().date()}"}
 
 
+def webhook_form() -> dict[str, Any]:
+    return {"name": "Chat", "address": "https://127.0.0.1:9/", "kinds": ["pbx"], "form": "slack"}
+
+
 REVIEW = anywhere(Action.REVIEW_LOG)
 SEE, EDIT, MANAGE = on(Action.SEE), on(Action.EDIT_IVR), on(Action.MANAGE_PBXS)
 BATCH, RULES = on(Action.BATCH), on(Action.MANAGE_RULES)
@@ -358,7 +362,20 @@ ROWS: dict[str, Row] = {
     "notices:route-end": Row("/notices/routes/{route}/end/", post=PEOPLE),
     "notices:mail-list": Row("/notices/mails/", get=site_admin),
     "notices:mail-send-again": Row("/notices/mails/{mail}/send/", post=site_admin),
+    "webhooks:webhook-list": Row("/webhooks/", get=anywhere(Action.MANAGE_PEOPLE)),
+    "webhooks:webhook-add": Row(
+        "/webhooks/add/",
+        get=anywhere(Action.MANAGE_PEOPLE),
+        post=anywhere(Action.MANAGE_PEOPLE),
+        data=lambda side: webhook_form() | {"customer": side.customer.pk},
+    ),
     "webhooks:webhook-page": Row("/webhooks/{webhook}/", get=PEOPLE),
+    "webhooks:webhook-edit": Row("/webhooks/{webhook}/edit/", post=PEOPLE, data=lambda side: webhook_form()),
+    "webhooks:webhook-test": Row("/webhooks/{webhook}/test/", post=PEOPLE),
+    "webhooks:webhook-rotate": Row("/webhooks/{webhook}/rotate/", post=PEOPLE),
+    "webhooks:webhook-switch": Row("/webhooks/{webhook}/switch/", post=PEOPLE),
+    "webhooks:webhook-delete": Row("/webhooks/{webhook}/delete/", get=PEOPLE, post=PEOPLE),
+    "webhooks:delivery-send-again": Row("/webhooks/deliveries/{delivery}/send/", post=PEOPLE),
     "notices:end": Row("/notices/end/never-sent/", get=closed, post=closed),
     "review:event-list": Row("/audit/", get=REVIEW),
     "review:evidence": Row("/audit/evidence/", get=REVIEW, post=REVIEW),

@@ -55,7 +55,10 @@ BY_CHANCE = {
     "calls",
     "form_key",
 }
-BY_CHANCE_OF = {"api.ApiKey": {"digest", "shown"}}
+BY_CHANCE_OF = {
+    "api.ApiKey": {"digest", "shown"},
+    "webhooks.Webhook": {"address", "secret", "old_secret"},  # sealed
+}
 OF_A_SERVICE = {"username", "folded", "password", "words"}  # nobody enters them
 POSTS = [name for name in NAMES if ROWS[name].post("site admin") == OK]
 

@@ -25,13 +25,14 @@ from pbxadmin.batches.services import Chosen, Pace, batch_plan
 from pbxadmin.fleet.imports import import_store
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.saved_filters import filter_save
-from pbxadmin.notices.models import Condition, NoticeMail
+from pbxadmin.notices.models import Condition, Notice, NoticeMail
 from pbxadmin.notices.services import route_add
 from pbxadmin.policies.models import PolicyException, Violation
 from pbxadmin.policies.services import policy_add, violation_accept
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.models import DeskItem
 from pbxadmin.review.periods import month, period_add
+from pbxadmin.webhooks.models import WebhookDelivery
 from pbxadmin.webhooks.services import webhook_add
 from pbxadmin.yeastar.readings import IvrSettings
 from tests.factories import make_customer, make_outside, make_pbx, make_snapshots, make_user
@@ -138,6 +139,9 @@ def make_side(words: tuple[str, ...]) -> Side:
     hook, _ = webhook_add(
         customer=customer, name=f"{site} hook", address="https://127.0.0.1:9/", kinds=["pbx"], form="standard"
     )
+    delivery = WebhookDelivery.objects.create(
+        webhook=hook, notice=Notice.objects.latest("pk"), due_at=timezone.now(), state=WebhookDelivery.State.DEAD
+    )
     key, _ = api_key_make(holder=person, name=f"{site} key", scope=Scope.READ, last_day=today)
     ids = {
         "api_key": key.pk,
@@ -145,6 +149,7 @@ def make_side(words: tuple[str, ...]) -> Side:
         "route": route.pk,
         "mail": mail.pk,
         "webhook": hook.pk,
+        "delivery": delivery.pk,
         "batch": batch.pk,
         "ivr": Ivr.objects.get(pbx=pbx).pk,
         "customer": customer.pk,

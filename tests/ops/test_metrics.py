@@ -66,7 +66,7 @@ def test_they_name_nobody_and_cost_the_same_for_many(client, acme, django_assert
     for place in range(5):
         make_change(make_pbx(acme, name=f"ACME-{place}"))
 
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(14):
         text = client.get("/metrics").text
 
     assert "acme" not in text.lower()

@@ -115,7 +115,7 @@ def field_row(field: forms.BoundField) -> dict[str, Any]:
 def rail(context: template.Context, content: str) -> str:
     """Render the links at the side of each page; the block names the one that the page belongs to.
 
-    content: home, ivrs, pbxs, customers, changes, outside, policies, batches, audit, people, help, or nothing.
+    content: home, ivrs, pbxs, customers, changes, outside, policies, batches, audit, people, webhooks, help, or none.
     """
     with context.push(here=content.strip(), count=0):  # a page may have a count of its own
         return template.Engine.get_default().get_template("web/_rail.html").render(context)
