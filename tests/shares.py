@@ -26,6 +26,7 @@ IN_SHARES = (  # pages, forms and processes; what locks, claims and counts runs 
     "tests/api/test_keys.py",
     "tests/api/test_matrix.py",
     "tests/api/test_recipes.py",
+    "tests/api/test_spec.py",
     "tests/drills/",
     "tests/fleet/",
     "tests/help/",
