@@ -211,6 +211,21 @@ class OutsideFilter(FilterValues):
     until: date | None = parameter(None, read_day, name="to")
     is_since_visit: bool = parameter(False, lambda given: last(given) == "on", name="visit")
 
+    def shown_chips(self, names: Mapping[str, str]) -> list[tuple[str, str]]:
+        """Return what narrows the list in words, each with the query without it. names: of customer and PBX."""
+        words = {
+            "customer": names.get("customer", f"Customer {self.customer}"),
+            "pbx": names.get("pbx", f"PBX {self.pbx}"),
+            "ivr": f"IVR {self.ivr}",
+            "field": f"Field {BY_NAME[self.field].label}" if self.field else "",
+            "kind": OUTSIDE_KINDS[self.kind].label if self.kind else "",
+            "state": self.state.capitalize(),
+            "from": f"From {self.since}",
+            "to": f"To {self.until}",
+            "visit": "Since your last visit",
+        }
+        return self.chips(words)
+
     def narrow(self, rows: OutsideChangeQuerySet, visit_at: datetime | None) -> OutsideChangeQuerySet:
         """Return the outside changes that the filter lets through. visit_at: the end of the person's last visit."""
         exact = {

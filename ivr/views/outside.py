@@ -19,10 +19,12 @@ from pbxadmin.access.roles import Action
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.web.htmx import go, render_either
-from pbxadmin.web.pages import PAGE_SIZE, keyset
+from pbxadmin.web.pages import PAGE_SIZE, found_of, keyset
 from pbxadmin.web.posting import post_only
 from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.fields import FIELDS
+
+from .common import names_in
 
 MOST_CHOICES = 500  # customers, or PBXs of one, in a filter
 
@@ -33,7 +35,8 @@ def outside_list(request: HttpRequest) -> HttpResponse:
     """List what changed without us, of the customers that the person sees, newest first."""
     user, wanted = user_of(request), OutsideFilter.from_query(request.GET)
     visit_at = visit_note(user.pk)
-    found = wanted.narrow(OutsideChange.objects.visible_to(user), visit_at)
+    seen = OutsideChange.objects.visible_to(user)
+    found = wanted.narrow(seen, visit_at)
     page = keyset(found, ["-event_id"], request.GET.get("cursor", ""), PAGE_SIZE)
     rows = outside_rows(user, page.rows)
     context = {
@@ -42,6 +45,8 @@ def outside_list(request: HttpRequest) -> HttpResponse:
         "page_query": request.GET.urlencode(),
         "page": page,
         "rows": rows,
+        "counts": found_of(page, found, seen if wanted.is_narrow else None),
+        "chips": wanted.shown_chips(names_in(user, wanted)),
         "visit_at": visit_at,
         "customers": list(Customer.objects.visible_to(user).values_list("pk", "name")[:MOST_CHOICES]),
         "pbxs": pbxs_of(user, wanted.customer),

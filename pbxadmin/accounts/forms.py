@@ -204,6 +204,18 @@ class PeopleFilter(FilterForm):
             memberships = memberships.filter(role=role)
         return people.having(memberships)
 
+    def shown_chips(self) -> list[tuple[str, str]]:
+        """Return what narrows the list in words, each with the query without it."""
+        given = {name: str(self.data.get(name, "")) for name in self.parameters()}
+        customer = self.chosen_customer
+        return self.chips(
+            {
+                "q": f"“{given['q']}”",
+                "customer": customer.name if customer else "A customer you do not see",
+                "role": dict(Role.choices).get(given["role"], given["role"]),
+            }
+        )
+
 
 class PersonForm(forms.Form):
     """Name and e-mail address of a person. Only site admins may set the address, since it can reset the password."""

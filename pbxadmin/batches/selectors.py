@@ -6,19 +6,51 @@ from datetime import datetime, tzinfo
 from typing import Self
 
 from django.core import signing
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef, Q
 from django.http import Http404, QueryDict
 from django.utils import timezone
 
 from ivr.models import Change, Ivr, IvrQuerySet
-from ivr.selectors import IvrFilter, ivrs_found
+from ivr.selectors import IvrFilter, choice_parameter, ivrs_found
 from pbxadmin.access.models import User
+from pbxadmin.web.filters import FilterValues, number_parameter
 from pbxadmin.web.times import local_time
 from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.fields import BY_NAME
 
-from .models import NOT_VERIFIED_OUTCOMES, WAITING, Batch, BatchTarget, BatchTargetQuerySet, TargetClass
+from .models import (
+    NOT_VERIFIED_OUTCOMES,
+    WAITING,
+    Batch,
+    BatchQuerySet,
+    BatchState,
+    BatchTarget,
+    BatchTargetQuerySet,
+    TargetClass,
+)
 from .services import Chosen
+
+
+@dataclass(frozen=True)
+class BatchFilter(FilterValues):
+    """The filter of the list of batches."""
+
+    state: str = choice_parameter(BatchState.values)
+    customer: int | None = number_parameter()
+
+    def narrow(self, batches: BatchQuerySet) -> BatchQuerySet:
+        """Return the batches that the filter lets through; of a customer are those with an IVR of it."""
+        if self.state:
+            batches = batches.filter(state=self.state)
+        if self.customer is None:
+            return batches
+        return batches.filter(Exists(BatchTarget.objects.filter(batch=OuterRef("pk"), customer_id=self.customer)))
+
+    def shown_chips(self, names: Mapping[int, str]) -> list[tuple[str, str]]:
+        """Return what narrows the list in words, each with the query without it. names: of customers."""
+        customer = names.get(self.customer or 0, f"Customer {self.customer}")
+        return self.chips({"state": self.state.capitalize(), "customer": customer})
+
 
 SELECTION_SALT = "batches.selection.1"
 SELECTION_LIFE_S = 24 * 3600

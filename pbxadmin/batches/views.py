@@ -23,7 +23,7 @@ from pbxadmin.audit.log import record
 from pbxadmin.web.csv import csv_response
 from pbxadmin.web.filters import whole
 from pbxadmin.web.htmx import go, render_either
-from pbxadmin.web.pages import keyset
+from pbxadmin.web.pages import found_of, keyset
 from pbxadmin.web.posting import post_only
 from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.fields import BY_NAME
@@ -44,6 +44,7 @@ from .models import (
 from .outside import restorable
 from .selectors import (
     RESULT_COLUMNS,
+    BatchFilter,
     TargetTally,
     chosen_of,
     next_tries,
@@ -73,6 +74,7 @@ from .work import batch_work
 LIVE_POLL_S = 2
 TARGETS_PER_PAGE = 20  # fewer than in a list: they are made anew every two seconds
 BATCHES_PER_PAGE = 50
+MOST_CUSTOMERS = 500  # to choose from in a filter
 CSV_ROWS = 500
 
 
@@ -91,9 +93,21 @@ def own_batch(request: HttpRequest, pk: int) -> Batch:
 @require_GET
 def batch_list(request: HttpRequest) -> HttpResponse:
     """List the batches of the customers that the person sees, newest first."""
-    page = keyset(Batch.objects.visible_to(user_of(request)), ["-id"], request.GET.get("cursor", ""), BATCHES_PER_PAGE)
-    tallies = tallies_of(page.rows, BatchTarget.objects.visible_to(user_of(request)))
-    context = {"page": page, "rows": [(batch, tallies[batch.pk]) for batch in page.rows]}
+    user, wanted = user_of(request), BatchFilter.from_query(request.GET)
+    seen = Batch.objects.visible_to(user)
+    found = wanted.narrow(seen)
+    page = keyset(found, ["-id"], request.GET.get("cursor", ""), BATCHES_PER_PAGE)
+    tallies = tallies_of(page.rows, BatchTarget.objects.visible_to(user))
+    customers = list(Customer.objects.visible_to(user).values_list("pk", "name")[:MOST_CUSTOMERS])
+    context = {
+        "page": page,
+        "rows": [(batch, tallies[batch.pk]) for batch in page.rows],
+        "wanted": wanted,
+        "counts": found_of(page, found, seen if wanted.is_narrow else None),
+        "chips": wanted.shown_chips(dict(customers)),
+        "customers": customers,
+        "states": BatchState.choices,
+    }
     return render_either(request, "batches/batch_list.html", "batches/_batch_table.html", context)
 
 

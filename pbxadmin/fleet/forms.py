@@ -283,11 +283,6 @@ class PbxFilter(SortedList, FilterForm):
             }
         )
 
-    @property
-    def chosen_customer(self) -> Customer | None:
-        found: Customer | None = self.cleaned_data.get("customer") if self.is_valid() else None
-        return found
-
 
 class PinForm(forms.Form):
     """The form that pins a certificate. Replacing a pin needs a reason."""

@@ -83,7 +83,28 @@ class DeskFilter(FilterForm):
             items = items.filter(customer_id=wanted["customer"].pk)
         if wanted["kind"]:
             items = items.filter(kinds__contains=f" {wanted['kind']} ")
-        return {"": items.still_open(), "reviewed": items.exclude(reviewed_at=None)}.get(wanted["state"], items)
+        return self.in_state(items)
+
+    def in_state(self, items: DeskItemQuerySet) -> DeskItemQuerySet:
+        """Return the items of the chosen state: the open ones, unless something else was chosen."""
+        by_state = {"reviewed": items.exclude(reviewed_at=None), "all": items}
+        return by_state.get(self.data.get("state", ""), items.still_open())
+
+    @property
+    def thing(self) -> str:
+        """Return what the list holds, as it is counted."""
+        return {"reviewed": "reviewed exception", "all": "exception"}.get(self.data.get("state", ""), "open exception")
+
+    def shown_chips(self) -> list[tuple[str, str]]:
+        """Return what narrows the list in words, each with the query without it."""
+        customer, kind = self.chosen_customer, self.data.get("kind", "")
+        return self.chips(
+            {
+                "customer": customer.name if customer else "A customer you do not review",
+                "kind": KINDS[kind].look.label if kind in KINDS else kind,
+                "state": {"reviewed": "Reviewed", "all": "Open and reviewed"}.get(self.data.get("state", ""), ""),
+            }
+        )
 
 
 class AccessFilter(FilterForm):

@@ -94,6 +94,11 @@ class FilterForm(ListFilter, forms.Form):
     def values(self) -> Mapping[str, Any]:
         return {name: self.data.get(name) for name in self.parameters()}
 
+    @property
+    def chosen_customer(self) -> Any:
+        """Return the customer of the field `customer`, None without one and for one that is not among its choices."""
+        return self.cleaned_data.get("customer") if self.is_valid() else None
+
 
 class SortedList(ListFilter):
     """A filter whose list can be sorted by its columns, in the parameter `sort`; with "-" before it, turned round."""

@@ -33,6 +33,24 @@ class Page(Generic[RowT]):
     previous_cursor: str = ""
 
 
+@dataclass(frozen=True)
+class FoundOf:
+    """How many rows a filter finds, and of how many; each COUNTED_AT_MOST + 1 for all that are more."""
+
+    found: int
+    all: int
+
+
+def found_of(page: Page[Any], found: QuerySet[Any, Any], seen: QuerySet[Any, Any] | None) -> FoundOf:
+    """Count what a list has found, without a query when it is on one page.
+
+    seen: what the list would have without its filter, None when it has none.
+    """
+    is_one_page = not (page.next_cursor or page.previous_cursor)
+    count = len(page.rows) if is_one_page else count_capped(found)
+    return FoundOf(count, count if seen is None else count_capped(seen))
+
+
 def keyset(rows: QuerySet[Any, RowT], order: Sequence[str], cursor: str, size: int) -> Page[RowT]:
     """Return one page of a query in this order.
 

@@ -31,7 +31,7 @@ from pbxadmin.access.services import membership_end, membership_grant, membershi
 from pbxadmin.accounts import services
 from pbxadmin.accounts.forms import PeopleFilter, PersonForm
 from pbxadmin.web.htmx import go, render_either
-from pbxadmin.web.pages import PAGE_SIZE, keyset
+from pbxadmin.web.pages import PAGE_SIZE, found_of, keyset
 from pbxadmin.web.posting import post_only
 
 
@@ -42,10 +42,15 @@ def person_list(request: HttpRequest) -> HttpResponse:
     require_anywhere(user, Action.SEE_PEOPLE)
     wanted = PeopleFilter(request.GET, user=user)
     shown = Membership.objects.shown_to(user).select_related("customer").order_by("customer__folded", "role")
-    people = wanted.narrow(User.objects.visible_to(user)).prefetch_related(Prefetch("memberships", shown, "shown"))
+    seen = User.objects.visible_to(user)
+    found = wanted.narrow(seen)
+    people = found.prefetch_related(Prefetch("memberships", shown, "shown"))
+    page = keyset(people, ("folded", "id"), request.GET.get("cursor", ""), PAGE_SIZE)
     context = {
         "wanted": wanted,
-        "page": keyset(people, ("folded", "id"), request.GET.get("cursor", ""), PAGE_SIZE),
+        "page": page,
+        "counts": found_of(page, found, seen if wanted.is_narrow else None),
+        "chips": wanted.shown_chips(),
     }
     return render_either(request, "accounts/person_list.html", "accounts/_person_table.html", context)
 

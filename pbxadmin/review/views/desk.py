@@ -18,7 +18,7 @@ from pbxadmin.review.kinds import KINDS
 from pbxadmin.review.models import DeskItem
 from pbxadmin.review.wording import gist
 from pbxadmin.web.htmx import go, render_either
-from pbxadmin.web.pages import PAGE_SIZE, keyset
+from pbxadmin.web.pages import PAGE_SIZE, found_of, keyset
 from pbxadmin.web.posting import post_only
 from pbxadmin.web.words import number_of
 
@@ -37,11 +37,14 @@ def show_desk(request: HttpRequest, form: ReviewForm | None) -> HttpResponse:
     desk_read()
     mine = DeskItem.objects.visible_to(user)
     wanted = DeskFilter(request.GET, user=user)
-    page = keyset(wanted.narrow(mine), ["-event_id"], request.GET.get("cursor", ""), PAGE_SIZE)
+    found = wanted.narrow(mine)
+    page = keyset(found, ["-event_id"], request.GET.get("cursor", ""), PAGE_SIZE)
     context = {
         "wanted": wanted,
         "query": wanted.query,
         "page": page,
+        "counts": found_of(page, found, wanted.in_state(mine) if wanted.is_narrow else None),
+        "chips": wanted.shown_chips(),
         "rows": desk_rows(page.rows),
         "is_any_open": any(item.reviewed_at is None for item in page.rows),
         "form": form or ReviewForm(None, items=mine),

@@ -17,7 +17,7 @@ from heroicons.templatetags.heroicons import heroicon_outline
 
 from pbxadmin import __version__
 from pbxadmin.web.filters import SortedList
-from pbxadmin.web.pages import COUNTED_AT_MOST
+from pbxadmin.web.pages import COUNTED_AT_MOST, FoundOf
 from pbxadmin.web.words import OUTCOMES, PBX_STATES, Look
 
 register = template.Library()
@@ -165,9 +165,20 @@ def ago(at: datetime | None) -> str:
 @register.filter
 def counted_as(count: int, thing: str) -> str:
     """Return a count of `count_capped` with its noun: "1 change", "1,204 changes", "more than 10,000 changes"."""
+    ending = "" if count == 1 else "es" if thing.endswith("ch") else "s"
     if count > COUNTED_AT_MOST:
-        return f"more than {COUNTED_AT_MOST:,} {thing}s"
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+        return f"more than {COUNTED_AT_MOST:,} {thing}{ending}"
+    return f"{count:,} {thing}{ending}"
+
+
+@register.filter
+def counted_of(counts: FoundOf, thing: str) -> str:
+    """Return what a filter found with its noun: "37 of 82 batches", or "82 batches" where it leaves nothing out."""
+    everything = counted_as(counts.all, thing)
+    if counts.found == counts.all:
+        return everything
+    found = f"more than {COUNTED_AT_MOST:,}" if counts.found > COUNTED_AT_MOST else f"{counts.found:,}"
+    return f"{found} of {everything}"
 
 
 @register.filter
