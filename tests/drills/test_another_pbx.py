@@ -12,11 +12,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from django.test import Client
 
+from pbxadmin.access.models import User
 from pbxadmin.access.roles import Role
 from pbxadmin.fleet.models import Pbx
 from tests.factories import make_pbx, make_user
 
-from .edits import filled, planned
+from .edits import filled
+from .hands import hand_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.tls]
 
@@ -99,15 +101,19 @@ def recorded(another: AnotherPbx, client: Client) -> Callable[..., Pbx]:
     return make
 
 
-@pytest.mark.parametrize("another", ["127.0.0.1", "::1"], indirect=True)
-def test_an_edit_is_verified(client: Client, another: AnotherPbx, recorded: Callable[..., Pbx], settings: Any) -> None:
+@pytest.mark.parametrize(
+    ("by", "another"), [("page", "127.0.0.1"), ("page", "::1"), ("api", "::1")], indirect=["another"]
+)
+def test_an_edit_is_verified(
+    client: Client, another: AnotherPbx, recorded: Callable[..., Pbx], settings: Any, by: str
+) -> None:
     settings.PBX_NETWORKS = ["127.0.0.0/8", "::1/128"]
-    change = planned(client, recorded(), response_timeout="7")
+    pbx = recorded()
+    hand = hand_of(by, client, User.objects.get())
 
-    client.post(f"/changes/{change.pk}/apply/")
+    answer = hand.apply(hand.plan(pbx, response_timeout="7"))
 
-    change.refresh_from_db()
-    assert (change.status, another.ivr["responsetimeout"]) == ("verified", "7")
+    assert (answer.outcome, another.ivr["responsetimeout"]) == ("verified", "7")
     assert [call for call in another.calls if call == "ivr/update"] == ["ivr/update"]
 
 
@@ -137,19 +143,24 @@ def test_the_connection_test_passes(
     assert Pbx.objects.get(pk=pbx.pk).state == "reachable"
 
 
+@pytest.mark.parametrize("by", ["page", "api"])
 def test_a_token_that_somebody_elses_login_ended_is_renewed_once(
-    client: Client, another: AnotherPbx, recorded: Callable[..., Pbx]
+    client: Client, another: AnotherPbx, recorded: Callable[..., Pbx], by: str
 ) -> None:
-    change = planned(client, recorded(), dial_extension="on")
+    pbx = recorded()
+    hand = hand_of(by, client, User.objects.get())
+    change = hand.plan(pbx, dial_extension="on")
     another.token = "somebody-else"
 
-    client.post(f"/changes/{change.pk}/apply/", {"confirm": "yes"})
+    answer = hand.apply(change)
 
-    change.refresh_from_db()
-    assert (change.status, another.ivr["dialext"]) == ("verified", "on")
+    assert (answer.outcome, another.ivr["dialext"]) == ("verified", "on")
 
 
-@pytest.mark.parametrize("name", ["two\nlines", "  blanks  ", "", "<b>\"&'", "\u202eevil", "menü 📞", "9" * 5000])
+NAMES = ["two\nlines", "  blanks  ", "", "<b>\"&'", "\u202eevil", "menü 📞", "9" * 5000]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_name_that_only_the_pbx_could_have_made_keeps_nobody_from_another_field(
     client: Client, another: AnotherPbx, recorded: Callable[..., Pbx], name: str
 ) -> None:
@@ -164,18 +175,34 @@ def test_a_name_that_only_the_pbx_could_have_made_keeps_nobody_from_another_fiel
     assert (another.ivr["ivrname"], another.ivr["promptrepeat"]) == (name, "2")
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_script_sees_such_a_name_too_and_changes_another_field(
+    client: Client, another: AnotherPbx, recorded: Callable[..., Pbx], name: str
+) -> None:
+    another.ivr["ivrname"] = name
+    pbx = recorded()
+    hand = hand_of("api", client, User.objects.get())
+
+    answer = hand.apply(hand.plan(pbx, prompt_repeat="2"))
+
+    assert answer.outcome == "verified"
+    assert (another.ivr["ivrname"], another.ivr["promptrepeat"]) == (name, "2")
+
+
+@pytest.mark.parametrize("by", ["page", "api"])
 @pytest.mark.parametrize("value", ["9" * 5000, -1, 3.5, "abc", "", [], {"a": 1}, True, "٣"])
 def test_a_value_that_is_none_is_shown_and_can_be_mended(
-    client: Client, another: AnotherPbx, recorded: Callable[..., Pbx], value: Any
+    client: Client, another: AnotherPbx, recorded: Callable[..., Pbx], value: Any, by: str
 ) -> None:
     another.ivr["responsetimeout"] = value
     pbx = recorded()
+    hand = hand_of(by, client, User.objects.get())
     client.post(f"/pbxs/{pbx.pk}/refresh/")
-    assert client.get(f"/pbxs/{pbx.pk}/ivrs/6500/").status_code == 200
+    assert hand.shows(f"/pbxs/{pbx.pk}/ivrs/6500")
 
-    change = planned(client, pbx, response_timeout="5")
-    assert client.get(f"/changes/{change.pk}/").status_code == 200
-    client.post(f"/changes/{change.pk}/apply/")
+    change = hand.plan(pbx, response_timeout="5")
+    assert hand.shows(f"/changes/{change.pk}")
 
-    change.refresh_from_db()
-    assert (change.status, another.ivr["responsetimeout"]) == ("verified", "5")
+    assert hand.apply(change).outcome == "verified"
+    assert another.ivr["responsetimeout"] == "5"
+    assert hand.shows("/changes")

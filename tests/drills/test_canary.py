@@ -23,12 +23,14 @@ from django.utils.log import AdminEmailHandler
 
 from ivr.changes.reconcile import replay_spool
 from ivr.models import Change
+from pbxadmin.access.models import User
 from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.settings import LOGGING
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.s_series.driver import password_digest
 from pbxadmin.yeastar.simulator import NOTHING, Fault, SimulatedPbx
 from pbxadmin.yeastar.simulator.faults import ON_ACCEPT
+from tests.api.conftest import Script
 from tests.drills.edits import let_the_token_age, planned, record_of
 from tests.drills.test_table import PHASES
 from tests.factories import make_user
@@ -131,6 +133,15 @@ def pages(client: Client, pbx: Pbx) -> Corpus:
     return {address: body(client.get(address)) for address in [*changes, *of_pbx, *lists, *log]}
 
 
+def operations(pbx: Pbx) -> Corpus:
+    """What scripts of the site admin get of it."""
+    script = Script(User.objects.get(username="root"))
+    changes = [f"/changes/{pk}" for pk in Change.objects.values_list("pk", flat=True)]
+    receipts = [f"{path}/receipt" for path in changes]
+    others = ["/pbxs", f"/pbxs/{pbx.pk}", "/ivrs", f"/pbxs/{pbx.pk}/ivrs/6500", "/changes", "/events", "/events.jsonl"]
+    return {f"API {path}": body(script.get(path)) for path in [*changes, *receipts, *others]}
+
+
 def addresses_of(change: Change) -> list[str]:
     event = [f"/audit/{change.event_id}/"] if change.event_id else []
     return [change.get_absolute_url(), f"{change.get_absolute_url()}receipt.txt", *event]
@@ -197,7 +208,7 @@ def test_no_misbehaviour_lets_a_secret_out(
     for phase in PHASES:
         shown |= go_wrong(admin, pbx, simulated_pbx, fault, phase, **more)
 
-    corpus = shown | everything(admin, pbx, ear)
+    corpus = shown | operations(pbx) | everything(admin, pbx, ear)
 
     assert simulated_pbx.tokens
     assert "/api/v1.0.0/" in corpus["log"]  # it does hear of each request

@@ -7,13 +7,15 @@ import pytest
 from django.db import connection
 from django.test import Client
 
+from ivr.models import Change
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.pbx_sessions import open_pbx_session
 from pbxadmin.fleet.services import pbx_edit
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.simulator import ALWAYS, Fault, Fleet, SimulatedPbx
-from tests.drills.edits import filled, planned, record_of
+from tests.drills.edits import filled, record_of
+from tests.drills.hands import Hand
 from tests.factories import make_user
 
 pytestmark = [pytest.mark.tls, pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("short_deadlines")]
@@ -61,15 +63,21 @@ def test_editing_the_connection_drops_the_token(pbx: Pbx, simulated_pbx: Simulat
 
 
 def test_of_two_people_with_the_same_ivr_open_one_is_sent_and_the_other_chooses(
-    manager: Client, pbx: Pbx, simulated_pbx: SimulatedPbx
+    hand: Hand, pbx: Pbx, simulated_pbx: SimulatedPbx
 ) -> None:
-    first = planned(manager, pbx, response_timeout="6")
-    second = planned(manager, pbx, response_timeout="9")
+    first = hand.plan(pbx, response_timeout="6")
+    second = hand.plan(pbx, response_timeout="9")
+
+    def apply_one(change: Change) -> tuple[int, str]:
+        try:
+            return hand.apply(change)[:2]
+        finally:
+            connection.close()
 
     with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda change: apply(manager, change.get_absolute_url()), (first, second)))
+        answers = list(pool.map(apply_one, (first, second)))
 
-    assert sorted(answers) == [302, 409]
+    assert sorted(answers) == [(200, "verified"), (409, "conflict")]
     assert simulated_pbx.count("ivr/update") == 1
 
 

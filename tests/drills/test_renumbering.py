@@ -11,7 +11,8 @@ from django.utils import timezone
 from ivr.changes.reconcile import reconcile
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.simulator import NOTHING, Fault, SimulatedPbx
-from tests.drills.edits import confirmed, planned, text_of
+from tests.drills.edits import confirmed, planned
+from tests.drills.hands import Hand
 
 pytestmark = [pytest.mark.tls, pytest.mark.django_db, pytest.mark.usefixtures("short_deadlines")]
 
@@ -30,7 +31,7 @@ TABLE: dict[str, tuple[Fault, dict[str, Any], str, str]] = {
 
 @pytest.mark.parametrize(("fault", "order", "outcome", "words"), TABLE.values(), ids=TABLE)
 def test_drill(
-    manager: Client,
+    hand: Hand,
     pbx: Pbx,
     simulated_pbx: SimulatedPbx,
     fault: Fault,
@@ -38,14 +39,15 @@ def test_drill(
     outcome: str,
     words: str,
 ) -> None:
-    change = planned(manager, pbx, number="6599")
+    change = hand.plan(pbx, number="6599")
     simulated_pbx.received.clear()
     simulated_pbx.misbehave(fault, **order)
 
-    answer = manager.post(f"{change.get_absolute_url()}apply/", confirmed(manager, change), follow=True)
+    answer = hand.apply(change)
 
     change.refresh_from_db()
-    assert (change.status, words in text_of(answer.content.decode())) == (outcome, True), change.sentence
+    assert (change.status, answer.outcome) == (outcome, outcome)
+    assert words in answer.text
     assert [received.body for received in simulated_pbx.received if received.call == "ivr/query"] == [{}, {}]
     assert ("6599" in simulated_pbx.ivrs) == (outcome in ("verified", "unknown"))
 
@@ -66,10 +68,11 @@ def test_an_unknown_renumbering_becomes_true_by_itself(manager: Client, pbx: Pbx
     assert gone.status_code == 404
 
 
-def test_the_checklist_is_ticked_and_kept_in_the_event(manager: Client, pbx: Pbx, simulated_pbx: SimulatedPbx) -> None:
-    change = planned(manager, pbx, number="6599")
-    plan = text_of(manager.get(change.get_absolute_url()).content.decode())
+def test_the_checklist_is_ticked_before_anything_is_sent(hand: Hand, pbx: Pbx, simulated_pbx: SimulatedPbx) -> None:
+    change = hand.plan(pbx, number="6599")
 
-    assert "Check by hand: Inbound routes that lead to the old number" in plan
-    assert manager.post(f"{change.get_absolute_url()}apply/").status_code == 422
+    answer = hand.apply(change, confirms=False)
+
+    assert answer.status == 422
+    assert "Inbound routes that lead to the old number" in answer.text
     assert simulated_pbx.count("ivr/update") == 0

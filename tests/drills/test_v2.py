@@ -9,7 +9,9 @@ from ivr.models import Change, Ivr
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.simulator import V2_0, Fault, SimulatedPbx
+from tests.api.conftest import Script
 from tests.drills.edits import filled, planned, record_of, text_of
+from tests.drills.hands import Hand
 from tests.factories import make_user
 
 pytestmark = [pytest.mark.tls, pytest.mark.django_db, pytest.mark.usefixtures("short_deadlines")]
@@ -55,27 +57,24 @@ def test_the_form_is_that_of_this_version(manager: Client, pbx: Pbx) -> None:
     assert "may still point to the old number. API v2.0.0 cannot change it." in text_of(page)
 
 
-def test_a_change_sends_its_identity_and_what_changes(manager: Client, pbx: Pbx, simulated_pbx: SimulatedPbx) -> None:
-    change = planned(manager, pbx, response_timeout="6", name="Hello")
+def test_a_change_sends_its_identity_and_what_changes(hand: Hand, pbx: Pbx, simulated_pbx: SimulatedPbx) -> None:
+    change = hand.plan(pbx, response_timeout="6", name="Hello")
 
-    page = manager.post(f"{change.get_absolute_url()}apply/", follow=True).content.decode()
+    assert hand.apply(change).outcome == "verified"
 
-    assert 'data-outcome="verified"' in page
     assert sent(simulated_pbx, "ivr/update") == [{"number": "6500", "ivrname": "Hello", "responsetimeout": "6"}]
     assert simulated_pbx.ivrs["6500"]["responsetimeout"] == "6"
 
 
-def test_dialling_out_is_confirmed_in_words_of_the_risk(manager: Client, pbx: Pbx, simulated_pbx: SimulatedPbx) -> None:
-    change = planned(manager, pbx, dial_outbound="on")
-    plan = manager.get(change.get_absolute_url()).content.decode()
+def test_dialling_out_is_confirmed_in_words_of_the_risk(hand: Hand, pbx: Pbx, simulated_pbx: SimulatedPbx) -> None:
+    change = hand.plan(pbx, dial_outbound="on")
 
-    unconfirmed = manager.post(f"{change.get_absolute_url()}apply/")
+    unconfirmed = hand.apply(change, confirms=False)
     before = sent(simulated_pbx, "ivr/update")
-    confirmed = manager.post(f"{change.get_absolute_url()}apply/", {"confirm": "yes"}, follow=True)
 
-    assert "make calls at your cost" in text_of(plan)
-    assert (unconfirmed.status_code, before) == (422, [])
-    assert 'data-outcome="verified"' in confirmed.content.decode()
+    assert "make calls at your cost" in unconfirmed.text
+    assert (unconfirmed.status, before) == (422, [])
+    assert hand.apply(change).outcome == "verified"
     assert sent(simulated_pbx, "ivr/update") == [{"number": "6500", "dialoutboundroutes": "on"}]
     intent = Event.objects.get(action="change.sending")
     assert "at your cost" in intent.data["detail"]["confirmed"][0]
@@ -84,7 +83,7 @@ def test_dialling_out_is_confirmed_in_words_of_the_risk(manager: Client, pbx: Pb
 @pytest.mark.parametrize("name", ["dial_outbound", "dial_extension", "check_voicemail"])
 @pytest.mark.parametrize("was", ["off", None])
 def test_what_opens_an_ivr_is_confirmed_whether_it_was_off_or_not_reported(
-    manager: Client, pbx: Pbx, simulated_pbx: SimulatedPbx, name: str, was: str | None
+    hand: Hand, pbx: Pbx, simulated_pbx: SimulatedPbx, name: str, was: str | None
 ) -> None:
     wire = {
         "dial_outbound": "dialoutboundroutes",
@@ -94,9 +93,9 @@ def test_what_opens_an_ivr_is_confirmed_whether_it_was_off_or_not_reported(
     simulated_pbx.ivrs["6500"][wire[name]] = "off"
     simulated_pbx.leaves_out = {wire[name]} if was is None else set()
 
-    change = planned(manager, pbx, **{name: "on"})
+    change = hand.plan(pbx, **{name: "on"})
 
-    assert manager.post(f"{change.get_absolute_url()}apply/").status_code == 422
+    assert hand.apply(change, confirms=False).status == 422
     assert sent(simulated_pbx, "ivr/update") == []
 
 
@@ -115,6 +114,18 @@ def test_dialling_out_needs_its_right_in_the_form_and_at_apply(
     assert sent(simulated_pbx, "ivr/update") == []
 
 
+def test_dialling_out_needs_its_right_over_the_api_too(manager: Client, pbx: Pbx, simulated_pbx: SimulatedPbx) -> None:
+    change = planned(manager, pbx, dial_outbound="on")
+    script = Script(make_user("helpdesk", pbx.customer, username="mara"))
+
+    forged = script.post(f"/pbxs/{pbx.pk}/ivrs/6500/changes", {"values": {"dial_outbound": True}})
+    applied = script.post(f"/changes/{change.pk}/apply", {"confirm": "yes"})
+
+    assert (forged.status_code, applied.status_code) == (403, 403)
+    assert Event.objects.filter(action="access.denied").count() == 2
+    assert sent(simulated_pbx, "ivr/update") == []
+
+
 def test_a_forged_number_is_refused_and_logged(manager: Client, pbx: Pbx) -> None:
     form = filled(manager.get(EDIT.format(pbx.pk)).content.decode(), response_timeout="6")
 
@@ -125,26 +136,22 @@ def test_a_forged_number_is_refused_and_logged(manager: Client, pbx: Pbx) -> Non
     assert not Change.objects.exists()
 
 
-def test_a_lost_answer_is_settled_by_reading(manager: Client, pbx: Pbx, simulated_pbx: SimulatedPbx) -> None:
-    change = planned(manager, pbx, response_timeout="6")
+def test_a_lost_answer_is_settled_by_reading(hand: Hand, pbx: Pbx, simulated_pbx: SimulatedPbx) -> None:
+    change = hand.plan(pbx, response_timeout="6")
     simulated_pbx.misbehave(Fault.CLOSE, call="ivr/update")
 
-    page = manager.post(f"{change.get_absolute_url()}apply/", follow=True).content.decode()
-
-    assert 'data-outcome="verified"' in page
+    assert hand.apply(change).outcome == "verified"
     assert simulated_pbx.count("ivr/update") == 1
 
 
-def test_what_was_planned_for_another_version_is_not_sent(
-    manager: Client, pbx: Pbx, simulated_pbx: SimulatedPbx
-) -> None:
-    change = planned(manager, pbx, dial_outbound="on")
+def test_what_was_planned_for_another_version_is_not_sent(hand: Hand, pbx: Pbx, simulated_pbx: SimulatedPbx) -> None:
+    change = hand.plan(pbx, dial_outbound="on")
     simulated_pbx.versions = {"v1.0.0"}
     Pbx.objects.update(api_version="v1.0.0", token="")
 
-    page = manager.post(f"{change.get_absolute_url()}apply/", {"confirm": "yes"}, follow=True).content.decode()
+    answer = hand.apply(change)
 
-    assert "The API version of ACME-HQ was edited after this change was planned. Nothing was sent." in text_of(page)
+    assert "The API version of ACME-HQ was edited after this change was planned. Nothing was sent." in answer.text
     assert sent(simulated_pbx, "ivr/update") == []
 
 
