@@ -151,7 +151,7 @@ def list_row(row: dict[str, Any]) -> tuple[Any, ...]:
         BY_NAME["digit_timeout"].in_words(row["digit_timeout"]),
         callers_may(row["dial_extension"], row["check_voicemail"], None),
         row["dial_outbound"] == "on",
-        not name.fits(row["name"]),
+        name.misfit(row["name"]),
         row["flaw"],
         row["read_at"],
         why_stale(

@@ -9,6 +9,7 @@ from pbxadmin.yeastar.fields import BY_NAME
 
 IN_GIST = 2
 MOST_NOTE = 80
+WRITTEN = {"pbx": "PBX", "pbxs": "PBXs", "ivr": "IVR", "ivrs": "IVRs", "id": "ID"}  # words of the names of details
 FIRST = ("user", "email", "role", "name", "event", "from", "to")
 READ_BACK = ("verified", "not-as-asked", "refused")  # outcomes that say what the PBX holds
 
@@ -44,7 +45,10 @@ def answered_code(event: Event) -> tuple[str, str] | None:
 
 
 def label_of(name: str) -> str:
-    return BY_NAME[name].label if name in BY_NAME else name.replace("_", " ").capitalize()
+    if name in BY_NAME:
+        return BY_NAME[name].label
+    words = [WRITTEN.get(word, word) for word in name.replace("_", " ").split()]
+    return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
 
 
 def in_words(name: str, said: dict[str, Any], kind: str) -> str:

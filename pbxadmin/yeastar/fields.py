@@ -76,14 +76,18 @@ class IvrField:
 
     def fits(self, value: str | None) -> bool:
         """Return whether we would write a value that a PBX reported. "Not reported" (None) counts as yes."""
+        return not self.misfit(value)
+
+    def misfit(self, value: str | None) -> str:
+        """Return why we would not write a value that a PBX reported, as a sentence; "" when it fits."""
         if value is not None and REPLACED in value:
-            return False
+            return "It holds bytes that are no text."
         if value is None or self.kind is Kind.TEXT:
-            return True
+            return ""
         try:
-            return CHECKS[self.kind](self, value) == value
-        except FieldError:
-            return False
+            return "" if CHECKS[self.kind](self, value) == value else f"Written as {CHECKS[self.kind](self, value)}."
+        except FieldError as error:
+            return str(error)
 
     def in_words(self, value: str | None) -> str:
         """Return the value as operators say it: "3 s", "1 time", "On"."""

@@ -11,6 +11,7 @@ from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import Actor, AuditContext, acting
 from pbxadmin.audit.log import record
 from pbxadmin.fleet.services import pbx_delete, pbx_edit
+from pbxadmin.review.wording import label_of
 from pbxadmin.yeastar.s_series.codes import meaning
 from tests.factories import make_customer, make_pbx, make_user
 
@@ -326,3 +327,16 @@ def test_a_page_takes_twelve_queries(auditor, acme, django_assert_num_queries):
 
     with django_assert_num_queries(12):
         page_of(auditor, event)
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("pbxs", "PBXs"),
+        ("answer code", "Answer code"),
+        ("user_id", "User ID"),
+        ("response_timeout", "Response timeout"),
+    ],
+)
+def test_the_name_of_a_detail_is_written_as_people_write_it(name: str, label: str) -> None:
+    assert label_of(name) == label

@@ -164,6 +164,19 @@ def test_a_reported_value_outside_the_rules_is_told_apart(name: str, reported: s
     assert BY_NAME[name].fits(reported) is fits
 
 
+@pytest.mark.parametrize(
+    ("reported", "why"),
+    [
+        ("Main_Menu", ""),
+        ("Main Menu", "Character 5 is a blank. Try Main_Menu."),
+        (" Main", "Character 1 is a blank. Try Main."),
+        ("M" * 32, "32 characters are too long. A name has at most 31."),
+    ],
+)
+def test_why_a_reported_name_would_not_be_written_is_a_sentence(reported: str, why: str) -> None:
+    assert BY_NAME["name"].misfit(reported) == why
+
+
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
 def test_what_was_not_reported_breaks_no_rule_and_says_so(field: IvrField) -> None:
     assert field.fits(None)
