@@ -86,18 +86,18 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
     def waiting(self) -> Self:
         return self.filter(state=WebhookDelivery.State.WAITING)
 
-    def free(self, now: datetime) -> Self:
-        """Filter to what may be sent now: due, claimed by nobody, and nothing earlier about the same still waits."""
+    def first_in_line(self) -> Self:
+        """Filter to what waits while nothing earlier about the same does."""
         earlier = WebhookDelivery.objects.waiting().filter(webhook=OuterRef("webhook"), pk__lt=OuterRef("pk"))
-        is_paused = Q(webhook__paused_until__gt=now)
         return self.waiting().filter(
-            unclaimed(now),
-            ~is_paused,
             ~Exists(earlier.filter(condition=OuterRef("condition"))),
             ~Exists(earlier.filter(thing=OuterRef("thing"))),
-            due_at__lte=now,
-            webhook__off_at=None,
         )
+
+    def free(self, now: datetime) -> Self:
+        """Filter to what may be sent now: the first in line, due, and claimed by nobody."""
+        is_paused = Q(webhook__paused_until__gt=now)
+        return self.first_in_line().filter(unclaimed(now), ~is_paused, due_at__lte=now, webhook__off_at=None)
 
 
 class WebhookDelivery(models.Model):

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from django.db.models import Count
 
 from pbxadmin.notices.kinds import NOTICE_KINDS
+from pbxadmin.web.words import Look
 
 from .models import Webhook, WebhookDelivery
 
-STATE_TONES = {
-    WebhookDelivery.State.WAITING: ("warn", "clock", "Waits"),
-    WebhookDelivery.State.SENT: ("ok", "check-circle", "Taken"),
-    WebhookDelivery.State.DEAD: ("bad", "exclamation-circle", "Given up"),
-    WebhookDelivery.State.DROPPED: ("calm", "no-symbol", "Not sent"),
+DELIVERY_LOOKS = {
+    WebhookDelivery.State.WAITING: Look("Waits", "warn", "clock"),
+    WebhookDelivery.State.SENT: Look("Taken", "ok", "check-circle"),
+    WebhookDelivery.State.DEAD: Look("Given up", "bad", "exclamation-circle"),
+    WebhookDelivery.State.DROPPED: Look("Not sent", "calm", "no-symbol"),
 }
 
 
@@ -38,6 +39,22 @@ def webhook_rows(webhooks: Sequence[Webhook]) -> list[WebhookRow]:
         WebhookRow(row, counts.get((row.pk, "waiting"), 0), counts.get((row.pk, "dead"), 0), kind_labels(row))
         for row in webhooks
     ]
+
+
+@dataclass(frozen=True)
+class DeliveryRow:
+    """A message to an endpoint as its page shows it. is_behind: it waits for an earlier one about the same."""
+
+    delivery: WebhookDelivery
+    look: Look
+    is_behind: bool
+
+
+def delivery_rows(deliveries: Sequence[WebhookDelivery]) -> list[DeliveryRow]:
+    ids = [row.pk for row in deliveries if row.state == WebhookDelivery.State.WAITING]
+    first = set(WebhookDelivery.objects.filter(pk__in=ids).first_in_line().values_list("pk", flat=True))
+    behind = set(ids) - first
+    return [DeliveryRow(row, DELIVERY_LOOKS[WebhookDelivery.State(row.state)], row.pk in behind) for row in deliveries]
 
 
 def kind_labels(webhook: Webhook) -> list[str]:

@@ -25,7 +25,7 @@ from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.context import current
 from pbxadmin.audit.log import record
 from pbxadmin.notices.models import Notice, NoticeSeverity
-from pbxadmin.sealed import seal
+from pbxadmin.sealed import SealBroken, Sealed, seal
 from pbxadmin.yeastar.errors import PbxForbidden, PbxUnreachable
 from pbxadmin.yeastar.guard import allowed
 from pbxadmin.yeastar.transport import exchanging, resolve
@@ -115,7 +115,7 @@ def webhook_edit(*, webhook: Webhook, name: str, address: str, kinds: Sequence[s
         row = Webhook.objects.select_for_update().get(pk=webhook.pk)
         before = hook_facts(row)
         row.name, row.kinds, row.form = name, sorted(kinds), form
-        is_moved = where is not None and row.address.open() != where.text
+        is_moved = where is not None and opened_or_none(row.address) != where.text
         if where and is_moved:
             row.place = where.place
             seal(row, "address", where.text)
@@ -131,9 +131,11 @@ def webhook_rotate(*, webhook: Webhook) -> str:
     secret = new_hook_secret()
     with transaction.atomic():
         row = Webhook.objects.select_for_update().get(pk=webhook.pk)
-        seal(row, "old_secret", row.secret.open())
+        old = opened_or_none(row.secret)
+        row.old_until = timezone.now() + OVERLAP if old else None
+        if old:
+            seal(row, "old_secret", old)
         seal(row, "secret", secret)
-        row.old_until = timezone.now() + OVERLAP
         row.save(update_fields=["secret", "old_secret", "old_until"])
         webhook_event(EventAction.WEBHOOK_ROTATED, row)
     return secret
@@ -190,6 +192,14 @@ def delivery_send_again(*, delivery: WebhookDelivery) -> bool:
     dead = WebhookDelivery.objects.filter(pk=delivery.pk, state=WebhookDelivery.State.DEAD)
     columns: dict[str, Any] = {"state": WebhookDelivery.State.WAITING, "tries": 0, "due_at": timezone.now()}
     return dead.update(first_tried_at=None, ended_at=None, **columns) == 1
+
+
+def opened_or_none(sealed: Sealed) -> str | None:
+    """Return a secret, None when its key is gone: another one can be entered all the same."""
+    try:
+        return sealed.open()
+    except SealBroken:
+        return None
 
 
 def hook_facts(webhook: Webhook) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from pbxadmin.web.posting import post_only
 from .forms import WebhookAddForm, WebhookEditForm
 from .models import Webhook, WebhookDelivery
 from .posting import PostResult
-from .selectors import STATE_TONES, kind_labels, webhook_rows
+from .selectors import delivery_rows, kind_labels, webhook_rows
 from .services import (
     delivery_send_again,
     webhook_add,
@@ -105,7 +105,7 @@ def show_webhook(request: HttpRequest, webhook: Webhook, form: WebhookEditForm) 
         "kinds": kind_labels(webhook),
         "form": form,
         "page": page,
-        "rows": [(row, *STATE_TONES[WebhookDelivery.State(row.state)]) for row in page.rows],
+        "rows": delivery_rows(page.rows),
         "wanted": wanted,
         "query": f"state={wanted}" if wanted in WebhookDelivery.State.values else "",
     }

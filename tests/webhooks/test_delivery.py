@@ -325,14 +325,20 @@ def test_no_secret_and_no_address_stands_in_the_database_or_the_log(acme, receiv
     assert "https://127.0.0.1" in told
 
 
-def test_a_key_that_is_gone_is_a_failure_like_others(acme, receiver, settings):
-    hook(receiver, acme)
+def test_a_key_that_is_gone_is_a_failure_like_others_until_address_and_secret_are_new(acme, receiver, settings):
+    webhook, _ = hook(receiver, acme)
     settings.PBX_KEYS = [b"another key of exactly 32 bytes."]
     tell(acme, "pbx/1")
 
     work()
 
     assert (receiver.received, WebhookDelivery.objects.get().answer[:10]) == ([], "Its secret")
+    facts: dict[str, Any] = {"name": "Tickets", "kinds": ALL, "form": PayloadForm.STANDARD}
+    webhook_edit(webhook=webhook, address=f"https://127.0.0.1:{receiver.port}/", **facts)
+    secret = webhook_rotate(webhook=webhook)
+    with later(minutes=2):
+        work()
+        assert receiver.received[0].verify(secret)
 
 
 def test_the_addresses_are_checked_at_each_try(acme, receiver, settings):

@@ -148,6 +148,20 @@ def test_rotate_switch_send_again_and_delete(client, acme, receiver):
     assert not Webhook.objects.exists()
 
 
+def test_a_message_that_waits_for_another_says_so(client, acme, receiver):
+    webhook, _ = hook(receiver, acme)
+    signed_in(client, "manager", acme)
+    receiver.answer = lambda message: 500
+    for condition in ("pbx/1", "pbx/1", "pbx/2"):
+        tell(acme, condition)
+    work()
+
+    page = client.get(f"/webhooks/{webhook.pk}/").content.decode()
+
+    assert page.count("It waits for the one before it") == 1
+    assert page.count("Next try") == 2
+
+
 def test_there_is_a_limit_for_each_customer(client, acme, receiver):
     for _ in range(MOST_WEBHOOKS):
         hook(receiver, acme)
