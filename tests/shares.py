@@ -23,6 +23,7 @@ IN_SHARES = (  # pages, forms and processes; what locks, claims and counts runs 
     "tests/access/",
     "tests/accounts/",
     "tests/api/test_changes.py",
+    "tests/api/test_hostile.py",
     "tests/api/test_keys.py",
     "tests/api/test_matrix.py",
     "tests/api/test_recipes.py",

@@ -17,15 +17,16 @@ class JsonParser(Parser):
     def parse_body(self, request: HttpRequest) -> Any:
         if request.content_type != JSON_TYPE:
             raise ApiProblem(415, "not-json", f"Send JSON, and Content-Type: {JSON_TYPE}.")
-        return json.loads(request.body.decode(), object_pairs_hook=each_once, parse_constant=no_number)
+        said = json.loads(request.body.decode(), object_pairs_hook=each_once, parse_constant=no_number)
+        json.dumps(said, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+        return said
 
 
 def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object. Raises ValueError when it names a member twice, or by what is no text."""
+    """Return an object. Raises ValueError when it names a member twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a member is named twice")
-    "".join(found).encode()  # half a surrogate pair cannot be said back
     return found
 
 

@@ -52,7 +52,7 @@ def calling_key(request: HttpRequest) -> ApiKey:
 
 def answered_once(request: HttpRequest, key: ApiKey, get_response: GetResponse) -> HttpResponseBase:
     """Answer a request that writes; the same again is answered as before. Raises ApiProblem."""
-    name = request.headers.get(IDEMPOTENCY_HEADER, "")
+    name = request.headers.get(IDEMPOTENCY_HEADER, "").strip()
     if not name or len(name) > LONGEST or not name.isprintable():
         raise ApiProblem(
             400,

@@ -17,7 +17,7 @@ from pbxadmin.access.rules import Rule
 from pbxadmin.yeastar.drivers import writable_fields
 from pbxadmin.yeastar.fields import FieldError, IvrField, Kind
 
-from .services import Pace
+from .services import MOST_TARGETS, Pace
 
 NEVER_IN_A_BATCH = ("number", "name")
 LONGEST_PATIENCE = timedelta(days=7)
@@ -59,7 +59,11 @@ class BatchForm(forms.Form):
     ticket = forms.CharField(required=False, max_length=100, help_text="Kept with each change.")
     reason = forms.CharField(required=False, max_length=500, help_text="Kept with each change.")
     canary = forms.IntegerField(
-        min_value=1, initial=3, label="Change first", help_text="So many, then it pauses by itself."
+        min_value=1,
+        max_value=MOST_TARGETS,
+        initial=3,
+        label="Change first",
+        help_text="So many, then it pauses by itself.",
     )
     pbxs_at_once = forms.IntegerField(min_value=1, initial=8, label="PBXs at once")
     halt_after = forms.IntegerField(

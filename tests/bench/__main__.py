@@ -27,6 +27,7 @@ BENCHES = (
     "batch_page",
     "batch_beside",
     "ivr_list",
+    "api_list",
     "outside_list",
     "history",
     "row_sizes",
