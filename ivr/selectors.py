@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from functools import partial
 
 from django.db.models import Count, Min, Q, Sum
@@ -26,9 +26,11 @@ from pbxadmin.web.filters import (
     sort_parameter,
     switch_parameter,
     text_parameter,
+    times_parameter,
     typed_text,
 )
 from pbxadmin.web.pages import COUNTED_AT_MOST
+from pbxadmin.web.times import day_end, day_start
 from pbxadmin.web.words import OUTCOMES, number_of
 from pbxadmin.yeastar.fields import BY_NAME, FIELDS, Kind
 
@@ -143,7 +145,8 @@ OUTCOME_CHOICES = [
 class ChangeFilter(SortedList, FilterValues):
     """The filter and the order of the list of changes.
 
-    `since` and `until` are whole days of their planning, UTC, both included.
+    `since` and `until` are whole days of their planning, both included, in the zone in which times are shown: that of
+    the person, or UTC as `times` says.
     """
 
     SORTS = CHANGE_SORTS
@@ -154,6 +157,7 @@ class ChangeFilter(SortedList, FilterValues):
     outcome: str = choice_parameter((NOT_PROVEN, *Change.Status.values))
     since: date | None = parameter(None, read_day, name="from")
     until: date | None = parameter(None, read_day, name="to")
+    times: str = times_parameter()
     ordered_by: str = sort_parameter(CHANGE_SORTS)
 
     def asked_sort(self) -> str:
@@ -168,6 +172,7 @@ class ChangeFilter(SortedList, FilterValues):
             "outcome": dict(OUTCOME_CHOICES).get(self.outcome, ""),
             "from": f"From {self.since}",
             "to": f"To {self.until}",
+            "times": "Days and times in UTC",
         }
         return self.chips(words)
 
@@ -178,9 +183,9 @@ class ChangeFilter(SortedList, FilterValues):
             if value is not None:
                 changes = changes.filter(**{column: value})
         if self.since:
-            changes = changes.filter(planned_at__gte=datetime.combine(self.since, time.min, UTC))
+            changes = changes.filter(planned_at__gte=day_start(self.since))
         if self.until:
-            changes = changes.filter(planned_at__lte=datetime.combine(self.until, time.max, UTC))
+            changes = changes.filter(planned_at__lt=day_end(self.until))
         if self.outcome == NOT_PROVEN:
             return changes.showing(*UNVERIFIED_OUTCOMES)
         return changes.showing(self.outcome) if self.outcome else changes
@@ -196,9 +201,10 @@ OUTSIDE_STATES = ("open", "decided")
 
 @dataclass(frozen=True)
 class OutsideFilter(FilterValues):
-    """The filter of the list of outside changes. `since` and `until` are whole days, UTC, both included.
+    """The filter of the list of outside changes.
 
-    is_since_visit: only what came after the person's last visit.
+    `since` and `until` are whole days, both included, in the zone in which times are shown: that of the person, or UTC
+    as `times` says. is_since_visit: only what came after the person's last visit.
     """
 
     customer: int | None = number_parameter()
@@ -209,6 +215,7 @@ class OutsideFilter(FilterValues):
     state: str = choice_parameter(OUTSIDE_STATES)
     since: date | None = parameter(None, read_day, name="from")
     until: date | None = parameter(None, read_day, name="to")
+    times: str = times_parameter()
     is_since_visit: bool = parameter(False, lambda given: last(given) == "on", name="visit")
 
     def shown_chips(self, names: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -222,6 +229,7 @@ class OutsideFilter(FilterValues):
             "state": self.state.capitalize(),
             "from": f"From {self.since}",
             "to": f"To {self.until}",
+            "times": "Days and times in UTC",
             "visit": "Since your last visit",
         }
         return self.chips(words)
@@ -240,9 +248,9 @@ class OutsideFilter(FilterValues):
         if self.state:
             rows = rows.still_open() if self.state == "open" else rows.exclude(state=OutsideState.OPEN)
         if self.since:
-            rows = rows.filter(at__gte=datetime.combine(self.since, time.min, UTC))
+            rows = rows.filter(at__gte=day_start(self.since))
         if self.until:
-            rows = rows.filter(at__lte=datetime.combine(self.until, time.max, UTC))
+            rows = rows.filter(at__lt=day_end(self.until))
         return rows.filter(at__gt=visit_at) if self.is_since_visit and visit_at else rows
 
 

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
+from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from ivr.addresses import ivr_address
@@ -40,6 +41,7 @@ from pbxadmin.web.htmx import go, in_place_of, render_either
 from pbxadmin.web.pages import count_capped, keyset
 from pbxadmin.web.posting import post_only
 from pbxadmin.web.site import site_address
+from pbxadmin.web.times import times_as_asked
 from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.readings import IvrSettings
 
@@ -223,6 +225,7 @@ def change_receipt(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 @require_GET
+@times_as_asked
 def change_list(request: HttpRequest) -> HttpResponseBase:
     """List changes, newest first, narrowed by words (q), customer, pbx, outcome and period."""
     user = user_of(request)
@@ -272,7 +275,7 @@ def pbx_choices(user: User, wanted: ChangeFilter, chosen: str) -> list[tuple[int
 def changes_csv(user: User, found: ChangeQuerySet, wanted: ChangeFilter) -> HttpResponseBase:
     """Export all changes of the filter, a row for each field of each. The export is an event."""
     customer = only_customer(user, Action.SEE, wanted.customer)
-    detail = {"changes": found.count(), "filter": wanted.query}
+    detail = {"changes": found.count(), "filter": wanted.query, "zone": timezone.get_current_timezone_name()}
     record(EventAction.CHANGES_EXPORTED, customer=as_named(customer), detail=detail)
     rows = found.order_by(*wanted.order).iterator(CSV_CHUNK)
     return csv_response("changes.csv", CSV_COLUMNS, (cells for change in rows for cells in csv_rows(change)))

@@ -2,7 +2,7 @@
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
@@ -21,6 +21,7 @@ from pbxadmin.fleet.models import Pbx
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import PAGE_SIZE, found_of, keyset
 from pbxadmin.web.posting import post_only
+from pbxadmin.web.times import times_as_asked
 from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.fields import FIELDS
 
@@ -31,7 +32,8 @@ MOST_CHOICES = 500  # customers, or PBXs of one, in a filter
 
 @login_required
 @require_GET
-def outside_list(request: HttpRequest) -> HttpResponse:
+@times_as_asked
+def outside_list(request: HttpRequest) -> HttpResponseBase:
     """List what changed without us, of the customers that the person sees, newest first."""
     user, wanted = user_of(request), OutsideFilter.from_query(request.GET)
     visit_at = visit_note(user.pk)

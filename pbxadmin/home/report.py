@@ -24,6 +24,7 @@ from pbxadmin.fleet.models import ContactFailure, ContactHour, ContactSample, Pb
 from pbxadmin.policies.models import PolicyException, Violation
 from pbxadmin.policies.selectors import ViolationRow, violation_rows
 from pbxadmin.review.periods import month
+from pbxadmin.web.times import AS_UTC, times_as
 from pbxadmin.web.words import OUTCOMES, Look
 
 from .counts import counts_of
@@ -109,9 +110,10 @@ class MonthReport:
 def report_of(user: User, customer: Customer, of_month: ReportMonth) -> MonthReport:
     """Return the report of a customer, as far as this person sees it, in as many queries however much there is."""
     start, end = of_month.bounds
-    days: dict[str, Any] = {"customer": customer.pk, "since": of_month.first, "until": of_month.last}
-    changes = ChangeFilter(**days).narrow(Change.objects.visible_to(user))
-    outside = OutsideFilter(**days).narrow(OutsideChange.objects.visible_to(user), None)
+    days: dict[str, Any] = {"customer": customer.pk, "since": of_month.first, "until": of_month.last, "times": AS_UTC}
+    with times_as(AS_UTC):
+        changes = ChangeFilter(**days).narrow(Change.objects.visible_to(user))
+        outside = OutsideFilter(**days).narrow(OutsideChange.objects.visible_to(user), None)
     exceptions = PolicyException.objects.visible_to(user).filter(customer_id=customer.pk, accepted_at__lt=end)
     exceptions = exceptions.filter(Q(ended_at=None) | Q(ended_at__gte=start))
     violations = Violation.objects.visible_to(user).still_open().filter(pbx__customer=customer)

@@ -104,7 +104,7 @@ def control_room(user: User, customer: Customer | None) -> dict[str, Any]:
     may_act = may_review or can_anywhere(user, Action.EDIT_IVR)
     pbxs = Pbx.objects.visible_to(user).in_use().filter(**within)
     changes = Change.objects.visible_to(user).filter(**within)
-    since = now.date() - timedelta(days=RECENT_DAYS)
+    since = timezone.localdate(now) - timedelta(days=RECENT_DAYS)
     not_verified = ChangeFilter(customer=customer.pk if customer else None, outcome=NOT_PROVEN, since=since)
     unsettled = not_verified.narrow(changes)
     outside = OutsideChange.objects.waiting_for(user).filter(**within) if may_act else OutsideChange.objects.none()
@@ -214,7 +214,9 @@ def recent_and_unsettled(
     """Return the newest changes, and the newest of those not verified, in one query."""
     newest, open_ones = changes.values("pk")[:RECENT_CHANGES], unsettled.values("pk")[:MOST_TODO]
     found = list(Change.objects.filter(Q(pk__in=newest) | Q(pk__in=open_ones)))
-    is_open = [change.outcome in UNVERIFIED_OUTCOMES and change.planned_at.date() >= since for change in found]
+    is_open = [
+        change.outcome in UNVERIFIED_OUTCOMES and timezone.localdate(change.planned_at) >= since for change in found
+    ]
     return found[:RECENT_CHANGES], list(compress(found, is_open))
 
 

@@ -29,6 +29,7 @@ from pbxadmin.web.filters import (
     number_parameter,
     parameter,
     text_parameter,
+    times_parameter,
     typed_text,
     whole,
 )
@@ -77,7 +78,7 @@ class EventFilter(FilterValues):
     batch: int | None = number_parameter()
     since: date | None = parameter(None, lambda given: day(last(given)), "from")
     until: date | None = parameter(None, lambda given: day(last(given)), "to")
-    times: str = parameter("", lambda given: AS_UTC if last(given) == AS_UTC else "")
+    times: str = times_parameter()
 
     @property
     def actor_id(self) -> int | None:

@@ -13,6 +13,8 @@ from django import forms
 from django.db.models import QuerySet
 from django.http import QueryDict
 
+from .times import AS_UTC
+
 LONGEST_TEXT = 200
 PARAMETER = "parameter"  # key in the metadata of a dataclass field
 _saved_lists: dict[str, type["ListFilter"]] = {}
@@ -168,6 +170,11 @@ def number_parameter() -> int | None:
 
 def switch_parameter() -> bool:
     return parameter(False, lambda given: last(given) == "on")
+
+
+def times_parameter() -> str:
+    """Declare in which zone times are shown and days are meant: "utc", or "" for the person's own."""
+    return parameter("", lambda given: AS_UTC if last(given) == AS_UTC else "", "times")
 
 
 def sort_parameter(sorts: Collection[str]) -> str:

@@ -86,7 +86,7 @@ def test_what_a_table_leaves_out_is_counted_and_linked_and_what_is_not_verified_
     assert marks(page, "change") == [str(first.pk), str(unknown.pk)]
     assert "1 more are not named here" in section(page, "changes")
     query = re.search(r'href="/changes/\?([^"]+)">', page)[1].replace("&amp;", "&")
-    assert query == f"customer={acme.pk}&from=2026-11-01&to=2026-11-30"
+    assert query == f"customer={acme.pk}&from=2026-11-01&to=2026-11-30&times=utc"
     assert client.get(f"/changes/?{query}").content.decode().count('class="main" href="/changes/') == 3
     assert len(marks(page, "outside")) == 2
     assert "1 more are not named here" in section(page, "outside")

@@ -130,7 +130,7 @@ def test_taking_changes_along_is_an_event(client: Client, viewer: User, hq: Pbx)
 
     event = Event.objects.get(action="changes.exported")
     assert event.customer_id == hq.customer_id
-    assert event.data["detail"] == {"changes": 2, "filter": f"customer={hq.customer_id}"}
+    assert event.data["detail"] == {"changes": 2, "filter": f"customer={hq.customer_id}", "zone": "UTC"}
 
 
 def test_nobody_takes_along_what_they_do_not_see(client: Client, viewer: User, acme: Customer) -> None:

@@ -46,6 +46,7 @@ from pbxadmin.audit.context import current
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.web.site import site_address
+from pbxadmin.web.times import AS_UTC, times_as
 from pbxadmin.yeastar.drivers import is_writable
 from pbxadmin.yeastar.fields import Kind
 from pbxadmin.yeastar.readings import ADDRESSABLE
@@ -53,7 +54,7 @@ from pbxadmin.yeastar.readings import ADDRESSABLE
 from .ivrs import live_or_404
 
 router = Router(tags=["Changes"])
-ChangeQuery: Any = list_query(ChangeFilter)
+ChangeQuery: Any = list_query(ChangeFilter, without=["times"])
 LOG_AWAY = "The audit log could not be written, so nothing was sent. Tell whoever runs PBX Admin."
 
 
@@ -80,7 +81,8 @@ def change_list_operation(
 ) -> dict[str, Any]:
     """List the changes that you see, with the filters and the orders of the page. `from` and `to`: days, UTC."""
     wanted = ChangeFilter.from_query(request.GET)
-    found = wanted.narrow(Change.objects.visible_to(caller(request)))
+    with times_as(AS_UTC):
+        found = wanted.narrow(Change.objects.visible_to(caller(request)))
     return list_page_out(request, response, found, wanted.order, changes_out)
 
 

@@ -24,11 +24,12 @@ from pbxadmin.api.schemas import (
 )
 from pbxadmin.audit.models import Event
 from pbxadmin.policies.models import Violation
+from pbxadmin.web.times import AS_UTC, times_as
 
 from .changes import planned, restore_of
 
 router = Router(tags=["Outside changes and violations"])
-OutsideQuery: Any = list_query(OutsideFilter, without=["visit"])
+OutsideQuery: Any = list_query(OutsideFilter, without=["visit", "times"])
 
 
 def outsides_out(rows: Sequence[OutsideChange]) -> list[dict[str, Any]]:
@@ -44,7 +45,8 @@ def outside_list_operation(
 ) -> dict[str, Any]:
     """List what changed on PBXs without us, newest first, with the filters of the page. `from` and `to`: days, UTC."""
     wanted = OutsideFilter.from_query(request.GET, is_since_visit=False)
-    found = wanted.narrow(OutsideChange.objects.visible_to(caller(request)), None)
+    with times_as(AS_UTC):
+        found = wanted.narrow(OutsideChange.objects.visible_to(caller(request)), None)
     return list_page_out(request, response, found, ["-event_id"], outsides_out)
 
 

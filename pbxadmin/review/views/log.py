@@ -37,10 +37,10 @@ from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import PAGE_SIZE, Column, Page, cursor_of, cursor_place, keyset
 from pbxadmin.web.posting import post_only
 from pbxadmin.web.site import site_address
-from pbxadmin.web.times import utc_today
+from pbxadmin.web.times import times_as_asked, utc_today
 from pbxadmin.web.words import number_of
 
-from .common import auditor, reviewable, times_as_asked
+from .common import auditor, reviewable
 
 MOST_OTHERS = 20
 HISTORY = 8
