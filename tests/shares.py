@@ -1,7 +1,8 @@
 """How the suite is spread over time and machines: the longest tests first, and slow ones in shares.
 
 A test marked `in_shares`, or in one of the folders IN_SHARES, says the same on every database, or of every page, at
-length. Where it has run before, `--share-of N` runs one N-th of such tests, another N-th with each commit.
+length. Where it has run before, `--share-of N` runs one N-th of such tests, another N-th with each commit; of those
+that are marked `in_shares(M)` one in N x M.
 """
 
 import subprocess
@@ -72,6 +73,8 @@ def is_in_shares(item: pytest.Item) -> bool:
 
 def is_drawn(item: pytest.Item, shares: int) -> bool:
     """Return whether this commit's share holds a test."""
+    marker = item.get_closest_marker("in_shares")
+    shares *= marker.args[0] if marker and marker.args else 1
     return (zlib.crc32(item.nodeid.encode()) + commit_number()) % shares == 0
 
 

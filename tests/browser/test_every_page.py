@@ -11,6 +11,7 @@ from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 
 from pbxadmin.access.models import User
+from pbxadmin.access.roles import Role
 from pbxadmin.fleet.inputs import TAG_COMMA
 from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.fleet.services import tags_store
@@ -76,6 +77,27 @@ def test_no_page_has_a_fault(browser, live_server, world, width, scheme, part):
                 faults.append(f"{name}: scrolls sideways")
 
     assert [fault for fault in faults if not fault.endswith(EXPECTED)] == []
+
+
+def names_for(role: str) -> list[str]:
+    """Return the pages that this role is shown."""
+    return [name for name in NAMES if ROWS[name].get(role) == OK]
+
+
+@pytest.mark.in_shares(8)
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("role", Role.values)
+def test_no_page_has_a_fault_for_any_role(browser, live_server, world, role, part):
+    """What a role sees differs: buttons are not there, or notes stand in their place."""
+    faults = []
+    with override_settings(DEBUG=False):
+        page = page_of(browser, live_server.url, world.people[role], color_scheme=("light", "dark")[part % 2])
+        for name in names_for(role)[part::PARTS]:
+            show(page, world.us.path(ROWS[name].path))
+            results = Axe().run(page)
+            faults += [f"{name}: {results.generate_report()}"] if results.violations_count else []
+
+    assert faults == []
 
 
 # What does not fit where it stands: the page itself, a cell whose words leave it, and what leaves its panel.

@@ -1,4 +1,4 @@
-"""Days of the filters of changes and outside changes: in the zone of the person, also where a day has 23 or 25 hours."""
+"""Days of the filters of changes and outside changes: those of the person, also where they have 23 or 25 hours."""
 
 from datetime import UTC, datetime
 
