@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from pbxadmin.access.models import Customer
+from pbxadmin.access.models import Customer, User
+from pbxadmin.access.roles import Role
+from pbxadmin.access.services import membership_grant
 from pbxadmin.audit.models import Event
 from pbxadmin.notices.kinds import NOTICE_KINDS
 from pbxadmin.webhooks.models import Webhook, WebhookDelivery
@@ -101,6 +103,16 @@ def test_who_manages_one_customer_makes_none_for_another_or_for_all(client, acme
             assert client.post(f"/webhooks/{webhook.pk}/{action}/").status_code == 404
     assert "data-webhook" not in client.get("/webhooks/").content.decode()
     assert Webhook.objects.count() == 2
+
+
+def test_who_reviews_another_log_cannot_have_this_one_told(client, acme, bellweather, receiver):
+    signed_in(client, "manager", acme)
+    membership_grant(user=User.objects.get(), role=Role.AUDITOR, customer=bellweather, ends_on=None)
+
+    answer = client.post("/webhooks/add/", form_for(acme, f"https://127.0.0.1:{receiver.port}/", kinds=["log"]))
+
+    assert (answer.status_code, Webhook.objects.exists()) == (422, False)
+    assert "You may not be told of this yourself: Log not as sealed." in answer.content.decode()
 
 
 def test_a_site_admin_makes_one_for_all_of_every_kind(client, receiver):
