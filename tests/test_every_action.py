@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import time_machine
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
+from django.conf import settings
 from django.core import mail
 from django.core.management import call_command
 from django.db import connection
@@ -486,6 +487,18 @@ def an_older_database_is_restored(day: Day) -> None:
 @leaves("log.accepted")
 def which_is_accepted_with_a_reason(day: Day) -> None:
     call_command("audit_accept", reason="the disk died, restored from last night", stdout=io.StringIO())
+
+
+@leaves("backup.made")
+def the_database_is_backed_up(day: Day) -> None:
+    call_command("backup", str(settings.DATA_DIR / "night.pbxadmin"), stdout=io.StringIO())
+
+
+@leaves("backup.restored")
+def and_comes_from_a_backup(day: Day) -> None:
+    file = str(settings.DATA_DIR / "noon.pbxadmin")
+    call_command("backup", file, stdout=io.StringIO())
+    call_command("restore", file, "--overwrite", stdout=io.StringIO())
 
 
 @leaves("session.signed-out")

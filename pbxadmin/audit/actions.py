@@ -38,6 +38,7 @@ class EventGroup(Enum):
     POLICY = "policies: what values should be"
     POLICY_EXCEPTION = "values that are accepted although they break a policy"
     NOTICE = "who is told of what is wrong"
+    BACKUP = "backups of the database, and a database that comes from one"
     LOG_INTEGRITY = "a log that is not as it was recorded"
 
     @cached_property
@@ -156,6 +157,8 @@ class EventAction(StrEnum):
     LOG_REGRESSED = "log.regressed", "Log differs from a checkpoint", EventGroup.LOG_INTEGRITY
     LOG_ACCEPTED = "log.accepted", "Log accepted as it is", EventGroup.LOG_INTEGRITY
     EVIDENCE_MADE = "evidence.made", "Evidence pack made", EventGroup.EXPORT
+    BACKUP_MADE = "backup.made", "Backup made", EventGroup.BACKUP
+    BACKUP_RESTORED = "backup.restored", "Backup restored", EventGroup.BACKUP
 
 
 # Words of stored values. A row of the database may hold a value that is none of them.

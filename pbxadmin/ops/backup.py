@@ -23,19 +23,22 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, connection
+from django.db.models import Max, Q
 from django.utils.crypto import get_random_string
 
 from ivr.changes.spool import folder as spool_folder
 from pbxadmin import __version__
 from pbxadmin.access.models import User
+from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.checkpoints import CheckpointFile, checkpoints_file, checkpoints_path, read_checkpoints, sync_folder
-from pbxadmin.audit.models import Event
+from pbxadmin.audit.models import INSTALLATION_CHAIN, Event
 from pbxadmin.audit.role import grants_apply
 from pbxadmin.sealed import SealBroken, key_id_of, stored_secrets
 
 from .checkpointing import log_faults
 from .owner import as_owner
 from .unmigrated import why_not_allowed, why_not_there
+from .unrecorded import record_or_keep
 
 FORMAT = "pbxadmin backup 1"
 MANIFEST, DATABASE, CHECKPOINTS = "manifest.json", "database", "seals/heads.jsonl"
@@ -96,6 +99,8 @@ def backup_make(path: Path) -> Manifest:
         at = datetime.now(UTC).isoformat(timespec="seconds")
         manifest = Manifest(__version__, at, connection.vendor, sorted(keys), files)
         pack(folder, manifest, folder / "whole")
+        # Before it is in its place: no copy of the data is there without its event.
+        record_or_keep(EventAction.BACKUP_MADE, file=path.name, backup_of=at, sha256=digest_of(folder / "whole"))
         os.replace(folder / "whole", path)
         sync_folder(path.absolute().parent)
     return manifest
@@ -276,7 +281,17 @@ def backup_restore(path: Path, *, overwrite: bool = False) -> tuple[Manifest, st
         said = put_checkpoints(folder / CHECKPOINTS)
         for one in (folder / "spool").glob("*.json"):
             put_file(one, spool_folder() / one.name)
+        restore_record(path, manifest)
     return manifest, said
+
+
+def restore_record(path: Path, manifest: Manifest) -> None:
+    """Record which backup this database comes from, and where its log ended: what follows is another log."""
+    ends = Event.objects.aggregate(
+        last_event=Max("id"), last_number=Max("sequence", filter=Q(chain=INSTALLATION_CHAIN))
+    )
+    facts = {"file": path.name, "sha256": digest_of(path), "backup_of": manifest.at, "version": manifest.version}
+    record_or_keep(EventAction.BACKUP_RESTORED, **facts, **ends)
 
 
 def has_rows() -> bool:
@@ -287,11 +302,11 @@ def has_rows() -> bool:
 def replace_database(database: Path) -> None:
     """Replace all tables in one transaction: a failure leaves what was there."""
     if connection.vendor == "postgresql":
+        role = str(connection.settings_dict["USER"])
         with as_owner():
             tables = [connection.ops.quote_name(table) for table in connection.introspection.table_names()]
             load(database, [f"DROP TABLE {', '.join(tables)} CASCADE"] if tables else [])
             if settings.MIGRATE_DATABASE is not None:
-                role = str(settings.DATABASES["default"]["USER"])
                 grants_apply(role)
         return
     connection.ensure_connection()

@@ -26,6 +26,7 @@ DESK_GROUPS = frozenset(
 )
 OFF_DESK_GROUPS = frozenset(
     {
+        EventGroup.BACKUP,
         EventGroup.CHANGE_STEP,
         EventGroup.CONTACT,
         EventGroup.CUSTOMER,
@@ -43,7 +44,14 @@ OFF_DESK_GROUPS = frozenset(
     }
 )
 # Single actions of those groups that come to the desk all the same.
-DESK_ACTIONS = frozenset({EventAction.CHANGE_SENDING, EventAction.PBX_EDITED, EventAction.SECOND_FACTOR_RESET})
+DESK_ACTIONS = frozenset(
+    {
+        EventAction.BACKUP_RESTORED,
+        EventAction.CHANGE_SENDING,
+        EventAction.PBX_EDITED,
+        EventAction.SECOND_FACTOR_RESET,
+    }
+)
 
 
 class Facts(NamedTuple):
@@ -89,6 +97,10 @@ KINDS: dict[str, ExceptionKind] = {
     "log": ExceptionKind(
         Look("Log not as recorded", "bad", "shield-exclamation"),
         lambda facts: facts.action in EventGroup.LOG_INTEGRITY.actions or "is_altered" in facts.said,
+    ),
+    "restored": ExceptionKind(
+        Look("Restored from a backup", "bad", "arrow-uturn-left"),
+        lambda facts: facts.action == EventAction.BACKUP_RESTORED,
     ),
     "not-as-asked": ExceptionKind(
         Look("Not as asked", "bad", "exclamation-circle"), lambda facts: facts.outcome == "not-as-asked"

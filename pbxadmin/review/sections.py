@@ -33,5 +33,7 @@ SECTIONS_OF_LOG: dict[str, Section] = {
         (EventGroup.PBX_RECORD, EventGroup.PBX_IDENTITY, EventGroup.CONTACT, EventGroup.RING, EventGroup.SECRETS),
     ),
     "exports": Section("Exports", (EventGroup.EXPORT, EventGroup.EXPORT_END, EventGroup.FILTER)),
-    "desk": Section("Desk and log", (EventGroup.REVIEW, EventGroup.NOTICE, EventGroup.LOG_INTEGRITY)),
+    "desk": Section(
+        "Desk and log", (EventGroup.REVIEW, EventGroup.NOTICE, EventGroup.BACKUP, EventGroup.LOG_INTEGRITY)
+    ),
 }

@@ -17,6 +17,7 @@ from pbxadmin.audit.checkpoints import checkpoint_make
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.audit.role import grants_apply, why_not
+from pbxadmin.audit.triggers import triggers_missing
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.ops.owner import connect_as, own_parts
 from pbxadmin.ops.start_up import command_line
@@ -183,6 +184,30 @@ def test_migrate_runs_as_the_owner_and_lets_the_role_use_what_is_new(role, setti
 
         assert connection.settings_dict["USER"] == role
         record(EventAction.PBX_EDITED, customer=ACME)
+        with pytest.raises(DatabaseError):
+            Event.objects.all().delete()
+
+
+@on_postgresql
+def test_a_backup_is_made_and_restored_as_the_owner_and_the_role_goes_on_with_it(role, settings, tmp_path):
+    settings.DATA_DIR = tmp_path
+    file = str(tmp_path / "one.pbxadmin")
+    record(EventAction.PBX_EDITED, customer=ACME)
+    grants_apply(role)
+    with connected_as(role, "made-up") as (owner, password):
+        settings.MIGRATE_DATABASE = connection.settings_dict | {"USER": owner, "PASSWORD": password}
+        call_command("backup", file, stdout=StringIO())
+        call_command("backup", file, "--check", stdout=StringIO())
+        record(EventAction.PBX_EDITED, customer=ACME)
+
+        call_command("restore", file, "--overwrite", stdout=StringIO())
+
+        assert connection.settings_dict["USER"] == role
+        record(EventAction.PBX_EDITED, customer=ACME)
+        actions = list(Event.objects.order_by("id").values_list("action", flat=True))
+        assert actions == ["pbx.edited", "backup.restored", "pbx.edited"]
+        assert verify().faults == []
+        assert triggers_missing(connection) == []
         with pytest.raises(DatabaseError):
             Event.objects.all().delete()
 

@@ -1,6 +1,8 @@
 """Backup, its check and restore, as somebody does it at night: under load, after a loss, with what may go wrong."""
 
+import getpass
 import gzip
+import hashlib
 import json
 import resource
 import shutil
@@ -143,8 +145,63 @@ def test_a_database_that_has_events_is_replaced_only_when_told(pbx, file):
     assert Event.objects.count() == events + 1
 
     said("restore", "--overwrite", file)
-    assert Event.objects.count() == events
+    assert list(Event.objects.order_by("id").values_list("action", flat=True)[events - 1 :]) == ["backup.restored"]
     assert verify().faults == []
+
+
+def test_the_log_says_which_backup_was_made_and_which_one_a_database_comes_from(pbx, file):
+    record(EventAction.PBX_EDITED, customer=(1, "Acme"))
+    last = record(EventAction.PERSON_EDITED)
+    said("backup", file)
+    made = Event.objects.latest("id")
+    record(EventAction.PERSON_EDITED)
+
+    said("restore", "--overwrite", file)
+
+    restored = Event.objects.latest("id")
+    assert (made.action, made.chain, restored.action, restored.chain) == (
+        "backup.made",
+        "installation",
+        "backup.restored",
+        "installation",
+    )
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert made.data["detail"]["sha256"] == restored.data["detail"]["sha256"] == digest
+    assert made.data["detail"]["backup_of"] == restored.data["detail"]["backup_of"]
+    assert made.data["detail"]["file"] == restored.data["detail"]["file"] == file.name
+    assert made.data["detail"]["os_user"] == restored.data["detail"]["os_user"] == getpass.getuser()
+    ends = {name: restored.data["detail"][name] for name in ("last_event", "last_number")}
+    assert ends == {"last_event": last.pk, "last_number": last.sequence}
+    assert restored.sequence == last.sequence + 1
+    assert str(file.parent) not in made.text + restored.text
+    assert "events are as they were recorded" in said("audit_verify")
+
+
+def test_a_database_that_is_not_migrated_yet_can_be_backed_up_and_restored_and_migrate_says_so(pbx, file):
+    said("migrate", "audit", "0003", "--verbosity=0")
+    said("backup", file)
+    said("restore", "--overwrite", file)
+    assert not Event.objects.filter(action__startswith="backup.").exists()
+
+    said("migrate", "--verbosity=0")
+    said("migrate", "--verbosity=0")
+
+    found = Event.objects.filter(action__startswith="backup.").order_by("id")
+    assert [event.action for event in found] == ["backup.made", "backup.restored"]
+    assert "events are as they were recorded" in said("audit_verify")
+
+
+def test_no_backup_is_made_that_cannot_be_recorded(pbx, file):
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE audit_event RENAME TO away")
+    try:
+        sentence = failed("backup", file)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE away RENAME TO audit_event")
+
+    assert "audit_event" in sentence
+    assert not file.exists()
 
 
 def test_later_checkpoints_of_this_machine_stay_and_tell_what_is_gone(pbx, file):

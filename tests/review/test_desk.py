@@ -99,6 +99,7 @@ def test_a_switch_that_was_turned_on_does_whatever_the_outcome(acme, field, kind
         (EventAction.PBXS_EXPORTED, {}, "export"),
         (EventAction.IVRS_EXPORTED, {}, "export"),
         (EventAction.LOG_REGRESSED, {}, "log"),
+        (EventAction.BACKUP_RESTORED, {}, "restored"),
     ],
 )
 def test_what_opens_doors_does(acme, action, more, kind):

@@ -45,12 +45,14 @@ SEVERITY_OF_GROUP: Mapping[EventGroup, int] = {
     EventGroup.POLICY: 4,
     EventGroup.POLICY_EXCEPTION: 4,
     EventGroup.NOTICE: 2,
+    EventGroup.BACKUP: 3,
     EventGroup.LOG_INTEGRITY: 10,
 }
 SEVERITY_OF_ACTION: Mapping[str, int] = {
     EventAction.SESSION_FAILED: 5,
     EventAction.SECOND_FACTOR_FAILED: 5,
     EventAction.PBX_STRANGER: 7,
+    EventAction.BACKUP_RESTORED: 8,
 }
 SEVERITY_OF_OUTCOME: Mapping[str, int] = {"not-as-asked": 7, "unknown": 7, "refused": 5, "not-sent": 4}
 GROUP_OF_ACTION = {action.value: action.group for action in EventAction}

@@ -7,6 +7,7 @@ from django.db import connection
 from pbxadmin.audit.role import grants_apply, why_not
 from pbxadmin.audit.triggers import triggers_put_back
 from pbxadmin.ops.owner import as_owner
+from pbxadmin.ops.unrecorded import unrecorded_record
 
 
 class Command(Migrate):
@@ -23,6 +24,8 @@ class Command(Migrate):
             said = super().execute(*args, **options)
             if settings.MIGRATE_DATABASE is not None and not only_looks:
                 self.grant(role)
+        if not only_looks:
+            unrecorded_record()
         return said
 
     def grant(self, role: str) -> None:
