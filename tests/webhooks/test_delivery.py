@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import time_machine
-from django.db import connection
+from django.db import connection, connections
 from django.db.models import Min
 from django.utils import timezone
 from standardwebhooks.webhooks import WebhookVerificationError
@@ -32,6 +32,7 @@ from tests.factories import make_outside, make_pbx
 from tests.kill.processes import Process
 from tests.ops.test_processes import free_port
 from tests.waiting import until
+from tests.yeastar.servers import calls_in_threads
 
 pytestmark = pytest.mark.django_db
 ALL = list(NOTICE_KINDS)
@@ -364,6 +365,26 @@ def test_deliveries_are_forgotten_after_thirty_days(acme, receiver):
     with later(days=31):
         webhooks_work()
         assert not WebhookDelivery.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_share_what_waits_and_keep_its_order(acme, receiver):
+    hook(receiver, acme)
+    for place in range(12):
+        tell(acme, f"pbx/{place % 4}", subject=str(place))
+    notices_address()
+
+    def slice_of_a_worker() -> None:
+        webhooks_slice()
+        connections.close_all()
+
+    calls_in_threads(*[slice_of_a_worker] * 3)
+    webhooks_slice()  # whoever found only what others had in hand has left
+
+    places = [int(message.said["data"]["subject"]) for message in receiver.received]
+    assert sorted(places) == list(range(12))
+    for one in range(4):
+        assert [place for place in places if place % 4 == one] == [one, one + 4, one + 8]
 
 
 @pytest.mark.django_db(transaction=True)
