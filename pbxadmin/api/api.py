@@ -45,7 +45,8 @@ def summarised(router: Router) -> None:
 api = DescribedAPI(
     title="PBX Admin",
     version=__version__,
-    description="Everything by the same path, with the same checks and the same proof as the pages. See docs/api.md.",
+    description="Everything by the same path, with the same checks and the same proof as the pages. "
+    "[How to use it](/help/api/). [Back to PBX Admin](/)",
     urls_namespace="api",
     auth=KeyOfRequest(),
     parser=JsonParser(),
@@ -87,7 +88,8 @@ def on_body(request: HttpRequest, error: ValidationError) -> HttpResponse:
     fields: dict[str, list[str]] = {}
     for each in error.errors:
         place = [str(part) for part in each["loc"] if part not in ("body", "path", "query")]
-        fields.setdefault(".".join(place), []).append(str(each["msg"]))
+        sentence = str(each["msg"]) if place else "Send a body, {} at least."
+        fields.setdefault(".".join(place), []).append(sentence)
     return problem_invalid(fields).response
 
 

@@ -59,8 +59,8 @@ def in_our_form(answer: HttpResponseBase) -> HttpResponseBase:
     if answer.status_code == 404:
         return problem_not_there().response
     if answer.status_code == 405:
-        allowed = {"Allow": answer.headers["Allow"]}
-        return problem_response(405, "method-not-allowed", f"This takes {allowed['Allow']}.", headers=allowed)
+        allowed = ", ".join(sorted(answer.headers["Allow"].split(", ")))
+        return problem_response(405, "method-not-allowed", f"This takes {allowed}.", headers={"Allow": allowed})
     if answer.status_code == 403:
         return problem_response(403, "not-allowed", "A page of another site asks. A script sends no Origin.")
     return problem_response(answer.status_code, "not-understood", "It is in no form that is taken here.")

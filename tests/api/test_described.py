@@ -58,6 +58,22 @@ def test_each_operation_is_named_by_what_it_does(acme):
     assert not [one for path in paths.values() for one in path.values() if "Operation" in one["summary"]]
 
 
+def test_its_words_lead_to_the_help_and_back(client, acme):
+    client.force_login(make_user(Role.VIEWER, acme))
+    said = client.get("/api/v1/openapi.json").json()["info"]["description"]
+
+    addresses = re.findall(r"\]\(([^)]*)\)", said)
+
+    assert addresses == ["/help/api/", "/"]
+    assert [client.get(address).status_code for address in addresses] == [200, 200]
+
+
+def test_a_request_without_its_body_says_so(acme):
+    answer = Script(make_user(Role.VIEWER, acme)).call("post", "/changes/1/apply", "")
+
+    assert answer.json()["errors"] == {"": ["Send a body, {} at least."]}
+
+
 def test_links_lead_from_an_answer_to_what_takes_it(acme):
     paths = Script(make_user(Role.VIEWER, acme)).get("/openapi.json").json()["paths"]
     plan = paths["/api/v1/pbxs/{pbx_id}/ivrs/{number}/changes"]["post"]["responses"]["201"]["links"]
@@ -83,11 +99,11 @@ def test_a_list_names_every_filter_that_it_takes(acme):
 def test_what_is_no_operation_is_a_problem_too(acme):
     script = Script(make_user(Role.VIEWER, acme))
 
-    nowhere, wrong = script.get("/nothing"), script.call("put", "/customers", {})
+    nowhere, wrong = script.get("/nothing"), script.call("put", "/pbxs/1", {})
 
     assert (nowhere.status_code, nowhere.json()["type"]) == (404, "/api/v1/problems/not-found")
     assert (wrong.status_code, wrong.json()["type"]) == (405, "/api/v1/problems/method-not-allowed")
-    assert wrong["Allow"] == "GET"
+    assert (wrong["Allow"], wrong.json()["detail"]) == ("GET, PATCH", "This takes GET, PATCH.")
 
 
 def test_every_type_of_problem_is_explained():
