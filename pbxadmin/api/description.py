@@ -18,7 +18,7 @@ from .problems import PROBLEM_TYPE
 
 REF = "#/components/schemas/{}"
 OF_ANY = (401, 403, 429, 500)  # of any operation
-OF_WRITING = (400, 409, 415, 422, 503)
+OF_WRITING = (400, 409, 413, 415, 422, 503)
 # What a schema says of something, by the parameter that takes it in the address of an operation.
 KNOWN_BY: Mapping[str, Mapping[str, str]] = {
     "CustomerOut": {"customer_id": "id"},
