@@ -203,6 +203,7 @@ class Pbx(models.Model):
     other_serial = models.CharField(max_length=100, blank=True, help_text="another device answers at this address")
     model = models.CharField(max_length=100, blank=True)
     firmware = models.CharField(max_length=100, blank=True)
+    clock = models.CharField(max_length=100, blank=True, db_default="", help_text="its time and zone, at identity_at")
     identity_at = models.DateTimeField(null=True)
     capability = models.CharField(max_length=8, blank=True, help_text="the newest API version that answered when asked")
     capability_at = models.DateTimeField(null=True)

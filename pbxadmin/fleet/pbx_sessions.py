@@ -238,7 +238,8 @@ def identity_columns(pbx: Pbx, device: DeviceInfo) -> dict[str, Any]:
     found: dict[str, Any] = {"identity_at": timezone.now()}
     if not pbx.serial or device.serial in ("", pbx.serial):
         serial = device.serial or pbx.serial
-        return found | {"serial": serial, "model": device.model, "firmware": device.firmware, "other_serial": ""}
+        known = {"serial": serial, "model": device.model, "firmware": device.firmware, "clock": device.clock}
+        return found | known | {"other_serial": ""}
     if pbx.other_serial != device.serial:
         names: dict[str, Any] = {"customer": (pbx.customer_id, pbx.customer.name), "pbx": (pbx.pk, pbx.name)}
         detail = {"known": pbx.serial, "found": device.serial, "model": device.model}

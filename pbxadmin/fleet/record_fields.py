@@ -277,8 +277,18 @@ RECORD_FIELDS = (
 # Columns of a PBX that nobody enters: use cases, readings and connection tests write them.
 MAINTAINED_COLUMNS = (
     *("id", "is_enabled", "created_at", "revision", "state", "state_reason", "state_at", "locked_until"),
-    *("last_contact_at", "failures", "paused_until", "serial", "other_serial", "model", "firmware", "identity_at"),
-    *("capability", "capability_at", "token", "token_at", "ivr_count", "read_at", "words", "next_refresh_at"),
+    *("last_contact_at", "failures", "paused_until", "serial", "other_serial", "model", "firmware", "clock"),
+    *(
+        "identity_at",
+        "capability",
+        "capability_at",
+        "token",
+        "token_at",
+        "ivr_count",
+        "read_at",
+        "words",
+        "next_refresh_at",
+    ),
 )
 RECORD_FIELD_BY_NAME = {each.name: each for each in RECORD_FIELDS}
 EXPORT_COLUMNS = tuple(each.name for each in RECORD_FIELDS if not each.is_secret)

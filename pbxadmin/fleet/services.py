@@ -145,7 +145,14 @@ def pbx_accept_replacement(*, pbx: Pbx, reason: str) -> None:
     with transaction.atomic():
         fields = {"serial": {"before": pbx.serial, "asked": pbx.other_serial}}
         mine = Pbx.objects.filter(pk=pbx.pk, other_serial=pbx.other_serial).exclude(other_serial="")
-        known = {"serial": pbx.other_serial, "other_serial": "", "model": "", "firmware": "", "capability": ""}
+        known = {
+            "serial": pbx.other_serial,
+            "other_serial": "",
+            "model": "",
+            "firmware": "",
+            "clock": "",
+            "capability": "",
+        }
         # Sessions that are open now still take it for an unexpected device: a new revision keeps them from saying so.
         if mine.update(**known, read_at=None, next_refresh_at=None, revision=F("revision") + 1):
             pbx_event(EventAction.PBX_REPLACED, pbx, fields=fields, reason=reason)

@@ -20,6 +20,7 @@ from pbxadmin.fleet.availability import availability_of
 from pbxadmin.fleet.engineer import engineer_text
 from pbxadmin.fleet.forms import DeleteForm, PbxFilter, PbxForm
 from pbxadmin.fleet.models import IS_URGENT, NEEDS_A_PERSON, Pbx, PbxQuerySet, SavedFilter
+from pbxadmin.fleet.pbx_clock import clock_told
 from pbxadmin.fleet.record_fields import EXPORT_COLUMNS
 from pbxadmin.fleet.sheet import exported
 from pbxadmin.web.csv import csv_response
@@ -78,7 +79,8 @@ def pbx_page(request: HttpRequest, pk: int) -> HttpResponse:
     pbx = pbx_to_show(request, pk)
     link = f"{site_address(request)}{pbx.get_absolute_url()}"
     engineer = engineer_text(pbx, link) if pbx.state in NEEDS_A_PERSON else ""
-    context = {"pbx": pbx, "availability": availability_of(pbx), "engineer": engineer}
+    clock = clock_told(pbx.clock, pbx.identity_at) if pbx.identity_at else None
+    context = {"pbx": pbx, "availability": availability_of(pbx), "engineer": engineer, "clock": clock}
     return render(request, "fleet/pbx_page.html", context)
 
 
