@@ -58,6 +58,17 @@ def test_another_body_under_the_same_key_is_refused(script, pbx, pbx_http):
     assert Change.objects.count() == 1
 
 
+def test_another_address_under_the_same_key_is_refused(script, pbx, pbx_http):
+    pbx_http.add("6501")
+    plan(script, pbx, Idempotency_Key="one")
+
+    same = {"values": {"response_timeout": 8}}
+    answer = script.post(f"/pbxs/{pbx.pk}/ivrs/6501/changes", same, Idempotency_Key="one")
+
+    assert (answer.status_code, answer.json()["type"]) == (422, "/api/v1/problems/idempotency-key-reused")
+    assert Change.objects.count() == 1
+
+
 def test_the_key_of_another_script_is_another(script, pbx, pbx_http):
     other = Script(script.key.holder)
 
