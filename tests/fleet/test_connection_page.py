@@ -476,6 +476,6 @@ def test_what_is_known_of_a_device_is_shown_with_its_date(
 
     page = manager.get(f"/pbxs/{pbx.pk}/").content.decode()
 
-    assert page.count("2026-02-03 04:05:06 UTC") == 2  # model and firmware
+    assert page.count("2026-02-03 04:05:06 UTC") == 3  # model, firmware and clock
     assert page.count("2026-03-04 05:06:07 UTC") == 1
     assert simulated_pbx.firmware in page
