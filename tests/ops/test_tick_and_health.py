@@ -105,7 +105,7 @@ def test_workers_tick_and_stop_when_told(workers, done):
 
     workers.stop()
 
-    assert [thread.is_alive() for thread in workers.threads] == [False, False, False]
+    assert [thread.is_alive() for thread in workers.threads] == [False] * 4  # two workers, the tick, the event sink
 
 
 @pytest.mark.parametrize(
