@@ -2,9 +2,11 @@
 
 A test marked `in_shares`, or in one of the folders IN_SHARES, says the same on every database, or of every page, at
 length. Where it has run before, `--share-of N` runs one N-th of such tests, another N-th with each commit; of those
-that are marked `in_shares(M)` one in N x M.
+that are marked `in_shares(M)` one in N x M. LONG are those that take minutes: with LONG_SHARE_OF=N in the environment,
+as `.ci/run` sets it, one N-th of them runs on SQLite, too.
 """
 
+import os
 import subprocess
 import zlib
 from functools import cache
@@ -45,6 +47,16 @@ IN_SHARES = (  # pages, forms and processes; what locks, claims and counts runs 
     "tests/web/",
 )
 
+LONG = (  # many processes, or hundreds of requests
+    "tests/api/test_hostile.py",
+    "tests/api/test_spec.py",
+    "tests/drills/test_canary.py",
+    "tests/ops/test_keys_and_settings.py",
+    "tests/ops/test_processes.py",
+    "tests/ops/test_proxy.py",
+    "tests/ops/test_unmigrated.py",
+)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--share-of", type=int, default=1, help="run one N-th of the tests that are in shares")
@@ -58,11 +70,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    shares = config.getoption("--share-of")
-    if shares > 1:
-        left_out = [item for item in items if is_in_shares(item) and not is_drawn(item, shares)]
+    shares, long_shares = config.getoption("--share-of"), int(os.environ.get("LONG_SHARE_OF", "1"))
+    drawn: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        of = max(shares, long_shares) if item.nodeid.startswith(LONG) else shares
+        (drawn if of == 1 or not is_in_shares(item) or is_drawn(item, of) else left_out).append(item)
+    if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+        items[:] = drawn
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
