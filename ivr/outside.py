@@ -61,7 +61,7 @@ def outside_record(differences: Sequence[Difference]) -> None:
     changes = changes_that_may_explain(differences)
     gone = {(each.pbx.pk, each.number): each for each in differences if each.found is None}
     for each in sorted(differences, key=lambda each: (each.pbx.customer_id, each.pbx.pk)):
-        ours = [change for change in changes if change.pbx_id == each.pbx.pk and explains(change, each)]
+        ours = [change for change in changes if change.pbx_id == each.pbx.pk and is_behind(change, each, gone)]
         each = renumbered(each, ours, gone)
         fields = unexplained(each, ours, still_open(each, changes))
         if fields:
@@ -110,6 +110,16 @@ def explains(change: Change, each: Difference) -> bool:
     """
     is_later = change.finished_at is not None and change.finished_at > each.since
     return each.number in numbers_of(change) and (is_in_motion(change) or is_later)
+
+
+def is_behind(change: Change, each: Difference, gone: Mapping[tuple[int, str], Difference]) -> bool:
+    """Tell whether a change of ours may be behind a difference, also by what became of the old number.
+
+    An IVR that appeared under the new number of a renumbering is not ours when its old number was read since and was
+    still there.
+    """
+    was = gone.get((change.pbx_id, change.number)) if each.before is None else None
+    return explains(change, each) and (was is None or explains(change, was))
 
 
 def renumbered(each: Difference, ours: Sequence[Change], gone: Mapping[tuple[int, str], Difference]) -> Difference:

@@ -209,6 +209,25 @@ def test_an_ivr_of_the_number_that_the_pbx_refused_us_is_told(pbx: Pbx, pbx_http
     assert [event[:2] for event in told()] == [("ivr.appeared", "6510")]
 
 
+def test_a_renumbering_that_takes_effect_after_its_old_number_was_read_again_is_told(
+    pbx: Pbx, pbx_http: PbxDouble
+) -> None:
+    pbx_http.fail("ivr/update", says(SUCCESS))
+    change = apply(plan(pbx, pbx_http, number="6510"))
+    pbx_http.ivrs["6500"]["promptrepeat"] = "1"
+    with time_machine.travel(timezone.now() + timedelta(seconds=31)):
+        reconcile()
+        apply(plan(pbx, pbx_http, response_timeout="6"))
+    pbx_http.ivrs["6510"] = pbx_http.ivrs.pop("6500") | {"ivrnumber": "6510"}
+
+    with time_machine.travel(timezone.now() + timedelta(minutes=15)):
+        read(pbx)
+
+    change.refresh_from_db()
+    assert change.status == Status.NOT_AS_ASKED
+    assert [event[:2] for event in told()][1:] == [("ivr.appeared", "6510"), ("ivr.vanished", "6500")]
+
+
 @pytest.mark.parametrize("then", ["6500", "6530"])
 def test_our_renumbering_that_somebody_turns_into_another_is_told(pbx: Pbx, pbx_http: PbxDouble, then: str) -> None:
     apply(plan(pbx, pbx_http, number="6510"))
