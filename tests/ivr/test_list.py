@@ -25,6 +25,7 @@ from pbxadmin.yeastar.s_series.wire import read_ivr
 from tests.factories import make_customer, make_pbx, make_snapshots, make_user
 from tests.pbx_http import IVR, cannot_be_reached
 from tests.waiting import Clock
+from tests.walks import there_and_back
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -102,18 +103,14 @@ def test_pages_follow_each_other_both_ways_in_every_order(member, pbx, sort, mon
 
 
 def walk(client, query):
-    forwards, cursors = [], [""]
-    while True:
-        page = client.get(f"/ivrs/?{query}&cursor={cursors[-1]}").context["page"]
-        forwards += [row["number"] for row in page.rows]
-        if not page.next_cursor:
-            break
-        cursors.append(page.next_cursor)
-    back: list[str] = []
-    while page.previous_cursor:
-        page = client.get(f"/ivrs/?{query}&cursor={page.previous_cursor}").context["page"]
-        back = [row["number"] for row in page.rows] + back
-    return forwards, back
+    def page_at(cursor):
+        return client.get(f"/ivrs/?{query}&cursor={cursor}").context["page"]
+
+    def numbers_on(pages):
+        return [row["number"] for page in pages for row in page.rows]
+
+    there, back = there_and_back(page_at)
+    return numbers_on(there), numbers_on(back)
 
 
 def test_the_list_takes_few_queries_however_long(member, pbx, django_assert_max_num_queries):

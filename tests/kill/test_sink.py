@@ -64,8 +64,7 @@ class Sent:
     def rest(self) -> None:
         address = sink_address()
         assert address
-        while sink_turn(address, Flag()):
-            pass
+        until(lambda: not sink_turn(address, Flag()))
 
 
 def recorded() -> list[tuple[str, int]]:

@@ -273,8 +273,13 @@ class Browser:
 def demo(manage, port):
     """A demo that is ready: the process, its address and its sign-ins."""
     process = manage("demo", "--pbxs", "3", "--port", str(port))
-    lines = list(iter(process.stdout.readline, "Ctrl-C stops it.\n")) if process.poll() is None else []
-    text = "".join(lines)
+    text = ""
+    for line in process.stdout:
+        if line == "Ctrl-C stops it.\n":
+            break
+        text += line
+    else:
+        pytest.fail(f"The demo ended before it was ready. It said: {text}")
     address = re.search(r"PBX Admin: (\S+)", text)[1]
     return process, address, dict(re.findall(r"^(\w+) / (\S+)$", text, re.MULTILINE))
 

@@ -16,6 +16,7 @@ from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.review.rollup import roll_up
 from tests.factories import make_user
+from tests.walks import there_and_back
 
 pytestmark = pytest.mark.django_db
 MARA, TOM = Actor(70, "Mara Lindqvist"), Actor(71, "Tom Reed")
@@ -434,21 +435,15 @@ def test_pages_follow_each_other_both_ways(auditor, acme, monkeypatch):
     monkeypatch.setattr("pbxadmin.review.views.log.PAGE_SIZE", 3)
     made = [record(EventAction.PBX_EDITED, customer=of(acme), pbx=HQ).pk for _ in range(8)]
 
-    pages, cursor = [], ""
-    while True:
-        page = auditor.get(f"/audit/?pbx=501&cursor={cursor}").context["page"]
-        pages.append([event.pk for event in page.rows])
-        if not page.next_cursor:
-            break
-        cursor = page.next_cursor
-    back: list[list[int]] = []
-    while page.previous_cursor:
-        page = auditor.get(f"/audit/?pbx=501&cursor={page.previous_cursor}").context["page"]
-        back.insert(0, [event.pk for event in page.rows])
+    def page_at(cursor):
+        return auditor.get(f"/audit/?pbx=501&cursor={cursor}").context["page"]
+
+    there, back = there_and_back(page_at)
 
     newest_first = made[::-1]
-    assert pages == [newest_first[:3], newest_first[3:6], newest_first[6:]]
-    assert back == pages[:-1]
+    pages = [newest_first[:3], newest_first[3:6], newest_first[6:]]
+    assert [[event.pk for event in page.rows] for page in there] == pages
+    assert [[event.pk for event in page.rows] for page in back] == pages[:-1]
 
 
 def test_an_event_that_comes_in_meanwhile_moves_no_page(auditor, acme, monkeypatch):

@@ -12,6 +12,7 @@ from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from tests.factories import make_change, make_outside, make_pbx, make_user
+from tests.walks import walked
 
 pytestmark = pytest.mark.django_db
 
@@ -95,13 +96,13 @@ def test_older_ones_follow_page_by_page(client, acme, pbx, monkeypatch):
     made = [change(pbx) for _ in range(7)]
     signed_in(client, "viewer", acme)
 
-    pages, path = [], f"/timeline/?pbx={pbx.pk}&ivr=6500"
-    while path:
-        pages.append(seen(client, path))
+    def older_than(path):
         older = re.search(r'href="(/timeline/[^"]+before=\d+)"', client.get(path).content.decode())
-        path = older[1].replace("&amp;", "&") if older else ""
+        return older and older[1].replace("&amp;", "&")
 
-    assert pages == [made[:3:-1], made[3:0:-1], made[:1]]
+    paths = walked(f"/timeline/?pbx={pbx.pk}&ivr=6500", older_than)
+
+    assert [seen(client, path) for path in paths] == [made[:3:-1], made[3:0:-1], made[:1]]
 
 
 def test_nobody_learns_of_another_customer(client, acme, bellweather, pbx):

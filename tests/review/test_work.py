@@ -13,6 +13,7 @@ from pbxadmin.review.selectors import EventFilter, events_for
 from pbxadmin.review.views.log import log_page
 from tests.bench.events import fill_events
 from tests.factories import make_customer, make_user
+from tests.walks import walked
 
 pytestmark = [
     pytest.mark.django_db,
@@ -64,9 +65,11 @@ def test_a_deep_page_is_no_more_work_than_the_first(acme, user, wanted, outcomes
     monkeypatch.setattr("pbxadmin.review.views.log.PAGE_SIZE", 5)
     fill(acme, 1500)
     wanted = EventFilter(since=wanted.since, outcomes=outcomes)
-    pages = [log_page(events_for(user), wanted, "")]
-    while pages[-1].next_cursor:
-        pages.append(log_page(events_for(user), wanted, pages[-1].next_cursor))
+
+    def page_after(page):
+        return log_page(events_for(user), wanted, page.next_cursor) if page.next_cursor else None
+
+    pages = walked(log_page(events_for(user), wanted, ""), page_after)
 
     def steps(cursor):
         return steps_of(lambda: log_page(events_for(user), wanted, cursor))

@@ -11,6 +11,7 @@ from ivr.models import Ivr
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.web.pages import keyset
 from tests.factories import make_customer, make_pbx
+from tests.walks import there_and_back
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -32,20 +33,10 @@ def ivrs():
 def walk(order, size, rows=None):
     """All pages forwards, and the pages met on the way back from the last one."""
     rows = Ivr.objects.all() if rows is None else rows
-    forwards, cursor = [], ""
-    while True:
-        page = keyset(rows, order, cursor, size)
-        forwards.append([name(row) for row in page.rows])
-        assert bool(page.previous_cursor) is (len(forwards) > 1)
-        if not page.next_cursor:
-            break
-        cursor = page.next_cursor
-    back: list[list[str]] = []
-    while page.previous_cursor:
-        page = keyset(rows, order, page.previous_cursor, size)
-        assert page.next_cursor
-        back.insert(0, [name(row) for row in page.rows])
-    return forwards, back
+    there, back = there_and_back(lambda cursor: keyset(rows, order, cursor, size))
+    assert [bool(page.previous_cursor) for page in there] == [False] + [True] * (len(there) - 1)
+    assert all(page.next_cursor for page in back)
+    return [[name(row) for row in page.rows] for page in there], [[name(row) for row in page.rows] for page in back]
 
 
 def name(row):
