@@ -7,11 +7,12 @@ Each stage that ends the change early returns how it ended; `apply_claimed` alon
 process, `reconcile` settles the change later by reading, and never sends.
 """
 
+import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from ivr.claims import released_on_failure
@@ -33,13 +34,34 @@ from .renumbering import why_not_renumber
 from .risks import change_risks
 from .settle import Ending, calls_as_stored, change_claim, change_event, plan_still_ours, settle_or_spool
 
+log = logging.getLogger(__name__)
+
 
 class NotConfirmed(Exception):
     """The change brings risks that nobody confirmed as asked for. Nothing was sent."""
 
 
+class NotRecorded(Exception):
+    """The intent could not be recorded, so nothing was sent, and the plan stays as it is. str(): for a person."""
+
+
 class NotNow(Exception):
     """The PBX is in use, or was too slow to be read first. Nothing was sent, and the plan stays as it is."""
+
+
+def change_apply_now(*, change: Change, actor: Actor, confirmed: bool = False, typed: str = "") -> None:
+    """Carry out a planned change for whoever waits for it. Raises NotConfirmed, TooManyWaiting and NotRecorded.
+
+    What the database does not take after the sending is settled later.
+    """
+    try:
+        change_apply(change=change, actor=actor, confirmed=confirmed, typed=typed)
+    except DatabaseError:
+        log.exception("change %s could not be recorded", change.pk)
+        change.refresh_from_db()
+        if change.status == Status.PLANNED:
+            why = "The audit log could not be written, so nothing was sent. Tell whoever runs PBX Admin."
+            raise NotRecorded(why) from None
 
 
 def change_apply(

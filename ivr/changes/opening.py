@@ -1,6 +1,8 @@
 """What comes before a plan, for pages and the API: an IVR is read live, and rights are asked for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from django.core.exceptions import PermissionDenied, ValidationError
 
 from ivr.field_rules import right_to_change, rights_to_change
 from ivr.models import Change
@@ -8,14 +10,18 @@ from ivr.snapshots import snapshot_save
 from ivr.ways import ways_look
 from pbxadmin.access.models import AnyUser, Customer
 from pbxadmin.access.permissions import can, require
-from pbxadmin.audit.context import current
+from pbxadmin.audit.actions import EventAction
+from pbxadmin.audit.context import Actor, current
+from pbxadmin.audit.log import record
 from pbxadmin.fleet.concurrency import TooManyWaiting
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.pbx_sessions import open_pbx_session
-from pbxadmin.yeastar.drivers import writable_fields
+from pbxadmin.yeastar.drivers import is_writable, writable_fields
 from pbxadmin.yeastar.errors import PbxBadAnswer, PbxBusy, PbxError, PbxHeldBack, PbxNotFound, PbxUnreachable
 from pbxadmin.yeastar.fields import IvrField
 from pbxadmin.yeastar.readings import IvrSettings
+
+from .plan import Opened, change_plan, conflict_with_newer_reading
 
 
 def read_live(pbx: Pbx, number: str) -> tuple[IvrSettings | None, Sequence[IvrSettings]]:
@@ -43,10 +49,47 @@ def require_rights(user: AnyUser, change: Change) -> None:
         require(user, action, customer)
 
 
-def look_before_renumbering(pbx: Pbx, number: str, wanted: Mapping[str, str]) -> None:
-    """Read what leads to an IVR before a plan that gives it another number."""
+def fields_refuse(*, user: AnyUser, pbx: Pbx, ivr: tuple[str, str], names: Iterable[str]) -> None:
+    """Refuse fields that this person may not change, or this version of the API does not write; the log says which.
+
+    ivr: number and name. Raises PermissionDenied for the former, ValidationError by field for the latter.
+    """
+    names = tuple(names)
+    denied = next((name for name in names if not can(user, right_to_change(name), pbx.customer)), "")
+    locked = {name: [not_writable(pbx.version)] for name in names if not is_writable(name, pbx.version)}
+    if not (denied or locked):
+        return
+    field = denied or next(iter(locked))
+    detail = {"action": right_to_change(field).value, "field": field}
+    if not denied:
+        detail["sentence"] = not_writable(pbx.version)
+    customer = (pbx.customer_id, pbx.customer.name)
+    record(EventAction.ACCESS_DENIED, customer=customer, pbx=(pbx.pk, pbx.name), ivr=ivr, detail=detail)
+    if denied:
+        raise PermissionDenied
+    raise ValidationError(locked)
+
+
+def not_writable(version: str) -> str:
+    return f"API {version} cannot change it."
+
+
+def edit_plan(
+    *, pbx: Pbx, opened: Opened, wanted: Mapping[str, str], actor: Actor, reason: str = "", ticket: str = ""
+) -> Change:
+    """Plan an edit, or a restore, of one IVR. One that clashes with a newer reading is a conflict at once.
+
+    What leads to an IVR is read before a plan that gives it another number. Raises as `change_plan`.
+    """
     if "number" in wanted:
-        ways_look(pbx=pbx, held_by=f"{current().actor.name} is planning to renumber IVR {number}")
+        ways_look(pbx=pbx, held_by=f"{actor.name} is planning to renumber IVR {opened.number}")
+    change = change_plan(pbx=pbx, opened=opened, wanted=wanted, actor=actor, reason=reason, ticket=ticket)
+    conflict_with_newer_reading(change, opened)
+    return change
+
+
+def nothing_differs(pbx: Pbx) -> str:
+    return f"Nothing differs from what {pbx.name} holds. No change was made."
 
 
 def status_of(error: PbxError | TooManyWaiting) -> int:

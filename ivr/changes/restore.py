@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from django.db import transaction
 from django.utils import timezone
 
+from ivr.field_rules import rights_to_change
 from ivr.forms import opened_now
 from ivr.models import LEFT_SOMETHING, Change, Ivr
 from ivr.open_outside_changes import outside_close_accepted
+from pbxadmin.access.customer_rules import check_record
 from pbxadmin.access.models import AnyUser
 from pbxadmin.access.permissions import can, require
 from pbxadmin.access.roles import Action
@@ -21,11 +23,15 @@ from pbxadmin.audit.context import Actor
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
+from pbxadmin.web.refusals import Outdated
 from pbxadmin.yeastar.drivers import is_writable
 from pbxadmin.yeastar.fields import BY_NAME
-from pbxadmin.yeastar.readings import IvrSettings
+from pbxadmin.yeastar.readings import ADDRESSABLE, IvrSettings
 
-from .plan import change_plan, form_key_of
+from .opening import edit_plan, not_writable, read_live
+from .plan import form_key_of
+
+LONGEST_NOTE = 500
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,36 @@ class Restoration:
     before: dict[str, str]
     wanted: dict[str, str]
     kept_out: dict[str, str]
+
+
+class NothingToRestore(Outdated):
+    """What the event left cannot be restored."""
+
+    kind = "nothing-to-restore"
+
+
+class MovedSince(Outdated):
+    """The IVR does not hold any more what the event left. moved: the fields, and what they hold now."""
+
+    kind = "moved-since"
+
+    def __init__(self, moved: Mapping[str, str | None]) -> None:
+        super().__init__("Something else changed it since, so it is not offered. Edit the IVR instead.")
+        self.moved = moved
+
+
+def restoration_for(*, user: AnyUser, event: Event | None, pbx: Pbx) -> Restoration:
+    """Return what a restore of this event would do, for who may change each of its fields.
+
+    event: None for a change that left none. Raises PermissionDenied, NothingToRestore.
+    """
+    require(user, Action.EDIT_IVR, pbx.customer)
+    back = restoration_of(event, pbx.version) if event else None
+    if back is None:
+        raise NothingToRestore("It left nothing that could be restored, or not all of its values are known.")
+    for action in rights_to_change(back.wanted):
+        require(user, action, pbx.customer)
+    return back
 
 
 def restoration_of(event: Event, version: str) -> Restoration | None:
@@ -87,7 +123,7 @@ def why_not_restored(name: str, text: str, version: str) -> str:
     """Return why this value of a field cannot be restored, "" when it can."""
     field = BY_NAME[name]
     if not is_writable(name, version):
-        return f"API {version} cannot change it."
+        return not_writable(version)
     return "" if field.fits(text) else "The PBX would not take this value from us."
 
 
@@ -96,15 +132,27 @@ def moved_since_event(back: Restoration, live: IvrSettings) -> dict[str, str | N
     return {name: live.values()[name] for name, text in back.left.items() if live.values()[name] != text}
 
 
-def restore_plan(
-    *, pbx: Pbx, back: Restoration, live: IvrSettings, form: str, actor: Actor, reason: str, ticket: str
-) -> Change:
-    """Plan a change back to the old values.
+def restore_look(*, pbx: Pbx, back: Restoration) -> IvrSettings:
+    """Read the IVR now. Raises NothingToRestore when it is gone, MovedSince, PbxError when it cannot be read."""
+    live = read_live(pbx, back.number)[0] if ADDRESSABLE.fullmatch(back.number) else None
+    if live is None:
+        raise NothingToRestore(f"IVR {back.number} is not on {pbx.name} any more.")
+    if moved := moved_since_event(back, live):
+        raise MovedSince(moved)
+    return live
 
-    live: as just read, and not moved since. form: the id of the page, so that a second click gives the same plan.
+
+def restore_plan(*, pbx: Pbx, back: Restoration, form: str, actor: Actor, reason: str, ticket: str) -> Change:
+    """Plan a change back to the old values, if the IVR still holds what the event left. Raises as `restore_look`.
+
+    form: the id of the page, so that a second click gives the same plan and reads nothing.
     """
-    opened = replace(opened_now(pbx, live, timezone.now()), form=restore_form(back, form))
-    return change_plan(pbx=pbx, opened=opened, wanted=back.wanted, actor=actor, reason=reason, ticket=ticket)
+    reason, ticket = check_record(pbx.customer, reason, ticket)
+    if planned := restored_by(back=back, form=form, reason=reason, ticket=ticket):
+        return planned
+    opened = opened_now(pbx, restore_look(pbx=pbx, back=back), timezone.now())
+    opened = replace(opened, form=restore_form(back, form))
+    return edit_plan(pbx=pbx, opened=opened, wanted=back.wanted, actor=actor, reason=reason, ticket=ticket)
 
 
 def restore_form(back: Restoration, form: str) -> str:
@@ -131,7 +179,10 @@ def require_to_accept(user: AnyUser, customer_id: int) -> None:
 
 
 def outside_accept(*, event: Event, note: str) -> bool:
-    """Record that an outside change may stay. False when somebody did so already, or when it is no outside change."""
+    """Record that an outside change may stay. False when somebody did so already, or when it is no outside change.
+
+    note: as it was typed.
+    """
     said = event.data
     with transaction.atomic():
         if event.pbx_id is not None:  # lock: two people who accept at once leave one event
@@ -144,7 +195,7 @@ def outside_accept(*, event: Event, note: str) -> bool:
             pbx=(said["pbx_id"], said["pbx_name"]),
             ivr=(said["ivr_number"], said["ivr_name"]),
             detail={"event": event.pk, "sentence": f"Accepted: {said['detail'].get('sentence', '')}"},
-            reason=note,
+            reason=note.replace("\0", "").strip()[:LONGEST_NOTE],
         )
         outside_close_accepted(event, acceptance)
     return True

@@ -1,6 +1,5 @@
 """A change through its life at one address: plan, apply, receipt."""
 
-import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -8,14 +7,13 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from ivr.addresses import ivr_address
-from ivr.changes.apply import NotConfirmed, change_apply
+from ivr.changes.apply import NotConfirmed, NotRecorded, change_apply_now
 from ivr.changes.opening import require_rights
 from ivr.changes.plan import change_resolve
 from ivr.changes.receipts import place_in_log, receipt, receipt_for_customer, ticket_link
@@ -48,7 +46,6 @@ from pbxadmin.yeastar.readings import IvrSettings
 from .common import actor, names_in
 from .ring import ring_context
 
-log = logging.getLogger(__name__)
 CHANGES_PER_PAGE = 50
 MOST_NAMED, FEW_NAMED = 500, 100  # to choose from: with the customer chosen, and without
 CSV_CHUNK = 2000
@@ -147,14 +144,9 @@ def change_apply_view(request: HttpRequest, pk: int) -> HttpResponse:
 def apply_now(change: Change, *, confirmed: bool = False, typed: str = "") -> str:
     """Apply a change. Return why nothing was sent when we failed ourselves, else "". Raises NotConfirmed."""
     try:
-        change_apply(change=change, actor=actor(), confirmed=confirmed, typed=typed)
-    except TooManyWaiting as error:
+        change_apply_now(change=change, actor=actor(), confirmed=confirmed, typed=typed)
+    except (TooManyWaiting, NotRecorded) as error:
         return str(error)
-    except DatabaseError:
-        log.exception("change %s could not be recorded", change.pk)
-        change.refresh_from_db()
-        if change.status == Change.Status.PLANNED:
-            return "The audit log could not be written, so nothing was sent. Tell whoever runs PBX Admin."
     return ""
 
 

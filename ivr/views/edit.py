@@ -4,23 +4,20 @@ from collections.abc import Sequence
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from ivr.addresses import ivr_address
-from ivr.changes.opening import allowed_settings, look_before_renumbering, read_live, status_of
-from ivr.changes.plan import Opened, change_plan, conflict_with_newer_reading
-from ivr.field_rules import right_to_change
+from ivr.changes.opening import allowed_settings, edit_plan, fields_refuse, nothing_differs, read_live, status_of
+from ivr.changes.plan import Opened
 from ivr.forms import IvrForm, opened_from, opened_now
 from ivr.models import Change, Ivr
 from ivr.wording import caller_hears, field_rows, tick_count
 from pbxadmin.access.permissions import require
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
-from pbxadmin.audit.actions import EventAction
-from pbxadmin.audit.log import record
 from pbxadmin.fleet.concurrency import TooManyWaiting
 from pbxadmin.fleet.decorators import waits_for_pbx
 from pbxadmin.fleet.engineer import engineer_text
@@ -144,17 +141,20 @@ def engineer_of(request: HttpRequest, pbx: Pbx, why: str) -> str:
 
 def edit_post(request: HttpRequest, pbx: Pbx, opened: Opened) -> HttpResponse:
     settings = allowed_settings(user_of(request), pbx)
-    refuse_forbidden(request, pbx, opened, settings)
     form = IvrForm(opened, settings, request.POST, customer=pbx.customer)
+    kept_out = posted_although_locked(request, opened, settings)
+    try:
+        fields_refuse(user=user_of(request), pbx=pbx, ivr=(opened.number, opened.values["name"] or ""), names=kept_out)
+    except ValidationError as error:
+        for name, sentences in error.message_dict.items():
+            form.add_error(None, f"{BY_NAME[name].label}: {sentences[0]}")
     if not form.is_valid():
         return edit_page(request, pbx, form, status=422)
     if not form.wanted:
-        messages.info(request, f"Nothing differs from what {pbx.name} holds. No change was made.")
+        messages.info(request, nothing_differs(pbx))
         return go(request, ivr_address(pbx.pk, opened.number))
-    look_before_renumbering(pbx, opened.number, form.wanted)
     reason, ticket = form.reason_and_ticket
-    change = change_plan(pbx=pbx, opened=opened, wanted=form.wanted, actor=actor(), reason=reason, ticket=ticket)
-    conflict_with_newer_reading(change, opened)
+    change = edit_plan(pbx=pbx, opened=opened, wanted=form.wanted, actor=actor(), reason=reason, ticket=ticket)
     if change.status == Change.Status.CONFLICT:
         answer = show(request, change, status=409)
         answer["HX-Retarget"], answer["HX-Reswap"] = "#main", "innerHTML"  # in place of the form and its heading
@@ -162,17 +162,8 @@ def edit_post(request: HttpRequest, pbx: Pbx, opened: Opened) -> HttpResponse:
     return go(request, change.get_absolute_url())
 
 
-def refuse_forbidden(request: HttpRequest, pbx: Pbx, opened: Opened, settings: list[IvrField]) -> None:
-    """Refuse and log a posted value for a field that the API version or the role keeps out of this form."""
-    offered = {field.name for field in settings}
-    for name in BY_NAME:
-        posted = request.POST.get(name)
-        if name not in offered and posted is not None and posted.strip() != (opened.values.get(name) or ""):
-            record(
-                EventAction.ACCESS_DENIED,
-                customer=(pbx.customer_id, pbx.customer.name),
-                pbx=(pbx.pk, pbx.name),
-                ivr=(opened.number, opened.values.get("name") or ""),
-                detail={"action": right_to_change(name).value, "field": name},
-            )
-            raise PermissionDenied
+def posted_although_locked(request: HttpRequest, opened: Opened, settings: list[IvrField]) -> list[str]:
+    """Return the fields with another value that this form does not offer: forged, or the PBX got another version."""
+    locked = BY_NAME.keys() - {field.name for field in settings}
+    posted = {name: request.POST[name].strip() for name in BY_NAME if name in locked and name in request.POST}
+    return [name for name, text in posted.items() if text != (opened.values.get(name) or "")]

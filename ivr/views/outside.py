@@ -94,7 +94,7 @@ def outside_accept_many(request: HttpRequest) -> HttpResponse:
 
 
 def note_in(request: HttpRequest) -> str:
-    return request.POST.get("note", "").replace("\0", "").strip()[:500]
+    return request.POST.get("note", "")
 
 
 def row_in_place(request: HttpRequest, event_id: int) -> HttpResponse:

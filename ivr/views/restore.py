@@ -10,21 +10,20 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_http_methods
 
 from ivr.addresses import ivr_address
-from ivr.changes.opening import look_before_renumbering, read_live, status_of
+from ivr.changes.opening import status_of
 from ivr.changes.restore import (
+    MovedSince,
+    NothingToRestore,
     Restoration,
-    moved_since_event,
     outside_accept,
     require_to_accept,
-    restoration_of,
+    restoration_for,
+    restore_look,
     restore_plan,
-    restored_by,
 )
-from ivr.field_rules import rights_to_change, risks_of
+from ivr.field_rules import risks_of
 from ivr.forms import RecordForm
-from ivr.models import Change
-from pbxadmin.access.customer_rules import check_record
-from pbxadmin.access.permissions import can, customer_ids, require
+from pbxadmin.access.permissions import can, customer_ids
 from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import EventAction, EventGroup
@@ -35,13 +34,10 @@ from pbxadmin.web.htmx import go, in_place_of, render_either
 from pbxadmin.web.posting import post_only
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.fields import BY_NAME
-from pbxadmin.yeastar.readings import ADDRESSABLE, IvrSettings
 
 from .changes import apply_seen
 from .common import actor, pbx_or_404
 from .outside import is_of_list, note_in, outside_list_address, row_in_place
-
-NOTHING_TO_RESTORE = "It left nothing that could be restored, or not all of its values are known."
 
 
 def visible_ivr_event(request: HttpRequest, event_id: int, actions: Collection[EventAction]) -> Event:
@@ -59,55 +55,38 @@ def visible_ivr_event(request: HttpRequest, event_id: int, actions: Collection[E
 def restore(request: HttpRequest, event_id: int) -> HttpResponse:
     event = visible_ivr_event(request, event_id, EventGroup.CHANGE_OUTCOME.actions | EventGroup.OUTSIDE.actions)
     pbx = pbx_or_404(request, event.pbx_id or 0)
-    require(user_of(request), Action.EDIT_IVR, pbx.customer)
-    back = restoration_of(event, pbx.version)
-    if back is None:
-        return restore_page(request, pbx, event, problem=NOTHING_TO_RESTORE, status=409)
-    for action in rights_to_change(back.wanted):
-        require(user_of(request), action, pbx.customer)
-    form = record_form(request, pbx, event)
-    typed = form if form.is_bound else None
-    if again := planned_before(request, pbx, back, form):
-        return go(request, again.get_absolute_url())
     try:
-        live = read_live(pbx, back.number)[0] if ADDRESSABLE.fullmatch(back.number) else None
+        back = restoration_for(user=user_of(request), event=event, pbx=pbx)
+    except NothingToRestore as error:
+        return restore_page(request, pbx, event, problem=str(error), status=409)
+    form = record_form(request, pbx, event)
+    try:
+        return ask_or_plan(request, pbx, back, form)
     except PbxError as error:
-        return restore_page(request, pbx, event, back, problem=str(error), form=typed, status=status_of(error))
-    if live is None:
-        gone = f"IVR {back.number} is not on {pbx.name} any more."
-        return restore_page(request, pbx, event, back, problem=gone, form=typed, status=409)
-    moved = moved_since_event(back, live)
-    if moved:
-        since = "Something else changed it since, so it is not offered. Edit the IVR instead."
-        return restore_page(request, pbx, event, back, problem=since, moved=moved, form=typed, status=409)
-    return ask_and_plan(request, pbx, back, live, form)
+        problem, moved, status = str(error), None, status_of(error)
+    except NothingToRestore as error:
+        problem, moved, status = str(error), None, 409
+    except MovedSince as error:
+        problem, moved, status = str(error), error.moved, 409
+    typed = form if form.is_bound else None
+    return restore_page(request, pbx, event, back, problem=problem, moved=moved, form=typed, status=status)
 
 
-def planned_before(request: HttpRequest, pbx: Pbx, back: Restoration, form: RecordForm) -> Change | None:
-    """Return what the first of two clicks on this page planned, or None."""
+def ask_or_plan(request: HttpRequest, pbx: Pbx, back: Restoration, form: RecordForm) -> HttpResponse:
+    """Ask for the reason and ticket beside what would change, then plan the restore; with `apply`, also apply it."""
     if not form.is_valid():
-        return None
-    reason, ticket = check_record(pbx.customer, *form.reason_and_ticket)
-    return restored_by(back=back, form=request.POST.get("form", ""), reason=reason, ticket=ticket)
+        restore_look(pbx=pbx, back=back)
+        return restore_page(request, pbx, back.event, back, form=form, status=422 if form.errors else 200)
+    reason, ticket = form.reason_and_ticket
+    once = request.POST.get("form", "")
+    change = restore_plan(pbx=pbx, back=back, form=once, actor=actor(), reason=reason, ticket=ticket)
+    return apply_seen(request, change) if "apply" in request.POST else go(request, change.get_absolute_url())
 
 
 def record_form(request: HttpRequest, pbx: Pbx, event: Event) -> RecordForm:
     """Return the form for the reason and ticket that the customer wants. It opens with those of the event."""
     draft = {"reason": event.data["reason"], "ticket": event.data["ticket"]}
     return RecordForm(request.POST if request.method == "POST" else None, customer=pbx.customer, draft=draft)
-
-
-def ask_and_plan(
-    request: HttpRequest, pbx: Pbx, back: Restoration, live: IvrSettings, form: RecordForm
-) -> HttpResponse:
-    """Ask for the reason and ticket beside what would change, then plan the restore; with `apply`, also apply it."""
-    if not form.is_valid():
-        return restore_page(request, pbx, back.event, back, form=form, status=422 if form.errors else 200)
-    look_before_renumbering(pbx, back.number, back.wanted)
-    reason, ticket = form.reason_and_ticket
-    once = request.POST.get("form", "")
-    change = restore_plan(pbx=pbx, back=back, live=live, form=once, actor=actor(), reason=reason, ticket=ticket)
-    return apply_seen(request, change) if "apply" in request.POST else go(request, change.get_absolute_url())
 
 
 def restore_page(

@@ -11,11 +11,13 @@ from ninja import Router
 from ninja.errors import HttpError, ValidationError
 from ninja.security import HttpBearer
 
+from ivr.changes.apply import NotRecorded
 from ivr.changes.opening import status_of
 from pbxadmin import __version__
 from pbxadmin.access.models import User
 from pbxadmin.fleet.concurrency import TooManyWaiting
 from pbxadmin.fleet.decorators import RETRY_AFTER_S
+from pbxadmin.web.refusals import Outdated
 from pbxadmin.yeastar.errors import PbxError
 
 from .bodies import JsonParser
@@ -96,6 +98,16 @@ def on_body(request: HttpRequest, error: ValidationError) -> HttpResponse:
 @api.exception_handler(DjangoValidationError)
 def on_refused(request: HttpRequest, error: DjangoValidationError) -> HttpResponse:
     return problem_invalid(error.message_dict if hasattr(error, "error_dict") else {"": error.messages}).response
+
+
+@api.exception_handler(Outdated)
+def on_outdated(request: HttpRequest, error: Outdated) -> HttpResponse:
+    return problem_response(409, error.kind, str(error))
+
+
+@api.exception_handler(NotRecorded)
+def on_not_recorded(request: HttpRequest, error: NotRecorded) -> HttpResponse:
+    return problem_response(503, "log-away", str(error))
 
 
 @api.exception_handler(HttpError)

@@ -77,9 +77,12 @@ def test_a_field_that_does_not_exist_is_an_error(script, pbx, pbx_http):
 
 
 def test_a_field_that_this_version_does_not_write_is_refused(script, pbx, pbx_http):
-    answer = plan(script, pbx, dial_outbound=True)
+    answer = plan(script, pbx, dial_outbound=True, response_timeout=8)
 
+    assert answer.status_code == 422
     assert answer.json()["errors"] == {"dial_outbound": ["API v1.0.0 cannot change it."]}
+    assert Event.objects.get(action="access.denied").data["detail"]["field"] == "dial_outbound"
+    assert pbx_http.received == []
 
 
 def test_a_risk_is_confirmed_with_what_was_shown(script, pbx, pbx_http):
@@ -147,6 +150,34 @@ def test_a_verified_change_is_restored(script, pbx, pbx_http):
 
     assert back.status_code == 201
     assert pbx_http.ivrs["6500"]["responsetimeout"] == "3"
+
+
+def test_what_moved_since_is_not_restored_and_says_so_in_the_words_of_the_page(script, pbx, pbx_http, client):
+    change = plan(script, pbx, response_timeout=8).json()["id"]
+    script.post(f"/changes/{change}/apply")
+    pbx_http.ivrs["6500"]["responsetimeout"] = "9"
+    client.force_login(script.key.holder)
+
+    told = script.post(f"/changes/{change}/restore")
+    page = client.post(f"/changes/restore/{Change.objects.get().event_id}/")
+
+    assert (told.status_code, told.json()["type"]) == (409, "/api/v1/problems/moved-since")
+    assert page.status_code == 409
+    assert told.json()["detail"] in page.content.decode()
+
+
+def test_an_ivr_that_is_gone_is_not_restored_and_says_so_in_the_words_of_the_page(script, pbx, pbx_http, client):
+    change = plan(script, pbx, response_timeout=8).json()["id"]
+    script.post(f"/changes/{change}/apply")
+    pbx_http.ivrs.clear()
+    client.force_login(script.key.holder)
+
+    told = script.post(f"/changes/{change}/restore")
+    page = client.post(f"/changes/restore/{Change.objects.get().event_id}/")
+
+    assert (told.status_code, page.status_code) == (409, 409)
+    assert told.json()["detail"] == "IVR 6500 is not on ACME-HQ any more."
+    assert told.json()["detail"] in page.content.decode()
 
 
 def test_the_receipt_is_that_of_the_page(script, pbx, pbx_http):

@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 
 from ivr.models import Change, Ivr
+from pbxadmin.access.models import User
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.simulator import V2_0, Fault, SimulatedPbx
@@ -126,12 +127,31 @@ def test_dialling_out_needs_its_right_over_the_api_too(manager: Client, pbx: Pbx
     assert sent(simulated_pbx, "ivr/update") == []
 
 
+def test_a_field_that_the_version_cannot_write_is_refused_over_page_and_api_in_the_same_words(
+    manager: Client, max_: User, pbx: Pbx, simulated_pbx: SimulatedPbx
+) -> None:
+    """The record was set to an older version while the form was open."""
+    form = filled(manager.get(EDIT.format(pbx.pk)).content.decode()) | {"dial_outbound": "on"}
+    Pbx.objects.update(api_version="v1.0.0")
+
+    page = manager.post(EDIT.format(pbx.pk), form)
+    told = Script(max_).post(f"/pbxs/{pbx.pk}/ivrs/6500/changes", {"values": {"dial_outbound": True}})
+
+    assert (page.status_code, told.status_code) == (422, 422)
+    (sentence,) = told.json()["errors"]["dial_outbound"]
+    assert sentence == "API v1.0.0 cannot change it."
+    assert f"Dial outbound: {sentence}" in text_of(page.content.decode())
+    assert Event.objects.filter(action="access.denied").count() == 2
+    assert not Change.objects.exists()
+    assert sent(simulated_pbx, "ivr/update") == []
+
+
 def test_a_forged_number_is_refused_and_logged(manager: Client, pbx: Pbx) -> None:
     form = filled(manager.get(EDIT.format(pbx.pk)).content.decode(), response_timeout="6")
 
     answer = manager.post(EDIT.format(pbx.pk), form | {"number": "6599"})
 
-    assert answer.status_code == 403
+    assert answer.status_code == 422  # v2.0.0 writes no number
     assert Event.objects.get(action="access.denied").data["detail"]["field"] == "number"
     assert not Change.objects.exists()
 

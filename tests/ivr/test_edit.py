@@ -365,13 +365,21 @@ def test_fields_of_the_model_that_are_not_in_the_form_are_ignored(helpdesk, pbx,
     assert (change.wanted, change.status) == ({"response_timeout": "6"}, "planned")
 
 
-@pytest.mark.parametrize("field", ["dial_outbound", "prompt", "outbound_routes"])
-def test_a_forged_value_of_a_locked_field_is_refused_and_logged(manager, pbx, pbx_http, field):
+@pytest.mark.parametrize(
+    ("field", "label"),
+    [("dial_outbound", "Dial outbound"), ("prompt", "Prompt"), ("outbound_routes", "Outbound routes")],
+)
+def test_a_value_of_a_field_that_this_version_does_not_write_is_refused_and_logged(
+    manager, pbx, pbx_http, field, label
+):
     form = filled(manager, pbx, response_timeout="6")
 
     answer = manager.post(address(pbx), form | {field: "on"})
 
-    assert answer.status_code == 403
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert f"{label}: API v1.0.0 cannot change it." in page
+    assert 'value="6"' in page  # nothing typed is lost
     assert Event.objects.get(action="access.denied").data["detail"]["field"] == field
     assert not Change.objects.exists()
 

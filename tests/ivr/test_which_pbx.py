@@ -182,8 +182,7 @@ def test_what_was_to_be_restored_at_one_address_is_not_at_another(pbx_http):
     pbx = make_pbx()
     done = apply(plan(pbx))
     back = restoration_of(Event.objects.get(pk=done.event_id), ApiVersion.V1_0)
-    live = read_ivr(pbx_http.ivrs["6500"], ApiVersion.V1_0)
-    change = restore_plan(pbx=pbx, back=back, live=live, form="once", actor=MARA, reason="", ticket="")
+    change = restore_plan(pbx=pbx, back=back, form="once", actor=MARA, reason="", ticket="")
     edit(pbx, host="other.invalid")
 
     apply(change)

@@ -1,22 +1,21 @@
 """Changes: plan, apply, check, resolve, restore. They take the path of the pages and end in its outcomes."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Query, Router, Status
 
-from ivr.changes.apply import NotConfirmed, change_apply
-from ivr.changes.opening import allowed_settings, look_before_renumbering, require_rights
-from ivr.changes.plan import Opened, change_plan, change_resolve
+from ivr.changes.apply import NotConfirmed, change_apply_now
+from ivr.changes.opening import allowed_settings, edit_plan, fields_refuse, nothing_differs, require_rights
+from ivr.changes.plan import Opened, change_resolve
 from ivr.changes.receipts import receipt
 from ivr.changes.reconcile import change_check
-from ivr.changes.restore import moved_since_event, restoration_of, restore_plan
+from ivr.changes.restore import restoration_for, restore_plan
 from ivr.changes.risks import change_risks
-from ivr.field_rules import right_to_change, rights_to_change
 from ivr.forms import IvrForm, RecordForm, opened_now
 from ivr.models import Change
 from ivr.selectors import ChangeFilter
@@ -47,15 +46,12 @@ from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.web.site import site_address
 from pbxadmin.web.times import AS_UTC, times_as
-from pbxadmin.yeastar.drivers import is_writable
 from pbxadmin.yeastar.fields import Kind
-from pbxadmin.yeastar.readings import ADDRESSABLE
 
 from .ivrs import live_or_404
 
 router = Router(tags=["Changes"])
 ChangeQuery: Any = list_query(ChangeFilter, without=["times"])
-LOG_AWAY = "The audit log could not be written, so nothing was sent. Tell whoever runs PBX Admin."
 
 
 def changes_out(changes: Sequence[Change]) -> list[dict[str, Any]]:
@@ -110,7 +106,7 @@ def change_plan_operation(request: HttpRequest, response: HttpResponse, pbx_id: 
     """Read the IVR now, check the values, and plan a change. Nothing is sent before it is applied."""
     pbx = pbx_allowed(request, pbx_id, Action.EDIT_IVR)
     wanted = wanted_texts(body.values)
-    refuse_not_writable(request, pbx, wanted)
+    fields_refuse(user=caller(request), pbx=pbx, ivr=(number, ""), names=wanted)
     live = live_or_404(pbx, number)
     refuse_other_base(body, live.values(), wanted)
     opened = replace(opened_now(pbx, live, timezone.now()), form=form_name(request))
@@ -118,27 +114,16 @@ def change_plan_operation(request: HttpRequest, response: HttpResponse, pbx_id: 
     if not form.is_valid():
         raise problem_invalid(form.errors)
     if not form.wanted:
-        return Status(200, {"detail": f"Nothing differs from what {pbx.name} holds. No change was made."})
-    look_before_renumbering(pbx, number, form.wanted)
+        return Status(200, {"detail": nothing_differs(pbx)})
     reason, ticket = form.reason_and_ticket
-    change = change_plan(
-        pbx=pbx, opened=opened, wanted=form.wanted, actor=current().actor, reason=reason, ticket=ticket
-    )
+    change = edit_plan(pbx=pbx, opened=opened, wanted=form.wanted, actor=current().actor, reason=reason, ticket=ticket)
     return planned(response, change)
 
 
 def form_name(request: HttpRequest) -> str:
     """Name the form of a plan by the request: cut off and sent again, it gives the same change."""
-    return f"api {calling_key(request).pk} {request.headers.get(IDEMPOTENCY_HEADER, '')}"
-
-
-def refuse_not_writable(request: HttpRequest, pbx: Pbx, wanted: Mapping[str, str]) -> None:
-    """Raise ApiProblem (422) for what this API version does not write, PermissionDenied for what is not allowed."""
-    locked = {name: [f"API {pbx.version} cannot change it."] for name in wanted if not is_writable(name, pbx.version)}
-    if locked:
-        raise problem_invalid(locked)
-    for name in wanted:
-        require(caller(request), right_to_change(name), pbx.customer)
+    name = f"{calling_key(request).pk} {request.headers.get(IDEMPOTENCY_HEADER, '')}"
+    return f"api {hashlib.sha256(name.encode()).hexdigest()[:32]}"
 
 
 def refuse_other_base(body: PlanIn, live: Mapping[str, str | None], wanted: Mapping[str, str]) -> None:
@@ -160,6 +145,8 @@ def plan_form(request: HttpRequest, pbx: Pbx, opened: Opened, wanted: Mapping[st
 
 
 def planned(response: HttpResponse, change: Change) -> Told:
+    """Answer with a plan. Raises ApiProblem (409) for one that clashed with a newer reading."""
+    refuse_conflict(change)
     response["Location"] = f"/api/v1/changes/{change.pk}"
     return Status(201, change_out_whole(change))
 
@@ -178,7 +165,7 @@ def change_apply_operation(request: HttpRequest, response: HttpResponse, change_
     risks = change_risks(change)
     is_confirmed = not risks.sentences or body.confirm == risks.digest
     try:
-        change_apply(change=change, actor=current().actor, confirmed=is_confirmed, typed=body.typed)
+        change_apply_now(change=change, actor=current().actor, confirmed=is_confirmed, typed=body.typed)
     except NotConfirmed:
         raise ApiProblem(
             422,
@@ -188,15 +175,16 @@ def change_apply_operation(request: HttpRequest, response: HttpResponse, change_
             confirm_with=risks.digest,
             type_number=bool(risks.breaks),
         ) from None
-    except DatabaseError:
-        change.refresh_from_db()
-        if change.status == Change.Status.PLANNED:
-            raise ApiProblem(503, "log-away", LOG_AWAY) from None
     change.refresh_from_db()
-    if change.status == Change.Status.CONFLICT:
-        raise ApiProblem(409, "conflict", change.account, conflicts=conflicts_out(change), change=change.pk)
+    refuse_conflict(change)
     response["Location"] = f"/api/v1/changes/{change.pk}"
     return Status(202 if change.outcome == Change.Status.SENDING else 200, change_out_whole(change))
+
+
+def refuse_conflict(change: Change) -> None:
+    """Raise ApiProblem (409) for a change that met a conflict."""
+    if change.status == Change.Status.CONFLICT:
+        raise ApiProblem(409, "conflict", change.account, conflicts=conflicts_out(change), change=change.pk)
 
 
 @router.post(
@@ -244,20 +232,12 @@ def change_restore_operation(request: HttpRequest, response: HttpResponse, chang
 
 
 def restore_of(request: HttpRequest, event: Event | None, pbx_id: int, body: RecordIn) -> Change:
-    """Plan a restore of what an event left. Raises ApiProblem (409) when there is nothing to restore any more."""
-    pbx = pbx_allowed(request, pbx_id, Action.EDIT_IVR)
-    back = restoration_of(event, pbx.version) if event else None
-    if back is None or not ADDRESSABLE.fullmatch(back.number):
-        raise ApiProblem(409, "nothing-to-restore", "It left nothing that could be restored.")
-    for action in rights_to_change(back.wanted):
-        require(caller(request), action, pbx.customer)
+    """Plan a restore of what an event left. Raises Outdated when there is nothing to restore any more."""
+    pbx = pbx_seen(request, pbx_id)
+    back = restoration_for(user=caller(request), event=event, pbx=pbx)
     form = RecordForm({"reason": body.reason, "ticket": body.ticket}, customer=pbx.customer)
     if not form.is_valid():
         raise problem_invalid(form.errors)
-    live = live_or_404(pbx, back.number)
-    if moved_since_event(back, live):
-        raise ApiProblem(409, "moved-since", "Something else changed it since. Edit the IVR instead.")
-    look_before_renumbering(pbx, back.number, back.wanted)
     reason, ticket = form.reason_and_ticket
     once = form_name(request)
-    return restore_plan(pbx=pbx, back=back, live=live, form=once, actor=current().actor, reason=reason, ticket=ticket)
+    return restore_plan(pbx=pbx, back=back, form=once, actor=current().actor, reason=reason, ticket=ticket)

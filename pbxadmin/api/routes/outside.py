@@ -56,7 +56,7 @@ def outside_accept_operation(request: HttpRequest, outside_id: int, body: Accept
     row = row_or_404(OutsideChange.objects.visible_to(caller(request)), outside_id)
     require_to_accept(caller(request), row.customer_id)
     event = row_or_404(Event.objects.all(), row.event_id)
-    return {"accepted": outside_accept(event=event, note=body.note.replace("\0", "").strip())}
+    return {"accepted": outside_accept(event=event, note=body.note)}
 
 
 @router.post(
