@@ -16,7 +16,7 @@ from pbxadmin.fleet.models import Pbx
 from pbxadmin.yeastar.fields import BY_NAME
 
 from .addresses import ivr_address
-from .changes.restore import moved_since_event, restoration_of
+from .changes.restore import may_go_back, restoration_of
 from .models import Ivr, OutsideChange
 from .open_outside_changes import IvrKey, held_now, ivr_key
 from .outside import between_times, field_moves
@@ -91,11 +91,11 @@ def outside_row(
         events.get(row.decided_by_id or 0),
         is_in_use,
         row.is_open and (may_edit or can(user, Action.REVIEW_LOG, row.customer_id)),
-        may_edit and is_in_use and pbx is not None and holds_restorable(event, pbx.version, now),
+        may_edit and is_in_use and pbx is not None and holds_restorable(user, event, pbx, now),
     )
 
 
-def holds_restorable(event: Event, version: str, now: dict[IvrKey, Ivr]) -> bool:
-    """Tell whether to offer a restore of an event: by its snapshot the IVR still holds what it left."""
-    back, row = restoration_of(event, version), now.get(ivr_key(event))
-    return back is not None and row is not None and not moved_since_event(back, row.settings)
+def holds_restorable(user: User, event: Event, pbx: Pbx, now: dict[IvrKey, Ivr]) -> bool:
+    """Tell whether to offer somebody a restore of an event: by its snapshot the IVR still holds what it left."""
+    back, row = restoration_of(event, pbx.version), now.get(ivr_key(event))
+    return back is not None and row is not None and may_go_back(user, back, row, pbx)

@@ -101,17 +101,25 @@ def restoration_of(event: Event, version: str) -> Restoration | None:
     return Restoration(event, left.get("number", event.data["ivr_number"]), left, before, wanted, kept_out)
 
 
-def left_something(change: Change, version: str) -> bool:
-    """Tell whether there is anything to restore, by the event of the outcome of a change."""
+def left_something(user: AnyUser, change: Change, pbx: Pbx) -> bool:
+    """Tell whether there is anything that this person may restore, by the event of the outcome of a change."""
     event = Event.objects.filter(pk=change.event_id).first() if change.event_id else None
-    return event is not None and can_be_restored(event, version)
+    return event is not None and can_be_restored(user, event, pbx)
 
 
-def can_be_restored(event: Event, version: str) -> bool:
-    """Tell whether to offer a restore of an event: it left something, and by the snapshot the IVR still holds it."""
-    back = restoration_of(event, version)
+def can_be_restored(user: AnyUser, event: Event, pbx: Pbx) -> bool:
+    """Tell whether to offer somebody a restore of an event: it left something, by the snapshot the IVR still holds
+    it, and the person may change all of its fields.
+    """
+    back = restoration_of(event, pbx.version)
     row = Ivr.objects.filter(pbx_id=event.pbx_id or 0, number=back.number).first() if back else None
-    return back is not None and row is not None and not moved_since_event(back, row.settings)
+    return back is not None and row is not None and may_go_back(user, back, row, pbx)
+
+
+def may_go_back(user: AnyUser, back: Restoration, row: Ivr, pbx: Pbx) -> bool:
+    """Tell whether this person may restore, and the IVR still holds what the event left."""
+    may_change = all(can(user, action, pbx.customer) for action in rights_to_change(back.wanted))
+    return may_change and not moved_since_event(back, row.settings)
 
 
 def all_known(said: Mapping[str, Mapping[str, str | None]]) -> bool:

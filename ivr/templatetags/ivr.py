@@ -47,7 +47,7 @@ def event_actions(context: "Context", event: Event) -> dict[str, Any]:
         "accepted": accepted,
         "overridden": overridden,
         "may_accept": is_open and (may_edit or can(user, Action.REVIEW_LOG, event.customer_id)),
-        "may_restore": may_edit and not overridden and pbx is not None and can_be_restored(event, pbx.version),
+        "may_restore": not overridden and pbx is not None and can_be_restored(user, event, pbx),
         "csrf_token": context.get("csrf_token"),
     }
 

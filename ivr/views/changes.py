@@ -103,7 +103,7 @@ def show(
         "place_in_log": place_in_log(change),
         "receipt": receipt(change, f"{site_address(request)}{change.get_absolute_url()}"),
         "may_apply": can(user_of(request), Action.EDIT_IVR, customer),
-        "may_restore": pbx is not None and left_something(change, pbx.version),
+        "may_restore": pbx is not None and left_something(user_of(request), change, pbx),
         "may_review": can(user_of(request), Action.REVIEW_LOG, customer),
         "waits": waits(change.pk) if change.status == Change.Status.SENDING else "",
         "problem": problem,

@@ -11,7 +11,6 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
-from ivr.models import may_act_on
 from pbxadmin.access.models import Customer, User, grants_of
 from pbxadmin.access.permissions import can, require
 from pbxadmin.access.person import user_of
@@ -52,7 +51,7 @@ def condition_list(request: HttpRequest) -> HttpResponse:
         "wanted": wanted,
         "query": wanted.query,
         "page": page,
-        "rows": condition_rows(page.rows, may_act_on(user)),
+        "rows": condition_rows(user, page.rows),
         "is_admin": user.is_superuser,
     }
     return render_either(request, "notices/condition_list.html", "notices/_condition_table.html", context)

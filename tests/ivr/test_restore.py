@@ -294,6 +294,20 @@ def test_pages_of_the_event_the_ivr_and_the_receipt_offer_it(client: Client, pbx
     assert f"/changes/restore/{outcome.pk}/" in receipt
 
 
+def test_nobody_is_offered_to_restore_what_they_may_not_change(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
+    """That callers dial out is for managers to change, on a PBX that lets it be changed."""
+    event = outside(pbx, pbx_http, dialoutboundroutes="on")
+    Pbx.objects.update(api_version="v2.0.0")
+    offered = {}
+
+    for role in (Role.HELPDESK, Role.MANAGER):
+        client.force_login(make_user(role, pbx.customer))
+        for path in (f"/pbxs/{pbx.pk}/ivrs/6500/", "/outside/"):
+            offered[role, path] = f"/changes/restore/{event.pk}/" in client.get(path).content.decode()
+
+    assert offered == {key: key[0] == Role.MANAGER for key in offered}
+
+
 def test_a_receipt_of_what_left_nothing_does_not_offer_it(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:
     client.force_login(make_user(is_superuser=True))
     pbx_http.faults["ivr/update"] = [says({"status": "Success"})]

@@ -9,10 +9,14 @@ from django.test import Client
 from django.utils import timezone
 
 from pbxadmin.access.models import Customer
+from pbxadmin.audit.actions import EventAction
+from pbxadmin.audit.context import SYSTEM
+from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
 from pbxadmin.notices.deliver import mails_slice, notices_work
 from pbxadmin.notices.models import Condition, NoticeChoice, NoticeMail, NoticeRoute
 from pbxadmin.notices.services import route_add
+from pbxadmin.webhooks.services import webhook_add
 from pbxadmin.yeastar.readings import IvrSettings
 from tests.factories import make_outside, make_pbx, make_snapshots, make_user
 from tests.mail_server import text_in_mail
@@ -47,6 +51,25 @@ def test_what_is_open_over_all_customers_is_acknowledged_once(client, acme, bell
     assert Condition.objects.get(key=f"outside/{event.pk}").is_acknowledged
     assert "data-condition" not in client.get("/notices/?state=new").content.decode()
     assert Event.objects.filter(action="condition.acknowledged", customer_id=acme.pk).count() == 1
+
+
+def test_what_is_open_leads_only_to_pages_that_the_person_may_see(client, acme):
+    hook, _ = webhook_add(customer=acme, name="Desk", address="https://127.0.0.1:9/", kinds=["pbx"], form="standard")
+    record(
+        EventAction.WEBHOOK_GIVEN_UP,
+        customer=(acme.pk, acme.name),
+        detail={"webhook": hook.pk, "name": hook.name},
+        actor=SYSTEM,
+    )
+    links = {}
+
+    for role in ("viewer", "auditor", "manager"):
+        signed_in(client, role, acme)
+        page = client.get("/notices/").content.decode()
+        assert f"webhook/{hook.pk}" in page
+        links[role] = f'href="/webhooks/{hook.pk}/"' in page
+
+    assert links == {"viewer": False, "auditor": False, "manager": True}
 
 
 def test_a_list_of_many_takes_as_many_queries_as_one_of_two(client, acme, django_assert_num_queries):
