@@ -85,7 +85,7 @@ class Pace:
 
 
 class RisksNotConfirmed(Exception):
-    """The batch brings risks that nobody confirmed as asked for. Nothing was started."""
+    """The batch brings risks that nobody confirmed as asked for. Nothing was started. str(): for a person."""
 
 
 def batch_plan(
@@ -184,7 +184,7 @@ def batch_start(*, batch: Batch, actor: Actor, confirmed: bool, typed: str = "")
         return preview_again(batch)
     risks = risks_in(batch)
     if risks and (not confirmed or (must_be_typed(batch, risks) and typed.strip() != str(len(risks)))):
-        raise RisksNotConfirmed
+        raise RisksNotConfirmed("Confirm the risks first. Nothing was sent.")
     by = {"started_by_id": actor.id, "started_by_name": actor.name, "started_at": timezone.now()}
     with transaction.atomic():
         columns = {**by, "resumed_at": by["started_at"], "confirmed": sorted({name for *_, name in risks})}

@@ -1,11 +1,12 @@
 """The pages of batches: choose and set, preview, run, end. One address through a batch's life."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -28,7 +29,17 @@ from pbxadmin.web.posting import post_only
 from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.fields import BY_NAME
 
-from .asking import batch_form, selection_problem, show_batch_form
+from .asked import (
+    NoSuchTarget,
+    NotPaused,
+    batch_again,
+    batch_asked,
+    batch_back,
+    batch_begin,
+    batch_go_on,
+    batch_of_form,
+)
+from .asking import show_batch_form
 from .forms import RestoreForm
 from .models import (
     AT_WORK,
@@ -46,23 +57,16 @@ from .selectors import (
     RESULT_COLUMNS,
     BatchFilter,
     TargetTally,
-    chosen_of,
     next_tries,
     pbxs_in_hand,
     progress_of,
     result_lines,
     risk_lines,
-    selection_of,
     tallies_of,
 )
 from .services import (
     RisksNotConfirmed,
     batch_cancel,
-    batch_continue,
-    batch_plan,
-    batch_restore,
-    batch_retry,
-    batch_start,
     batch_stop,
     may_run,
     must_be_typed,
@@ -119,24 +123,10 @@ def batch_add(request: HttpRequest) -> HttpResponse:
     require_anywhere(user, Action.BATCH)
     if request.method == "GET":
         return go(request, reverse("ivr:ivr-list-all"))
-    selection = selection_of(user, request.POST)
-    rows = selection.rows(user)
-    is_sent = "canary" in request.POST
-    form = batch_form(rows, selection, request.POST if is_sent else None)
-    problem = selection_problem(selection)
-    if problem or not is_sent or not form.is_valid():
-        return show_batch_form(request, form, selection, rows.count(), problem)
-    batch = batch_plan(
-        chosen=chosen_of(rows, form.wanted),
-        wanted=form.wanted,
-        pace=form.pace,
-        actor=current().actor,
-        query=selection.query,
-        reason=form.reason_typed,
-        ticket=form.ticket_typed,
-    )
-    batch_work.enqueue(batch.pk)
-    return go(request, batch.get_absolute_url())
+    asked = batch_asked(user, request.POST)
+    if not asked.is_ready:
+        return show_batch_form(request, asked.form, asked.selection, asked.rows.count(), asked.problem)
+    return go(request, asked.planned().get_absolute_url())
 
 
 @login_required
@@ -153,16 +143,7 @@ def outside_restore(request: HttpRequest) -> HttpResponse:
         status = 422 if not found.chosen or form.errors else 200
         page, part = "batches/outside_restore.html", "batches/_outside_restore.html"
         return render_either(request, page, part, context, status=status)
-    batch = batch_plan(
-        chosen=found.chosen,
-        wanted={},
-        pace=form.pace,
-        actor=current().actor,
-        origin=Origin.RESTORE,
-        reason=form.reason_typed,
-        ticket=form.ticket_typed,
-    )
-    batch_work.enqueue(batch.pk)
+    batch = batch_of_form(form, chosen=found.chosen, origin=Origin.RESTORE)
     return go(request, batch.get_absolute_url())
 
 
@@ -255,19 +236,14 @@ def batch_start_view(request: HttpRequest, pk: int) -> HttpResponse:
     batch = own_batch(request, pk)
     was_old = batch.state == BatchState.READY and batch.is_preview_old
     try:
-        started = batch_start(
-            batch=batch,
-            actor=current().actor,
-            confirmed=bool(request.POST.get("confirm")),
-            typed=request.POST.get("typed", ""),
-        )
-    except RisksNotConfirmed:
-        return show_batch(request, batch, status=422, problem="Confirm the risks first. Nothing was sent.")
+        is_confirmed, typed = bool(request.POST.get("confirm")), request.POST.get("typed", "")
+        started = batch_begin(batch, confirmed=is_confirmed, typed=typed)
+    except RisksNotConfirmed as error:
+        return show_batch(request, batch, status=422, problem=str(error))
     if was_old:
         messages.info(request, "The preview was older than 30 minutes. It is made again; nothing was sent.")
     elif not started:
         messages.info(request, "It was started, stopped or has expired meanwhile.")
-    batch_work.enqueue(batch.pk)
     return go(request, batch.get_absolute_url())
 
 
@@ -275,12 +251,12 @@ def batch_start_view(request: HttpRequest, pk: int) -> HttpResponse:
 @post_only("batches:batch-page", "pk")
 def batch_continue_view(request: HttpRequest, pk: int) -> HttpResponse:
     batch = own_batch(request, pk)
-    reason = request.POST.get("reason", "").replace("\0", "")
-    if batch.state == BatchState.HALTED and not reason.strip():
-        return show_batch(request, batch, status=422, problem="Say why it goes on in spite of the halt.")
-    if not batch_continue(batch=batch, reason=reason):
-        messages.info(request, "It is neither paused nor halted any more.")
-    batch_work.enqueue(batch.pk)
+    try:
+        batch_go_on(batch, reason=request.POST.get("reason", ""))
+    except ValidationError as error:
+        return show_batch(request, batch, status=422, problem=" ".join(error.messages))
+    except NotPaused as error:
+        messages.info(request, str(error))
     return go(request, batch.get_absolute_url())
 
 
@@ -313,24 +289,23 @@ def batch_cancel_view(request: HttpRequest, pk: int) -> HttpResponse:
 @post_only("batches:batch-page", "pk")
 def batch_retry_view(request: HttpRequest, pk: int) -> HttpResponse:
     batch = own_batch(request, pk)
-    outcomes = request.POST.getlist("outcome") or list(NOT_VERIFIED_OUTCOMES)
-    return to_made(request, batch, batch_retry(batch=batch, outcomes=outcomes, actor=current().actor))
+    return to_made(request, batch, lambda: batch_again(batch, outcomes=request.POST.getlist("outcome")))
 
 
 @login_required
 @post_only("batches:batch-page", "pk")
 def batch_restore_view(request: HttpRequest, pk: int) -> HttpResponse:
     batch = own_batch(request, pk)
-    return to_made(request, batch, batch_restore(batch=batch, actor=current().actor))
+    return to_made(request, batch, lambda: batch_back(batch))
 
 
-def to_made(request: HttpRequest, batch: Batch, made: Batch | None) -> HttpResponse:
-    """Lead to the batch that was made from another, or say that there was nothing to make."""
-    if made is None:
-        messages.info(request, "No target of this batch ended like that.")
+def to_made(request: HttpRequest, batch: Batch, make: Callable[[], Batch]) -> HttpResponse:
+    """Make a batch from another and lead to it, or say that there was nothing to make."""
+    try:
+        return go(request, make().get_absolute_url())
+    except NoSuchTarget as error:
+        messages.info(request, str(error))
         return go(request, batch.get_absolute_url())
-    batch_work.enqueue(made.pk)
-    return go(request, made.get_absolute_url())
 
 
 @login_required

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from pbxadmin.access.models import User
 from pbxadmin.access.roles import Role
-from pbxadmin.batches.models import Batch
+from pbxadmin.batches.models import Batch, BatchState, TargetClass
 from pbxadmin.yeastar.readings import IvrSettings
 from tests.factories import make_pbx, make_snapshots, make_user
 
@@ -48,3 +48,42 @@ def test_the_queries_of_the_list_do_not_grow(acme):
 
     assert [each["size"] for each in listed] == [1, 1]
     assert counts[0] == counts[1]
+
+
+@pytest.fixture
+def batch(acme):
+    """A batch of one IVR, planned over the API, whose preview is made."""
+    pbx = make_pbx(acme)
+    make_snapshots(pbx, IvrSettings(number="6500", name="Main", dial_extension="off"))
+    script = Script(make_user(Role.MANAGER, acme))
+    asked = {"ivrs": [{"pbx": pbx.pk, "number": "6500"}], "values": {"dial_extension": True}, "canary": 1}
+    planned = Batch.objects.get(pk=script.post("/batches", asked).json()["id"])
+    would = {"klass": TargetClass.WOULD_CHANGE, "base": {"dial_extension": "off"}, "wanted": {"dial_extension": "on"}}
+    planned.targets.update(**would, is_canary=True)
+    Batch.objects.update(state=BatchState.READY, previewed_at=timezone.now())
+    return script, planned
+
+
+REFUSED = [  # what is asked of a batch, in which state, and how page and API are answered
+    ("start", BatchState.READY, 422, 422),
+    ("continue", BatchState.HALTED, 422, 422),
+    ("continue", BatchState.READY, 200, 409),
+    ("retry", BatchState.FINISHED, 200, 409),
+    ("restore", BatchState.FINISHED, 200, 409),
+]
+
+
+@pytest.mark.parametrize(("asked", "state", "on_page", "over_api"), REFUSED)
+def test_page_and_api_refuse_in_the_same_words(batch, client, asked, state, on_page, over_api):
+    script, planned = batch
+    Batch.objects.update(state=state)
+    planned.targets.update(outcome="verified")
+    client.force_login(script.key.holder)
+
+    told = script.post(f"/batches/{planned.pk}/{asked}", None if asked == "restore" else {})
+    page = client.post(f"/batches/{planned.pk}/{asked}/", follow=True)
+
+    assert (page.status_code, told.status_code) == (on_page, over_api)
+    sentence = next(iter(told.json().get("errors", {}).values()), [told.json()["detail"]])[0]
+    assert sentence in page.content.decode()
+    assert Batch.objects.count() == 1

@@ -10,13 +10,15 @@ import pytest
 import time_machine
 from django.db import connection
 from django.test import Client, RequestFactory
+from django.utils import timezone
 
-from pbxadmin.access.models import Customer
+from pbxadmin.access.models import Customer, User
 from pbxadmin.audit.models import Event
 from pbxadmin.fleet.connection_test import version_difference
 from pbxadmin.fleet.models import Pbx
-from pbxadmin.fleet.views.connection import may_test_again
+from pbxadmin.fleet.testing_rate import TooManyTests, count_connection_test
 from pbxadmin.yeastar.simulator import V1_0, V1_1, V2_0, Fault, Framing, SimulatedPbx
+from tests.api.conftest import Script
 from tests.factories import make_pbx, make_user
 from tests.yeastar.servers import AnswersAnything, RawServer, Signer, http, tls_1_0
 
@@ -273,14 +275,33 @@ def test_who_tests_without_end_has_to_wait(
         assert steps_of(manager, pbx)[1]["address"] == "ok"
 
 
+def test_pages_and_keys_of_one_person_count_together(
+    manager: Client, recorded: Callable[..., Pbx], simulated_pbx: SimulatedPbx, settings: Any
+) -> None:
+    settings.ACCOUNT_RATE_LIMITS = settings.ACCOUNT_RATE_LIMITS | {"connection_test": "2/m/key"}
+    pbx = recorded()
+    person = User.objects.get(pk=manager.session["_auth_user_id"])
+    with time_machine.travel(timezone.now(), tick=False):
+        steps_of(manager, pbx)
+        tested, too_many = (Script(person).post(f"/pbxs/{pbx.pk}/test") for _ in range(2))
+
+    assert (tested.status_code, too_many.status_code) == (200, 429)
+    assert too_many.json()["detail"] == "Not tested: 2 tests a minute are enough. Wait a minute."
+    assert Event.objects.filter(action="pbx.tested").count() == 2
+
+
 def test_tests_at_the_same_moment_are_all_counted(manager: Client, rf: RequestFactory, settings: Any) -> None:
     settings.ACCOUNT_RATE_LIMITS = settings.ACCOUNT_RATE_LIMITS | {"connection_test": "2/m/key"}
     request = rf.post("/")
-    request.session = manager.session
+    request.user = User.objects.get(pk=manager.session["_auth_user_id"])
 
     def asked(_: int) -> bool:
         try:
-            return may_test_again(request)
+            count_connection_test(request)
+        except TooManyTests:
+            return False
+        else:
+            return True
         finally:
             connection.close()
 

@@ -18,22 +18,16 @@ from pbxadmin.api.paging import PageQuery, list_page_out
 from pbxadmin.api.problems import ApiProblem, problem_invalid
 from pbxadmin.api.schemas import IvrWanted, JsonValue, PageOut, Strict, values_out, wanted_texts
 from pbxadmin.audit.context import current
-from pbxadmin.batches.asking import batch_form, selection_problem
-from pbxadmin.batches.models import NOT_VERIFIED_OUTCOMES, Batch, BatchState, BatchTarget, TargetClass
-from pbxadmin.batches.selectors import TargetTally, chosen_of, risk_lines, selection_of, tallies_of
+from pbxadmin.batches.asked import batch_again, batch_asked, batch_back, batch_begin, batch_go_on
+from pbxadmin.batches.models import Batch, BatchState, BatchTarget, TargetClass
+from pbxadmin.batches.selectors import TargetTally, risk_lines, tallies_of
 from pbxadmin.batches.services import (
     RisksNotConfirmed,
-    batch_continue,
-    batch_plan,
-    batch_restore,
-    batch_retry,
-    batch_start,
     batch_stop,
     must_be_typed,
     require_to_run,
     risks_in,
 )
-from pbxadmin.batches.work import batch_work
 
 router = Router(tags=["Batches"])
 
@@ -184,26 +178,22 @@ def batch_plan_operation(request: HttpRequest, response: HttpResponse, body: Bat
     """Plan a batch. Its preview reads each PBX once, in the background; nothing is sent before it is started."""
     user = caller(request)
     require_anywhere(user, Action.BATCH)
-    selection = selection_of(user, chosen_query(request, body))
-    rows = selection.rows(user)
-    if problem := selection_problem(selection):
-        raise problem_invalid({"ivrs": [problem]})
-    form = batch_form(rows, selection, form_data(body))
-    unknown = wanted_texts(body.values).keys() - form.fields.keys()
+    asked = batch_asked(user, posted(request, body))
+    if asked.problem:
+        raise problem_invalid({"ivrs": [asked.problem]})
+    unknown = wanted_texts(body.values).keys() - asked.form.fields.keys()
     if unknown:
         raise problem_invalid({name: ["A batch cannot change it on these PBXs."] for name in unknown})
-    if not form.is_valid():
-        raise problem_invalid(form.errors)
-    batch = batch_plan(
-        chosen=chosen_of(rows, form.wanted),
-        wanted=form.wanted,
-        pace=form.pace,
-        actor=current().actor,
-        query=selection.query,
-        reason=form.reason_typed,
-        ticket=form.ticket_typed,
-    )
-    return made(request, response, batch)
+    if not asked.is_ready:
+        raise problem_invalid(asked.form.errors)
+    return made(request, response, asked.planned())
+
+
+def posted(request: HttpRequest, body: BatchIn) -> QueryDict:
+    """Return what the page of a batch would post: the IVRs that were chosen, and its form."""
+    data = chosen_query(request, body)
+    data.update(form_data(body))
+    return data
 
 
 def chosen_query(request: HttpRequest, body: BatchIn) -> QueryDict:
@@ -224,11 +214,10 @@ def ivrs_with(request: HttpRequest, pbx_ids: set[int]) -> QuerySet[Any, tuple[in
     return found.order_by().values_list("pk", "pbx_id", "number")
 
 
-def form_data(body: BatchIn) -> QueryDict:
+def form_data(body: BatchIn) -> dict[str, str]:
     """Return the fields of the form of a batch as the page would post them."""
-    data = QueryDict(mutable=True)
-    data.update(wanted_texts(body.values) | {"reason": body.reason, "ticket": body.ticket})
-    data.update({name: str(getattr(body, name)) for name in ("canary", "pbxs_at_once", "halt_after")})
+    data = {**wanted_texts(body.values), "reason": body.reason, "ticket": body.ticket}
+    data |= {name: str(getattr(body, name)) for name in ("canary", "pbxs_at_once", "halt_after")}
     if until := body.keep_trying_until:  # with its offset: the form reads a time without one in the person's zone
         data["keep_trying_until"] = (until if until.tzinfo else until.replace(tzinfo=UTC)).isoformat()
     if body.only_in_hours:
@@ -237,8 +226,7 @@ def form_data(body: BatchIn) -> QueryDict:
 
 
 def made(request: HttpRequest, response: HttpResponse, batch: Batch) -> Told:
-    """Answer with a batch that was just planned, and start its preview."""
-    batch_work.enqueue(batch.pk)
+    """Answer with a batch that was just planned."""
     response["Location"] = f"/api/v1/batches/{batch.pk}"
     return Status(201, batch_out(request, batch))
 
@@ -263,13 +251,13 @@ def batch_start_operation(request: HttpRequest, batch_id: int, body: StartIn) ->
     """Change the first few, then pause. A preview older than 30 minutes is made again first."""
     batch = batch_run_by(request, batch_id)
     try:
-        batch_start(batch=batch, actor=current().actor, confirmed=body.confirm, typed=body.typed)
-    except RisksNotConfirmed:
+        batch_begin(batch, confirmed=body.confirm, typed=body.typed)
+    except RisksNotConfirmed as error:
         said = batch_out(request, batch)
         raise ApiProblem(
             422,
             "not-confirmed",
-            "Confirm the risks first. Nothing was sent.",
+            str(error),
             risks=said["risks"],
             type_count=said["type_count"],
         ) from None
@@ -280,15 +268,11 @@ def batch_start_operation(request: HttpRequest, batch_id: int, body: StartIn) ->
 def batch_continue_operation(request: HttpRequest, batch_id: int, body: ContinueIn) -> dict[str, Any]:
     """Go on after the pause, or in spite of a halt with a reason."""
     batch = batch_run_by(request, batch_id)
-    if batch.state == BatchState.HALTED and not body.reason.strip():
-        raise problem_invalid({"reason": ["Say why it goes on in spite of the halt."]})
-    if not batch_continue(batch=batch, reason=body.reason.replace("\0", "")):
-        raise ApiProblem(409, "not-paused", "It is neither paused nor halted any more.")
+    batch_go_on(batch, reason=body.reason)
     return moved(request, batch)
 
 
 def moved(request: HttpRequest, batch: Batch) -> dict[str, Any]:
-    batch_work.enqueue(batch.pk)
     batch.refresh_from_db()
     return batch_out(request, batch)
 
@@ -303,19 +287,10 @@ def batch_stop_operation(request: HttpRequest, batch_id: int) -> dict[str, Any]:
 @router.post("/batches/{batch_id}/retry", response={201: BatchOut}, operation_id="batch_retry")
 def batch_retry_operation(request: HttpRequest, response: HttpResponse, batch_id: int, body: RetryIn) -> Told:
     """Plan a batch of the targets that ended in these outcomes, with a preview of its own."""
-    batch = batch_run_by(request, batch_id)
-    outcomes = body.outcomes or list(NOT_VERIFIED_OUTCOMES)
-    return made_from(request, response, batch_retry(batch=batch, outcomes=outcomes, actor=current().actor))
+    return made(request, response, batch_again(batch_run_by(request, batch_id), outcomes=body.outcomes))
 
 
 @router.post("/batches/{batch_id}/restore", response={201: BatchOut}, operation_id="batch_restore")
 def batch_restore_operation(request: HttpRequest, response: HttpResponse, batch_id: int) -> Told:
     """Plan a batch that gives the verified targets their old values."""
-    batch = batch_run_by(request, batch_id)
-    return made_from(request, response, batch_restore(batch=batch, actor=current().actor))
-
-
-def made_from(request: HttpRequest, response: HttpResponse, batch: Batch | None) -> Told:
-    if batch is None:
-        raise ApiProblem(409, "no-such-target", "No target of this batch ended like that.")
-    return made(request, response, batch)
+    return made(request, response, batch_back(batch_run_by(request, batch_id)))

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from allauth.core import ratelimit
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Status
 
@@ -13,7 +12,6 @@ from pbxadmin.access.permissions import require_anywhere
 from pbxadmin.access.roles import Action
 from pbxadmin.api.calling import caller, pbx_allowed, pbx_seen
 from pbxadmin.api.description import TALKS_TO_A_PBX
-from pbxadmin.api.idempotency import calling_key
 from pbxadmin.api.paging import list_page_out, list_query
 from pbxadmin.api.problems import ApiProblem, problem_invalid
 from pbxadmin.api.schemas import PbxAdd, PbxEntered, PbxOut, PbxsOut, RefreshOut, TestOut, pbx_out
@@ -23,6 +21,7 @@ from pbxadmin.fleet.connection_test import connection_test
 from pbxadmin.fleet.forms import PbxFilter, PbxForm
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.fleet.record_fields import EXPORT_COLUMNS, RECORD_FIELDS
+from pbxadmin.fleet.testing_rate import TooManyTests, count_connection_test
 
 router = Router(tags=["PBXs"])
 PbxQuery: Any = list_query(PbxFilter)
@@ -85,9 +84,10 @@ def pbx_edit_operation(request: HttpRequest, pbx_id: int, body: PbxEntered) -> d
 def pbx_test_operation(request: HttpRequest, pbx_id: int) -> dict[str, Any]:
     """Test the connection now, step by step. It ends a pause of the circuit breaker."""
     pbx = pbx_allowed(request, pbx_id, Action.MANAGE_PBXS)
-    if not ratelimit.consume(request, action="connection_test", key=f"api-key {calling_key(request).pk}"):
-        wait = {"Retry-After": "60"}
-        raise ApiProblem(429, "too-many-requests", "These are enough tests. Wait a minute.", headers=wait)
+    try:
+        count_connection_test(request)
+    except TooManyTests as error:
+        raise ApiProblem(429, "too-many-requests", str(error), headers={"Retry-After": "60"}) from None
     test = connection_test(pbx, f"{current().actor.name} is testing the connection")
     return {
         "passed": test.passed,

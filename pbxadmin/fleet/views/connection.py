@@ -1,7 +1,5 @@
 """Pages around the connection of a PBX: test it, use the version and the certificate that it found, accept a device."""
 
-from allauth.core import ratelimit
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
@@ -14,6 +12,7 @@ from pbxadmin.fleet.decorators import waits_for_pbx
 from pbxadmin.fleet.engineer import engineer_text
 from pbxadmin.fleet.forms import PinForm, ReplacementForm
 from pbxadmin.fleet.models import Pbx
+from pbxadmin.fleet.testing_rate import TooManyTests, count_connection_test
 from pbxadmin.web.posting import post_only
 from pbxadmin.web.site import site_address
 
@@ -30,20 +29,16 @@ def pbx_test(request: HttpRequest, pk: int) -> HttpResponse:
 
 def test_and_show(request: HttpRequest, pbx: Pbx, *, detects: bool) -> HttpResponse:
     """Test a connection and show it, unless this person tests too often. A PBX that passes is read if it never was."""
-    if not may_test_again(request):
-        most = settings.ACCOUNT_RATE_LIMITS["connection_test"].split("/")[0]
-        messages.error(request, f"Not tested: {most} tests a minute are enough. Wait a minute.")
+    try:
+        count_connection_test(request)
+    except TooManyTests as error:
+        messages.error(request, str(error))
         return to_pbx_page(request, pbx)
     test = connection_test(pbx, f"{request.user} is testing the connection", detects=detects)
     link = f"{site_address(request)}{pbx.get_absolute_url()}"
     engineer = "" if test.passed else engineer_text(pbx, link, test=test)
     context = {"pbx": pbx, "test": test, "reads": test.passed and pbx.read_at is None, "engineer": engineer}
     return render(request, "fleet/pbx_test.html", context)
-
-
-def may_test_again(request: HttpRequest) -> bool:
-    """Count this test, and return whether the limit allows it. No person reaches it; a search for open ports does."""
-    return ratelimit.consume(request, action="connection_test", key=request.session.session_key)
 
 
 @login_required
