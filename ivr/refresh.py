@@ -25,6 +25,7 @@ from pbxadmin.fleet.pbx_sessions import (
     open_pbx_session,
     pbx_states_record,
 )
+from pbxadmin.fleet.row_updates import rows_update
 from pbxadmin.web.words import number_of
 from pbxadmin.yeastar.errors import PbxError, PbxHeldBack
 from pbxadmin.yeastar.readings import IvrSettings
@@ -118,7 +119,7 @@ def chunk_start() -> int:
         pbxs = list(locked.only("refresh_minutes", "next_refresh_at")[:CHUNK])
         for pbx in pbxs:
             pbx.next_refresh_at = next_refresh(pbx, now)
-        Pbx.objects.bulk_update(pbxs, ["next_refresh_at"])
+        rows_update(pbxs, ["next_refresh_at"])
         run = run_of(pbxs, SYSTEM, is_scheduled=True) if pbxs else None
     if run:
         kick(run)

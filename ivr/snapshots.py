@@ -16,6 +16,7 @@ from django.utils import timezone
 from pbxadmin.fleet.lease import LeaseHandle
 from pbxadmin.fleet.models import Lease, Pbx
 from pbxadmin.fleet.pbx_sessions import PbxSession
+from pbxadmin.fleet.row_updates import rows_update
 from pbxadmin.yeastar.fields import FIELDS
 from pbxadmin.yeastar.readings import IvrSettings
 
@@ -236,8 +237,7 @@ def save_counts(listings: Sequence[Listing], pbxs: dict[int, Pbx], read_at: date
     for each in listings:
         pbx = pbxs[each.pbx.pk]
         pbx.ivr_count, pbx.read_at, pbx.next_refresh_at = len(each.ivrs), read_at, next_refresh(pbx, read_at)
-    columns = ["ivr_count", "read_at", "next_refresh_at"]
-    Pbx.objects.bulk_update([pbxs[each.pbx.pk] for each in listings], columns)
+    rows_update([pbxs[each.pbx.pk] for each in listings], ["ivr_count", "read_at", "next_refresh_at"])
 
 
 def next_refresh(pbx: Pbx, now: datetime) -> datetime:
