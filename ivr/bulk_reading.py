@@ -5,9 +5,11 @@ The pool's threads do HTTP only; the task's own thread takes leases and writes i
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Protocol
 
 from pbxadmin.fleet.concurrency import ending
@@ -28,7 +30,8 @@ IN_USE_WAIT_S = 0.2
 GATHER_S = 0.05  # readings that end so soon after another are stored with it
 RUN_S = 30.0  # a task ends by then and makes room for others
 LAST_S = 10.0  # before its end, a task begins no more PBXs
-SLOW_S = 1.0  # a reading that takes longer is slow
+SLOW_S, SLOW = 0.3, 2.0  # a reading is slow that takes so long, and so many times as long as others do
+LAST_ANSWERS = 64  # how many are remembered
 SLOW_TOO = 4  # so many times the PBXs are read at once when most are slow
 
 
@@ -53,8 +56,9 @@ class PbxSource(Protocol):
 class BulkReading:
     """What one task reads: PBXs of a source, several at once, for a while.
 
-    A PBX that takes long does not count among those read at once any more, so that PBXs which hang cost the others
-    next to nothing. taken: each PBX whose lease was claimed.
+    A PBX that takes longer than others does not count among those read at once any more, so that PBXs which hang cost
+    the others little. Where all take long, since the machine is busy, no more are begun. taken: each PBX whose lease
+    was claimed. answered_in: the seconds of the last readings that did not fail.
     """
 
     def __init__(self, source: PbxSource) -> None:
@@ -62,6 +66,7 @@ class BulkReading:
         self.taken: list[Work] = []
         self.running: dict[Future[WholeReading], Work] = {}
         self.until = time.monotonic() + RUN_S
+        self.answered_in: deque[float] = deque(maxlen=LAST_ANSWERS)
 
     def work(self) -> None:
         """Read until nothing is left or the time is up, and store what was read."""
@@ -94,7 +99,8 @@ class BulkReading:
     @property
     def free(self) -> int:
         """Return how many PBXs may be begun now."""
-        young = sum(work.began > time.monotonic() - SLOW_S for work in self.running.values())
+        slow_s = max(SLOW_S, SLOW * median(self.answered_in or [0.0]))
+        young = sum(work.began > time.monotonic() - slow_s for work in self.running.values())
         threads = self.source.threads
         return min(threads - young, SLOW_TOO * threads - len(self.running))
 
@@ -103,7 +109,10 @@ class BulkReading:
         if wait(self.running, timeout=IN_USE_WAIT_S, return_when=FIRST_COMPLETED).done:
             wait(self.running, timeout=GATHER_S)
         done = [future for future in self.running if future.done()]
-        return [result_of(self.running.pop(future), future) for future in done]
+        results = [result_of(self.running.pop(future), future) for future in done]
+        now = time.monotonic()
+        self.answered_in.extend(now - result.work.began for result in results if not result.problem)
+        return results
 
 
 @dataclass(frozen=True)

@@ -326,6 +326,31 @@ def test_a_pbx_that_takes_long_does_not_keep_others_from_being_read(
     assert reading.free == free
 
 
+@pytest.mark.parametrize(("answered_in", "free"), [([0.1, 0.1, 9.0], 4), ([2.0, 2.0, 0.1], 0)])
+def test_a_pbx_is_slow_when_others_take_half_as_long(
+    pbxs: list[Pbx], settings: Any, answered_in: list[float], free: int
+) -> None:
+    """Where all take long since this machine is busy, beginning more would make it busier."""
+    settings.REFRESH_THREADS = 4
+    started = refresh_start(pbxs=pbxs[:1], actor=MARA)
+    work, reading = take(started, 1, LATE)[0], BulkReading(RunSource(started))
+    reading.answered_in.extend(answered_in)
+
+    for _ in range(4):
+        reading.running[Future()] = replace(work, began=time.monotonic() - SLOW_S)
+
+    assert reading.free == free
+
+
+def test_readings_that_answered_are_remembered_and_those_that_failed_are_not(pbxs: list[Pbx], fleet: Fleet) -> None:
+    fleet.pbxs[0].misbehave(Fault.HTML, call="ivr/query", times=9)
+    reading = BulkReading(RunSource(refresh_start(pbxs=pbxs, actor=MARA)))
+
+    reading.work()
+
+    assert len(reading.answered_in) == len(pbxs) - 1
+
+
 def test_a_pbx_deleted_during_the_run_does_not_stop_it(pbxs: list[Pbx], fleet: Fleet) -> None:
     record = Pbx.objects.filter(pk=pbxs[0].pk)
     fleet.pbxs[0].misbehave(call="ivr/query", then=meanwhile(record.delete))
