@@ -78,7 +78,7 @@ def caller_hears(settings: IvrSettings) -> str:
 
 def callers_may(dial_extension: str | None, check_voicemail: str | None, dial_outbound: str | None) -> str:
     """Say what is open to callers, beyond the keys of the menu."""
-    is_open = {"an extension": dial_extension, "voicemail": check_voicemail, "outbound": dial_outbound}
+    is_open = {"an extension": dial_extension, "voicemail": check_voicemail, "outside numbers": dial_outbound}
     words = [what for what, switch in is_open.items() if switch == "on"]
     return ", ".join(words).capitalize() if words else "Keys only"
 

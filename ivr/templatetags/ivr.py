@@ -66,4 +66,4 @@ def ivrs_of_pbx(context: "Context", pbx: Pbx) -> dict[str, Any]:
 
 
 def ivr_dials(ivr: Ivr) -> str:
-    return callers_may(ivr.dial_extension, ivr.check_voicemail, None)
+    return callers_may(ivr.dial_extension, ivr.check_voicemail, ivr.dial_outbound)

@@ -149,7 +149,7 @@ def list_row(row: dict[str, Any]) -> tuple[Any, ...]:
         BY_NAME["response_timeout"].in_words(row["response_timeout"]),
         row["prompt_repeat"],
         BY_NAME["digit_timeout"].in_words(row["digit_timeout"]),
-        callers_may(row["dial_extension"], row["check_voicemail"], None),
+        callers_may(row["dial_extension"], row["check_voicemail"], row["dial_outbound"]),
         row["dial_outbound"] == "on",
         name.misfit(row["name"]),
         row["flaw"],

@@ -22,7 +22,7 @@ class ApiKeyForm(forms.Form):
         max_length=60, required=False, help_text="To know it by, such as Nightly export. The log names it."
     )
     scope = forms.ChoiceField(
-        choices=Scope.choices, help_text="The most that it lets do. Roles say what is allowed, as on the pages."
+        choices=Scope.choices, help_text="The most that a script may do with it. Roles still decide, as on the pages."
     )
     last_day = forms.DateField(
         label="Last day",
@@ -32,7 +32,7 @@ class ApiKeyForm(forms.Form):
     )
     networks = forms.CharField(
         required=False,
-        help_text="Addresses that it is taken from, with blanks between: 192.0.2.0/24. Empty: all.",
+        help_text="Addresses it may be used from, with blanks between, such as 192.0.2.0/24. Empty: any.",
     )
 
     def __init__(self, data: Mapping[str, Any] | None = None) -> None:

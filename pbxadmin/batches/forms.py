@@ -63,7 +63,7 @@ class BatchForm(forms.Form):
         max_value=MOST_TARGETS,
         initial=3,
         label="Change first",
-        help_text="So many, then it pauses by itself.",
+        help_text="After these it pauses by itself.",
     )
     pbxs_at_once = forms.IntegerField(min_value=1, initial=8, label="PBXs at once")
     halt_after = forms.IntegerField(
@@ -71,12 +71,12 @@ class BatchForm(forms.Form):
         max_value=1000,
         initial=3,
         label="Halt after",
-        help_text="Not verified. Of the first ones, one halts.",
+        help_text="IVRs that are not verified. Among the first ones, one is enough.",
     )
     keep_trying_until = forms.DateTimeField(
         required=False,
         label="Keep trying until",
-        help_text="Your time, at most 7 days. A PBX that is off waits until then. Empty: it is not tried again.",
+        help_text="Your time, at most 7 days ahead. A PBX that is off waits until then. Empty: it is not tried again.",
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
     )
     only_in_hours = forms.BooleanField(required=False, label="Only in the customer's working hours")

@@ -345,7 +345,7 @@ NOTICE_KINDS: dict[str, NoticeKind] = {
         by_id(exceptions_open),
     ),
     "log": NoticeKind(
-        Look("Log not as sealed", "bad", "shield-exclamation"),
+        Look("Log not as recorded", "bad", "shield-exclamation"),
         EventGroup.LOG_INTEGRITY.actions,
         log_telling,
         as_told,

@@ -140,7 +140,7 @@ class PeriodForm(forms.Form):
         super().__init__(data)
         self.fields["customer"].queryset = customers  # type: ignore[attr-defined]
         self.fields["span"].choices = spans(timezone.now().date())  # type: ignore[attr-defined]
-        self.fields["span"].help_text = "Own days: enter the first and the last one."
+        self.fields["span"].help_text = "Other days: enter the first and the last one."
 
     def clean(self) -> dict[str, Any]:
         values = self.cleaned_data
@@ -160,5 +160,5 @@ def spans(today: date) -> list[tuple[str, str]]:
     months = stretches(today, month, MONTHS)
     named = [(f"{first}/{last}", f"{first:%B %Y}") for first, last in months]
     quarters = stretches(today, quarter, QUARTERS)
-    named += [(f"{first}/{last}", f"Quarter {quarter_number(first)} of {first.year}") for first, last in quarters]
-    return [*named, (OWN, "Own days")]
+    named += [(f"{first}/{last}", f"Q{quarter_number(first)} {first.year}") for first, last in quarters]
+    return [*named, (OWN, "Other days")]

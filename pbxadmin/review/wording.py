@@ -1,9 +1,12 @@
 """Events in words for a person."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from pbxadmin.access.roles import IN_WORDS
+from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.audit.models import Event
+from pbxadmin.web.words import PBX_STATES, number_of
 from pbxadmin.yeastar.drivers import recorded_meaning
 from pbxadmin.yeastar.fields import BY_NAME
 
@@ -90,6 +93,48 @@ def note_of(event: Event) -> list[tuple[str, str, str]]:
     return [("", "", note if len(note) <= MOST_NOTE else f"{note[: MOST_NOTE - 1]}…")] if note else []
 
 
+def denied_in_words(detail: Mapping[str, Any]) -> str:
+    """Say what somebody was not allowed to do: "may not edit IVRs"."""
+    words = {str(action): said for action, said in IN_WORDS.items()}.get(str(detail.get("action")))
+    return f"may not {words}" if words else ""
+
+
+def state_in_words(detail: Mapping[str, Any]) -> str:
+    """Say from which state a PBX came to which: "Unreachable → Reachable"."""
+    was, now = (PBX_STATES.get(str(detail.get(name))) for name in ("was", "state"))
+    return f"{was.label} → {now.label}" if was and now else ""
+
+
+def targets_in_words(detail: Mapping[str, Any]) -> str:
+    """Say what became of the IVRs of a batch: "1 not as asked, 2 would change"."""
+    targets = detail.get("targets")
+    counts = targets.items() if isinstance(targets, dict) else ()
+    return ", ".join(f"{count} {str(name).replace('-', ' ')}" for name, count in sorted(counts))
+
+
+def export_in_words(detail: Mapping[str, Any]) -> str:
+    """Say how much was exported, and of which filter: "8 PBXs, filter customer=1"."""
+    kinds = (("pbxs", "PBX"), ("ivrs", "IVR"), ("changes", "change"))
+    counts = [number_of(detail[name], thing) for name, thing in kinds if isinstance(detail.get(name), int)]
+    chosen = detail.get("filter")
+    return ", ".join([*counts, *([f"filter {chosen}"] if chosen else ["no filter"])]) if counts else ""
+
+
+# Details that make a sentence, by the groups of actions that have them.
+SENTENCES: Sequence[tuple[Collection[EventAction], Callable[[Mapping[str, Any]], str]]] = (
+    ({EventAction.ACCESS_DENIED}, denied_in_words),
+    ({EventAction.PBX_STATE_CHANGED}, state_in_words),
+    (EventGroup.BATCH.actions, targets_in_words),
+    ({EventAction.PBXS_EXPORTED, EventAction.IVRS_EXPORTED, EventAction.CHANGES_EXPORTED}, export_in_words),
+)
+
+
+def sentence_of(event: Event) -> str:
+    """Return the details of an event as one sentence, "" when they are shown one by one."""
+    detail = event.data["detail"]
+    return next((said for actions, words in SENTENCES if event.action in actions and (said := words(detail))), "")
+
+
 def gist(event: Event) -> tuple[list[tuple[str, str, str]], int]:
     """Return an event as one line: label, before and asked of the first fields, and how many more fields there are.
 
@@ -103,5 +148,7 @@ def gist(event: Event) -> tuple[list[tuple[str, str, str]], int]:
     said = [(field["label"], field["before"], field["asked"]) for field in changed_fields(event)]
     if said and detail.get("user"):
         said = [(label_of("user"), "", str(detail["user"])), *said]
+    if not said and (sentence := sentence_of(event)):
+        return [("", "", sentence), *note_of(event)], 0
     said = said or [*note_of(event), *((label, "", value) for label, value in detail_lines(event))]
     return said[:IN_GIST], max(len(said) - IN_GIST, 0)

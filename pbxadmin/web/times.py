@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 
-TIME_ZONES = frozenset(available_timezones())
+TIME_ZONES = frozenset(available_timezones()) - {"Factory", "localtime"}  # names of no place
 AS_UTC = "utc"  # the value of the parameter `times` of a page that shows UTC
 FIRST_DAY, LAST_DAY = date(2, 1, 1), date(9998, 12, 31)  # beyond these, a time in another zone has no year
 

@@ -24,7 +24,7 @@ from pbxadmin.yeastar.transport import TlsProfile, TrustMode, connect_checked, e
 
 POST_S = 10.0  # all of it, from the name to the last byte read
 ANSWER_LIMIT = 64 * 1024
-FORBIDDEN_ADDRESS = "Its address is outside the networks that webhooks may reach (setting WEBHOOK_NETWORKS)."
+FORBIDDEN_ADDRESS = "This address is outside the networks that webhooks may reach (setting WEBHOOK_NETWORKS)."
 
 
 @dataclass(frozen=True)

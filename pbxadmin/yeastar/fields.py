@@ -28,7 +28,7 @@ V2: frozenset[str] = frozenset({ApiVersion.V2_0})
 
 
 class Group(StrEnum):
-    IDENTITY = "Who it is"
+    IDENTITY = "Number and name"
     CALLERS_MEET = "Callers hear"
     CALLERS_MAY = "What callers may do"
 

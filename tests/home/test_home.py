@@ -86,7 +86,7 @@ def test_the_counts_are_those_of_the_fleet(client, acme):
         "PBXs need attention": ("2", "of 5"),
         "Changes not verified": ("2", "in 7 days"),
         "Dial-out on": ("1", "of 3 IVRs, 0 new, 0 accepted"),
-        "Up to date": ("2 of 5", "spread and slowest in Health"),
+        "Up to date": ("2 of 5", "read within 15 min"),
     }
     assert "1 customer, 5 PBXs, 3 IVRs" in plain(page)
 

@@ -223,7 +223,7 @@ def test_one_ivr_shows_all_ten_fields_and_why_some_are_locked(member, pbx):
     assert 'data-field="outbound_routes" data-value=""' in page
     assert "API v1.0.0 cannot change it" in page
     assert "Plays the prompt 3 times, waits 3 s for a key after each, 3 s between digits." in page
-    assert "Key presses are not visible through this API" in page
+    assert "No version of this API shows them" in page
 
 
 def test_a_prompt_played_once_is_told_as_once(member, pbx):

@@ -157,7 +157,7 @@ def test_the_page_of_an_ivr_says_what_it_breaks_and_until_when_it_was_accepted(
     page = client.get(address).content.decode()
     assert f'data-violation="{pbx.pk}/6500" data-state="open"' in page
     assert f'href="{policy.get_absolute_url()}"' in page
-    assert f"since: {timezone.now():%Y-%m-%d}, " in page.split('id="policies"')[1].split("</section>")[0]
+    assert f"began {timezone.now():%Y-%m-%d}, " in page.split('id="policies"')[1].split("</section>")[0]
     assert accept_link in page
 
     until = accept().ends_on

@@ -417,6 +417,27 @@ def test_a_row_says_what_changed_where_and_for_which_ticket(auditor, acme):
             "Host x, Port x, 1 more",
         ),
         ({"action": EventAction.SESSION_SIGNED_IN}, ""),
+        ({"action": EventAction.ACCESS_DENIED, "detail": {"action": "dial-outbound"}}, "may not let callers dial out"),
+        (
+            {
+                "action": EventAction.PBX_STATE_CHANGED,
+                "detail": {"was": "unreachable", "state": "reachable", "why": ""},
+            },
+            "Unreachable → Reachable",
+        ),
+        (
+            {
+                "action": EventAction.BATCH_HALTED,
+                "detail": {"targets": {"would-change": 2, "not-as-asked": 1}, "customers": 1, "not_verified": 1},
+                "reason": "Callers wait too long",
+            },
+            "1 not as asked, 2 would change, Callers wait too long",
+        ),
+        (
+            {"action": EventAction.PBXS_EXPORTED, "detail": {"pbxs": 1, "filter": "customer=1"}},
+            "1 PBX, filter customer=1",
+        ),
+        ({"action": EventAction.IVRS_EXPORTED, "detail": {"ivrs": 8, "filter": ""}}, "8 IVRs, no filter"),
         (
             {
                 "action": EventAction.DESK_REVIEWED,

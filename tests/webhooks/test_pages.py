@@ -112,7 +112,7 @@ def test_who_reviews_another_log_cannot_have_this_one_told(client, acme, bellwea
     answer = client.post("/webhooks/add/", form_for(acme, f"https://127.0.0.1:{receiver.port}/", kinds=["log"]))
 
     assert (answer.status_code, Webhook.objects.exists()) == (422, False)
-    assert "You may not be told of this yourself: Log not as sealed." in answer.content.decode()
+    assert "You may not be told of this yourself: Log not as recorded." in answer.content.decode()
 
 
 def test_a_site_admin_makes_one_for_all_of_every_kind(client, receiver):

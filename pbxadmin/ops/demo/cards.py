@@ -49,7 +49,7 @@ CARDS: Sequence[Card] = (
     ),
     Card(
         "finger-print",
-        "A certificate that is another one",
+        "A certificate that changed",
         "Compare what {pbx} shows with what was pinned.",
         Action.MANAGE_PBXS,
         pbxs=("DELM-HQ",),
@@ -65,7 +65,7 @@ CARDS: Sequence[Card] = (
     Card(
         "document-check",
         "Sign the quarter",
-        "Review what is left of it, and sign it off.",
+        "Review what is still open in it, and sign it off.",
         Action.REVIEW_LOG,
         "review:period-list",
     ),

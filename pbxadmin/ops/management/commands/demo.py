@@ -39,7 +39,7 @@ class Command(BaseCommand):
         with simulated_fleet(options["pbxs"]) as fleet:
             address = f"http://localhost:{options['port']}"
             lines = ["", f"PBX Admin: {address}", "", *sign_ins(fill(fleet))]
-            lines += [f"E-mail is printed here, the log is in {os.path.relpath(log)}.", "Ctrl-C stops it."]
+            lines += [f"E-mail is printed here, the log is in {shortest(log)}.", "Ctrl-C stops it."]
 
             def say(_: Server) -> None:
                 self.stdout.write("\n".join(lines))
@@ -54,3 +54,8 @@ def log_to(path: Path) -> None:
     logging: dict[str, Any] = settings.LOGGING  # which Django reads once more when the server starts
     logging["handlers"]["stderr"]["stream"] = path.open("a", encoding="utf-8")
     dictConfig(logging)
+
+
+def shortest(path: Path) -> str:
+    """Return a path as seen from here when it is below, else as a whole."""
+    return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
