@@ -16,7 +16,7 @@ from django.dispatch import Signal
 from django.utils import timezone
 
 from pbxadmin.access.models import Customer, Membership, User, customer_ids
-from pbxadmin.access.roles import SITE_ADMIN
+from pbxadmin.access.roles import SITE_ADMIN, Action
 from pbxadmin.web.times import zone_named
 
 from .kinds import NOTICE_KINDS, STORMY
@@ -164,8 +164,17 @@ def deliveries_of(notices: Sequence[Notice], now: datetime) -> list[NoticeDelive
 
 def takers(routes: Iterable[NoticeRoute], notice: Notice) -> Iterable[NoticeRoute]:
     """Return the routes that take a notice, one for each address."""
-    fitting = (one for one in routes if one.kind in ("", notice.kind) and notice.severity >= one.least)
+    fitting = (one for one in routes if takes(one, notice) and notice.severity >= one.least)
     return {one.address.lower(): one for one in fitting}.values()
+
+
+def takes(route: NoticeRoute, notice: Notice) -> bool:
+    """Return whether a notice is of the kind of a route. "Every kind" holds none of the log.
+
+    A manager adds routes and need not be an auditor; who is one chooses such a kind by its name.
+    """
+    kind = NOTICE_KINDS.get(notice.kind)
+    return route.kind == notice.kind or (not route.kind and kind is not None and kind.right is not Action.REVIEW_LOG)
 
 
 def routes_by_customer(customers: Iterable[int]) -> Mapping[int, list[NoticeRoute]]:

@@ -7,13 +7,14 @@ from django import forms
 
 from pbxadmin.access.forms import TimeZoneField
 from pbxadmin.access.models import Customer, User
-from pbxadmin.access.permissions import customers_of
+from pbxadmin.access.permissions import can, customers_of
 from pbxadmin.web.filters import FilterForm
 
-from .kinds import kind_choices
+from .kinds import NOTICE_KINDS, kind_choices
 from .models import ConditionQuerySet, NoticeClock, NoticePace, NoticeSeverity
 from .pace import usual_pace
 
+EVERY_KIND = "Every kind, but not of the log"
 HOURS = [(hour, f"{hour:02}:00") for hour in range(24)]
 
 
@@ -77,6 +78,8 @@ class RouteForm(forms.Form):
         choices=NoticeSeverity.choices, coerce=int, initial=NoticeSeverity.WARNING, label="From which severity"
     )
 
-    def __init__(self, data: Mapping[str, Any] | None) -> None:
+    def __init__(self, data: Mapping[str, Any] | None, *, user: User, customer: Customer) -> None:
+        """Offer the kinds that this person may know of themselves."""
         super().__init__(data)
-        self.fields["kind"].choices = [("", "Every kind"), *kind_choices()]  # type: ignore[attr-defined]
+        offered = [(name, label) for name, label in kind_choices() if can(user, NOTICE_KINDS[name].right, customer)]
+        self.fields["kind"].choices = [("", EVERY_KIND), *offered]  # type: ignore[attr-defined]

@@ -23,7 +23,7 @@ from pbxadmin.web.pages import PAGE_SIZE, keyset
 from pbxadmin.web.posting import post_only
 
 from .deliver import mail_send_again
-from .forms import ChoicesForm, ConditionFilter, CustomerChoiceForm, RouteForm
+from .forms import EVERY_KIND, ChoicesForm, ConditionFilter, CustomerChoiceForm, RouteForm
 from .kinds import NOTICE_KINDS
 from .models import Condition, NoticeChoice, NoticeClock, NoticeMail, NoticeRoute
 from .selectors import condition_rows
@@ -145,7 +145,7 @@ def customer_routes(request: HttpRequest, pk: int) -> HttpResponse:
     user = user_of(request)
     customer = get_object_or_404(Customer.objects.visible_to(user), pk=pk)
     require(user, Action.MANAGE_PEOPLE, customer)
-    form = RouteForm(request.POST if request.method == "POST" else None)
+    form = RouteForm(request.POST if request.method == "POST" else None, user=user, customer=customer)
     if form.is_valid():
         if route_add(customer=customer, by=user, **form.cleaned_data):
             messages.success(request, f"{form.cleaned_data['address']} is told from now on.")
@@ -153,7 +153,7 @@ def customer_routes(request: HttpRequest, pk: int) -> HttpResponse:
         form.add_error("address", "It goes to this address already.")
     labels = {name: kind.look.label for name, kind in NOTICE_KINDS.items()}
     routes = NoticeRoute.objects.filter(customer=customer, ended_at=None).order_by("address", "pk")
-    rows = [(route, labels.get(route.kind, "Every kind")) for route in routes]
+    rows = [(route, labels.get(route.kind, EVERY_KIND)) for route in routes]
     context = {"customer": customer, "form": form, "rows": rows}
     return render(request, "notices/customer_routes.html", context, status=422 if form.errors else 200)
 

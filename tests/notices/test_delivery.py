@@ -17,6 +17,7 @@ from pbxadmin.audit.log import record
 from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.notices.addressing import conditions_repeat, mails_gather, notices_address, some_address
 from pbxadmin.notices.deliver import mail_send_again, mails_slice, notices_work
+from pbxadmin.notices.kinds import NOTICE_KINDS
 from pbxadmin.notices.models import (
     Condition,
     Notice,
@@ -362,6 +363,40 @@ def test_a_team_gets_its_kinds_from_its_severity_on_and_nothing_of_others(acme, 
         tell(acme, "PBX-2")
         work()
     assert len(mail_server.to("noc@example.com")) == 1
+
+
+def test_a_team_with_every_kind_gets_nothing_of_the_installation_of_others_or_of_the_log(acme, bellweather, mara):
+    """Each kind, of each customer and of the installation. Of the log only who may review it sends to a team."""
+    every = route_add(customer=acme, address="noc@example.com", kind="", least=NoticeSeverity.INFORMATION, by=mara)
+    named = route_add(customer=acme, address="log@example.com", kind="log", least=NoticeSeverity.INFORMATION, by=mara)
+    for whose in (acme, bellweather, None):
+        for kind in NOTICE_KINDS:
+            tell_kind(whose, kind)
+    notices_address()
+
+    def told(route):
+        found = NoticeDelivery.objects.filter(route=route).order_by("pk")
+        return list(found.values_list("notice__customer_id", "notice__kind"))
+
+    seen_by_anybody = [kind for kind in NOTICE_KINDS if kind not in ("log", "sink")]
+    assert told(every) == [(acme.pk, kind) for kind in seen_by_anybody]
+    assert told(named) == [(acme.pk, "log")]
+
+
+def tell_kind(customer, kind):
+    facts = {"customer_id": customer.pk, "customer_name": customer.name} if customer else {}
+    now = timezone.now()
+    Notice.objects.create(
+        kind=kind,
+        severity=NoticeSeverity.CRITICAL,
+        condition=f"{kind}/{customer.pk if customer else 0}",
+        subject=kind,
+        path="/",
+        event_id=0,
+        at=now,
+        due_at=now,
+        **facts,
+    )
 
 
 def test_no_mail_holds_what_a_pbx_says_as_markup_or_in_its_headers(acme, mara, mail_server):

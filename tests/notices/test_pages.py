@@ -115,6 +115,22 @@ def test_the_link_in_a_mail_asks_and_then_ends_them_without_a_sign_in(client, ac
     assert client.get(f"/notices/end/{forged}/").status_code == 404
 
 
+def test_only_who_reviews_the_log_sends_its_kinds_to_a_team(client, acme):
+    statuses = {}
+    for who in ("manager", "admin"):
+        person = make_user(is_superuser=True) if who == "admin" else make_user("manager", acme)
+        client.force_login(person)
+        form = {"address": f"{who}@example.com", "kind": "log", "least": "2"}
+        page = client.post(f"/notices/customers/{acme.pk}/", form)
+        statuses[who] = (
+            page.status_code,
+            'value="log"' in client.get(f"/notices/customers/{acme.pk}/").content.decode(),
+        )
+
+    assert statuses == {"manager": (422, False), "admin": (302, True)}
+    assert [route.address for route in NoticeRoute.objects.all()] == ["admin@example.com"]
+
+
 def test_the_link_to_a_team_ends_its_route(client, acme, mail_server):
     route = route_add(customer=acme, address="noc@example.com", kind="", least=2, by=make_user())
     tell_of(acme)
