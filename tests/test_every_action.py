@@ -28,7 +28,8 @@ from pbxadmin.api.models import ApiKey
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.checkpoints import checkpoint_make
 from pbxadmin.audit.context import SYSTEM
-from pbxadmin.audit.models import Event
+from pbxadmin.audit.models import Event, EventSink
+from pbxadmin.audit.sink.sending import sink_failed, sink_released
 from pbxadmin.audit.triggers import triggers_install, triggers_remove
 from pbxadmin.batches.models import WAITING, Batch
 from pbxadmin.batches.work import batch_work
@@ -40,6 +41,7 @@ from pbxadmin.policies.models import Policy
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.models import DeskItem, Period
 from pbxadmin.webhooks.deliver import webhook_failed
+from pbxadmin.webhooks.given_up import message_given_up_note
 from pbxadmin.webhooks.models import Webhook
 from pbxadmin.webhooks.posting import PostResult
 from pbxadmin.webhooks.services import (
@@ -439,9 +441,10 @@ def a_system_is_told(day: Day) -> None:
     webhook_test(webhook=webhook)
 
 
-@leaves("webhook.given-up", "webhook.on", "webhook.off", "webhook.deleted")
+@leaves("webhook.message-given-up", "webhook.given-up", "webhook.on", "webhook.off", "webhook.deleted")
 def but_it_fails_for_three_days(day: Day) -> None:
     webhook, failed = Webhook.objects.get(), PostResult(503, "It answered 503.")
+    message_given_up_note(webhook, failed.words)
     webhook_failed(webhook, failed)
     for days in (2, 4):
         with time_machine.travel(timezone.now() + timedelta(days=days)):
@@ -449,6 +452,13 @@ def but_it_fails_for_three_days(day: Day) -> None:
     webhook_switch(webhook=webhook, on=True)
     webhook_switch(webhook=webhook, on=False)
     webhook_delete(webhook=webhook)
+
+
+@leaves("event-sink.failed", "event-sink.works")
+def the_sink_fails_for_a_while(day: Day) -> None:
+    EventSink.objects.create(name="tls://siem.example.com", failing_since=timezone.now() - timedelta(minutes=16))
+    sink_failed("tls://siem.example.com", OSError("refused"))
+    sink_released("tls://siem.example.com")
 
 
 @leaves("log.exported", "log.export-ended", "access.exported", "evidence.made")

@@ -145,8 +145,11 @@ class EventAction(StrEnum):
     WEBHOOK_ON = "webhook.on", "Webhook switched on", EventGroup.NOTICE
     WEBHOOK_OFF = "webhook.off", "Webhook switched off", EventGroup.NOTICE
     WEBHOOK_GIVEN_UP = "webhook.given-up", "Webhook switched off after failures", EventGroup.NOTICE
+    WEBHOOK_MESSAGE_GIVEN_UP = "webhook.message-given-up", "Message to a webhook given up", EventGroup.NOTICE
     WEBHOOK_DELETED = "webhook.deleted", "Webhook deleted", EventGroup.NOTICE
     WEBHOOK_TESTED = "webhook.tested", "Webhook tested", EventGroup.NOTICE
+    EVENT_SINK_FAILED = "event-sink.failed", "Event sink takes no events", EventGroup.NOTICE
+    EVENT_SINK_WORKS = "event-sink.works", "Event sink takes events again", EventGroup.NOTICE
     LOG_EXPORTED = "log.exported", "Log exported", EventGroup.EXPORT
     ACCESS_EXPORTED = "access.exported", "Access on a day exported", EventGroup.EXPORT
     LOG_EXPORT_ENDED = "log.export-ended", "Export of the log ended", EventGroup.EXPORT_END

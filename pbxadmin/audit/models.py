@@ -155,6 +155,7 @@ class EventSink(models.Model):
     """Where events go beside the log, by its address, and how it is going.
 
     One process at a time sends, which holds `claimed_until`. After a failure nobody tries again before `next_at`.
+    told_at: when the log said that it fails, until it works again.
     """
 
     name = models.CharField(max_length=400, primary_key=True)
@@ -164,6 +165,7 @@ class EventSink(models.Model):
     failing_since = models.DateTimeField(null=True)
     error = models.CharField(max_length=300, blank=True)
     sent_at = models.DateTimeField(null=True)
+    told_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return self.name

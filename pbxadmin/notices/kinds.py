@@ -16,7 +16,8 @@ from django.utils import timezone
 from ivr.models import Change, OutsideChange
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import EventAction, EventGroup
-from pbxadmin.audit.models import Event
+from pbxadmin.audit.models import Event, EventSink
+from pbxadmin.audit.sink.ways import sink_address
 from pbxadmin.batches.models import NOT_VERIFIED_OUTCOMES, Batch, BatchState
 from pbxadmin.fleet.models import NEEDS_A_PERSON, Pbx
 from pbxadmin.policies.models import PolicyException, Violation
@@ -285,20 +286,54 @@ def exceptions_open(ids: Collection[int]) -> Collection[int]:
 
 
 def webhook_telling(event: Event, was: str | None) -> Telling | None:
-    """Tell that an endpoint was switched off because it failed; that somebody put it right is no news to them."""
+    """Tell that an endpoint was switched off because it failed, or that a message to it was given up.
+
+    That somebody put it right is no news to them.
+    """
     detail = detail_of(event)
-    webhook_id, is_bad = detail.get("webhook"), event.action == EventAction.WEBHOOK_GIVEN_UP
+    webhook_id, is_message = detail.get("webhook"), event.action == EventAction.WEBHOOK_MESSAGE_GIVEN_UP
+    is_bad = is_message or event.action == EventAction.WEBHOOK_GIVEN_UP
     if not isinstance(webhook_id, int) or isinstance(webhook_id, bool):
         return None
+    why = text_in(detail, "why") or "it failed for three days"
+    happened = "did not take a message for a day, and it was given up" if is_message else f"was switched off: {why}"
     return Telling(
-        condition=f"webhook/{webhook_id}",
-        subject=f"Webhook “{text_in(detail, 'name')}” was switched off: it failed for three days",
+        condition=given_up_key(webhook_id) if is_message else f"webhook/{webhook_id}",
+        subject=f"Webhook “{text_in(detail, 'name')}” {happened}",
         text=text_in(detail, "sentence"),
         path=reverse("webhooks:webhook-page", args=[webhook_id]),
         severity=NoticeSeverity.WARNING,
         effect=NoticeEffect.BEGINS if is_bad else NoticeEffect.ENDS,
         is_silent=not is_bad,
     )
+
+
+def given_up_key(webhook_id: int | str) -> str:
+    """Return the condition that messages to an endpoint were given up. It is over when none is any more."""
+    return f"webhook-given-up/{webhook_id}"
+
+
+# --- the event sink ---
+
+
+def sink_telling(event: Event, was: str | None) -> Telling:
+    """Tell that the sink of the log takes no events, and that it takes them again."""
+    is_bad = event.action == EventAction.EVENT_SINK_FAILED
+    return Telling(
+        condition="sink/0",
+        subject="The event sink takes no events" if is_bad else "The event sink takes events again",
+        text=text_in(detail_of(event), "sentence"),
+        path=reverse("fleet:health"),
+        severity=NoticeSeverity.WARNING if is_bad else NoticeSeverity.INFORMATION,
+        effect=NoticeEffect.BEGINS if is_bad else NoticeEffect.ENDS,
+    )
+
+
+def sink_open(keys: Collection[str]) -> Collection[str]:
+    """Return the condition of the sink while the one of the settings fails: another one may have been named since."""
+    address = sink_address()
+    is_told = address is not None and EventSink.objects.filter(name=address.name).exclude(told_at=None).exists()
+    return set(keys) if is_told else set()
 
 
 NOTICE_KINDS: dict[str, NoticeKind] = {
@@ -352,11 +387,25 @@ NOTICE_KINDS: dict[str, NoticeKind] = {
         right=Action.REVIEW_LOG,
     ),
     "webhook": NoticeKind(
-        Look("Webhook switched off", "bad", "bolt-slash"),
-        frozenset({EventAction.WEBHOOK_GIVEN_UP, EventAction.WEBHOOK_ON, EventAction.WEBHOOK_DELETED}),
+        Look("Webhook fails", "bad", "bolt-slash"),
+        frozenset(
+            {
+                EventAction.WEBHOOK_GIVEN_UP,
+                EventAction.WEBHOOK_MESSAGE_GIVEN_UP,
+                EventAction.WEBHOOK_ON,
+                EventAction.WEBHOOK_DELETED,
+            }
+        ),
         webhook_telling,
         as_told,
         right=Action.MANAGE_PEOPLE,
+    ),
+    "sink": NoticeKind(
+        Look("Event sink fails", "bad", "server-stack"),
+        frozenset({EventAction.EVENT_SINK_FAILED, EventAction.EVENT_SINK_WORKS}),
+        sink_telling,
+        sink_open,
+        right=Action.REVIEW_LOG,
     ),
 }
 KIND_OF: Mapping[str, str] = {action.value: name for name, kind in NOTICE_KINDS.items() for action in kind.actions}

@@ -8,7 +8,7 @@ Endpoints take turns, and one where nothing answers pauses for a minute: it must
 
 import logging
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -25,6 +25,7 @@ from pbxadmin.notices.models import Notice
 from pbxadmin.sealed import SealBroken
 from pbxadmin.yeastar.guard import allowed
 
+from .given_up import given_up_close, message_given_up_note
 from .models import FAILING_FOR, Webhook, WebhookDelivery
 from .outgoing import hook_deliveries_forget
 from .payloads import message_body
@@ -41,13 +42,15 @@ TRY_HOOK_AFTER = [
     *(timedelta(hours=hours) for hours in (1, 2, 4, 6, 10)),
 ]
 PAUSE = timedelta(minutes=1)
+LONGEST_PAUSE = timedelta(hours=1)  # of an endpoint that asks for it
 HOOKS_QUEUE, HOOKS_PRIORITY = "batches", -10
 UNSEALED = PostResult(0, "Its secret or its address does not open with the keys of this installation.")
 
 
 def webhooks_work() -> int:
-    """Forget old deliveries, and kick who sends those that are due. Return how many are due."""
+    """Forget old deliveries, end what is over, and kick who sends those that are due. Return how many are due."""
     hook_deliveries_forget()
+    given_up_close()
     due = WebhookDelivery.objects.free(timezone.now()).count()
     if due:
         webhooks_send.enqueue()
@@ -109,14 +112,26 @@ def delivery_end(delivery: WebhookDelivery, state: WebhookDelivery.State, answer
 
 
 def delivery_failed(delivery: WebhookDelivery, result: PostResult) -> None:
-    """Try a delivery again later, or give it up when that would be more than a day after its first try."""
-    wait = TRY_HOOK_AFTER[min(delivery.tries, len(TRY_HOOK_AFTER)) - 1]
-    due = timezone.now() + wait
+    """Try a delivery again later, or give it up when that would be more than a day after its first try.
+
+    A receiver may ask for a later time within that day.
+    """
+    now, wait = timezone.now(), TRY_HOOK_AFTER[min(delivery.tries, len(TRY_HOOK_AFTER)) - 1]
+    last = (delivery.first_tried_at or now) + TRIED_FOR
     log.warning("webhooks: delivery %s was not taken, try %s: %s", delivery.pk, delivery.tries, result.status)
-    if delivery.first_tried_at is None or due > delivery.first_tried_at + TRIED_FOR:
-        return delivery_end(delivery, WebhookDelivery.State.DEAD, result.words)
+    if now + wait > last:
+        return delivery_given_up(delivery, result)
+    due = max(now + wait, min(now + timedelta(seconds=result.later_s), last))
     columns = {"due_at": due, "answer": result.words, "claimed_until": None}
     still_claimed(WebhookDelivery.objects.all(), delivery).update(**columns)
+
+
+def delivery_given_up(delivery: WebhookDelivery, result: PostResult) -> None:
+    """Give a delivery up until somebody sends it again, and tell of it."""
+    with transaction.atomic():
+        webhook = Webhook.objects.select_for_update().get(pk=delivery.webhook_id)
+        delivery_end(delivery, WebhookDelivery.State.DEAD, result.words)
+        message_given_up_note(webhook, result.words)
 
 
 # --- how an endpoint does ---
@@ -128,7 +143,7 @@ def webhook_worked(webhook: Webhook, result: PostResult) -> None:
 
 
 def webhook_failed(webhook: Webhook, result: PostResult) -> None:
-    """Note a failure of an endpoint, and switch it off when it has done nothing else for three days.
+    """Note a failure of an endpoint, and switch it off when it is gone, or has done nothing else for three days.
 
     A failure after three days in which nothing was tried begins anew.
     """
@@ -140,13 +155,23 @@ def webhook_failed(webhook: Webhook, result: PostResult) -> None:
         if row.failing_since is None or row.failed_at is None or row.failed_at < now - FAILING_FOR:
             row.failing_since = now
         row.failed_at, row.answer = now, result.words
-        row.paused_until = None if result.status else now + PAUSE
-        if row.is_on and row.failing_since <= now - FAILING_FOR:
-            row.off_at, row.off_why = now, f"Nothing was taken for three days. {result.words}"[:300]
-            record(EventAction.WEBHOOK_GIVEN_UP, customer=as_named(row.customer), detail=given_up_detail(row))
+        row.paused_until = pause_after(result, now)
+        if row.is_on and result.is_gone:
+            switch_off(row, now, "it answered that it is gone for good", f"{result.words} That says it is gone.")
+        elif row.is_on and row.failing_since <= now - FAILING_FOR:
+            switch_off(row, now, "it failed for three days", f"Nothing was taken for three days. {result.words}")
         row.save()
 
 
-def given_up_detail(webhook: Webhook) -> dict[str, object]:
-    detail = {"webhook": webhook.pk, "name": webhook.name, "place": webhook.place}
-    return detail | {"failing_since": str(webhook.failing_since), "sentence": webhook.off_why}
+def pause_after(result: PostResult, now: datetime) -> datetime | None:
+    """Return until when an endpoint pauses: a minute where nothing answered, else as it asks, an hour at most."""
+    asked = min(timedelta(seconds=result.later_s), LONGEST_PAUSE)
+    return now + asked if asked else None if result.status else now + PAUSE
+
+
+def switch_off(webhook: Webhook, now: datetime, why: str, sentence: str) -> None:
+    """Switch an endpoint off and record it; the caller saves it. why: as a part of a sentence."""
+    webhook.off_at, webhook.off_why = now, sentence[:300]
+    detail = {"webhook": webhook.pk, "name": webhook.name, "place": webhook.place, "why": why}
+    detail |= {"failing_since": str(webhook.failing_since), "sentence": webhook.off_why}
+    record(EventAction.WEBHOOK_GIVEN_UP, customer=as_named(webhook.customer), detail=detail)

@@ -14,6 +14,7 @@ from django.utils import timezone
 from ivr.claims import unclaimed
 from pbxadmin.access.models import Customer
 from pbxadmin.access.permissions import CustomerRows
+from pbxadmin.notices.kinds import given_up_key
 from pbxadmin.notices.models import Notice
 from pbxadmin.sealed import SealedField
 
@@ -78,7 +79,9 @@ class Webhook(models.Model):
         return self.old_until is not None and self.old_until > timezone.now()
 
     def wants(self, notice: Notice) -> bool:
-        """Return whether it is told of a notice."""
+        """Return whether it is told of a notice. How it does itself is told elsewhere."""
+        if notice.condition in (f"webhook/{self.pk}", given_up_key(self.pk)):
+            return False
         return notice.kind in self.kinds and self.customer_id in (None, notice.customer_id)
 
 

@@ -5,11 +5,14 @@ cookie, or logs the address, whose path may be a secret. What an endpoint answer
 status: a page that showed it would read for a customer what this server reaches and the customer does not.
 """
 
+import re
 import ssl
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from http.client import HTTPException
 from socket import socket
 from urllib.parse import urlsplit
@@ -24,19 +27,30 @@ from pbxadmin.yeastar.transport import TlsProfile, TrustMode, connect_checked, e
 
 POST_S = 10.0  # all of it, from the name to the last byte read
 ANSWER_LIMIT = 64 * 1024
+ASKS_LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+LATEST_S = 24 * 3600
 FORBIDDEN_ADDRESS = "This address is outside the networks that webhooks may reach (setting WEBHOOK_NETWORKS)."
 
 
 @dataclass(frozen=True)
 class PostResult:
-    """What came of one POST. status: 0 when no answer came. words: for a person; they hold nothing of the answer."""
+    """What came of one POST. status: 0 when no answer came. words: for a person; they hold nothing of the answer.
+
+    later_s: when the receiver wants to be asked again, 0 when it does not say.
+    """
 
     status: int
     words: str
+    later_s: int = 0
 
     @property
     def is_taken(self) -> bool:
         return 200 <= self.status < 300
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the receiver says that nothing is to be sent there any more, as Standard Webhooks has it."""
+        return self.status == HTTPStatus.GONE
 
 
 class GuardedHttps(HTTPSConnection):
@@ -64,7 +78,8 @@ def post_checked(
             link.request("POST", target, body, {**FIXED_HEADERS, **headers}, preload_content=False)
             answer = link.getresponse()
             throw_away(answer)
-            return PostResult(answer.status, status_words(answer.status))
+            later_s = retry_after(answer.headers.get("Retry-After", "")) if answer.status in ASKS_LATER else 0
+            return PostResult(answer.status, status_words(answer.status), later_s)
     except Exception as error:  # any: its frames know the address, and callers expect a result
         return PostResult(0, no_answer_words(error, seconds))
     finally:
@@ -81,6 +96,18 @@ def throw_away(answer: BaseHTTPResponse) -> None:
     with suppress(OSError, HTTPError, HTTPException):
         while left > 0 and (part := answer.read1(left, decode_content=False)):
             left -= len(part)
+
+
+def retry_after(text: str) -> int:
+    """Return the seconds that a Retry-After asks for, a day at most; 0 for what is neither seconds nor a date."""
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        seconds = float(text)
+    else:
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return 0
+    return int(max(0, min(seconds, LATEST_S)))
 
 
 def status_words(status: int) -> str:

@@ -21,12 +21,15 @@ from pbxadmin.audit.sink import sending
 from pbxadmin.audit.sink.lines import json_line, place_in
 from pbxadmin.audit.sink.sending import sends, sink_state, sink_turn, turn_lock
 from pbxadmin.audit.sink.ways import sink_address
+from pbxadmin.notices.addressing import conditions_close
+from pbxadmin.notices.models import Condition, Notice
 from tests.waiting import LIMIT_S
 
 from .conftest import ACME, BELL
 
 pytestmark = pytest.mark.django_db
 NEVER_STOPPING = Flag()
+TOLD = (EventAction.EVENT_SINK_FAILED, EventAction.EVENT_SINK_WORKS)
 
 
 @pytest.fixture
@@ -310,3 +313,41 @@ def test_without_a_sink_nothing_runs_and_nothing_is_behind(settings):
     sends(NEVER_STOPPING)
 
     assert sink_state() is None
+
+
+def told():
+    return list(Event.objects.filter(action__in=TOLD).order_by("pk").values_list("action", flat=True))
+
+
+def test_a_sink_that_fails_for_a_while_is_told_once_and_that_it_works_again(path):
+    path.mkdir()
+    recorded(ACME)
+    now = timezone.now()
+    for minutes in (0, 10, 16, 30, 45):
+        with time_machine.travel(now + timedelta(minutes=minutes)):
+            turn()
+            conditions_close()
+            assert told() == ([EventAction.EVENT_SINK_FAILED] if minutes > 15 else [])
+    (notice,) = Notice.objects.filter(kind="sink")
+    assert (notice.subject, notice.customer_id) == ("The event sink takes no events", None)
+    assert Condition.objects.still_open().filter(key="sink/0").exists()
+
+    path.rmdir()
+    with time_machine.travel(now + timedelta(minutes=60)):
+        assert turn() == 2
+        assert turn() == 1
+    assert told() == list(TOLD)
+    assert not Condition.objects.still_open().exists()
+
+
+def test_what_is_told_of_a_sink_is_over_when_another_is_named(path, settings):
+    path.mkdir()
+    recorded(ACME)
+    for minutes in (0, 16):
+        with time_machine.travel(timezone.now() + timedelta(minutes=minutes)):
+            turn()
+    settings.EVENT_SINK = settings.EVENT_SINK | {"name": "file:///elsewhere"}
+    with time_machine.travel(timezone.now() + timedelta(minutes=17)):
+        conditions_close()
+
+    assert not Condition.objects.still_open().exists()

@@ -41,13 +41,17 @@ def taken(message: Received) -> int:
 
 
 class Receiver(RawServer):
-    """`received` lists what came in, in order. `answer` returns the status for each. is_silent: it answers none."""
+    """`received` lists what came in, in order. `answer` returns the status for each. is_silent: it answers none.
+
+    headers: of each answer.
+    """
 
     def __init__(self, tls: ssl.SSLContext) -> None:
         super().__init__(tls=tls)
         self.received: list[Received] = []
         self.answer: Callable[[Received], int] = taken
         self.is_silent = False
+        self.headers = ["Location: https://127.0.0.1:9/"]
         self.server_names: list[str | None] = []
         tls.sni_callback = lambda link, name, context: self.server_names.append(name)
 
@@ -59,7 +63,7 @@ class Receiver(RawServer):
             self.received.append(message)
             while self.is_silent:
                 time.sleep(0.02)
-            link.sendall(http(b"", status=f"{self.answer(message)} So", headers=["Location: https://127.0.0.1:9/"]))
+            link.sendall(http(b"", status=f"{self.answer(message)} So", headers=self.headers))
 
     @property
     def ids(self) -> list[str]:

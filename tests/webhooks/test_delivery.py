@@ -8,6 +8,7 @@ import time_machine
 from django.db import connection, connections
 from django.db.models import Min
 from django.utils import timezone
+from django.utils.http import http_date
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from pbxadmin.access.models import Customer
@@ -76,7 +77,7 @@ def test_each_kind_comes_once_and_verifies(acme, receiver, settings):
     settings.SITE_URL = "https://pbx.example.com"
     _, secret = hook(receiver, acme)
     for kind in ALL:
-        tell(acme, f"{kind}/1", kind)
+        tell(acme, f"{kind}/7000", kind)
 
     for _ in range(2):
         work()
@@ -87,8 +88,8 @@ def test_each_kind_comes_once_and_verifies(acme, receiver, settings):
     assert receiver.received[0].said["data"] == {
         "severity": "warning",
         "customer": {"id": acme.pk, "name": "Acme Logistics"},
-        "condition": "outside/1",
-        "subject": "outside/1 is not well",
+        "condition": "outside/7000",
+        "subject": "outside/7000 is not well",
         "text": "",
         "was": "",
         "now": "",
@@ -192,6 +193,81 @@ def test_after_a_day_it_is_given_up_and_sent_again_by_hand(acme, receiver):
     assert len(set(receiver.ids)) == 1
 
 
+def told_of(webhook: Webhook) -> list[str]:
+    return list(Notice.objects.filter(condition=f"webhook-given-up/{webhook.pk}").values_list("subject", flat=True))
+
+
+def test_that_messages_are_given_up_is_told_once_while_one_is(acme, receiver):
+    """The endpoint takes others in between, so it is not switched off."""
+    webhook, _ = hook(receiver, acme)
+    receiver.answer = lambda message: 400 if message.condition.startswith("pbx/") else 204
+    tell(acme, "pbx/1")
+    tell(acme, "pbx/2")
+    work_for(hours=40)
+    assert WebhookDelivery.objects.filter(state=State.DEAD).count() == 2
+    assert not [condition for condition in receiver.conditions if condition.startswith("webhook")]  # of itself
+    assert told_of(webhook) == ["Webhook “Tickets” did not take a message for a day, and it was given up"]
+    event = Event.objects.get(action=EventAction.WEBHOOK_MESSAGE_GIVEN_UP)
+    assert (event.customer_id, event.data["detail"]["sentence"]) == (acme.pk, "It answered 400.")
+    condition = Condition.objects.still_open().get(key=f"webhook-given-up/{webhook.pk}")
+    assert condition.path == f"/webhooks/{webhook.pk}/"
+
+    receiver.answer = lambda message: 204
+    first, second = WebhookDelivery.objects.filter(state=State.DEAD).order_by("pk")
+    with later(hours=41):
+        delivery_send_again(delivery=first)
+        work()
+        webhooks_work()
+        assert Condition.objects.still_open().filter(pk=condition.pk).exists()
+        delivery_send_again(delivery=second)
+        work()
+        webhooks_work()
+    assert not Condition.objects.still_open().filter(pk=condition.pk).exists()
+    assert Event.objects.filter(action=EventAction.WEBHOOK_MESSAGE_GIVEN_UP).count() == 1
+
+    receiver.answer = lambda message: 400 if message.condition.startswith("pbx/") else 204
+    with later(hours=42):
+        tell(acme, "pbx/3")
+        work_for(hours=40)
+    assert len(told_of(webhook)) == 2
+
+
+@pytest.mark.parametrize("asked", ["1800", "date"])
+def test_a_receiver_says_when_it_wants_more(acme, receiver, asked):
+    hook(receiver, acme)
+    tell(acme, "pbx/1")
+    now = timezone.now()
+    with time_machine.travel(now, tick=False):
+        at = http_date((now + timedelta(minutes=30)).timestamp()) if asked == "date" else asked
+        receiver.headers = [f"Retry-After: {at}"]
+        receiver.answer = lambda message: 429
+        work()
+    with later(minutes=29):
+        tell(acme, "pbx/2")
+        work()
+        assert len(receiver.received) == 1  # others wait too
+    receiver.answer = lambda message: 204
+    with later(minutes=31):
+        work()
+
+    assert receiver.conditions == ["pbx/1", "pbx/1", "pbx/2"]
+
+
+def test_a_receiver_that_asks_for_too_much_is_tried_a_last_time_after_a_day(acme, receiver):
+    hook(receiver, acme)
+    tell(acme, "pbx/1")
+    receiver.headers, receiver.answer = ["Retry-After: 999999999"], lambda message: 503
+    work()
+    delivery = WebhookDelivery.objects.get()
+    assert delivery.state == State.WAITING
+    assert delivery.due_at - delivery.first_tried_at <= timedelta(hours=24)
+    with later(minutes=61):
+        tell(acme, "pbx/2")
+        work()
+
+    assert receiver.conditions == ["pbx/1", "pbx/2"]
+
+
 # --- order ---
 
 
@@ -257,7 +333,7 @@ def test_three_days_of_failures_switch_it_off_and_somebody_is_told(acme, receive
     assert webhook.off_why == "Nothing was taken for three days. It answered 503."
     event = Event.objects.get(action=EventAction.WEBHOOK_GIVEN_UP)
     assert event.customer_id == acme.pk
-    notice = Notice.objects.get(kind="webhook")
+    notice = Notice.objects.get(condition=f"webhook/{webhook.pk}")
     assert notice.subject == "Webhook “Tickets” was switched off: it failed for three days"
     assert notice.path == f"/webhooks/{webhook.pk}/"
     came = len(receiver.received)
@@ -270,7 +346,28 @@ def test_three_days_of_failures_switch_it_off_and_somebody_is_told(acme, receive
         work()
     assert "pbx/9" not in receiver.conditions  # nothing is collected while it is off
     assert not WebhookDelivery.objects.waiting().exists()
-    assert not Condition.objects.still_open().filter(kind="webhook").exists()
+    assert not Condition.objects.still_open().filter(key=f"webhook/{webhook.pk}").exists()
+
+
+def test_an_endpoint_that_says_it_is_gone_is_switched_off_at_once(acme, receiver):
+    webhook, _ = hook(receiver, acme)
+    receiver.answer = lambda message: 410
+    tell(acme, "pbx/1")
+    tell(acme, "pbx/2")
+
+    work()
+
+    webhook.refresh_from_db()
+    assert (webhook.is_on, webhook.off_why) == (False, "It answered 410. That says it is gone.")
+    assert len(receiver.received) == 1
+    assert Event.objects.get(action=EventAction.WEBHOOK_GIVEN_UP).data["detail"]["sentence"] == webhook.off_why
+    notice = Notice.objects.get(kind="webhook")
+    assert notice.subject == "Webhook “Tickets” was switched off: it answered that it is gone for good"
+    receiver.answer = lambda message: 204
+    with later(minutes=1):
+        webhook_switch(webhook=webhook, on=True)
+        work()
+    assert receiver.conditions[1:] == ["pbx/1", "pbx/2"]  # what waited goes then
 
 
 def test_one_success_or_a_quiet_week_begins_anew(acme, receiver):
@@ -392,7 +489,7 @@ def test_a_worker_killed_while_the_receiver_has_it_in_hand_loses_nothing(acme, r
     """Each kind arrives. Only what was in hand at the kill comes twice, with the id that tells so."""
     _, secret = hook(receiver, acme)
     for kind in ALL:
-        tell(acme, f"{kind}/1", kind)
+        tell(acme, f"{kind}/7000", kind)
     notices_address()
     receiver.is_silent = True
     process = Process("-m", "tests.webhooks.sending", SSL_CERT_FILE=str(trusts_the_authority))

@@ -53,6 +53,7 @@ SEVERITY_OF_ACTION: Mapping[str, int] = {
     EventAction.SECOND_FACTOR_FAILED: 5,
     EventAction.PBX_STRANGER: 7,
     EventAction.BACKUP_RESTORED: 8,
+    EventAction.EVENT_SINK_FAILED: 6,
 }
 SEVERITY_OF_OUTCOME: Mapping[str, int] = {"not-as-asked": 7, "unknown": 7, "refused": 5, "not-sent": 4}
 GROUP_OF_ACTION = {action.value: action.group for action in EventAction}

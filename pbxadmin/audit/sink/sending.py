@@ -18,10 +18,12 @@ from threading import Event as Flag
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connection, connections
+from django.db import DatabaseError, close_old_connections, connection, connections, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from pbxadmin.audit.actions import EventAction
+from pbxadmin.audit.log import record
 from pbxadmin.audit.models import MAX_ID, Event, EventSink, SinkPosition, is_text
 
 from .lines import SentPlace
@@ -34,6 +36,7 @@ EVENTS_PER_BATCH = 200
 TURN_S = 20.0
 TURN_CLAIM_S = 60  # longer than a turn and a batch that the other side takes slowly
 SHORT_PAUSE_S, LONG_PAUSE_S = 2, 300
+TOLD_AFTER = timedelta(minutes=15)  # of nothing but failures: a server that is restarted is no news
 # Each chain with where the sink is in it: the position, the last event, and the event that stands at the position. A
 # chain is found by the index that keeps its numbers unique: one step for each chain, however long it is.
 CHAINS = f"""
@@ -200,22 +203,30 @@ def sink_released(name: str) -> None:
     sink = EventSink.objects.get(name=name)
     if sink.failures:
         log.warning("event sink: %s takes events again", name)
-    EventSink.objects.filter(name=name).update(
-        claimed_until=None, next_at=None, failures=0, failing_since=None, error="", sent_at=timezone.now()
-    )
+    works = {"failures": 0, "failing_since": None, "error": "", "told_at": None, "sent_at": timezone.now()}
+    with transaction.atomic():
+        EventSink.objects.filter(name=name).update(claimed_until=None, next_at=None, **works)
+        if sink.told_at:
+            record(EventAction.EVENT_SINK_WORKS, detail={"sink": name})
 
 
 def sink_failed(name: str, error: Exception) -> None:
-    """Write down why it does not take events, and let it pause: longer after each failure, for five minutes at most."""
+    """Write down why it does not take events, and let it pause: longer after each failure, for five minutes at most.
+
+    When it has failed for a while, the log says so, once.
+    """
     sink, now = EventSink.objects.get(name=name), timezone.now()
     why = (str(error) or type(error).__name__)[:300]
     if not sink.failures:
         log.error("event sink: %s does not take events: %s", name, why)
     pause = min(SHORT_PAUSE_S * 2 ** min(sink.failures, 10), LONG_PAUSE_S)
-    EventSink.objects.filter(name=name).update(
-        claimed_until=None,
-        next_at=now + timedelta(seconds=pause),
-        failures=sink.failures + 1,
-        failing_since=sink.failing_since or now,
-        error=why,
-    )
+    since = sink.failing_since or now
+    is_news = sink.told_at is None and since <= now - TOLD_AFTER
+    columns = {"failures": sink.failures + 1, "failing_since": since, "error": why}
+    if is_news:
+        columns["told_at"] = now
+    with transaction.atomic():
+        due = now + timedelta(seconds=pause)
+        EventSink.objects.filter(name=name).update(claimed_until=None, next_at=due, **columns)
+        if is_news:
+            record(EventAction.EVENT_SINK_FAILED, detail={"sink": name, "since": str(since), "sentence": why})
