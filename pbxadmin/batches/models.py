@@ -15,6 +15,7 @@ from ivr.models import Change
 from pbxadmin.access.models import AnyUser
 from pbxadmin.access.permissions import CustomerRows, customer_ids
 from pbxadmin.access.roles import Action
+from pbxadmin.yeastar.fields import BY_NAME
 
 PREVIEW_LIFE = timedelta(minutes=30)
 UNSTARTED_LIFE = timedelta(hours=24)
@@ -140,6 +141,12 @@ class Batch(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("batches:batch-page", args=[self.pk])
+
+    @property
+    def in_words(self) -> str:
+        """Say what it sets: "Digit timeout 3 s"."""
+        said = ", ".join(f"{BY_NAME[name].label} {BY_NAME[name].in_words(text)}" for name, text in self.wanted.items())
+        return said or f"Values from before batch {self.made_from_id}"
 
     @property
     def is_over(self) -> bool:

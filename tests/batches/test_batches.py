@@ -456,6 +456,7 @@ def test_a_halt_tells_nobody_of_the_pbx_of_another_customer(
     seen = page_of(client, batch) + client.get("/").content.decode() + client.get("/batches/").content.decode()
 
     assert "ACME" not in seen
+    assert seen.count("Response timeout 9 s") == 2  # Home and the list say what the batch sets
     event = Event.objects.get(action="batch.halted", customer_id=bellweather.pk)
     assert "ACME" not in event.text
 

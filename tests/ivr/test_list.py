@@ -91,6 +91,18 @@ def test_filters_narrow_and_combine(member, pbx, acme):
     assert listed(member, "customer=x&pbx=&response_under=-1&sort=evil&cursor=@@") == ["6600", "6500", "6501", "6502"]
 
 
+def test_it_says_what_callers_may_dial_with_outside_numbers(member, pbx):
+    keep(pbx, {}, {"ivrnumber": "6501", "dialoutboundroutes": "on"}, {"ivrnumber": "6502", "dialext": "on"})
+
+    for path in ("/ivrs/", f"/pbxs/{pbx.pk}/"):
+        page = member.get(path).content.decode()
+        assert re.findall(r'data-label="Callers may dial">([^<]+)<', page) == [
+            "Keys only",
+            "Outside numbers",
+            "An extension",
+        ], path
+
+
 @pytest.mark.parametrize("sort", ["number", "name", "pbx", "customer", "response", "read"])
 def test_pages_follow_each_other_both_ways_in_every_order(member, pbx, sort, monkeypatch):
     monkeypatch.setattr("ivr.views.lists.IVRS_PER_PAGE", 3)
