@@ -11,6 +11,7 @@ import pbxadmin.fleet
 PACKAGE = Path(pbxadmin.fleet.__file__).parent
 NO_VIEW_CODE = (
     *("concurrency", "connection_test", "imports", "lease", "models", "pbx_sessions", "saved_filters", "services"),
+    "row_updates",
     "sheet",
 )
 VIEW_CODE = ("django.http", "django.shortcuts", "django.views", "pbxadmin.web.views", "pbxadmin.web.htmx")

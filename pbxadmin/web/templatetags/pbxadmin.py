@@ -132,6 +132,16 @@ def empty_state(content: str, *, icon: str, heading: str, page: str = "", url: s
     return render_to_string("web/_empty.html", context)
 
 
+@register.simple_block_tag(takes_context=True)
+def filter_form(context: template.Context, content: str, *, table: str, kind: str = "") -> str:
+    """Render the form that filters the list of this page; the block is its fields.
+
+    table: id of what an answer replaces. kind: class of the form.
+    """
+    form = {"path": context["request"].path, "table": table, "kind": kind, "fields": str_safe(content)}
+    return render_to_string("web/_filter_form.html", form)
+
+
 @register.simple_block_tag
 def account_head(content: str, *, heading: str) -> str:
     """Render the head of a page below "Your account"; the block is the sentence under its heading."""
