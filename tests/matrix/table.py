@@ -204,7 +204,7 @@ ROWS: dict[str, Row] = {
     "mfa_view_recovery_codes": Row("/accounts/2fa/recovery-codes/", get=own),
     "mfa_generate_recovery_codes": Row("/accounts/2fa/recovery-codes/generate/", get=signed_in, post=signed_in),
     "mfa_add_webauthn": Row("/accounts/2fa/webauthn/add/", get=signed_in, post=signed_in),
-    "mfa_remove_webauthn": Row("/accounts/2fa/webauthn/keys/1/remove/", get=own, post=own),
+    "mfa_remove_webauthn": Row("/accounts/2fa/webauthn/keys/{security_key}/remove/", get=own, post=own),
     "help:index": Row("/help/", get=signed_in),
     "help:page": Row("/help/trouble/unknown/", get=signed_in),
     "keys:docs-file": Row("/api/v1/docs/swagger-ui-init.js", get=signed_in),

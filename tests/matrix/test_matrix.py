@@ -1,7 +1,6 @@
 """Who may do what, at every address: with the rights of each role, of another customer, of nobody."""
 
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,11 +10,10 @@ from django.http import HttpResponseBase
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from pbxadmin.access.reauthentication import AUTHENTICATED_AT
 from pbxadmin.access.roles import Role
 
 from .table import LOGIN, NO_METHOD, NOT_THERE, OK, ON_PERSON, ROWS, Row, led_away, never
-from .world import OF_THEM, OF_US, ROLES, World
+from .world import OF_THEM, OF_US, ROLES, World, client_for
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
@@ -43,14 +41,7 @@ def test_every_role_has_its_answers():
 
 
 def client_of(world: World, role: str, **options: Any) -> Client:
-    client = Client(raise_request_exception=False, **options)
-    person = world.people[role]
-    if person is not None:
-        client.force_login(person)
-        session = client.session  # as right after signing in
-        session[AUTHENTICATED_AT] = time.time()
-        session.save()
-    return client
+    return client_for(world.people[role], raise_request_exception=False, **options)
 
 
 def outcome(answer: HttpResponseBase) -> object:

@@ -1,9 +1,12 @@
 """Two customers, each with one of everything that a page can show."""
 
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from allauth.mfa.models import Authenticator
+from django.test import Client
 from django.utils import timezone
 
 from ivr.changes.plan import change_plan
@@ -11,6 +14,7 @@ from ivr.forms import opened_now
 from ivr.models import Change, Ivr
 from ivr.refresh import refresh_start
 from pbxadmin.access.models import Customer, User
+from pbxadmin.access.reauthentication import AUTHENTICATED_AT
 from pbxadmin.access.roles import Role
 from pbxadmin.access.services import membership_grant
 from pbxadmin.accounts.invitations import invitation_create
@@ -143,8 +147,10 @@ def make_side(words: tuple[str, ...]) -> Side:
         webhook=hook, notice=Notice.objects.latest("pk"), due_at=timezone.now(), state=WebhookDelivery.State.DEAD
     )
     key, _ = api_key_make(holder=person, name=f"{site} key", scope=Scope.READ, last_day=today)
+    security_key = Authenticator.objects.create(user=person, type="webauthn", data={"name": notes, "credential": {}})
     ids = {
         "api_key": key.pk,
+        "security_key": security_key.pk,
         "condition": condition.pk,
         "route": route.pk,
         "mail": mail.pk,
@@ -173,6 +179,17 @@ def make_side(words: tuple[str, ...]) -> Side:
         "refresh": refresh_start(pbxs=[pbx], actor=actor).pk,
     }
     return Side(customer, person, pbx, number, change, conflict, event, DeskItem.objects.get(event_id=event.pk), ids)
+
+
+def client_for(person: User | None, **options: Any) -> Client:
+    """Return a client of somebody who has just signed in, or of nobody."""
+    client = Client(**options)
+    if person is not None:
+        client.force_login(person)
+        session = client.session
+        session[AUTHENTICATED_AT] = time.time()
+        session.save()
+    return client
 
 
 @dataclass
