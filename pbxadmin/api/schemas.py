@@ -377,6 +377,10 @@ class EventsOut(PageOut):
     items: list[EventOut]
 
 
+class NothingIn(Strict):
+    """Nothing is taken: no body, or an empty object. What a script sends all the same it would believe to count."""
+
+
 class CheckpointOut(Schema):
     """A signed checkpoint: the line as it stands in the file, to be kept elsewhere."""
 

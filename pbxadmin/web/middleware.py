@@ -5,7 +5,7 @@ from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.middleware.gzip import GZipMiddleware
 from django.shortcuts import resolve_url
 from django.utils.cache import patch_vary_headers
@@ -18,6 +18,26 @@ GetResponse = Callable[[HttpRequest], HttpResponseBase]
 COMPRESSED = ("application/zip",)
 SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 TOO_LATE = "You were signed out, so nothing was done. Please enter it again."
+
+
+def head_as_get(get_response: GetResponse) -> GetResponse:
+    """Answer HEAD wherever GET is answered, with the same headers and without a body.
+
+    Stands above everything: what is below makes the headers of a body, such as its length when it is compressed.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        if request.method != "HEAD":
+            return get_response(request)
+        request.method = "GET"
+        answer = get_response(request)
+        if isinstance(answer, StreamingHttpResponse):
+            answer.streaming_content = ()
+        elif isinstance(answer, HttpResponse):
+            answer.content = b""
+        return answer
+
+    return middleware
 
 
 def fragment_answers(get_response: GetResponse) -> GetResponse:

@@ -29,10 +29,11 @@ class Script:
         """Return the answer of the test client. headers: with `_` for `-`."""
         sent = {"Authorization": f"Bearer {self.text}", "Idempotency-Key": uuid.uuid4().hex}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        data = {"data": "" if body is None else body, "content_type": "application/json"}
         answer: Any = getattr(self.client, method)(
             f"/api/v1{path}",
             headers=sent,
-            **({} if body is None else {"data": body, "content_type": "application/json"}),
+            **({} if method in ("get", "head") else data),
         )
         return answer
 

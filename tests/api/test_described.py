@@ -74,6 +74,15 @@ def test_a_request_without_its_body_says_so(acme):
     assert answer.json()["errors"] == {"": ["Send a body, {} at least."]}
 
 
+def test_each_operation_that_writes_says_what_body_it_takes(acme):
+    """One that says nothing would ignore what a script sends."""
+    paths = Script(make_user(Role.VIEWER, acme)).get("/openapi.json").json()["paths"]
+    writing = [one for path in paths.values() for method, one in path.items() if method != "get"]
+
+    assert [one["operationId"] for one in writing if "requestBody" not in one] == []
+    assert len(writing) > 10
+
+
 def test_links_lead_from_an_answer_to_what_takes_it(acme):
     paths = Script(make_user(Role.VIEWER, acme)).get("/openapi.json").json()["paths"]
     plan = paths["/api/v1/pbxs/{pbx_id}/ivrs/{number}/changes"]["post"]["responses"]["201"]["links"]

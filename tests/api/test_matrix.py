@@ -136,6 +136,30 @@ def test_every_operation_has_a_row():
     assert {operation["operationId"] for operation in methods} == ROWS.keys()
 
 
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row[3] is None and row[0] == "post"])
+def test_what_takes_no_body_refuses_one_that_says_something(world, name):
+    script = Script(world.people["site admin"])
+
+    answer = script.post(world.us.path(ROWS[name][1]), {"confirm": True})
+
+    assert (answer.status_code, list(answer.json()["errors"])) == (422, ["confirm"])
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row[0] == "get"])
+def test_head_is_get_without_its_body(world, name):
+    admin = Script(world.people["site admin"])
+    path = world.us.path(ROWS[name][1])
+    heads, got = admin.call("head", path), admin.get(path)
+
+    body = b"".join(heads.streaming_content) if heads.streaming else heads.content
+    assert body == b""
+    assert heads.status_code == got.status_code
+    moves = {"Content-Length", "ETag", "X-Request-ID"} if "stream" in name or "checkpoint" in name else set()
+    assert {key: text for key, text in heads.headers.items() if key not in moves} == {
+        key: text for key, text in got.headers.items() if key not in moves
+    }
+
+
 def came_to(answer: Any) -> Any:
     """What an answer comes to: what was refused for another reason than who asks was allowed."""
     if answer.status_code in (NOT_ALLOWED, NOT_THERE):

@@ -84,6 +84,15 @@ def test_an_answer_is_private_and_cannot_be_framed_or_made_to_run_anything(viewe
     check_safety(answer)
 
 
+@pytest.mark.parametrize("path", ["/", "/healthz", "/pbxs/", "/audit/", "/nowhere/", "/static/nothing.css"])
+def test_head_is_answered_like_get_without_a_body(viewer: Client, path: str) -> None:
+    heads, got = viewer.head(path), viewer.get(path)
+
+    assert (heads.status_code, heads.content) == (got.status_code, b"")
+    assert heads["Content-Type"] == got["Content-Type"]
+    check_safety(heads)
+
+
 def check_safety(answer: Any) -> None:
     assert answer["X-Frame-Options"] == "DENY"
     assert answer["X-Content-Type-Options"] == "nosniff"

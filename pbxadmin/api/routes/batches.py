@@ -16,7 +16,7 @@ from pbxadmin.api.calling import Told, caller, row_or_404
 from pbxadmin.api.description import may_be_refused
 from pbxadmin.api.paging import PageQuery, list_page_out
 from pbxadmin.api.problems import ApiProblem, problem_invalid
-from pbxadmin.api.schemas import IvrWanted, JsonValue, PageOut, Strict, values_out, wanted_texts
+from pbxadmin.api.schemas import IvrWanted, JsonValue, NothingIn, PageOut, Strict, values_out, wanted_texts
 from pbxadmin.audit.context import current
 from pbxadmin.batches.asked import batch_again, batch_asked, batch_back, batch_begin, batch_go_on
 from pbxadmin.batches.models import Batch, BatchState, BatchTarget, TargetClass
@@ -278,7 +278,7 @@ def moved(request: HttpRequest, batch: Batch) -> dict[str, Any]:
 
 
 @router.post("/batches/{batch_id}/stop", response=StoppedOut, operation_id="batch_stop")
-def batch_stop_operation(request: HttpRequest, batch_id: int) -> dict[str, Any]:
+def batch_stop_operation(request: HttpRequest, batch_id: int, body: NothingIn | None = None) -> dict[str, Any]:
     """Stop before the next send. What is being sent is still read back."""
     in_flight = batch_stop(batch=batch_run_by(request, batch_id), actor=current().actor)
     return {"stopped": in_flight is not None, "in_flight": in_flight or 0}
@@ -291,6 +291,8 @@ def batch_retry_operation(request: HttpRequest, response: HttpResponse, batch_id
 
 
 @router.post("/batches/{batch_id}/restore", response={201: BatchOut}, operation_id="batch_restore")
-def batch_restore_operation(request: HttpRequest, response: HttpResponse, batch_id: int) -> Told:
+def batch_restore_operation(
+    request: HttpRequest, response: HttpResponse, batch_id: int, body: NothingIn | None = None
+) -> Told:
     """Plan a batch that gives the verified targets their old values."""
     return made(request, response, batch_back(batch_run_by(request, batch_id)))

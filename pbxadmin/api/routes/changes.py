@@ -30,6 +30,7 @@ from pbxadmin.api.schemas import (
     ApplyIn,
     ChangeOut,
     ChangesOut,
+    NothingIn,
     NothingOut,
     PlanIn,
     RecordIn,
@@ -190,7 +191,7 @@ def refuse_conflict(change: Change) -> None:
 @router.post(
     "/changes/{change_id}/check", response=ChangeOut, operation_id="change_check", openapi_extra=TALKS_TO_A_PBX
 )
-def change_check_operation(request: HttpRequest, change_id: int) -> dict[str, Any]:
+def change_check_operation(request: HttpRequest, change_id: int, body: NothingIn | None = None) -> dict[str, Any]:
     """Read once more, now, what a change of unknown outcome came to. Nothing is sent."""
     change = change_seen(request, change_id)
     require(caller(request), Action.EDIT_IVR, customer_or_none(change.customer_id))

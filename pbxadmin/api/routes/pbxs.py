@@ -14,7 +14,7 @@ from pbxadmin.api.calling import caller, pbx_allowed, pbx_seen
 from pbxadmin.api.description import TALKS_TO_A_PBX
 from pbxadmin.api.paging import list_page_out, list_query
 from pbxadmin.api.problems import ApiProblem, problem_invalid
-from pbxadmin.api.schemas import PbxAdd, PbxEntered, PbxOut, PbxsOut, RefreshOut, TestOut, pbx_out
+from pbxadmin.api.schemas import NothingIn, PbxAdd, PbxEntered, PbxOut, PbxsOut, RefreshOut, TestOut, pbx_out
 from pbxadmin.audit.context import current
 from pbxadmin.fleet import services
 from pbxadmin.fleet.connection_test import connection_test
@@ -81,7 +81,7 @@ def pbx_edit_operation(request: HttpRequest, pbx_id: int, body: PbxEntered) -> d
 
 
 @router.post("/{pbx_id}/test", response=TestOut, operation_id="pbx_test", openapi_extra=TALKS_TO_A_PBX)
-def pbx_test_operation(request: HttpRequest, pbx_id: int) -> dict[str, Any]:
+def pbx_test_operation(request: HttpRequest, pbx_id: int, body: NothingIn | None = None) -> dict[str, Any]:
     """Test the connection now, step by step. It ends a pause of the circuit breaker."""
     pbx = pbx_allowed(request, pbx_id, Action.MANAGE_PBXS)
     try:
@@ -99,6 +99,6 @@ def pbx_test_operation(request: HttpRequest, pbx_id: int) -> dict[str, Any]:
 
 
 @router.post("/{pbx_id}/refresh", response=RefreshOut, operation_id="pbx_refresh", openapi_extra=TALKS_TO_A_PBX)
-def pbx_read_again_operation(request: HttpRequest, pbx_id: int) -> dict[str, int]:
+def pbx_read_again_operation(request: HttpRequest, pbx_id: int, body: NothingIn | None = None) -> dict[str, int]:
     """Read all IVRs of a PBX now."""
     return {"ivrs": pbx_refresh(pbx=pbx_seen(request, pbx_id), actor=current().actor)}
