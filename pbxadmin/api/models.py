@@ -86,7 +86,7 @@ class ApiKey(models.Model):
         if not self.holder.is_active:
             return "The account of this key is disabled."
         if not self.takes(address):
-            return "This key is not taken from your address."
+            return "This key may not be used from your address."
         return ""
 
 

@@ -70,7 +70,7 @@ def key_revoke(request: HttpRequest, pk: int) -> HttpResponse:
     if key.holder != user:
         require_rule_over(user, key.holder)
     if api_key_revoke(key=key):
-        messages.success(request, f"{key.name} is revoked. It is taken no more.")
+        messages.success(request, f"{key.name} is revoked. It no longer works.")
     else:
         messages.info(request, f"{key.name} was revoked already.")
     is_own = key.holder == user

@@ -128,7 +128,7 @@ class EventAction(StrEnum):
     BATCH_CONTINUED = "batch.continued", "Batch went on", EventGroup.BATCH
     BATCH_HALTED = "batch.halted", "Batch halted", EventGroup.BATCH
     BATCH_STOPPED = "batch.stopped", "Batch stopped", EventGroup.BATCH
-    BATCH_CANCELLED = "batch.cancelled", "Waiting targets cancelled", EventGroup.BATCH
+    BATCH_CANCELLED = "batch.cancelled", "Waiting IVRs cancelled", EventGroup.BATCH
     BATCH_FINISHED = "batch.finished", "Batch finished", EventGroup.BATCH
     POLICY_ADDED = "policy.added", "Policy added", EventGroup.POLICY
     POLICY_EDITED = "policy.edited", "Policy edited", EventGroup.POLICY
@@ -136,7 +136,7 @@ class EventAction(StrEnum):
     VIOLATION_ACCEPTED = "violation.accepted", "Violation accepted", EventGroup.POLICY_EXCEPTION
     VIOLATION_REOPENED = "violation.reopened", "Violation reopened", EventGroup.POLICY_EXCEPTION
     EXCEPTION_ENDED = "exception.ended", "Exception ended", EventGroup.POLICY_EXCEPTION
-    CONDITION_ACKNOWLEDGED = "condition.acknowledged", "Condition acknowledged", EventGroup.NOTICE
+    CONDITION_ACKNOWLEDGED = "condition.acknowledged", "Problem acknowledged", EventGroup.NOTICE
     NOTICE_ROUTE_ADDED = "notice-route.added", "Notices sent to a team", EventGroup.NOTICE
     NOTICE_ROUTE_ENDED = "notice-route.ended", "Notices no longer sent to a team", EventGroup.NOTICE
     WEBHOOK_ADDED = "webhook.added", "Webhook added", EventGroup.NOTICE

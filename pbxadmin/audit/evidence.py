@@ -28,7 +28,7 @@ Events: {count}
 
 checks all of it and needs nothing but Python. verify.py itself could have been replaced together with the rest: its
 SHA-256 is {verifier}; whoever needs to be sure takes it from the source of PBX Admin (pbxadmin/audit/verify_pack.py).
-Give it the operator's public key, told to you on another way than with this pack:
+Give it the operator's public key, sent to you by another way than with this pack:
 
     python3 verify.py --key=PUBLIC_KEY
 

@@ -223,7 +223,7 @@ class RowCheck:
         folded = fold(name)
         if folded not in self.customers:
             if not self.may_add_customers:
-                raise ValidationError("You manage no PBXs of such a customer. Site admins add customers.")
+                raise ValidationError("You manage no PBXs of a customer of this name. Site admins add customers.")
             customer = Customer(name=name, folded=folded)
             if Customer.objects.filter(folded=folded).exists():
                 raise ValidationError("This customer is archived.")

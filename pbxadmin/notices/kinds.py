@@ -230,7 +230,7 @@ def log_telling(event: Event, was: str | None) -> Telling:
     is_bad = event.action != EventAction.LOG_ACCEPTED
     return Telling(
         condition=f"log/{event.customer_id or 0}",
-        subject="The log is not as it was sealed" if is_bad else "The log was accepted as it is",
+        subject="The log is not as it was recorded" if is_bad else "The log was accepted as it is",
         text=number_of(len(lost), "difference") if isinstance(lost, list) else text_in(detail_of(event), "sentence"),
         path=reverse("review:event-page", args=[event.pk]),
         severity=NoticeSeverity.CRITICAL if is_bad else NoticeSeverity.INFORMATION,

@@ -25,7 +25,7 @@ USUAL_EXCEPTION = timedelta(days=7)
 POLICY_COLUMNS = ("title", "reason", "severity", "field", "comparison", "value", "tag")
 POLICY_SECTIONS = {
     "What": ("field", "comparison", "value"),
-    "Of whom": ("customer", "tag"),
+    "Applies to": ("customer", "tag"),
     "Why": ("title", "reason", "severity"),
 }
 
@@ -66,7 +66,7 @@ class PolicyForm(forms.Form):
         if policy is not None:
             for name in ("customer", "field"):
                 self.fields[name].disabled = True
-                self.fields[name].help_text = "Stays as it is. Add another policy instead."
+                self.fields[name].help_text = "Cannot be changed. Add another policy instead."
             customer.queryset = Customer.objects.filter(pk=policy.customer_id or 0)
             customer.required = False
             customer.empty_label = "All customers"

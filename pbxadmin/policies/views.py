@@ -84,7 +84,7 @@ def policy_edit_view(request: HttpRequest, pk: int) -> HttpResponse:
 def policy_delete_view(request: HttpRequest, pk: int) -> HttpResponse:
     policy = own_policy(request, pk)
     policy_delete(policy=policy)
-    messages.success(request, f"{policy.title} is deleted. Nothing is held against it any more.")
+    messages.success(request, f"{policy.title} is deleted. Nothing is checked against it any more.")
     return go(request, reverse("policies:policy-list"))
 
 

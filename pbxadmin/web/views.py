@@ -37,12 +37,12 @@ def foreign_form(request: HttpRequest) -> HttpResponse:
 
 
 def too_many(request: HttpRequest, exception: Any = None) -> HttpResponse:
-    text = "It was asked too often from your address, or for this account. Wait a few minutes, then try once more."
+    text = "Too many requests came from your address, or for this account. Wait a few minutes, then try once more."
     return problem(request, 429, "Too often", text)
 
 
 def bad_request(request: HttpRequest, exception: Any = None) -> HttpResponse:
-    text = "It is not addressed to this server, or not in a form that it takes. Start again from the first page."
+    text = "The request is not for this server, or not in a form that it takes. Start again from Home."
     return bare_problem(request, 400, "Not understood", text)
 
 

@@ -109,7 +109,7 @@ def test_a_key_is_taken_from_its_networks_only(acme):
     outside = Script(make_user(Role.VIEWER, acme), networks=["192.0.2.0/24", "2001:db8::/32"])
 
     assert inside.get("/customers").status_code == 200
-    assert outside.get("/customers").json()["detail"] == "This key is not taken from your address."
+    assert outside.get("/customers").json()["detail"] == "This key may not be used from your address."
 
 
 def test_a_site_admin_is_bound_by_the_scope():

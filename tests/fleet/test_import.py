@@ -560,7 +560,7 @@ def test_another_s_customer_answers_like_one_that_does_not_exist(
 
     page = answer.content.decode()
     assert (answer.status_code, faults(page)) == (422, [("2", "customer")])
-    assert "You manage no PBXs of such a customer." in page
+    assert "You manage no PBXs of a customer of this name." in page
     assert Customer.objects.count() == 2
 
 

@@ -193,7 +193,7 @@ def test_a_log_that_is_not_as_sealed_is_told_at_once_to_who_reviews_it(pbx, acme
     deliver()
 
     assert [mail["To"] for mail in mail_server.mails] == ["ada@example.com"]
-    assert mail_server.mails[0]["Subject"] == "PBX Admin: The log is not as it was sealed"
+    assert mail_server.mails[0]["Subject"] == "PBX Admin: The log is not as it was recorded"
 
 
 def test_every_action_is_taken_whatever_its_event_says(db):

@@ -15,7 +15,7 @@ from .grant import named_user
 
 
 class Command(BaseCommand):
-    help = "Make, list and revoke API keys."
+    help = "Makes, lists and revokes API keys."
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="what", required=True)

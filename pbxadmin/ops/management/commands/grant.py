@@ -11,7 +11,7 @@ from pbxadmin.access.services import membership_grant
 
 
 class Command(BaseCommand):
-    help = "Give a user a role, for one customer or for all."
+    help = "Gives a user a role, for one customer or for all."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("user", help="user name")
