@@ -32,6 +32,7 @@ from pbxadmin.yeastar.readings import IvrSettings
 
 from .bulk_reading import BulkReading, Result, Work, unexpected_device_sentence, works_begin, works_end
 from .claims import claim_many, release_claims, release_expired
+from .kicks import kick_once
 from .models import Refresh, RefreshItem
 from .snapshots import listings_save, lock_pbxs, next_refresh, snapshots_save
 from .ways import lists_read, offered, ways_due, ways_keep, ways_save
@@ -140,7 +141,7 @@ def scheduled_work(run_id: int) -> None:
 
 def kick(run: Refresh) -> None:
     """Ask the workers to read what is left of a run."""
-    (scheduled_work if run.is_scheduled else refresh_work).enqueue(run.pk)
+    kick_once(scheduled_work if run.is_scheduled else refresh_work, run.pk)
 
 
 def run_work(run_id: int) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
 
+from ivr.kicks import kick_once
 from ivr.models import IvrQuerySet
 from pbxadmin.access.models import User
 from pbxadmin.audit.context import current
@@ -75,7 +76,7 @@ def batch_of_form(
         reason=form.reason_typed,
         ticket=form.ticket_typed,
     )
-    batch_work.enqueue(batch.pk)
+    kick_once(batch_work, batch.pk)
     return batch
 
 
@@ -85,7 +86,7 @@ def batch_begin(batch: Batch, *, confirmed: bool, typed: str) -> bool:
     Raises RisksNotConfirmed.
     """
     is_started = batch_start(batch=batch, actor=current().actor, confirmed=confirmed, typed=typed)
-    batch_work.enqueue(batch.pk)
+    kick_once(batch_work, batch.pk)
     return is_started
 
 
@@ -96,7 +97,7 @@ def batch_go_on(batch: Batch, *, reason: str) -> None:
         raise ValidationError({"reason": "Say why it goes on in spite of the halt."})
     if not batch_continue(batch=batch, reason=reason):
         raise NotPaused("It is neither paused nor halted any more.")
-    batch_work.enqueue(batch.pk)
+    kick_once(batch_work, batch.pk)
 
 
 def batch_again(batch: Batch, *, outcomes: Collection[str]) -> Batch:
@@ -114,5 +115,5 @@ def previewed(made: Batch | None) -> Batch:
     """Have the preview of a batch made that was made from another one. Raises NoSuchTarget for none."""
     if made is None:
         raise NoSuchTarget("No target of this batch ended like that.")
-    batch_work.enqueue(made.pk)
+    kick_once(batch_work, made.pk)
     return made

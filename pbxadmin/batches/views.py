@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
+from ivr.kicks import kick_once
 from ivr.selectors import outside_chosen
 from pbxadmin.access.models import Customer, as_named
 from pbxadmin.access.permissions import only_customer, require_anywhere
@@ -281,7 +282,7 @@ def batch_cancel_view(request: HttpRequest, pk: int) -> HttpResponse:
     named = [found for text in request.POST.getlist("target") if (found := whole(text)) is not None]
     count = batch_cancel(batch=batch, actor=current().actor, target_ids=named or None)
     messages.success(request, f"Cancelled: {number_of(count, 'IVR')}. Nothing was sent to them.")
-    batch_work.enqueue(batch.pk)
+    kick_once(batch_work, batch.pk)
     return go(request, batch.get_absolute_url())
 
 

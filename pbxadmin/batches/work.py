@@ -21,6 +21,7 @@ from ivr.bulk_reading import BulkReading
 from ivr.changes.apply import NotNow, change_apply
 from ivr.changes.plan import Opened, change_plan
 from ivr.claims import still_claimed
+from ivr.kicks import kick_once
 from ivr.models import Change
 from pbxadmin.access.customer_rules import is_at_work
 from pbxadmin.access.models import User
@@ -69,7 +70,7 @@ FOLLOWED = timedelta(days=2)
 def batch_work(batch_id: int) -> None:
     """Work on a batch for a while. Several may: each claims PBXs of its own."""
     if work_slice(batch_id):
-        batch_work.enqueue(batch_id)
+        kick_once(batch_work, batch_id)
 
 
 def work_slice(batch_id: int) -> bool:
@@ -354,5 +355,5 @@ def batches_kick() -> int:
     stopped_settle()
     due = [batch for batch in Batch.objects.filter(state__in=AT_WORK) if batch_settle(batch)]
     for batch in due:
-        batch_work.enqueue(batch.pk)
+        kick_once(batch_work, batch.pk)
     return len(due)

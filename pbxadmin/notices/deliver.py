@@ -21,6 +21,7 @@ from django.utils import timezone
 from django_tasks import task
 
 from ivr.claims import claim_one, still_claimed
+from ivr.kicks import kick_once
 from pbxadmin.access.models import User
 from pbxadmin.web.words import number_of
 
@@ -69,7 +70,7 @@ def notices_work() -> int:
     notices_forget()
     due = due_mails(timezone.now()).count()
     if due:
-        mails_send.enqueue()
+        kick_once(mails_send)
     return due
 
 
@@ -81,7 +82,7 @@ def due_mails(now: datetime) -> QuerySet[NoticeMail]:
 def mails_send() -> None:
     """Send mails that are due, for a while. Several may: each mail is claimed by one."""
     if mails_slice():
-        mails_send.enqueue()
+        kick_once(mails_send)
 
 
 def mails_slice() -> bool:

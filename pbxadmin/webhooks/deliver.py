@@ -18,6 +18,7 @@ from django.utils import timezone
 from django_tasks import task
 
 from ivr.claims import claim_one, still_claimed
+from ivr.kicks import kick_once
 from pbxadmin.access.models import as_named
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
@@ -53,7 +54,7 @@ def webhooks_work() -> int:
     given_up_close()
     due = WebhookDelivery.objects.free(timezone.now()).count()
     if due:
-        webhooks_send.enqueue()
+        kick_once(webhooks_send)
     return due
 
 
