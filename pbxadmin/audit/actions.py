@@ -74,7 +74,7 @@ class EventAction(StrEnum):
     PASSWORD_CHANGED = "password.changed", "Password changed", EventGroup.SIGN_IN
     PASSWORD_RESET_ASKED = "password.reset-asked", "Password reset asked for", EventGroup.SIGN_IN
     PASSWORD_RESET = "password.reset", "Password reset by e-mail", EventGroup.SIGN_IN
-    ACCESS_DENIED = "access.denied", "Refused: not allowed", EventGroup.DENIED
+    ACCESS_DENIED = "access.denied", "Not allowed", EventGroup.DENIED
     CUSTOMER_ADDED = "customer.added", "Customer added", EventGroup.CUSTOMER
     CUSTOMER_EDITED = "customer.edited", "Customer edited", EventGroup.CUSTOMER
     CUSTOMER_ARCHIVED = "customer.archived", "Customer archived", EventGroup.CUSTOMER
@@ -102,7 +102,7 @@ class EventAction(StrEnum):
     PBX_DELETED = "pbx.deleted", "PBX deleted", EventGroup.PBX_RECORD
     PBX_TESTED = "pbx.tested", "Connection tested", EventGroup.CONTACT
     PBX_PINNED = "pbx.pinned", "Certificate pinned", EventGroup.PBX_IDENTITY
-    PBX_STATE_CHANGED = "pbx.state-changed", "State of a PBX changed", EventGroup.CONTACT
+    PBX_STATE_CHANGED = "pbx.state-changed", "PBX state changed", EventGroup.CONTACT
     PBX_STRANGER = "pbx.stranger", "Another device answered", EventGroup.CONTACT
     PBX_REPLACED = "pbx.replaced", "Replacement accepted", EventGroup.PBX_IDENTITY
     KEYS_ROTATED = "keys.rotated", "Secrets sealed with the newest key", EventGroup.SECRETS
