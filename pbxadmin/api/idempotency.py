@@ -4,7 +4,6 @@ It is known by its Idempotency-Key, and bound to API key, method, address and bo
 is done, so that of two at one time one waits its turn. An answer that says nothing was decided is not kept.
 """
 
-import hashlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -14,11 +13,15 @@ from django.core.exceptions import RequestDataTooBig
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
+from pbxadmin.audit.actions import EventAction
+from pbxadmin.audit.log import record
 from pbxadmin.web.middleware import GetResponse
 
 from .models import ANSWER_DUE, ANSWERS_KEPT, ApiKey, KeptAnswer
-from .problems import ApiProblem
+from .problems import ApiProblem, problem_not_allowed
+from .scopes import Scope
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 WRITING = ("POST", "PUT", "PATCH", "DELETE")
@@ -37,11 +40,19 @@ def once(run: Operate) -> Operate:
         if request.method not in WRITING:
             return run(request, **path)
         try:
+            require_to_write(calling_key(request))
             return answered_once(request, calling_key(request), lambda request: run(request, **path))
         except ApiProblem as problem:
             return problem.response
 
     return run_once
+
+
+def require_to_write(key: ApiKey) -> None:
+    """Raise ApiProblem (403) for a key that only reads, and record the attempt: a right to see may be one to decide."""
+    if key.scope == Scope.READ:
+        record(EventAction.ACCESS_DENIED, detail={"action": "write", "scope": key.scope})
+        raise problem_not_allowed()
 
 
 def calling_key(request: HttpRequest) -> ApiKey:
@@ -73,12 +84,15 @@ def answered_once(request: HttpRequest, key: ApiKey, get_response: GetResponse) 
 
 
 def request_digest(request: HttpRequest) -> str:
-    """Return a digest of method, address and body. Raises ApiProblem (413) for a body that is too large."""
+    """Return a digest of method, address and body. Raises ApiProblem (413) for a body that is too large.
+
+    It takes SECRET_KEY, because a body may hold a password: nobody who has the database alone can guess by it.
+    """
     try:
         said = f"{request.method} {request.get_full_path()}\n".encode() + request.body
     except RequestDataTooBig:
         raise ApiProblem(413, "too-large", f"A body has at most {LARGEST_BODY:,} bytes.") from None
-    return hashlib.sha256(said).hexdigest()
+    return salted_hmac("api.idempotency", said, algorithm="sha256").hexdigest()
 
 
 def claimed(key: ApiKey, name: str, digest: str) -> KeptAnswer | None:

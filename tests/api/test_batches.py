@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from pbxadmin.access.models import User
 from pbxadmin.access.roles import Role
-from pbxadmin.batches.models import Batch, BatchState, TargetClass
+from pbxadmin.batches.models import Batch, BatchState, BatchTarget, TargetClass
 from pbxadmin.yeastar.readings import IvrSettings
 from tests.factories import make_pbx, make_snapshots, make_user
 
@@ -87,3 +87,25 @@ def test_page_and_api_refuse_in_the_same_words(batch, client, asked, state, on_p
     sentence = next(iter(told.json().get("errors", {}).values()), [told.json()["detail"]])[0]
     assert sentence in page.content.decode()
     assert Batch.objects.count() == 1
+
+
+@pytest.mark.parametrize("state", [BatchState.READY, BatchState.HALTED, BatchState.STOPPED])
+def test_who_sees_a_part_of_a_batch_is_told_nothing_of_the_others(batch, bellweather, client, state):
+    script, planned = batch
+    theirs = planned.targets.get()
+    other = make_pbx(bellweather, name="BELL-HQ")
+    facts = {"customer_id": bellweather.pk, "customer_name": bellweather.name, "pbx_id": other.pk, "number": "6500"}
+    would = {"klass": theirs.klass, "base": theirs.base, "wanted": theirs.wanted}
+    facts |= {"place": 1, "pbx_name": "BELL-HQ", "name": "Main", "asked": {}, "left": {}}
+    BatchTarget.objects.create(batch=planned, **facts, **would)
+    Batch.objects.update(state=state, why="1 not verified. The last: BELL-HQ 6500. Refused.")
+    client.force_login(script.key.holder)
+
+    one, several = script.get(f"/batches/{planned.pk}").json(), script.get("/batches").json()["items"]
+    whole = Script(make_user(is_superuser=True)).get(f"/batches/{planned.pk}").json()
+
+    assert one == several[0]
+    assert "BELL" not in str(one) + client.get(f"/batches/{planned.pk}/").content.decode()
+    assert one["risks"] == []
+    assert whole["why"].endswith("Refused.")
+    assert bool(whole["risks"]) == (state == BatchState.READY)

@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 from django.utils import timezone
 
+from ivr.models import OutsideChange
 from pbxadmin.access.models import User
 from pbxadmin.access.roles import Role
 from pbxadmin.access.services import membership_end
@@ -17,7 +18,8 @@ from pbxadmin.api.models import ApiKey
 from pbxadmin.api.scopes import Scope
 from pbxadmin.api.services import MOST_KEYS, api_key_make, api_key_revoke, service_account_make
 from pbxadmin.audit.models import Event
-from tests.factories import make_pbx, make_user
+from pbxadmin.yeastar.readings import IvrSettings
+from tests.factories import make_outside, make_pbx, make_snapshots, make_user
 
 from .conftest import Script, days_from_now
 
@@ -102,6 +104,19 @@ def test_a_key_ends_with_the_account_and_sees_nothing_without_the_role(acme):
     assert script.get("/customers").json()["items"] == []
     person_disable(user=person)
     assert script.get("/customers").status_code == 401
+
+
+def test_a_key_that_only_reads_decides_nothing_though_its_holder_may_by_reading(acme):
+    pbx = make_pbx(acme)
+    make_snapshots(pbx, IvrSettings(number="6500", name="Main_Menu", prompt_repeat="5"))
+    event = make_outside(pbx)
+    auditor = make_user(Role.AUDITOR, acme)
+
+    refused = Script(auditor, Scope.READ).post(f"/outside/{event.pk}/accept", {"note": "Agreed."})
+
+    assert (refused.status_code, OutsideChange.objects.get().state) == (403, "open")
+    assert Event.objects.get(action="access.denied").data["detail"]["scope"] == "read"
+    assert Script(auditor, Scope.CHANGE).post(f"/outside/{event.pk}/accept", {}).json() == {"accepted": True}
 
 
 def test_a_key_is_taken_from_its_networks_only(acme):

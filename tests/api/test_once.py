@@ -1,5 +1,7 @@
 """The same request again is carried out once, and answered as the first."""
 
+import hashlib
+import json
 from datetime import timedelta
 
 import pytest
@@ -75,6 +77,18 @@ def test_the_key_of_another_script_is_another(script, pbx, pbx_http):
     answers = [plan(each, pbx, Idempotency_Key="one") for each in (script, other)]
 
     assert answers[0].json()["id"] != answers[1].json()["id"]
+
+
+def test_what_is_stored_of_a_body_is_no_help_to_guess_a_password_in_it(script, pbx):
+    body = {"customer": pbx.customer_id, "name": "NEW", "host": "x.invalid", "username": "a", "password": "secret"}
+    script.post("/pbxs", body)
+
+    kept = KeptAnswer.objects.get()
+
+    said = f"POST /api/v1/pbxs\n{json.dumps(body)}".encode()
+    assert kept.status == 201
+    assert kept.digest != hashlib.sha256(said).hexdigest()
+    assert "secret" not in kept.body
 
 
 def test_a_refusal_is_kept_too(script, pbx, pbx_http):
