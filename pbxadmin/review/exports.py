@@ -4,7 +4,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ TIME_KEY, TIME_LENGTH = ',"at":"', len("2026-01-04T09:10:11.123456+00:00")
 ExportRow = tuple[Any, ...]
 
 
-def events_export(*, user: "User", wanted: EventFilter, form: str) -> Iterator[bytes]:
+def events_export(*, user: "User", wanted: EventFilter, form: str) -> Generator[bytes, None, None]:
     """Return what the person may see of a filter, oldest first, up to now. form: a key of FORMATS.
 
     Before the first byte an event says that the export begins, and a checkpoint of its chains is made. Another event
@@ -101,7 +101,7 @@ def rows_of(events: EventQuerySet) -> list[ExportRow]:
 
 def counted(
     parts: Iterator[tuple[int, str]], began: Event, customer: Named | None, context: AuditContext
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """Yield the parts as bytes; at the end, record how many events went out and the hash of all bytes."""
     digest, events, is_whole = hashlib.sha256(), 0, False
     try:

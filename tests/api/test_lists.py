@@ -7,9 +7,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from pbxadmin.access.roles import Role
+from pbxadmin.access.services import membership_end
+from pbxadmin.api.services import api_key_revoke
 from pbxadmin.audit.context import SYSTEM
+from pbxadmin.audit.models import Event
 from pbxadmin.fleet.models import Pbx
 from pbxadmin.policies.services import policy_add
+from pbxadmin.review import exports
 from pbxadmin.yeastar.readings import IvrSettings
 from tests.factories import make_outside, make_pbx, make_snapshots, make_user
 
@@ -175,3 +179,23 @@ def test_the_next_reading_of_a_pbx_is_one_call(acme, pbx_http):
     assert helper.get(f"/pbxs/{pbx.pk}/ivrs/6500/live").json()["values"]["response_timeout"] == 3
     assert helper.get(f"/pbxs/{pbx.pk}/ivrs/6500").json()["number"] == "6500"
     assert helper.get(f"/pbxs/{pbx.pk}/ivrs/9999").status_code == 404
+
+
+@pytest.mark.parametrize("ends", ["key", "role"])
+def test_a_stream_ends_with_the_key_and_with_the_role_and_the_log_says_that_it_is_not_whole(
+    acme, script, monkeypatch, ends
+):
+    monkeypatch.setattr(exports, "WINDOW", 1)
+    with_ivrs(acme)
+    for number in range(3):
+        make_outside(Pbx.objects.first(), f"650{number}")
+    stream = script.get("/events.jsonl").streaming_content
+    began = next(stream)
+
+    if ends == "key":
+        api_key_revoke(key=script.key)
+    else:
+        membership_end(membership=script.key.holder.memberships.get())
+
+    assert (bool(began), list(stream)) == (True, [])
+    assert Event.objects.get(action="log.export-ended").data["detail"]["whole"] is False

@@ -181,3 +181,26 @@ def test_links_lead_from_operation_to_operation(site, tags, reached):
     Sequence.run(settings=settings(DRAWN, max_examples=MORE or 8, stateful_step_count=15))
 
     assert done >= reached
+
+
+RESTORED = ("change_plan", "change_apply", "change_restore", "change_apply")
+
+
+def test_the_links_lead_from_a_plan_to_its_restore(site, pbx_http):
+    """Drawn sequences seldom plan what the PBX does not hold already, so this one follows the links by name."""
+    by_id = {id_of(operation): operation for operation in operations()}
+    taken = {"pbx_id": site.side.pbx.pk, "number": site.side.number}
+    held = dict(pbx_http.ivrs[site.side.number])
+    for name, following in zip(RESTORED, (*RESTORED[1:], ""), strict=True):
+        case = by_id[name].Case(path_parameters=taken, body=ROWS[name][3](site.side), media_type="application/json")
+        case.headers[IDEMPOTENCY_HEADER] = uuid.uuid4().hex
+        answer = case.call(headers=site.headers)
+        site.hold(case, answer)
+        assert answer.status_code in (200, 201), answer.content
+        answers = {int(status): said for status, said in by_id[name].definition.raw["responses"].items()}
+        links = answers[answer.status_code]["links"] if following else {following: {}}
+        assert links[following].get("parameters", {}) in ({}, {"change_id": "$response.body#/id"})
+        taken = {"change_id": answer.json()["id"]}
+
+    assert answer.json()["outcome"] == "verified"
+    assert pbx_http.ivrs[site.side.number] == held

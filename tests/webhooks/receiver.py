@@ -43,12 +43,13 @@ def taken(message: Received) -> int:
 class Receiver(RawServer):
     """`received` lists what came in, in order. `answer` returns the status for each. is_silent: it answers none.
 
-    headers: of each answer.
+    headers: of each answer. answered: how many were given.
     """
 
     def __init__(self, tls: ssl.SSLContext) -> None:
         super().__init__(tls=tls)
         self.received: list[Received] = []
+        self.answered = 0
         self.answer: Callable[[Received], int] = taken
         self.is_silent = False
         self.headers = ["Location: https://127.0.0.1:9/"]
@@ -64,6 +65,7 @@ class Receiver(RawServer):
             while self.is_silent:
                 time.sleep(0.02)
             link.sendall(http(b"", status=f"{self.answer(message)} So", headers=self.headers))
+            self.answered += 1
 
     @property
     def ids(self) -> list[str]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import time_machine
-from django.db import connection, connections
-from django.db.models import Min
+from django.db import connection, connections, transaction
+from django.db.models import F, Min
 from django.utils import timezone
 from django.utils.http import http_date
 from standardwebhooks.webhooks import WebhookVerificationError
@@ -485,7 +485,10 @@ def test_workers_share_what_waits_and_keep_its_order(acme, receiver):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_killed_while_the_receiver_has_it_in_hand_loses_nothing(acme, receiver, trusts_the_authority):
+@pytest.mark.parametrize("is_answered", [False, True], ids=["before the answer", "before it is written down"])
+def test_a_worker_killed_while_it_has_a_message_in_hand_loses_nothing(
+    acme, receiver, trusts_the_authority, is_answered
+):
     """Each kind arrives. Only what was in hand at the kill comes twice, with the id that tells so."""
     _, secret = hook(receiver, acme)
     for kind in ALL:
@@ -494,9 +497,15 @@ def test_a_worker_killed_while_the_receiver_has_it_in_hand_loses_nothing(acme, r
     receiver.is_silent = True
     process = Process("-m", "tests.webhooks.sending", SSL_CERT_FILE=str(trusts_the_authority))
     until(lambda: receiver.received)
-    process.kill()
-    process.close()
+    with transaction.atomic():
+        if is_answered:  # the receiver has answered, and nobody else can write that down meanwhile
+            WebhookDelivery.objects.update(tries=F("tries"))
+            receiver.is_silent = False
+            until(lambda: receiver.answered)
+        process.kill()
+        process.close()
     receiver.is_silent = False
+    assert not WebhookDelivery.objects.exclude(state=State.WAITING).exists()
 
     work()
     assert len(receiver.received) == len(ALL)  # the first, and all but that: it is claimed still

@@ -1,18 +1,23 @@
 """The log and its checkpoints: read, and as a stream of JSON Lines."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from ninja import Query, Router, Schema
 
+from pbxadmin.access.models import User, customer_ids
 from pbxadmin.access.permissions import require, require_anywhere
 from pbxadmin.access.roles import Action
 from pbxadmin.api.calling import caller, row_or_404
 from pbxadmin.api.description import answers
+from pbxadmin.api.idempotency import calling_key
+from pbxadmin.api.models import ApiKey
 from pbxadmin.api.paging import list_page_out, list_query
 from pbxadmin.api.schemas import CheckpointsOut, EventOut, EventsOut
 from pbxadmin.audit.checkpoints import read_checkpoints, shown_key
+from pbxadmin.audit.context import current
 from pbxadmin.audit.models import Event, EventQuerySet
 from pbxadmin.review.exports import CONTENT_TYPES, events_export
 from pbxadmin.review.selectors import EventFilter, events_for
@@ -53,7 +58,26 @@ def event_stream_operation(request: HttpRequest, asked: Query[StreamQuery]) -> H
     """Stream what a filter finds, oldest first, as JSON Lines; the last line counts them. The log says so."""
     reviewed(request)
     lines = events_export(user=caller(request), wanted=EventFilter.from_query(request.GET), form="jsonl")
-    return StreamingHttpResponse(lines, content_type=CONTENT_TYPES["jsonl"])
+    return StreamingHttpResponse(while_taken(request, lines), content_type=CONTENT_TYPES["jsonl"])
+
+
+def while_taken(request: HttpRequest, lines: Generator[bytes, None, None]) -> Iterator[bytes]:
+    """Yield the parts of a stream while the key is taken and its holder reviews what they did when it began.
+
+    Without its last line a stream is not whole, which the log says too.
+    """
+    pk, address, reviewed_then = calling_key(request).pk, current().address, reviewed_by(caller(request))
+    with closing(lines):
+        for part in lines:
+            key = ApiKey.objects.select_related("holder").filter(pk=pk).first()
+            if key is None or key.why_refused(address) or reviewed_by(key.holder) != reviewed_then:
+                return
+            yield part
+
+
+def reviewed_by(holder: User) -> frozenset[int] | None:
+    """Return the customers whose log somebody reviews; None for all."""
+    return customer_ids(holder, Action.REVIEW_LOG)
 
 
 @router.get("/events/{event_id}", response=EventOut, operation_id="event_read")
