@@ -59,6 +59,20 @@ def test_a_timeout_on_every_ivr(signed_in: Callable[..., Page], pbx: Pbx, twin: 
     assert {ivr["responsetimeout"] for ivr in twin.ivrs.values()} == {"10"}
 
 
+def test_with_the_keyboard_one_is_at_the_box_for_all_without_going_through_the_rows(
+    signed_in: Callable[..., Page], pbx: Pbx
+) -> None:
+    page = signed_in(Role.MANAGER)
+    page.goto("/ivrs/")
+
+    page.keyboard.press("a")
+    page.keyboard.press("Space")
+
+    expect(page.get_by_label("Select all")).to_be_checked()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Change these")).to_be_focused()
+
+
 def test_a_row_is_ticked_where_its_link_covers_the_row(
     signed_in: Callable[..., Page], pbx: Pbx, twin: SimulatedPbx
 ) -> None:
