@@ -1,7 +1,8 @@
 """A request that writes is carried out once: the same again, within 24 hours, gets the answer of the first.
 
-It is known by its Idempotency-Key, and bound to API key, method, address and body. The row is claimed before anything
-is done, so that of two at one time one waits its turn. An answer that says nothing was decided is not kept.
+It is known by its Idempotency-Key, and bound to API key, the roles of its holder, method, address and body. The row is
+claimed before anything is done, so that of two at one time one waits its turn. An answer that says nothing was decided
+is not kept.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from pbxadmin.access.models import grants_of
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.web.middleware import GetResponse
@@ -70,7 +72,7 @@ def answered_once(request: HttpRequest, key: ApiKey, get_response: GetResponse) 
             "idempotency-key-missing",
             f"Send {IDEMPOTENCY_HEADER} with what writes: a text of up to {LONGEST} characters, a new one for each.",
         )
-    digest = request_digest(request)
+    digest = request_digest(request, key)
     kept = claimed(key, name, digest)
     if kept is None:
         return earlier_answer(key, name, digest)
@@ -83,13 +85,15 @@ def answered_once(request: HttpRequest, key: ApiKey, get_response: GetResponse) 
     return answer
 
 
-def request_digest(request: HttpRequest) -> str:
-    """Return a digest of method, address and body. Raises ApiProblem (413) for a body that is too large.
+def request_digest(request: HttpRequest, key: ApiKey) -> str:
+    """Return a digest of method, address, body, and the roles of who asks. Raises ApiProblem (413) for a large body.
 
-    It takes SECRET_KEY, because a body may hold a password: nobody who has the database alone can guess by it.
+    Of the roles, because an answer that was kept may say what its holder may not see any more. It takes SECRET_KEY,
+    because a body may hold a password: nobody who has the database alone can guess by it.
     """
     try:
-        said = f"{request.method} {request.get_full_path()}\n".encode() + request.body
+        roles = sorted(map(str, grants_of(key.holder)))
+        said = f"{request.method} {request.get_full_path()} {key.holder.is_superuser} {roles}\n".encode() + request.body
     except RequestDataTooBig:
         raise ApiProblem(413, "too-large", f"A body has at most {LARGEST_BODY:,} bytes.") from None
     return salted_hmac("api.idempotency", said, algorithm="sha256").hexdigest()
@@ -116,7 +120,7 @@ def earlier_answer(key: ApiKey, name: str, digest: str) -> HttpResponse:
         raise ApiProblem(
             422,
             "idempotency-key-reused",
-            f"Another request came with this {IDEMPOTENCY_HEADER}. Nothing was done for this one.",
+            f"Another request came with this {IDEMPOTENCY_HEADER}, or with other roles. Nothing was done for this one.",
         )
     if kept is None or kept.status is None:
         wait = {"Retry-After": str(ASK_AGAIN_S)}

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from ivr.models import Change
 from pbxadmin.access.roles import Role
+from pbxadmin.access.services import membership_end
 from pbxadmin.api.idempotency import answers_forget
 from pbxadmin.api.models import KeptAnswer
 from tests.factories import make_pbx, make_user
@@ -60,6 +61,17 @@ def test_another_body_under_the_same_key_is_refused(script, pbx, pbx_http):
     assert Change.objects.count() == 1
 
 
+def test_what_was_answered_is_not_told_again_when_the_role_is_over(script, pbx, pbx_http):
+    plan(script, pbx, Idempotency_Key="one")
+    membership_end(membership=script.key.holder.memberships.get())
+
+    again, new = plan(script, pbx, Idempotency_Key="one"), plan(script, pbx, Idempotency_Key="two")
+
+    assert (again.status_code, again.json()["type"]) == (422, "/api/v1/problems/idempotency-key-reused")
+    assert pbx.name not in again.content.decode()
+    assert new.status_code == 404
+
+
 def test_another_address_under_the_same_key_is_refused(script, pbx, pbx_http):
     pbx_http.add("6501")
     plan(script, pbx, Idempotency_Key="one")
@@ -85,7 +97,8 @@ def test_what_is_stored_of_a_body_is_no_help_to_guess_a_password_in_it(script, p
 
     kept = KeptAnswer.objects.get()
 
-    said = f"POST /api/v1/pbxs\n{json.dumps(body)}".encode()
+    roles = [str((pbx.customer_id, "manager"))]
+    said = f"POST /api/v1/pbxs False {roles}\n{json.dumps(body)}".encode()
     assert kept.status == 201
     assert kept.digest != hashlib.sha256(said).hexdigest()
     assert "secret" not in kept.body
