@@ -188,6 +188,16 @@ def test_a_choice_that_brings_a_risk_is_confirmed_on_its_plan(client, pbx, mara,
     assert "ivr/update" not in pbx_http.calls()
 
 
+def test_a_plan_is_offered_to_be_applied_only_to_who_may_change_all_of_it(client, pbx, mara, pbx_http):
+    change = plan(pbx, dial_outbound="on", response_timeout="6")
+    pages = [client.get(f"/changes/{change.pk}/").content.decode()]
+    client.force_login(make_user(Role.MANAGER, pbx.customer))
+    pages.append(client.get(f"/changes/{change.pk}/").content.decode())
+
+    assert [f"/changes/{change.pk}/apply/" in page for page in pages] == [False, True]
+    assert ["You may look at this plan" in page for page in pages] == [True, False]
+
+
 def test_a_plan_says_what_is_open_to_callers_now_and_after(client, pbx, mara, pbx_http):
     page = client.get(f"/changes/{plan(pbx, dial_extension='on').pk}/").content.decode()
 
