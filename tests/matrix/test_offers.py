@@ -42,7 +42,7 @@ def refused(role: str, method: str, address: str) -> bool:
     return row is not None and name not in PERSON_HERSELF and getattr(row, method)(role) != OK
 
 
-@pytest.mark.parametrize("role", [*Role.values, "site admin"])
+@pytest.mark.parametrize("role", Role.values)
 def test_nothing_is_offered_that_is_then_refused(world: World, role: str) -> None:
     client = client_of(world, role)
     seen: dict[tuple[str, str], str] = {}
