@@ -130,9 +130,9 @@ def site(pbx_http):
 
 
 def writing(side: Side) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
-    """Yield name, method, path and a good body of each operation that takes one."""
+    """Yield name, method, path and a good body of each operation that needs one."""
     for name, (method, path, _, body) in ROWS.items():
-        if "requestBody" in OPERATIONS[name]:
+        if body is not None:
             yield name, method, side.path(path), body(side)
 
 
