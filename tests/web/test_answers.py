@@ -232,3 +232,9 @@ def test_without_database_what_does_not_exist_fails_without_a_second_failure(no_
 
 def test_a_stranger_host_is_refused(client):
     assert client.get("/", headers={"Host": "evil.example"}).status_code == 400
+
+
+def test_a_page_that_does_not_exist_leads_to_nothing_that_needs_signing_in(client, viewer):
+    seen = [each.get("/nowhere/").content.decode() for each in (viewer, Client())]
+
+    assert [('aria-label="Main"' in page, 'id="q"' in page) for page in seen] == [(True, True), (False, False)]
