@@ -41,7 +41,7 @@ def handshake_problem(profile: str, error: OSError) -> PbxError:
     """Return the error for a TLS handshake that failed like this with this profile."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return PbxUntrusted(certificate_sentence(profile, error))
-    if isinstance(error, ssl.SSLError):
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
         reason = error.reason or "NO_REASON_GIVEN"
         return PbxUnreachable(
             f"The TLS handshake failed ({reason.replace('_', ' ').lower()}). {profile_hint(profile, reason)}"

@@ -225,6 +225,14 @@ def test_a_weak_certificate_may_be_pinned_or_accepted_by_the_ancient_profile() -
     assert "profile" not in str(handshake_problem("ancient", error))
 
 
+@pytest.mark.parametrize("error", [ConnectionResetError(), ssl.SSLEOFError(8, "EOF"), ConnectionAbortedError()])
+def test_a_connection_that_is_closed_reads_the_same_whether_or_not_it_was_reset(error: OSError) -> None:
+    """Which of them we see depends on timing alone."""
+    told = str(handshake_problem("modern", error))
+
+    assert told.startswith("The PBX closed the connection during the TLS handshake. Check that")
+
+
 # The wrong scheme
 
 
