@@ -1,6 +1,6 @@
 """Which IVRs a person chose for a batch, and what the pages of a batch show."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Self
@@ -12,8 +12,7 @@ from django.utils import timezone
 
 from ivr.models import Change, Ivr, IvrQuerySet
 from ivr.selectors import IvrFilter, choice_parameter, ivrs_found
-from pbxadmin.access.models import User, customer_ids
-from pbxadmin.access.roles import Action
+from pbxadmin.access.models import User
 from pbxadmin.web.filters import FilterValues, number_parameter
 from pbxadmin.web.times import local_time
 from pbxadmin.web.words import number_of
@@ -143,6 +142,10 @@ class TargetTally:
     def size(self) -> int:
         return sum(self.counts.values())
 
+    def is_all_of(self, batch: Batch) -> bool:
+        """Tell whether these are all targets of a batch, as somebody counts who sees all of its customers."""
+        return self.size == batch.size
+
     @property
     def previewed(self) -> int:
         return sum(count for (klass, _), count in self.counts.items() if klass)
@@ -235,18 +238,9 @@ def progress_of(batch: Batch, targets: BatchTargetQuerySet, tally: TargetTally) 
     )
 
 
-def seen_whole(user: User, batches: Collection[Batch]) -> set[int]:
-    """Return the ids of those batches of which the user sees the IVRs of all customers."""
-    ids, found = customer_ids(user, Action.SEE), {batch.pk for batch in batches}
-    if ids is None:
-        return found
-    hidden = BatchTarget.objects.filter(batch__in=found).exclude(customer_id__in=ids).order_by()
-    return found - set(hidden.values_list("batch_id", flat=True).distinct())
-
-
-def why_told(batch: Batch, *, is_whole: bool) -> str:
+def why_told(batch: Batch, seen: TargetTally) -> str:
     """Say why a batch halted or stopped; to who sees a part of it, nothing of the others: it names a PBX."""
-    if is_whole:
+    if seen.is_all_of(batch):
         return batch.why
     return "Too many were not verified." if batch.state == BatchState.HALTED else ""
 

@@ -63,7 +63,6 @@ from .selectors import (
     progress_of,
     result_lines,
     risk_lines,
-    seen_whole,
     tallies_of,
     why_told,
 )
@@ -179,7 +178,7 @@ def show_batch(request: HttpRequest, batch: Batch, status: int = 200, problem: s
         "canary": targets.filter(is_canary=True)[:20] if batch.state == BatchState.READY else [],
         "wanted": [(BY_NAME[name], BY_NAME[name].in_words(text)) for name, text in batch.wanted.items()],
         "may_run": may_run(user, batch),
-        "why": why_told(batch, is_whole=batch.pk in seen_whole(user, [batch])),
+        "why": why_told(batch, tally),
         "klass": request.GET.get("class", ""),
         "outcome": request.GET.get("outcome", ""),
         "shown_query": shown_query(request),

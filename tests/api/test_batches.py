@@ -98,7 +98,7 @@ def test_who_sees_a_part_of_a_batch_is_told_nothing_of_the_others(batch, bellwea
     would = {"klass": theirs.klass, "base": theirs.base, "wanted": theirs.wanted}
     facts |= {"place": 1, "pbx_name": "BELL-HQ", "name": "Main", "asked": {}, "left": {}}
     BatchTarget.objects.create(batch=planned, **facts, **would)
-    Batch.objects.update(state=state, why="1 not verified. The last: BELL-HQ 6500. Refused.")
+    Batch.objects.update(state=state, size=2, why="1 not verified. The last: BELL-HQ 6500. Refused.")
     client.force_login(script.key.holder)
 
     one, several = script.get(f"/batches/{planned.pk}").json(), script.get("/batches").json()["items"]

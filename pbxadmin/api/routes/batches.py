@@ -20,7 +20,7 @@ from pbxadmin.api.schemas import IvrWanted, JsonValue, NothingIn, PageOut, Stric
 from pbxadmin.audit.context import current
 from pbxadmin.batches.asked import batch_again, batch_asked, batch_back, batch_begin, batch_go_on
 from pbxadmin.batches.models import Batch, BatchState, BatchTarget, TargetClass
-from pbxadmin.batches.selectors import TargetTally, risk_lines, seen_whole, tallies_of, why_told
+from pbxadmin.batches.selectors import TargetTally, risk_lines, tallies_of, why_told
 from pbxadmin.batches.services import (
     RisksNotConfirmed,
     batch_stop,
@@ -130,21 +130,14 @@ def batch_run_by(request: HttpRequest, batch_id: int) -> Batch:
     return batch
 
 
-def batch_out(
-    request: HttpRequest, batch: Batch, tally: TargetTally | None = None, is_whole: bool | None = None
-) -> dict[str, Any]:
-    """Return a batch, as far as the caller sees it.
-
-    tally: of the targets that the caller sees, is_whole: whether they are all, when that was looked up already.
-    """
+def batch_out(request: HttpRequest, batch: Batch, tally: TargetTally | None = None) -> dict[str, Any]:
+    """Return a batch, as far as the caller sees it. tally: of the targets that the caller sees, if it is known."""
     tally = tally or TargetTally.of(batch.targets.visible_to(caller(request)))
-    if is_whole is None:
-        is_whole = batch.pk in seen_whole(caller(request), [batch])
-    risks = risks_in(batch) if batch.state == BatchState.READY and is_whole else []
+    risks = risks_in(batch) if batch.state == BatchState.READY and tally.is_all_of(batch) else []
     copied = ("id", "state", "reason", "ticket", "planned_at", "started_at", "finished_at")
     return {
         **{name: getattr(batch, name) for name in copied},
-        "why": why_told(batch, is_whole=is_whole),
+        "why": why_told(batch, tally),
         "size": tally.size,
         "classes": {klass: tally.of_class(klass) for klass in TargetClass.values},
         "outcomes": {outcome or "to-do": count for outcome, count in tally.outcomes().items()},
@@ -176,8 +169,7 @@ def batch_list_operation(request: HttpRequest, response: HttpResponse, asked: Qu
 
     def out(batches: Sequence[Batch]) -> list[dict[str, Any]]:
         tallies = tallies_of(batches, BatchTarget.objects.visible_to(caller(request)))
-        whole = seen_whole(caller(request), batches)
-        return [batch_out(request, batch, tallies[batch.pk], batch.pk in whole) for batch in batches]
+        return [batch_out(request, batch, tallies[batch.pk]) for batch in batches]
 
     return list_page_out(request, response, found, ["-id"], out)
 
