@@ -298,7 +298,7 @@ def webhook_telling(event: Event, was: str | None) -> Telling | None:
     why = text_in(detail, "why") or "it failed for three days"
     happened = "did not take a message for a day, and it was given up" if is_message else f"was switched off: {why}"
     return Telling(
-        condition=given_up_key(webhook_id) if is_message else f"webhook/{webhook_id}",
+        condition=given_up_key(webhook_id) if is_message else switched_off_key(webhook_id),
         subject=f"Webhook “{text_in(detail, 'name')}” {happened}",
         text=text_in(detail, "sentence"),
         path=reverse("webhooks:webhook-page", args=[webhook_id]),
@@ -306,6 +306,11 @@ def webhook_telling(event: Event, was: str | None) -> Telling | None:
         effect=NoticeEffect.BEGINS if is_bad else NoticeEffect.ENDS,
         is_silent=not is_bad,
     )
+
+
+def switched_off_key(webhook_id: int) -> str:
+    """Return the condition that an endpoint was switched off. It is over when it is on again, or deleted."""
+    return f"webhook/{webhook_id}"
 
 
 def given_up_key(webhook_id: int | str) -> str:

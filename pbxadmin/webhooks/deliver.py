@@ -19,14 +19,12 @@ from django_tasks import task
 
 from ivr.claims import claim_one, still_claimed
 from ivr.kicks import kick_once
-from pbxadmin.access.models import as_named
 from pbxadmin.audit.actions import EventAction
-from pbxadmin.audit.log import record
 from pbxadmin.notices.models import Notice
 from pbxadmin.sealed import SealBroken
 from pbxadmin.yeastar.guard import allowed
 
-from .given_up import given_up_close, message_given_up_note
+from .given_up import failure_event, given_up_close, message_given_up_note
 from .models import FAILING_FOR, Webhook, WebhookDelivery
 from .outgoing import hook_deliveries_forget
 from .payloads import message_body
@@ -166,13 +164,13 @@ def webhook_failed(webhook: Webhook, result: PostResult) -> None:
 
 def pause_after(result: PostResult, now: datetime) -> datetime | None:
     """Return until when an endpoint pauses: a minute where nothing answered, else as it asks, an hour at most."""
-    asked = min(timedelta(seconds=result.later_s), LONGEST_PAUSE)
-    return now + asked if asked else None if result.status else now + PAUSE
+    if not result.status:
+        return now + PAUSE
+    return now + min(timedelta(seconds=result.later_s), LONGEST_PAUSE) if result.later_s else None
 
 
 def switch_off(webhook: Webhook, now: datetime, why: str, sentence: str) -> None:
     """Switch an endpoint off and record it; the caller saves it. why: as a part of a sentence."""
     webhook.off_at, webhook.off_why = now, sentence[:300]
-    detail = {"webhook": webhook.pk, "name": webhook.name, "place": webhook.place, "why": why}
-    detail |= {"failing_since": str(webhook.failing_since), "sentence": webhook.off_why}
-    record(EventAction.WEBHOOK_GIVEN_UP, customer=as_named(webhook.customer), detail=detail)
+    told = {"why": why, "failing_since": str(webhook.failing_since), "sentence": webhook.off_why}
+    failure_event(EventAction.WEBHOOK_GIVEN_UP, webhook, **told)

@@ -1,4 +1,4 @@
-"""What is told of an endpoint: that a message was given up, once while any is, and that it was switched off."""
+"""What is told of an endpoint that fails: a message was given up, once while any is, or it was switched off."""
 
 from django.utils import timezone
 
@@ -18,8 +18,13 @@ def message_given_up_note(webhook: Webhook, sentence: str) -> None:
     """
     if Condition.objects.still_open().filter(key=given_up_key(webhook.pk)).exists():
         return
-    detail = {"webhook": webhook.pk, "name": webhook.name, "place": webhook.place, "sentence": sentence}
-    record(EventAction.WEBHOOK_MESSAGE_GIVEN_UP, customer=as_named(webhook.customer), detail=detail)
+    failure_event(EventAction.WEBHOOK_MESSAGE_GIVEN_UP, webhook, sentence=sentence)
+
+
+def failure_event(action: EventAction, webhook: Webhook, **more: str) -> None:
+    """Record what became of an endpoint that fails, in the chain of its customer, or of the installation."""
+    detail = {"webhook": webhook.pk, "name": webhook.name, "place": webhook.place, **more}
+    record(action, customer=as_named(webhook.customer), detail=detail)
 
 
 def given_up_close() -> int:

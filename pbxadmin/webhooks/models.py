@@ -14,7 +14,7 @@ from django.utils import timezone
 from ivr.claims import unclaimed
 from pbxadmin.access.models import Customer
 from pbxadmin.access.permissions import CustomerRows
-from pbxadmin.notices.kinds import given_up_key
+from pbxadmin.notices.kinds import given_up_key, switched_off_key
 from pbxadmin.notices.models import Notice
 from pbxadmin.sealed import SealedField
 
@@ -80,7 +80,7 @@ class Webhook(models.Model):
 
     def wants(self, notice: Notice) -> bool:
         """Return whether it is told of a notice. How it does itself is told elsewhere."""
-        if notice.condition in (f"webhook/{self.pk}", given_up_key(self.pk)):
+        if notice.condition in (switched_off_key(self.pk), given_up_key(self.pk)):
             return False
         return notice.kind in self.kinds and self.customer_id in (None, notice.customer_id)
 
