@@ -66,7 +66,7 @@ class SinkAddress:
 
     @property
     def note(self) -> Path:
-        """The file that says what was handed to a syslog server. Of another address it is another file."""
+        """Return the file that says what was handed to a syslog server. Of another address it is another file."""
         return Path(settings.DATA_DIR) / f"event-sink-{hashlib.sha256(self.name.encode()).hexdigest()[:12]}"
 
 
