@@ -97,5 +97,4 @@ def outside_row(
 
 def holds_restorable(user: User, event: Event, pbx: Pbx, now: dict[IvrKey, Ivr]) -> bool:
     """Tell whether to offer somebody a restore of an event: by its snapshot the IVR still holds what it left."""
-    back, row = restoration_of(event, pbx.version), now.get(ivr_key(event))
-    return back is not None and row is not None and may_go_back(user, back, row, pbx)
+    return may_go_back(user, restoration_of(event, pbx.version), now.get(ivr_key(event)), pbx)

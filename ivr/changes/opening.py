@@ -49,9 +49,9 @@ def require_rights(user: AnyUser, change: Change) -> None:
         require(user, action, customer)
 
 
-def has_rights(user: AnyUser, change: Change, customer: Customer) -> bool:
-    """Tell whether this person may change each field of a change: what `require_rights` asks, without an event."""
-    return all(can(user, action, customer) for action in rights_to_change(change.wanted))
+def may_change(user: AnyUser, customer: Customer | None, names: Iterable[str]) -> bool:
+    """Tell whether this person may change each of these fields: what `require_rights` asks, without an event."""
+    return all(can(user, action, customer) for action in rights_to_change(names))
 
 
 def fields_refuse(*, user: AnyUser, pbx: Pbx, ivr: tuple[str, str], names: Iterable[str]) -> None:

@@ -28,7 +28,7 @@ from pbxadmin.yeastar.drivers import is_writable
 from pbxadmin.yeastar.fields import BY_NAME
 from pbxadmin.yeastar.readings import ADDRESSABLE, IvrSettings
 
-from .opening import edit_plan, not_writable, read_live
+from .opening import edit_plan, may_change, not_writable, read_live
 from .plan import form_key_of
 
 LONGEST_NOTE = 500
@@ -113,13 +113,14 @@ def can_be_restored(user: AnyUser, event: Event, pbx: Pbx) -> bool:
     """
     back = restoration_of(event, pbx.version)
     row = Ivr.objects.filter(pbx_id=event.pbx_id or 0, number=back.number).first() if back else None
-    return back is not None and row is not None and may_go_back(user, back, row, pbx)
+    return may_go_back(user, back, row, pbx)
 
 
-def may_go_back(user: AnyUser, back: Restoration, row: Ivr, pbx: Pbx) -> bool:
-    """Tell whether this person may restore, and the IVR still holds what the event left."""
-    may_change = all(can(user, action, pbx.customer) for action in rights_to_change(back.wanted))
-    return may_change and not moved_since_event(back, row.settings)
+def may_go_back(user: AnyUser, back: Restoration | None, row: Ivr | None, pbx: Pbx) -> bool:
+    """Tell whether there is something that this person may restore, and the IVR still holds what the event left."""
+    if back is None or row is None:
+        return False
+    return may_change(user, pbx.customer, back.wanted) and not moved_since_event(back, row.settings)
 
 
 def all_known(said: Mapping[str, Mapping[str, str | None]]) -> bool:

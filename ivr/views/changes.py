@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET
 
 from ivr.addresses import ivr_address
 from ivr.changes.apply import NotConfirmed, NotRecorded, change_apply_now
-from ivr.changes.opening import has_rights, require_rights
+from ivr.changes.opening import may_change, require_rights
 from ivr.changes.plan import change_resolve
 from ivr.changes.receipts import place_in_log, receipt, receipt_for_customer, ticket_link
 from ivr.changes.reconcile import change_check
@@ -102,7 +102,7 @@ def show(
         "ticket_link": ticket_link(change),
         "place_in_log": place_in_log(change),
         "receipt": receipt(change, f"{site_address(request)}{change.get_absolute_url()}"),
-        "may_apply": has_rights(user_of(request), change, customer),
+        "may_apply": may_change(user_of(request), customer, change.wanted),
         "may_check": can(user_of(request), Action.EDIT_IVR, customer),
         "may_restore": pbx is not None and left_something(user_of(request), change, pbx),
         "may_review": can(user_of(request), Action.REVIEW_LOG, customer),

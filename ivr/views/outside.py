@@ -84,17 +84,13 @@ def outside_accept_many(request: HttpRequest) -> HttpResponse:
     for customer_id in sorted({row.customer_id for row in rows}):
         require_to_accept(user, customer_id)
     events = Event.objects.in_bulk([row.pk for row in rows])
-    note = note_in(request)
+    note = request.POST.get("note", "")
     count = sum(outside_accept(event=event, note=note) for _, event in sorted(events.items()))
     if count:
         messages.success(request, f"{number_of(count, 'outside change')} accepted: they may stay as they are.")
     else:
         messages.info(request, "Nothing was chosen, or it was accepted already." if rows else "Nothing was chosen.")
     return go(request, outside_list_address(request.GET.urlencode()))
-
-
-def note_in(request: HttpRequest) -> str:
-    return request.POST.get("note", "")
 
 
 def row_in_place(request: HttpRequest, event_id: int) -> HttpResponse:

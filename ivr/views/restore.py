@@ -37,7 +37,7 @@ from pbxadmin.yeastar.fields import BY_NAME
 
 from .changes import apply_seen
 from .common import actor, pbx_or_404
-from .outside import is_of_list, note_in, outside_list_address, row_in_place
+from .outside import is_of_list, outside_list_address, row_in_place
 
 
 def visible_ivr_event(request: HttpRequest, event_id: int, actions: Collection[EventAction]) -> Event:
@@ -138,7 +138,7 @@ def page_of_outside(request: HttpRequest, event_id: int) -> str:
 def outside_accept_view(request: HttpRequest, event_id: int) -> HttpResponse:
     event = visible_ivr_event(request, event_id, EventGroup.OUTSIDE.actions)
     require_to_accept(user_of(request), event.customer_id or 0)
-    is_new = outside_accept(event=event, note=note_in(request))
+    is_new = outside_accept(event=event, note=request.POST.get("note", ""))
     if is_of_list(request, event_id):
         return row_in_place(request, event_id)
     if is_new:

@@ -13,7 +13,8 @@ from django.db import transaction
 from django.db.models import Count, Q
 from django.utils import timezone
 
-from ivr.field_rules import rights_to_change, risks_of
+from ivr.changes.opening import may_change
+from ivr.field_rules import risks_of
 from ivr.models import Change
 from pbxadmin.access.models import AnyUser, Customer
 from pbxadmin.access.permissions import can, customer_ids
@@ -384,7 +385,7 @@ def why_denied(user: AnyUser, customer: Customer | None, fields: Iterable[str]) 
         return "Not allowed any more."
     if customer.archived_at:
         return f"{customer.name} is archived."
-    if all(can(user, action, customer) for action in (Action.BATCH, *rights_to_change(fields))):
+    if can(user, Action.BATCH, customer) and may_change(user, customer, fields):
         return ""
     return "The role for this customer does not allow it."
 
