@@ -24,14 +24,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import lru_cache
-from http.cookiejar import DefaultCookiePolicy
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
@@ -48,6 +47,8 @@ BODY_LIMIT = 2 * 1024 * 1024
 # With forward secrecy only. The `ssl` of Debian's Python has OpenSSL's own choice, in which RSA key exchange is.
 MODERN_CIPHERS = "@SECLEVEL=2:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:DHE+AES:!aNULL:!eNULL:!aDSS:!SHA1:!AESCCM"
 OP_LEGACY_SERVER_CONNECT = 0x4  # SSL_OP_LEGACY_SERVER_CONNECT of OpenSSL; `ssl` has the name from Python 3.12 on
+HEADERS = {"User-Agent": "PBX-Admin", "Accept-Encoding": "identity", "Accept": "application/json"}
+NO_RETRIES = Retry(0, read=False)
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 # The query parameters that carry a secret. Drivers use names of their own: `query_of` adds them before sending.
 _secret_parameters = {"token"}
@@ -407,35 +408,38 @@ def pools(pin: str, profile: TlsProfile, networks: Networks | None) -> dict[str,
 
 
 class PbxAdapter(HTTPAdapter):
-    """An adapter for `requests` with our connections and the shared context, so that no call loads a CA store."""
+    """An adapter for `requests` with our connections to one address and the shared context: no call loads a CA store.
+
+    It is used without a session of `requests`, so that nothing follows a redirect, which would read its whole body,
+    keeps a cookie, takes a proxy, or reads the environment or a netrc.
+    """
 
     def __init__(self, trust: Trust, networks: Networks | None) -> None:
-        self.networks = networks
         self.context = tls_context(trust.mode, trust.profile, trust.ca_certificate)
-        self.profile = trust.profile
-        self.pin = trust.fingerprint if trust.mode is TrustMode.PIN else ""
-        super().__init__(max_retries=0)
+        self.classes = pools(trust.fingerprint if trust.mode is TrustMode.PIN else "", trust.profile, networks)
+        self.pool: Any = None
+        super().__init__(max_retries=NO_RETRIES)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
-        self.poolmanager = PoolManager(num_pools=1, maxsize=1, block=block, ssl_context=self.context)
-        self.poolmanager.pool_classes_by_scheme = pools(self.pin, self.profile, self.networks)
+        """Do nothing: there is one pool, made with the first request."""
 
-    def build_connection_pool_key_attributes(
-        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> Any:
-        host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
-        # urllib3 writes cert_reqs into the shared context, so it must equal the value of the context.
-        return host, {**pool, "cert_reqs": self.context.verify_mode}
+        if self.pool is None:
+            to = urlsplit(str(request.url))
+            # urllib3 writes cert_reqs into the shared context, so it must equal the value of the context.
+            tls = {"ssl_context": self.context, "cert_reqs": self.context.verify_mode} if to.scheme == "https" else {}
+            self.pool = self.classes[to.scheme](to.hostname, to.port, maxsize=1, **tls)
+        return self.pool
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Do nothing: the shared context decides."""
 
-
-class NoRedirects(requests.Session):
-    """A session without redirects: `requests` reads the whole body of a redirect even if it does not follow it."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        return None
+    def close(self) -> None:
+        if self.pool is not None:
+            self.pool.close()
+            self.pool = None
 
 
 class Transport:
@@ -452,21 +456,10 @@ class Transport:
     ) -> None:
         self.endpoint = endpoint
         self.exchange_s = exchange_s
-        self.session = NoRedirects()
-        self.session.trust_env = False  # no proxy, CA bundle or netrc from the environment
-        self.session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self.session.adapters.clear()
-        self.session.mount(f"{endpoint.scheme}://", PbxAdapter(trust, networks))
-        self.session.headers.update(
-            {
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "User-Agent": "PBX-Admin",
-            }
-        )
+        self.adapter = PbxAdapter(trust, networks)
 
     def close(self) -> None:
-        self.session.close()
+        self.adapter.close()
 
     def exchange(self, request: PbxRequest, until: float) -> bytes:
         """Send one request and return the body of its answer, at most 2 MiB.
@@ -512,15 +505,8 @@ class Transport:
         return answer, failure, is_stale
 
     def send(self, request: PbxRequest) -> requests.Response:
-        return self.session.request(
-            request.method,
-            self.endpoint.base + request.path + query_of(request),
-            headers={"Connection": "keep-alive" if leaves_open(request) else "close", **revealed(request.headers)},
-            json=None if request.body is None else revealed(request.body),
-            timeout=(CONNECT_S, self.exchange_s),
-            allow_redirects=False,
-            stream=True,
-            verify=True,  # without effect: the context of PbxAdapter decides
+        return self.adapter.send(
+            prepared(request, self.endpoint.base), stream=True, timeout=(CONNECT_S, self.exchange_s)
         )
 
     def read(self, response: requests.Response) -> bytes:
@@ -539,6 +525,17 @@ class Transport:
 def leaves_open(request: PbxRequest) -> bool:
     """Whether the next reading may go over the connection of this request, if the PBX keeps it."""
     return request.kind in READS or request.kind is CallKind.LOGIN
+
+
+def prepared(request: PbxRequest, base: str) -> requests.PreparedRequest:
+    """Return a request as it is sent, with its secrets. Raises ValueError for an address that no request can have."""
+    found = requests.PreparedRequest()
+    found.prepare_method(request.method)
+    found.prepare_url(base + request.path + query_of(request), None)
+    connection = "keep-alive" if leaves_open(request) else "close"
+    found.prepare_headers({**HEADERS, "Connection": connection, **revealed(request.headers)})
+    found.prepare_body(None, None, None if request.body is None else revealed(request.body))
+    return found
 
 
 def revealed(values: Mapping[str, Text]) -> dict[str, str]:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import requests
 from django.core.exceptions import ValidationError
 
 from pbxadmin.fleet.inputs import HOST_HELP, HOST_LOOK_UP_S, clean_allowed_host
@@ -24,7 +23,7 @@ from pbxadmin.yeastar.errors import (
 )
 from pbxadmin.yeastar.guard import Networks, allowed, check_address
 from pbxadmin.yeastar.simulator import Fleet
-from pbxadmin.yeastar.transport import DeadlineSocket, Endpoint, Transport, Trust, TrustMode, connect, resolve
+from pbxadmin.yeastar.transport import DeadlineSocket, Endpoint, Transport, Trust, TrustMode, connect, prepared, resolve
 from tests.simulated import LOOPBACK, client_for
 from tests.waiting import LIMIT_S
 
@@ -680,6 +679,5 @@ def test_the_environment_has_no_say(
 
     assert client.query_ivrs()
     assert trap.caught() == 0
-    request = requests.Request("POST", f"{client.transport.endpoint.base}/api/v1.0.0/login", json={})
-    assert "Authorization" not in client.transport.session.prepare_request(request).headers
+    assert "Authorization" not in prepared(s_series_request("login", {}), client.transport.endpoint.base).headers
     client.transport.close()
