@@ -3,8 +3,8 @@
 The triggers are taken away for the flush and put back after it, here and not in the product: a switch that turns them
 off would be a back door. Rows that a migration made are made anew: the next test may look for them.
 
-What follows a migration (Django's permissions, a look at each search index) took nine tenths of such a flush and is
-left out. Ids go on, since the cache, which is not emptied, knows people by theirs.
+Django's own flush takes ten times as long on PostgreSQL, where it makes the files of each table anew, and does again
+what follows a migration. Ids go on, since the cache, which is not emptied, knows people by theirs.
 """
 
 from collections.abc import Iterator
@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
-from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.test import TransactionTestCase
 
 from pbxadmin.audit.checkpoints import checkpoints_path
@@ -29,16 +28,23 @@ def flush_leaves_the_database_as_migrated() -> Iterator[None]:
     original = test_case._fixture_teardown
 
     def teardown(self: TransactionTestCase) -> None:
-        triggers_remove(connection)
-        try:
-            call_command("flush", verbosity=0, interactive=False, reset_sequences=False, inhibit_post_migrate=True)
-        finally:
+        with transaction.atomic(), connection.cursor() as cursor:  # keys are compared when it ends, so in any order
+            triggers_remove(connection)
+            for sql in deletions():
+                cursor.execute(sql)
             triggers_install(connection)
         first_policies.add(apps, None)
 
     test_case._fixture_teardown = teardown
     yield
     test_case._fixture_teardown = original
+
+
+def deletions() -> list[str]:
+    """Return what empties every table: one text for a server, which takes a third of the time."""
+    names = connection.introspection.django_table_names(only_existing=True, include_views=False)
+    each = [f"DELETE FROM {connection.ops.quote_name(name)}" for name in names]  # noqa: S608 - of our own models
+    return [";".join(each)] if connection.vendor == "postgresql" else each
 
 
 @pytest.fixture(autouse=True)
