@@ -1,11 +1,14 @@
 """Units, one PBX of one batch each: who has it in hand, and when it is due."""
 
 from datetime import datetime, timedelta
+from math import ceil
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from ivr.claims import claim_many, still_claimed
+from pbxadmin.fleet.models import WorkerProcess
 
 from .models import AT_WORK, Batch, BatchState, BatchUnit, due_units
 
@@ -23,13 +26,29 @@ def units_claim(batch: Batch, at_most: int) -> frozenset[int]:
     with transaction.atomic():
         if Batch.objects.select_for_update().get(pk=batch.pk).state not in AT_WORK:
             return frozenset()
-        busy = batch.units.filter(claimed_until__gt=now).count()
-        free = min(at_most, batch.pbxs_at_once - busy)
-        if free <= 0:
-            return frozenset()
-        due = due_units(batch, now).exclude(claimed_until__gt=now).order_by("pk")
-        ids = list(due.values_list("pk", flat=True)[:free])
-        return claim_many(BatchUnit.objects.filter(pk__in=ids), UNIT_S)
+        free = min(at_most, places_left(batch, now))
+        ids = list(units_to_claim(batch, now).order_by("pk").values_list("pk", flat=True)[: max(0, free)])
+        return claim_many(BatchUnit.objects.filter(pk__in=ids), UNIT_S) if ids else frozenset()
+
+
+def places_left(batch: Batch, now: datetime) -> int:
+    """Return how many more PBXs a batch may have in hand."""
+    return batch.pbxs_at_once - batch.units.filter(claimed_until__gt=now).count()
+
+
+def units_to_claim(batch: Batch, now: datetime) -> "QuerySet[BatchUnit]":
+    return due_units(batch, now).exclude(claimed_until__gt=now)
+
+
+def is_for_others(batch: Batch) -> bool:
+    """Tell whether somebody else would find a unit to claim. Whoever has all places in hand goes on by himself."""
+    now = timezone.now()
+    return places_left(batch, now) > 0 and units_to_claim(batch, now).exists()
+
+
+def share_of(batch: Batch) -> int:
+    """Return how many PBXs of a batch one process has in hand, so that each that works gets as many."""
+    return ceil(batch.pbxs_at_once / max(1, WorkerProcess.objects.alive().count()))
 
 
 def unit_renew(unit: BatchUnit) -> bool:

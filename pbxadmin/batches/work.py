@@ -41,11 +41,10 @@ from .models import (
     BatchTarget,
     BatchTargetQuerySet,
     BatchUnit,
-    due_units,
 )
 from .preview import PreviewSource, canary_choose
 from .services import batches_expire, move, waiting_end, why_denied
-from .units import IN_USE_S, SETTLING_S, unit_postpone, unit_renew, units_claim
+from .units import IN_USE_S, SETTLING_S, is_for_others, share_of, unit_postpone, unit_renew, units_claim
 
 log = logging.getLogger(__name__)
 
@@ -98,14 +97,17 @@ def preview_work(batch: Batch) -> None:
 
 def changes_work(batch: Batch) -> None:
     """Change the targets of PBXs, each PBX in a thread of its own."""
-    give_up = time.monotonic() + SLICE_S
-    with ThreadPoolExecutor(batch.pbxs_at_once, thread_name_prefix=f"batch-{batch.pk}") as pool:
+    give_up, share = time.monotonic() + SLICE_S, share_of(batch)
+    with ThreadPoolExecutor(share, thread_name_prefix=f"batch-{batch.pk}") as pool:
         running: set[Future[None]] = set()
         while time.monotonic() < give_up and not ending.is_set():
-            claimed = units_claim(batch, batch.pbxs_at_once - len(running))
+            is_first = not running
+            claimed = units_claim(batch, share - len(running))
             running |= {pool.submit(unit_work, pk, give_up) for pk in claimed}
             if not running:
                 break
+            if is_first and is_for_others(batch):
+                kick_once(batch_work, batch.pk)
             _, running = wait(running, timeout=WAIT_FOR_UNITS_S, return_when=FIRST_COMPLETED)
 
 
@@ -284,7 +286,7 @@ def halt_if_due(batch: Batch) -> None:
 
 
 def batch_settle(batch: Batch) -> bool:
-    """Move a batch on when its stage is done. Return whether it has units that are due."""
+    """Move a batch on when its stage is done. Return whether a worker would find something to do."""
     batch.refresh_from_db()
     if batch.state == BatchState.PREVIEWING and not batch.units.filter(is_open=True).exists():
         with transaction.atomic():
@@ -294,7 +296,7 @@ def batch_settle(batch: Batch) -> bool:
         patience_end(batch)
         units_reopen(batch)
         stage_end(batch)
-    return batch.state in AT_WORK and due_units(batch, timezone.now()).exists()
+    return batch.state in AT_WORK and is_for_others(batch)
 
 
 def stage_end(batch: Batch) -> None:

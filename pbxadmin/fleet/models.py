@@ -443,6 +443,12 @@ class PbxHealth(models.Model):
 WORKER_GONE = timedelta(minutes=1)  # after its last word
 
 
+class WorkerProcessQuerySet(models.QuerySet["WorkerProcess"]):
+    def alive(self) -> Self:
+        """Filter to those that said so within a minute."""
+        return self.filter(seen_at__gte=timezone.now() - WORKER_GONE)
+
+
 class WorkerProcess(models.Model):
     """A process with worker threads, as it says itself every few seconds: who reads PBXs, and how many at a time.
 
@@ -454,6 +460,8 @@ class WorkerProcess(models.Model):
     refresh_threads = models.PositiveIntegerField()
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField(db_index=True)
+
+    objects = WorkerProcessQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"{self.name}, {self.threads} threads"

@@ -100,8 +100,8 @@ def queue_figures(now: datetime) -> Iterator[Metric]:
     ages = dict.fromkeys(queues, 0.0) | {row[0]: seconds_since(row[2], now) for row in rows}
     yield labelled("queue_length", "Tasks that wait", "queue", lengths)
     yield labelled("queue_age_seconds", "Age of the task that waits longest", "queue", ages)
-    seen = WorkerProcess.objects.filter(seen_at__gte=now - timedelta(minutes=1))
-    yield gauge("worker_processes", "Processes with workers seen within a minute", seen.count())
+    alive = WorkerProcess.objects.alive().count()
+    yield gauge("worker_processes", "Processes with workers seen within a minute", alive)
 
 
 def job_figures(now: datetime) -> Iterator[Metric]:

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET
 
 from pbxadmin.audit.sink.sending import sink_state
 from pbxadmin.fleet.freshness import freshness_of, freshness_rows
-from pbxadmin.fleet.models import WORKER_GONE, Pbx, PbxHealth, WorkerProcess
+from pbxadmin.fleet.models import Pbx, PbxHealth, WorkerProcess
 
 LISTED = 10
 FLAPS = 2  # turns in 24 hours: it went once and came back
@@ -32,6 +32,6 @@ def fleet_health(request: HttpRequest) -> HttpResponse:
         "flapping": list(figures.filter(turns__gte=FLAPS).order_by("-turns", "pk")[:LISTED]),
     }
     if request.user.is_superuser:
-        context["workers"] = WorkerProcess.objects.filter(seen_at__gte=now - WORKER_GONE).order_by("started_at")
+        context["workers"] = WorkerProcess.objects.alive().order_by("started_at")
         context["sink"] = sink_state()
     return render(request, "fleet/health.html", context)
