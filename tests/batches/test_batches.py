@@ -383,6 +383,7 @@ def test_a_risk_is_confirmed_and_typed(client: Client, pbx: Pbx, pbx_http: PbxDo
 # States
 
 
+@pytest.mark.in_shares
 @pytest.mark.parametrize("to", BatchState.values)
 @pytest.mark.parametrize("at", BatchState.values)
 def test_no_other_step_exists(client: Client, pbx: Pbx, at: str, to: str) -> None:
