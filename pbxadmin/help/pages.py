@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from html import unescape
+from pathlib import Path
 from posixpath import dirname, join, normpath
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement
@@ -47,7 +48,9 @@ class HelpPage:
     def snippet(self, word: str) -> str:
         """Return the text around the first place of a word."""
         at = max(0, fold_text(self.text).find(fold_text(word)) - SNIPPET // 3)
-        return f"… {self.text[at : at + SNIPPET].strip()} …"
+        start = self.text.find(" ", at) + 1 if at else 0
+        piece = self.text[start : start + SNIPPET]
+        return f"{'… ' if start else ''}{piece.rpartition(' ')[0]} …"
 
 
 def help_address(slug: str) -> str:
@@ -92,13 +95,21 @@ class Addresses(Treeprocessor):
 
     def run(self, root: Element) -> None:
         for link in root.iter("a"):
+            self.name(link)
             link.set("href", self.address(link.get("href", "")))
         for holder in list(root.iter()):
             for place, picture in enumerate(holder):
                 if picture.tag == "img":
                     holder[place] = self.picture(picture)
-        for table in root.iter("table"):
-            table.set("class", "table free")
+            for place, table in enumerate(holder):
+                if table.tag == "table":
+                    holder[place] = scrolling(table)
+
+    def name(self, link: Element) -> None:
+        """Say the title of a page where the text says the name of its file, which only the repository has."""
+        file = link.get("href", "").partition("#")[0]
+        if link.text == file and file.endswith(".md"):
+            link.text = title_of(FOLDER / normpath(join(dirname(self.slug), file)))
 
     def picture(self, img: Element) -> Element:
         """Return a picture as it is shown: its dark twin, if there is one, to whom the pages are dark."""
@@ -121,6 +132,26 @@ class Addresses(Treeprocessor):
         if file.endswith(".md"):
             return help_address(place.removesuffix(".md")) + (f"#{section}" if section else "")
         return static(place.replace("shots/", "help/", 1)) if place.startswith("shots/") else target
+
+
+def title_of(path: Path) -> str:
+    """Return the first heading of a file of docs/."""
+    first, _, _ = path.read_text(encoding="utf-8").partition("\n")
+    return first.removeprefix("# ")
+
+
+def scrolling(table: Element) -> Element:
+    """Return a table that scrolls within its page where it is too wide, and whose cells say their columns."""
+    table.set("class", "table free")
+    columns = ["".join(head.itertext()) for head in table.iter("th")]
+    for row in table.iter("tr"):
+        for cell, column in zip(row.findall("td"), columns, strict=False):
+            if column:
+                cell.set("data-label", column)
+    box = Element("div", {"class": "scroll", "tabindex": "0"})
+    table.tail, box.tail = None, table.tail
+    box.append(table)
+    return box
 
 
 def help_found(typed: str) -> Iterator[tuple[HelpPage, str]]:

@@ -16,7 +16,7 @@ from pbxadmin.web.filters import FilterForm
 from pbxadmin.web.times import utc_today
 
 from .kinds import KINDS
-from .models import DeskItem, DeskItemQuerySet
+from .models import DeskItem, DeskItemQuerySet, Period
 from .periods import month, quarter, quarter_number, stretches
 
 OWN = "own"
@@ -70,12 +70,18 @@ class DeskFilter(FilterForm):
         choices=[("", "Any kind"), *((name, kind.look.label) for name, kind in KINDS.items())], required=False
     )
     state = forms.ChoiceField(choices=[("", "Open"), ("reviewed", "Reviewed"), ("all", "All")], required=False)
+    period = forms.ModelChoiceField(Period.objects.none(), required=False, widget=forms.HiddenInput)
 
     def __init__(self, data: Mapping[str, Any], *, user: AnyUser) -> None:
         super().__init__(data, customers=customers_of(user, Action.REVIEW_LOG))
+        self.fields["period"].queryset = Period.objects.visible_to(user)  # type: ignore[attr-defined]
+
+    @property
+    def chosen_period(self) -> Period | None:
+        return self.cleaned_data.get("period") if self.is_valid() else None
 
     def narrow(self, items: DeskItemQuerySet) -> DeskItemQuerySet:
-        """Return the items that the filter lets through: none for a customer or kind that does not exist."""
+        """Return the items that the filter lets through: none for a customer, kind or period that does not exist."""
         if not self.is_valid():
             return items.none()
         wanted = self.cleaned_data
@@ -83,6 +89,8 @@ class DeskFilter(FilterForm):
             items = items.filter(customer_id=wanted["customer"].pk)
         if wanted["kind"]:
             items = items.filter(kinds__contains=f" {wanted['kind']} ")
+        if period := wanted["period"]:
+            items = items.filter(customer_id=period.customer_id).within(*period.bounds)
         return self.in_state(items)
 
     def in_state(self, items: DeskItemQuerySet) -> DeskItemQuerySet:
@@ -103,6 +111,7 @@ class DeskFilter(FilterForm):
                 "customer": customer.name if customer else "A customer you do not review",
                 "kind": KINDS[kind].look.label if kind in KINDS else kind,
                 "state": {"reviewed": "Reviewed", "all": "Open and reviewed"}.get(self.data.get("state", ""), ""),
+                "period": str(self.chosen_period or "A period you do not review"),
             }
         )
 
@@ -114,6 +123,12 @@ class AccessFilter(FilterForm):
         required=False, label="On the day", widget=forms.DateInput({"type": "date", "class": "input day"})
     )
     customer = forms.ModelChoiceField(Customer.objects.none(), required=False, empty_label="All customers")
+
+    def clean_on(self) -> date | None:
+        day: date | None = self.cleaned_data["on"]
+        if day and day > utc_today():
+            raise ValidationError("This day is yet to come.")
+        return day
 
     def day(self) -> date:
         """Return the day that was asked for, today without one and for one that makes no sense."""

@@ -89,8 +89,14 @@ def counts_in(period: Period) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for outcome, count in found.order_by().values_list("outcome").annotate(count=Count("pk")):
         counts[outcome if is_text(outcome) else ""] += count
-    counts[""] -= found.filter(action__in=EventGroup.REVIEW.actions).count()
+    counts[""] -= reviews_in(period)
     return +counts
+
+
+def reviews_in(period: Period) -> int:
+    """Count the events of the auditors' work in the period: reviews and sign-offs, which it does not hold."""
+    found = Event.objects.filter(customer_id=period.customer_id, action__in=EventGroup.REVIEW.actions)
+    return within_period(found, period.starts_on, period.ends_on).count()
 
 
 def items_in(period: Period) -> DeskItemQuerySet:

@@ -87,3 +87,29 @@ def test_pages_are_the_files_below_docs():
     files = {path.relative_to(settings.BASE_DIR / "docs") for path in (settings.BASE_DIR / "docs").glob("**/*.md")}
 
     assert {f"{slug}.md" for slug in help_pages()} == {path.as_posix() for path in files}
+
+
+def test_a_link_that_names_a_file_of_the_repository_says_the_title_of_its_page():
+    html = "".join(page.html for page in help_pages().values())
+
+    assert re.findall(r"<a [^>]*>[\w/-]+\.md</a>", html) == []
+    assert '<a href="/help/siem/">Events for a SIEM</a>' in help_pages()["audit"].html
+
+
+def test_a_table_scrolls_by_itself_and_each_cell_says_its_column():
+    html = help_pages()["people"].html
+
+    assert '<div class="scroll" tabindex="0">\n<table class="table free">' in html.replace('"0"><table', '"0">\n<table')
+    assert '<td data-label="May">see PBXs, IVRs and changes</td>' in html
+
+
+def test_a_picture_does_not_end_the_list_around_it():
+    html = help_pages()["batches"].html
+
+    assert html.count("<ol>") == 1
+
+
+def test_a_piece_of_a_page_has_whole_words():
+    for page, piece in help_found("webhook"):
+        words = piece.strip("… ").split()
+        assert set(words) <= set(page.text.split()), piece

@@ -114,9 +114,26 @@ def test_other_days_and_nonsense(client, day_of_changes):
     client.force_login(User.objects.get(username="ada"))
 
     assert ("eva", "auditor") in shown(client, "on=2026-03-03")[0]
-    assert "Nobody had access" in shown(client, "on=2026-03-01")[1]
-    assert ("ada", "auditor") in shown(client, "on=2030-01-01")[0]
+    assert ("ada", "auditor") in shown(client, "on=2026-03-09")[0]
     assert client.get("/audit/access/?on=nonsense").status_code == 422
+
+
+def test_a_day_before_the_log_is_not_said_to_have_been_without_access(client, day_of_changes):
+    client.force_login(make_user("auditor"))
+
+    before = client.get("/audit/access/?on=2020-01-01").content.decode()
+
+    assert "Before the log" in before
+    assert "Nobody had access" not in before
+
+
+def test_a_day_to_come_is_refused(client, day_of_changes):
+    client.force_login(make_user("auditor"))
+
+    answer = client.get("/audit/access/?on=2126-01-01")
+
+    assert answer.status_code == 422
+    assert "This day is yet to come. Today is shown." in answer.content.decode()
 
 
 def test_the_file_says_the_same_and_is_an_event(client, day_of_changes, acme):

@@ -161,7 +161,21 @@ def test_a_reviewed_period_is_signed_by_name_with_its_figures(auditor, acme, mar
     signed = Event.objects.get(action="period.signed")
     assert (signed.pk, signed.actor_name) == (march.signed_event_id, "Ada Raman")
     assert (signed.data["detail"]["events"]["unknown"], signed.data["detail"]["events"]["verified"]) == (1, 1)
-    assert "Signed off" in auditor.get(f"/audit/periods/{march.pk}/").content.decode()
+    page = page_of(auditor, march)
+    assert "Signed off" in page
+    assert "2026-03-20 12:00 UTC</time>: every exception was reviewed" in " ".join(page.split())
+
+
+def test_its_page_counts_as_many_events_as_the_log(auditor, acme, march):
+    event = outcome(acme, "unknown")
+    desk_read()
+    auditor.post("/audit/desk/review/", {"event": [event.pk], "note": "settled"})
+
+    context = auditor.get(f"/audit/periods/{march.pk}/").context
+    days = f"customer={acme.pk}&from=2026-03-01&to=2026-03-31"
+    of_log = auditor.get(f"/audit/figures/?{days}").context["figures"].total
+
+    assert (context["total"], context["reviews"]) == (of_log, 2)  # added, and one reviewed
 
 
 def test_what_was_being_sent_is_no_outcome_among_the_figures(auditor, acme, march):
@@ -171,18 +185,23 @@ def test_what_was_being_sent_is_no_outcome_among_the_figures(auditor, acme, marc
     context = auditor.get(f"/audit/periods/{march.pk}/").context
 
     assert context["counts"] == [("verified", 1)]
-    assert context["others"] == context["total"] - 1
+    assert context["others"] == context["total"] - context["reviews"] - 1
 
 
-def test_what_auditors_do_about_a_period_is_not_counted_in_it(auditor, acme, march):
+def test_what_auditors_do_about_a_period_is_counted_apart(auditor, acme, march):
     event = outcome(acme, "unknown")
     desk_read()
-    before = auditor.get(f"/audit/periods/{march.pk}/").context["total"]
+
+    def shown():
+        context = auditor.get(f"/audit/periods/{march.pk}/").context
+        return context["total"] - context["reviews"]
+
+    before = shown()
 
     auditor.post("/audit/desk/review/", {"event": [event.pk], "note": "settled"})
     sign(auditor, march)
 
-    assert auditor.get(f"/audit/periods/{march.pk}/").context["total"] == before
+    assert shown() == before
     assert sum(Event.objects.get(action="period.signed").data["detail"]["events"].values()) == before
 
 

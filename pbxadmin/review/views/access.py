@@ -9,12 +9,14 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from pbxadmin.access.models import as_named
+from pbxadmin.access.models import User, as_named
 from pbxadmin.access.permissions import customer_ids, customers_of, only_customer
+from pbxadmin.access.person import user_of
 from pbxadmin.access.roles import Action
 from pbxadmin.audit.actions import EventAction
 from pbxadmin.audit.log import record
 from pbxadmin.review.access_on import Held, access_events, access_on, concerning
+from pbxadmin.review.figures import kept_since
 from pbxadmin.review.forms import AccessFilter
 from pbxadmin.web.csv import csv_response
 from pbxadmin.web.times import local_time, utc_today
@@ -46,8 +48,16 @@ def access_page(request: HttpRequest) -> HttpResponseBase:
 
 
 def access_answer(request: HttpRequest, wanted: AccessFilter, day: date, found: list[Held]) -> HttpResponse:
-    people = len({each.access.user_id for each in found})
-    context = {"wanted": wanted, "day": day, "found": found, "people": people, "query": wanted.query}
+    people = User.objects.in_bulk({each.access.user_id for each in found})
+    since = None if found else kept_since(user_of(request))
+    context = {
+        "wanted": wanted,
+        "day": day,
+        "rows": [(each, people.get(each.access.user_id)) for each in found],
+        "people": len({each.access.user_id for each in found}),
+        "query": wanted.query,
+        "log_begins": since if since and since > day else None,
+    }
     return render(request, "review/access.html", context, status=422 if wanted.errors else 200)
 
 

@@ -187,7 +187,7 @@ def show_event(request: HttpRequest, pk: int, form: NoteForm) -> HttpResponse:
         "ivr_address": ivr_address(event.pbx_id or 0, str(event.data.get("ivr_number") or "")),
         "chain_before": in_chain.get(event.sequence - 1),
         "chain_after": in_chain.get(event.sequence + 1),
-        "address": f"{site_address(request)}{request.get_full_path()}",
+        "address": f"{site_address(request)}{reverse('review:event-page', args=[pk])}",
         "public_key": shown_key(),
         "item": item,
         "kinds": [KINDS[name].look for name in item.kind_names] if item else [],
@@ -200,22 +200,33 @@ def show_event(request: HttpRequest, pk: int, form: NoteForm) -> HttpResponse:
 @login_required
 @post_only("review:event-page", "pk")
 def event_review(request: HttpRequest, pk: int) -> HttpResponse:
-    """Mark one exception reviewed, and open the next one of the desk. The address carries the filter of the desk."""
+    """Mark one exception reviewed, and open the next one. The address carries the filter of the desk, or the period."""
     user = auditor(request)
     mine = DeskItem.objects.visible_to(user)
     item, form = get_object_or_404(mine, event_id=pk), NoteForm(request.POST)
     if not form.is_valid():
         return show_event(request, pk, form)
     items_review([item], note=form.cleaned_data["note"], by=user.display_name)
-    query = DeskFilter.own_query(request.GET.urlencode())
-    following = next_open(DeskFilter(request.GET, user=user).narrow(mine), pk)
-    rest = number_of(mine.still_open().count(), "exception")
-    messages.success(request, f"Event {pk} is reviewed, in the log too. {rest} left to review.")
+    wanted = DeskFilter(request.GET, user=user)
+    left = wanted.narrow(mine).still_open()
+    messages.success(request, f"Event {pk} is reviewed, and the log says so. {left_words(left.count(), wanted)}")
+    return go(request, address_after(wanted, next_open(left, pk)))
+
+
+def left_words(count: int, wanted: DeskFilter) -> str:
+    where = " in this period" if wanted.chosen_period else " with this filter" if wanted.is_narrow else ""
+    return f"{number_of(count, 'exception')} left to review{where}."
+
+
+def address_after(wanted: DeskFilter, following: int | None) -> str:
+    """Return where an auditor goes on: to the next exception, else to the period, else to the desk."""
+    if not following and wanted.chosen_period:
+        return wanted.chosen_period.get_absolute_url()
     address = reverse("review:event-page", args=[following]) if following else reverse("review:desk")
-    return go(request, f"{address}?{query}" if query else address)
+    return f"{address}?{wanted.query}" if wanted.query else address
 
 
 def next_open(items: DeskItemQuerySet, pk: int) -> int | None:
-    """Return the event of the exception that follows on the desk, which is the newest one after the oldest."""
-    left = items.still_open().order_by("-event_id").values_list("event_id", flat=True)
+    """Return the event of the open exception that follows, which is the newest one after the oldest."""
+    left = items.order_by("-event_id").values_list("event_id", flat=True)
     return left.filter(event_id__lt=pk).first() or left.first()

@@ -25,6 +25,7 @@ from pbxadmin.review.periods import (
     month,
     period_add,
     period_sign,
+    reviews_in,
     stretches,
 )
 from pbxadmin.review.selectors import OUTCOME_LABELS, EventFilter
@@ -74,16 +75,20 @@ def show_period(request: HttpRequest, period: Period, problem: str = "") -> Http
     period.refresh_from_db()
     counts = counts_in(period)
     ends = {outcome: count for outcome, count in counts.items() if outcome in ENDS}
-    items: DeskItemQuerySet = items_in(period)
+    reviews, items = reviews_in(period), items_in(period)
+    reviewed: DeskItemQuerySet = items.exclude(reviewed_at=None)
     context = {
         "period": period,
         "counts": sorted(ends.items()),
         "others": sum(counts.values()) - sum(ends.values()),
-        "total": sum(counts.values()),
+        "reviews": reviews,
+        "total": sum(counts.values()) + reviews,
         "chain": chain_state(period),
         "exceptions": items.count(),
         "still_open": items.still_open().count(),
         "rows": desk_rows(items.still_open()[:PAGE_SIZE]),
+        "reviewed": desk_rows(reviewed[:PAGE_SIZE]),
+        "desk_query": f"period={period.pk}",
         "problem": problem,
         "query": EventFilter(customer=period.customer_id, since=period.starts_on, until=period.ends_on).query,
         "months": [(f"{first:%Y-%m}", f"{first:%B %Y}") for first in months_of(period)],

@@ -133,12 +133,12 @@ def empty_state(content: str, *, icon: str, heading: str, page: str = "", url: s
 
 
 @register.simple_block_tag(takes_context=True)
-def filter_form(context: template.Context, content: str, *, table: str, kind: str = "") -> str:
+def filter_form(context: template.Context, content: str, *, table: str) -> str:
     """Render the form that filters the list of this page; the block is its fields.
 
-    table: id of what an answer replaces. kind: class of the form.
+    table: id of what an answer replaces.
     """
-    form = {"path": context["request"].path, "table": table, "kind": kind, "fields": str_safe(content)}
+    form = {"path": context["request"].path, "table": table, "fields": str_safe(content)}
     return render_to_string("web/_filter_form.html", form)
 
 
