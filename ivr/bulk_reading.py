@@ -7,9 +7,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
-from statistics import median
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import RLock
 from typing import Protocol
 
 from pbxadmin.fleet.concurrency import ending
@@ -30,7 +32,7 @@ IN_USE_WAIT_S = 0.2
 GATHER_S = 0.05  # readings that end so soon after another are stored with it
 RUN_S = 30.0  # a task ends by then and makes room for others
 LAST_S = 10.0  # before its end, a task begins no more PBXs
-SLOW_S, SLOW = 0.3, 2.0  # a reading is slow that takes so long, and so many times as long as others do
+SLOW_S = 0.3  # at least, until a reading is slow
 LAST_ANSWERS = 64  # how many are remembered
 SLOW_TOO = 4  # so many times the PBXs are read at once when most are slow
 
@@ -56,17 +58,26 @@ class PbxSource(Protocol):
 class BulkReading:
     """What one task reads: PBXs of a source, several at once, for a while.
 
-    A PBX that takes longer than others does not count among those read at once any more, so that PBXs which hang cost
-    the others little. Where all take long, since the machine is busy, no more are begun. taken: each PBX whose lease
-    was claimed. answered_in: the seconds of the last readings that did not fail.
+    Some more are always leased and ready, so that a thread whose PBX has answered begins the next one at once, while
+    this task stores what others read. A PBX that takes longer than three of four did does not count among those read
+    at once any more, so that PBXs which hang cost the others little. Where all take long, since the machine is busy,
+    no more are begun.
+
+    taken: each PBX whose lease was claimed. ready: those of them that nobody has begun. begun: when those under way
+    were, by row. in_hand: how many were taken and not stored. slow_s: from when on one counts as slow.
     """
 
     def __init__(self, source: PbxSource) -> None:
         self.source = source
         self.taken: list[Work] = []
-        self.running: dict[Future[WholeReading], Work] = {}
+        self.ready: deque[Work] = deque()
+        self.begun: dict[int, float] = {}
+        self.ended: SimpleQueue[Result] = SimpleQueue()
+        self.in_hand = 0
         self.until = time.monotonic() + RUN_S
         self.answered_in: deque[float] = deque(maxlen=LAST_ANSWERS)
+        self.slow_s = SLOW_S
+        self.lock = RLock()  # for ready, begun and answered_in, which the threads share
 
     def work(self) -> None:
         """Read until nothing is left or the time is up, and store what was read."""
@@ -79,17 +90,29 @@ class BulkReading:
     def read_all(self) -> None:
         results: list[Result] = []
         with ThreadPoolExecutor(SLOW_TOO * self.source.threads, thread_name_prefix="reading") as pool:
-            while True:
-                for work in self.source.take(self.free, self.until) if self.may_take and self.free > 0 else ():
-                    self.taken.append(work)
-                    self.running[pool.submit(work.read)] = work
-                if results:
-                    self.source.save(results)  # while the next readings are under way
-                elif not self.running:
-                    if not self.may_take or not self.source.waits_for_others():
-                        break
-                    time.sleep(IN_USE_WAIT_S)
-                results = self.results()
+            try:
+                while True:
+                    self.take()
+                    for _ in range(min(self.free, len(self.ready))):
+                        pool.submit(self.read_ready)
+                    if results:
+                        self.source.save(results)  # while the next readings are under way
+                    elif not self.in_hand:
+                        if not self.may_take or not self.source.waits_for_others():
+                            break
+                        time.sleep(IN_USE_WAIT_S)
+                    results = self.results()
+            finally:
+                self.ready.clear()
+
+    def take(self) -> None:
+        """Lease more PBXs, as many as may be begun now and soon."""
+        wanted = self.wanted
+        if self.may_take and wanted > 0:
+            works = self.source.take(wanted, self.until)
+            self.taken += works
+            self.in_hand += len(works)
+            self.ready.extend(works)
 
     @property
     def may_take(self) -> bool:
@@ -97,22 +120,68 @@ class BulkReading:
         return time.monotonic() < self.until - LAST_S and not ending.is_set()
 
     @property
+    def wanted(self) -> int:
+        """Return how many PBXs are to be leased now: beside those that may begin, as many as are read at once."""
+        with self.lock:
+            return self.free + self.source.threads - len(self.ready)
+
+    @property
     def free(self) -> int:
         """Return how many PBXs may be begun now."""
-        slow_s = max(SLOW_S, SLOW * median(self.answered_in or [0.0]))
-        young = sum(work.began > time.monotonic() - slow_s for work in self.running.values())
-        threads = self.source.threads
-        return min(threads - young, SLOW_TOO * threads - len(self.running))
+        with self.lock:
+            threads = self.source.threads
+            return min(threads - len(self.young()), SLOW_TOO * threads - len(self.begun))
+
+    def young(self) -> list[float]:
+        """Return when those were begun that are not slow yet."""
+        slow = time.monotonic() - self.slow_s
+        return [began for began in self.begun.values() if began > slow]
+
+    def read_ready(self) -> None:
+        """Read PBXs that are ready, one after the other, in a thread of the pool."""
+        while work := self.begin():
+            result = result_of(work)
+            self.end(result)
+            self.ended.put(result)
+
+    def begin(self) -> "Work | None":
+        """Return the next PBX to read, None when none may be begun now."""
+        with self.lock:
+            if not self.ready or self.free <= 0:
+                return None
+            work = self.ready.popleft()
+            self.begun[work.row_id] = time.monotonic()
+            return work
+
+    def end(self, result: "Result") -> None:
+        """Note that a reading ended, and how long it took when it did not fail."""
+        with self.lock:
+            seconds = time.monotonic() - self.begun.pop(result.work.row_id)
+            if not result.problem:
+                self.answered_in.append(seconds)
+                self.slow_s = max(SLOW_S, sorted(self.answered_in)[(len(self.answered_in) - 1) * 3 // 4])
 
     def results(self) -> "list[Result]":
         """Wait a moment for readings to end. Return those that did, also those just after the first."""
-        if wait(self.running, timeout=IN_USE_WAIT_S, return_when=FIRST_COMPLETED).done:
-            wait(self.running, timeout=GATHER_S)
-        done = [future for future in self.running if future.done()]
-        results = [result_of(self.running.pop(future), future) for future in done]
-        now = time.monotonic()
-        self.answered_in.extend(now - result.work.began for result in results if not result.problem)
+        if not self.in_hand:
+            return []
+        results: list[Result] = []
+        with suppress(Empty):
+            results.append(self.ended.get(timeout=self.look_s()))
+            if self.in_hand > 1 + self.ended.qsize():
+                time.sleep(GATHER_S)
+            while True:
+                results.append(self.ended.get_nowait())
+        self.in_hand -= len(results)
         return results
+
+    def look_s(self) -> float:
+        """Return for how long to wait for results: at most until one under way is slow, so that another may begin."""
+        with self.lock:
+            first = min(self.young(), default=None)
+        if first is None:
+            return IN_USE_WAIT_S
+        return min(IN_USE_WAIT_S, max(0.0, first + self.slow_s - time.monotonic()) + GATHER_S)
 
 
 @dataclass(frozen=True)
@@ -132,7 +201,6 @@ class Work:
     client: PbxClient
     held: LeaseHandle
     lists: Sequence[CallKind] = ()
-    began: float = field(default_factory=lambda: time.monotonic())
 
     def read(self) -> WholeReading:
         """Read the PBX, in a thread of the pool. Raises PbxError when its IVRs could not be read."""
@@ -156,10 +224,10 @@ class Result:
         return Listing(self.work.pbx, self.work.held, self.read.ivrs, found_none=self.work.client.found_none)
 
 
-def result_of(work: Work, future: Future[WholeReading]) -> Result:
-    """Return how the reading of a PBX ended. Waits for it when it is still on its way."""
+def result_of(work: Work) -> Result:
+    """Read a PBX, in a thread of the pool, and return how that ended."""
     try:
-        read = future.result()
+        read = work.read()
     except PbxError as error:
         return Result(work, problem=str(error))
     except Exception:

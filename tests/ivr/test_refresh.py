@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -317,29 +316,58 @@ def test_a_pbx_that_takes_long_does_not_keep_others_from_being_read(
 ) -> None:
     """At most four times as many are under way at once."""
     settings.REFRESH_THREADS = 4
-    started = refresh_start(pbxs=pbxs[:1], actor=MARA)
-    work, reading, now = take(started, 1, LATE)[0], BulkReading(RunSource(started)), time.monotonic()
+    reading, now = BulkReading(RunSource(refresh_start(pbxs=pbxs[:1], actor=MARA))), time.monotonic()
 
-    for began in [now + RUN_S] * young + [now - SLOW_S] * slow:
-        reading.running[Future()] = replace(work, began=began)
+    reading.begun = dict(enumerate([now + RUN_S] * young + [now - SLOW_S] * slow))
 
     assert reading.free == free
 
 
-@pytest.mark.parametrize(("answered_in", "free"), [([0.1, 0.1, 9.0], 4), ([2.0, 2.0, 0.1], 0)])
-def test_a_pbx_is_slow_when_others_take_half_as_long(
+@pytest.mark.parametrize(("answered_in", "free"), [([0.1, 0.1, 0.1, 9.0], 4), ([2.0, 2.0, 0.1, 0.1], 0)])
+def test_a_pbx_is_slow_that_takes_longer_than_three_of_four_did(
     pbxs: list[Pbx], settings: Any, answered_in: list[float], free: int
 ) -> None:
     """Where all take long since this machine is busy, beginning more would make it busier."""
     settings.REFRESH_THREADS = 4
     started = refresh_start(pbxs=pbxs[:1], actor=MARA)
     work, reading = take(started, 1, LATE)[0], BulkReading(RunSource(started))
-    reading.answered_in.extend(answered_in)
+    for seconds in answered_in:
+        reading.begun[work.row_id] = time.monotonic() - seconds
+        reading.end(Result(work))
 
-    for _ in range(4):
-        reading.running[Future()] = replace(work, began=time.monotonic() - SLOW_S)
+    reading.begun = dict.fromkeys(range(4), time.monotonic() - SLOW_S)
 
     assert reading.free == free
+
+
+@pytest.mark.parametrize(("ready", "begun", "wanted"), [(0, 0, 8), (4, 4, 0), (0, 4, 4), (1, 1, 6), (0, 16, 4)])
+def test_some_pbxs_are_kept_ready_so_that_the_next_begins_at_once(
+    pbxs: list[Pbx], settings: Any, ready: int, begun: int, wanted: int
+) -> None:
+    settings.REFRESH_THREADS = 4
+    started = refresh_start(pbxs=pbxs[:1], actor=MARA)
+    work, reading = take(started, 1, LATE)[0], BulkReading(RunSource(started))
+    young = time.monotonic() + RUN_S
+
+    reading.ready.extend([work] * ready)
+    reading.begun = dict.fromkeys(range(min(begun, 4)), young) | dict.fromkeys(range(4, begun), 0.0)
+
+    assert reading.wanted == wanted
+
+
+def test_a_thread_whose_pbx_has_answered_begins_the_next_one_that_is_ready(
+    pbxs: list[Pbx], settings: Any, fleet: Fleet
+) -> None:
+    """Nobody has to store what was read before."""
+    settings.REFRESH_THREADS = 1
+    started = refresh_start(pbxs=pbxs, actor=MARA)
+    reading = BulkReading(RunSource(started))
+    reading.ready.extend(take(started, 3, LATE))
+
+    reading.read_ready()
+
+    assert [pbx.count("ivr/query") for pbx in fleet.pbxs] == [1, 1, 1]
+    assert (reading.ended.qsize(), reading.begun, list(reading.ready)) == (3, {}, [])
 
 
 def test_readings_that_answered_are_remembered_and_those_that_failed_are_not(pbxs: list[Pbx], fleet: Fleet) -> None:
