@@ -129,7 +129,7 @@ def is_late(change: Change, ending: Ending) -> bool:
     A process can be frozen for longer than its claim lasts. What it then found by reading is still a fact; that it
     sent nothing itself, or does not know, is not one about the change.
     """
-    now = Change.objects.select_for_update().get(pk=change.pk)
+    now = Change.objects.select_for_update().only("status", "claimed_until", "found").get(pk=change.pk)
     if now.status == change.status:  # of a plan: somebody else claimed it after us
         return now.status == Status.PLANNED and now.claimed_until != change.claimed_until
     is_fact = change.status == Status.SENDING and ending.found is not None

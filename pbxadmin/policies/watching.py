@@ -39,13 +39,15 @@ violations_changed = Signal()
 def snapshots_watch(
     *, rows: Sequence[Ivr], gone: Sequence[Ivr], known: Mapping[int, Mapping[str, Ivr]], read_at: datetime, **_: Any
 ) -> None:
-    """Hold what a reading changed against the policies."""
+    """Hold what a reading changed against the policies on the fields that moved."""
     held = {key_of(row): row for row in rows}
     before = Before(
         {key_of(row): old for row in rows if (old := known.get(row.pbx_id, {}).get(row.number))},
         {pbx_id: max(old.read_at for old in known[pbx_id].values()) for pbx_id, _ in held if known.get(pbx_id)},
     )
-    hold_against(list(Policy.objects.all()), held, {*held, *map(key_of, gone)}, before)
+    policies = [each for each in Policy.objects.all() if gone or any(before.has_moved(row, each.field) for row in rows)]
+    if policies:
+        hold_against(policies, held, {*held, *map(key_of, gone)}, before)
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ class Before:
 
     ivrs: Mapping[IvrKey, Ivr] = field(default_factory=dict)
     read_at: Mapping[int, datetime] = field(default_factory=dict)
+
+    def has_moved(self, row: Ivr, name: str) -> bool:
+        """Tell whether a field of an IVR held something else, or nobody knows what."""
+        old = self.ivrs.get(key_of(row))
+        return old is None or getattr(old, name) != getattr(row, name)
 
     def otherwise_at(self, breach: Breach, name: str) -> datetime | None:
         """Return when a field of an IVR held something else than what breaks a policy; None when nobody knows."""

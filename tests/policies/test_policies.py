@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from ivr.models import Ivr
@@ -113,6 +115,20 @@ def test_a_reading_finds_it_with_the_window_and_forgets_it_when_it_is_right(
     pbx_http.add("6502", promptrepeat="1")
     read(pbx)
     assert Violation.objects.get().since is not None
+
+
+def test_a_field_that_no_policy_asks_about_costs_one_look_at_the_policies(
+    pbx: Pbx, policy: Policy, pbx_http: PbxDouble
+) -> None:
+    pbx_http.ivrs["6500"]["responsetimeout"] = "9"
+
+    with CaptureQueriesContext(connection) as asked:
+        read(pbx)
+
+    assert Ivr.objects.get(number="6500").response_timeout == "9"
+    assert [table for each in asked for table in re.findall(r'FROM "(policies_\w+)"', each["sql"])] == [
+        "policies_policy"
+    ]
 
 
 def test_what_a_pbx_does_not_report_is_no_violation_and_is_said(
