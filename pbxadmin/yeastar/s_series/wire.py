@@ -9,6 +9,7 @@ is not clear about its IVR spoils only itself.
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, NoReturn
 
 from pbxadmin.yeastar.errors import PbxBadAnswer, PbxOtherApi
@@ -19,6 +20,8 @@ from .codes import refusal
 
 P_SERIES = "This looks like a P-Series, which has another API. PBX Admin speaks the API of the S-Series."
 ERRNO = re.compile(r"[0-9]{1,8}")
+COUNT = re.compile(r"[0-9]{1,9}")
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 BOM = b"\xef\xbb\xbf"
 LONGEST_NUMBER = 64
 NUMBERLESS = "The PBX lists an IVR without a number that can be used."
@@ -104,8 +107,8 @@ def clean_json(value: Any, levels: int = DEEPEST) -> Any:
     Raises ValueError for a value that is nested deeper than `levels`.
     """
     if isinstance(value, str):
-        return re.sub("[\x00\ud800-\udfff]", REPLACED, value)
-    if isinstance(value, list | dict) and not levels:
+        return value if value.isprintable() else UNSTORABLE.sub(REPLACED, value)  # most are, which is quicker to see
+    if isinstance(value, (list, dict)) and not levels:
         raise ValueError("too deep")
     if isinstance(value, list):
         return [clean_json(item, levels - 1) for item in value]
@@ -149,11 +152,17 @@ def as_one(number: str, rows: Sequence[IvrSettings]) -> IvrSettings:
 def read_ivr(entry: Any, version: ApiVersion) -> IvrSettings:
     if not isinstance(entry, dict):
         raise PbxBadAnswer("The PBX listed an IVR that is not an object.")
-    values: dict[str, Any] = {each.name: read_value(each, entry.get(each.wire_key(version))) for each in FIELDS}
+    values: dict[str, Any] = {each.name: read_value(each, entry.get(key)) for each, key in wire_keys(version)}
     number = values.pop("number") or ""
     if len(number) > LONGEST_NUMBER:
         number = ""
     return IvrSettings(number=number, **values, raw=entry)
+
+
+@cache
+def wire_keys(version: ApiVersion) -> tuple[tuple[IvrField, str], ...]:
+    """Return each field with its wire name in this version."""
+    return tuple((each, each.wire_key(version)) for each in FIELDS)
 
 
 def read_value(each: IvrField, value: Any) -> str | None:
@@ -168,7 +177,7 @@ def read_value(each: IvrField, value: Any) -> str | None:
     if each.kind is Kind.SWITCH:
         return text.lower() or None
     if each.kind is Kind.COUNT:
-        return str(int(text)) if re.fullmatch(r"[0-9]{1,9}", text) else text or None
+        return str(int(text)) if COUNT.fullmatch(text) else text or None
     return text
 
 
