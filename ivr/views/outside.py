@@ -94,11 +94,11 @@ def outside_accept_many(request: HttpRequest) -> HttpResponse:
 
 
 def row_in_place(request: HttpRequest, event_id: int) -> HttpResponse:
-    """Answer with the row of an outside change as it is now, for the place where it was."""
+    """Answer with the row of an outside change as it is now, for the place where it was, and how many are open."""
     user = user_of(request)
     (row,) = outside_rows(user, outside_chosen(user, [str(event_id)]))
     context = {"row": row, "page_query": request.POST.get("list", ""), "may_choose": True}
-    return render(request, "ivr/_outside_row.html", context)
+    return render(request, "ivr/_outside_answer.html", context)
 
 
 def is_of_list(request: HttpRequest, event_id: int) -> bool:

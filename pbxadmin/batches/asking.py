@@ -32,7 +32,7 @@ def ask_for_batch(request: HttpRequest, selection: Selection, initial: dict[str,
 
 def selection_problem(selection: Selection) -> str:
     if not selection.ids:
-        return "No IVR is chosen. Choose some in the list first."
+        return "Choose some in the list of IVRs first, or all that match."
     if len(selection.ids) > MOST_TARGETS:
         return f"{len(selection.ids):,} IVRs are chosen. A batch takes {MOST_TARGETS:,} at most; narrow the list."
     return ""

@@ -146,7 +146,16 @@ class Batch(models.Model):
     def in_words(self) -> str:
         """Say what it sets: "Digit timeout 3 s"."""
         said = ", ".join(f"{BY_NAME[name].label} {BY_NAME[name].in_words(text)}" for name, text in self.wanted.items())
-        return said or f"Values from before batch {self.made_from_id}"
+        return said or f"Values {self.before_what}"
+
+    @property
+    def before_what(self) -> str:
+        """Say from before what a restore takes its values: "from before batch 3". A retry of it takes the same ones."""
+        batch: Batch | None = self
+        while batch is not None and batch.origin == Origin.RETRY and batch.made_from_id:
+            batch = Batch.objects.filter(pk=batch.made_from_id).only("origin", "made_from_id").first()
+        made_from = batch.made_from_id if batch else None
+        return f"from before batch {made_from}" if made_from else "from before the outside changes"
 
     @property
     def is_over(self) -> bool:

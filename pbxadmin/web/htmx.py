@@ -5,6 +5,9 @@ from urllib.parse import urlsplit
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.template import RequestContext, Template
+from django.template.loader import get_template
+from django.template.loader_tags import ExtendsNode
 from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 
@@ -23,10 +26,23 @@ def wants_fragment(request: HttpRequest) -> bool:
 def render_either(
     request: HttpRequest, page: str, fragment: str, context: dict[str, Any], status: int = 200
 ) -> HttpResponse:
-    """Render the page, which includes the fragment, or for HTMX the fragment alone."""
-    answer = render(request, fragment if wants_fragment(request) else page, context, status=status)
+    """Render the page, which includes the fragment, or for HTMX the fragment alone, with the title of the page."""
+    if wants_fragment(request):
+        answer = render(request, fragment, context, status=status)
+        answer.write(f"<title>{page_title(request, page, context)} · PBX Admin</title>")
+    else:
+        answer = render(request, page, context, status=status)
     patch_vary_headers(answer, (*HTMX_HEADERS, "HX-Target"))
     return answer
+
+
+def page_title(request: HttpRequest, page: str, context: dict[str, Any]) -> str:
+    """Return what the block `title` of a page says, as HTML: what the page shows may have moved on with a fragment."""
+    template: Template = get_template(page).template  # type: ignore[attr-defined]
+    (extending,) = template.nodelist.get_nodes_by_type(ExtendsNode)
+    ours = RequestContext(request, context)
+    with ours.bind_template(template), ours.render_context.push_state(template):
+        return " ".join(extending.blocks["title"].nodelist.render(ours).split())  # type: ignore[attr-defined]
 
 
 def in_place_of(answer: HttpResponse, target: str) -> HttpResponse:

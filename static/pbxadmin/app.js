@@ -106,10 +106,36 @@
     [...new Set(formData.keys())].filter(isEmpty).forEach((name) => formData.delete(name));
   });
 
-  // One box for all boxes of its table.
-  document.addEventListener("change", (event) => {
-    if (!event.target.closest("[data-choose-all]")) return;
-    event.target.closest("table").querySelectorAll("tbody [type=checkbox]").forEach((box) => { box.checked = event.target.checked; });
+  // What stands beside a list and means what the list shows follows its filter, and keeps the format that it asks for.
+  document.addEventListener("htmx:pushedIntoHistory", () => document.querySelectorAll("[data-filtered]").forEach((element) => {
+    const name = element.matches("form") ? "action" : "href";
+    const address = new URL(element.getAttribute(name), location);
+    const query = new URLSearchParams(location.search);
+    query.delete("cursor");
+    if (address.searchParams.has("format")) query.set("format", address.searchParams.get("format"));
+    address.search = query;
+    element.setAttribute(name, address.pathname + address.search);
+  }));
+
+  // One box for all boxes of its table, and one for all that match, also on other pages.
+  const boxesOf = (element) => element.closest(".stack").querySelectorAll("tbody [type=checkbox]");
+  const allBox = (element) => element.closest(".stack").querySelector("[data-all-that-match]");
+  const headBox = (element) => element.closest(".stack").querySelector("[data-choose-all] input");
+  document.addEventListener("change", ({ target }) => {
+    const isHead = target.closest("[data-choose-all]");
+    if (isHead || target.matches("[data-all-that-match]")) boxesOf(target).forEach((box) => { box.checked = target.checked; });
+    else if (!target.closest("tbody") || target.type !== "checkbox" || !headBox(target)) return;
+    const boxes = [...boxesOf(target)];
+    headBox(target).checked = boxes.length > 0 && boxes.every((box) => box.checked);
+    if (allBox(target) && !headBox(target).checked) allBox(target).checked = false;
+    showChosen();
+  });
+
+  // A button that acts on what is chosen says on how many, in `data-chosen` where they are counted.
+  const showChosen = () => document.querySelectorAll("[data-chosen]").forEach((place) => {
+    const all = allBox(place);
+    const count = all && all.checked ? all.dataset.allThatMatch : [...boxesOf(place)].filter((box) => box.checked).length;
+    place.textContent = count ? place.dataset.chosen.replace("#", count) : "";
   });
 
   // Copy buttons, and boxes for all, exist only where they work.
@@ -213,6 +239,7 @@
     if (told) say(told.textContent.replace(/\s+/g, " ").trim());
     if (event.target.id === "hits") return;
     offer(document);
+    showChosen();
     showTheme();
     const bad = event.target.parentElement?.querySelector("[aria-invalid=true]") || document.querySelector("#main [aria-invalid=true]");
     const outcome = document.querySelector("[data-outcome] .outcome h2");
@@ -233,5 +260,6 @@
   const meant = location.hash && document.getElementById(location.hash.slice(1));
   if (meant && meant.closest("form")) use(meant);
   offer(document);
+  showChosen();
   showTheme();
 })();

@@ -19,7 +19,7 @@ from pbxadmin.access.roles import Role
 from pbxadmin.access.services import customer_archive, membership_end
 from pbxadmin.audit.context import SYSTEM
 from pbxadmin.audit.models import Event
-from pbxadmin.batches.models import REACHED_FROM, Batch, BatchState
+from pbxadmin.batches.models import REACHED_FROM, Batch, BatchState, Origin
 from pbxadmin.batches.services import batches_expire, move
 from pbxadmin.batches.units import units_claim
 from pbxadmin.batches.work import batches_kick
@@ -285,6 +285,26 @@ def test_retry_and_restore_make_new_batches(client: Client, pbx: Pbx, pbx_http: 
     assert back.state == BatchState.FINISHED
     assert pbx_http.ivrs["6500"]["responsetimeout"] == "3"
     assert pbx_http.ivrs["6501"]["responsetimeout"] == "4"
+
+
+def test_a_retry_of_a_restore_says_from_before_what_its_values_are(client: Client, pbx: Pbx) -> None:
+    batch = previewed(client)
+    press(client, batch, "start")
+    press(client, batch, "continue")
+    client.post(f"/batches/{batch.pk}/restore/")
+    back = work(Batch.objects.latest("pk"))
+    press(client, back, "start")
+    press(client, back, "stop")
+    client.post(f"/batches/{back.pk}/retry/", {"outcome": "not-begun"})
+    again = work(Batch.objects.latest("pk"))
+
+    assert again.made_from_id == back.pk
+    assert again.in_words == back.in_words == f"Values from before batch {batch.pk}"
+    assert f"the values from before batch {batch.pk}" in page_of(client, again)
+
+
+def test_a_batch_of_outside_changes_names_no_batch() -> None:
+    assert Batch(origin=Origin.RESTORE).in_words == "Values from before the outside changes"
 
 
 def test_what_a_stopped_batch_has_not_begun_goes_on_in_a_new_one(client: Client, pbx: Pbx, pbx_http: PbxDouble) -> None:

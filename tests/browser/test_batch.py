@@ -1,5 +1,6 @@
 """The whole job of a batch in the browser, with its clicks counted from Home: eight at most, the pause included."""
 
+import re
 from collections.abc import Callable
 
 from playwright.sync_api import Locator, Page, expect
@@ -54,6 +55,7 @@ def test_a_timeout_on_every_ivr(signed_in: Callable[..., Page], pbx: Pbx, twin: 
         if Batch.objects.get().is_over:
             break
     expect(page.locator("[data-batch-state=finished]")).to_be_visible(timeout=15000)
+    expect(page).to_have_title(re.compile("Finished"))
 
     assert clicks <= MOST_CLICKS
     assert {ivr["responsetimeout"] for ivr in twin.ivrs.values()} == {"10"}

@@ -1,5 +1,6 @@
 """The list of PBXs in a real browser: many at once from a file, tags, and a filter kept under a name."""
 
+import re
 from collections.abc import Callable
 
 from axe_playwright_python.sync_playwright import Axe
@@ -62,6 +63,40 @@ def test_a_filter_typed_in_is_saved_and_comes_back(signed_in: Callable[..., Page
     page.goto("/ivrs/")
     chip.click()
     expect(page.locator("#filter-q")).to_have_value("Main")
+
+
+def test_what_stands_beside_a_list_follows_its_filter(signed_in: Callable[..., Page], pbx: Pbx) -> None:
+    page = signed_in(Role.MANAGER)
+    page.goto("/ivrs/")
+    page.locator("#filter-q").fill("Main")
+    expect(page.get_by_role("link", name="Remove “Main”")).to_be_visible()
+
+    expect(page.get_by_role("link", name="CSV")).to_have_attribute("href", "/ivrs/?q=Main&sort=pbx&format=csv")
+    expect(page.get_by_role("link", name="Spread")).to_have_attribute("href", re.compile(r"/ivrs/spread/\?q=Main\b"))
+    expect(page.locator("form[action*=refresh]")).to_have_attribute("action", re.compile(r"\?q=Main\b"))
+
+
+def test_what_is_chosen_is_counted_and_all_that_match_shows_in_the_rows(
+    signed_in: Callable[..., Page], pbx: Pbx
+) -> None:
+    page = signed_in(Role.MANAGER)
+    page.goto("/ivrs/")
+    rows, change = page.locator("[name=ivr]"), page.get_by_role("button", name="Change these")
+    count = rows.count()
+    rows.first.check()
+    expect(change).to_have_text("Change these 1…")
+
+    page.get_by_label("Select all").check()
+    expect(change).to_have_text(f"Change these {count}…")
+    expect(page.locator("[name=ivr]:checked")).to_have_count(count)
+
+    rows.first.uncheck()
+    expect(page.get_by_label("Select all")).not_to_be_checked()
+    expect(change).to_have_text(f"Change these {count - 1}…")
+    page.get_by_label("All on this page").check()
+    page.get_by_label("All on this page").uncheck()
+    change.click()
+    expect(page.get_by_role("heading", name="No IVR is chosen")).to_be_visible()
 
 
 def test_what_a_filter_finds_is_said_and_its_chip_takes_it_away(signed_in: Callable[..., Page], pbx: Pbx) -> None:

@@ -109,6 +109,9 @@ def test_one_is_accepted_in_its_place(client: Client, pbx: Pbx, pbx_http: PbxDou
 
     assert row.content.decode().strip().startswith("<tr")
     assert f'data-outside="{first}" data-state="accepted"' in row.content.decode()
+    assert re.search(r'id="open-outside"\s+hx-swap-oob="true"\s+data-open="1"', row.content.decode()), (
+        "also in the rail"
+    )
     assert back["Location"] == "/outside/?state=open&cursor=x"
     assert (state_of(first), state_of(second)) == ("accepted", "accepted")
     assert listed(client, "?state=open") == []

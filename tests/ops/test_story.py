@@ -15,6 +15,7 @@ from pbxadmin.audit.checkpoints import read_checkpoints
 from pbxadmin.audit.models import Event
 from pbxadmin.batches.models import Batch
 from pbxadmin.fleet.models import Pbx
+from pbxadmin.fleet.pbx_clock import clock_told
 from pbxadmin.ops.checkpointing import log_faults
 from pbxadmin.ops.demo.clock import moved_clock
 from pbxadmin.ops.demo.fill import fill
@@ -54,6 +55,9 @@ def test_what_waits_on_a_monday_and_how_it_came_to_that(told):
         "locked": 1,
         "unreachable": 1,  # the one that lost an answer, and comes back
     }
+    told_clocks = [clock_told(pbx.clock, pbx.identity_at) for pbx in Pbx.objects.exclude(identity_at=None)]
+    assert told_clocks
+    assert {clock.words for clock in told_clocks if clock} == {"as ours"}
     outcomes = Counter(Change.objects.values_list("status", flat=True))
     assert outcomes.keys() == {"verified", "refused", "not-as-asked", "unknown"}
     assert outcomes["verified"] > 20

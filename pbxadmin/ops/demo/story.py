@@ -19,7 +19,7 @@ from pbxadmin.policies.services import EDITED, policy_edit
 from pbxadmin.review.periods import quarter
 
 from .clock import moved_clock
-from .fleet import record_keep
+from .fleet import fleet_order, record_keep
 from .people import CUSTOMERS, customers_keep, people_keep
 from .stage import Record, Stage
 
@@ -246,13 +246,19 @@ def acts(calendar: Calendar) -> list[Act]:
 def story_tell(fleet: Sequence[Mapping[str, Any]], passwords: Mapping[str, str]) -> None:
     """Let it all happen, from an empty database on. fleet: descriptions of simulated PBXs, STORY_PBXS at least."""
     calendar = Calendar(datetime.now(UTC))
-    with moved_clock() as move, mails_to_nowhere():
+    with moved_clock() as move_ours, mails_to_nowhere():
+
+        def move(to: datetime) -> None:
+            move_ours(to)
+            fleet_order(behind_s=(datetime.now(UTC) - to).total_seconds())
+
         stage = Stage(move)
         move(calendar.in_last_quarter(0, "08:30"))
         set_up(stage, fleet, passwords)
         for at, act in acts(calendar):
             move(at)
             act(stage)
+        move(datetime.now(UTC))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
     {"pbx": "ACME-HQ", "switch": "off"}                             how it behaves from now on
     {"pbx": "ACME-HQ", "edit": "6500", "fields": {"prompt": "x"}}   somebody changes an IVR on its own pages
+    {"behind_s": 3600}                                              how far the clocks of all are behind
     {}                                                              only the answer
 
 Each is answered by a line with how each PBX is, by name: its switch, "well" for one that behaves, and its password.
@@ -106,6 +107,8 @@ def switch_turn(fleet: "Fleet", pbx: SimulatedPbx, switch: str) -> None:
 def obey(fleet: "Fleet", order: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Carry out an order. Return how each PBX is. Raises KeyError for what there is not."""
     by_name = {pbx.name: pbx for pbx in fleet.pbxs}
+    for each in fleet.pbxs if "behind_s" in order else ():
+        each.behind_s = float(order["behind_s"])
     if "pbx" in order:
         pbx = by_name[order["pbx"]]
         if "switch" in order:
