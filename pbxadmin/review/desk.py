@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from pbxadmin.access.customer_rules import is_at_work
@@ -43,9 +43,8 @@ def desk_read(seconds: float = READ_S) -> int:
     give_up = time.monotonic() + seconds
     seen, _ = DeskReading.objects.get_or_create(chain="")
     newest = Event.objects.aggregate(newest=Max("id"))["newest"] or 0
-    recent = Event.objects.filter(id__gt=max(seen.sequence - LOOK_BACK, 0))
     count, is_whole = 0, True
-    for chain in sorted(filter(is_text, recent.order_by().values_list("chain", flat=True).distinct())):
+    for chain in chains_to_read(max(seen.sequence - LOOK_BACK, 0)):
         try:
             while took := chain_read(chain):
                 count += took
@@ -57,6 +56,17 @@ def desk_read(seconds: float = READ_S) -> int:
     if is_whole:
         DeskReading.objects.filter(chain="", sequence=seen.sequence).update(sequence=newest)
     return count
+
+
+def chains_to_read(after: int) -> list[str]:
+    """Return the chains with events after this id that hold something new, or something else than was read."""
+    last = Max("sequence", filter=Q(sequence__lte=MAX_ID))
+    events = Event.objects.filter(id__gt=after).order_by().values_list("chain").annotate(last=last)
+    recent = {chain: number or 0 for chain, number in events if is_text(chain)}
+    here = Event.objects.filter(chain=OuterRef("chain"), sequence=OuterRef("sequence"))
+    readings = DeskReading.objects.filter(chain__in=recent).annotate(kept=Subquery(here.values("hash")[:1]))
+    read = {row.chain: row.sequence for row in readings if row.hash in ("", row.kept)}
+    return sorted(chain for chain, number in recent.items() if number > read.get(chain, -1))
 
 
 @acting(AuditContext())  # not the person whose page made us look, nor their address

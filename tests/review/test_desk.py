@@ -277,6 +277,15 @@ def test_filters_narrow_and_nonsense_finds_nothing(auditor, acme, bellweather):
     assert listed("customer=999999") == []
 
 
+def test_the_desk_asks_as_much_however_many_customers_there_are(auditor, django_assert_max_num_queries):
+    for number in range(20):
+        outcome(make_customer(f"Customer {number}"), "unknown")
+    desk_read()
+
+    with django_assert_max_num_queries(20):  # 75 when it looked into each chain
+        assert auditor.get("/audit/desk/").status_code == 200
+
+
 def test_htmx_gets_the_desk_alone(auditor):
     answer = auditor.get("/audit/desk/", headers={"HX-Request": "true"})
 
