@@ -245,7 +245,7 @@ def she_loses_the_next_one(day: Day) -> None:
 
 def set_up(client: Client) -> None:
     page = client.get("/accounts/2fa/totp/activate/").content.decode()
-    secret = re.search(r'<code class="mono">([A-Z2-7]{32})</code>', page)
+    secret = re.search(r'id="totp-secret">([A-Z2-7]{32})</code>', page)
     assert secret is not None
     code = format_hotp_value(hotp_value(secret[1], int(time.time()) // 30))
     client.post("/accounts/2fa/totp/activate/", {"code": code})

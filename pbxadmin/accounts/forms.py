@@ -50,11 +50,11 @@ class Worded(forms.Form):
 
 
 class SignInForm(Worded, allauth.LoginForm):
-    pass
+    labels = {"login": "User name"}
 
 
 class PasswordChangeForm(Worded, allauth.ChangePasswordForm):
-    labels = {"oldpassword": "Password now", "password1": "New password", "password2": "New password once more"}
+    labels = {"oldpassword": "Current password", "password1": "New password", "password2": "New password once more"}
     hints = {"password1": CHOOSING}
     attrs = {"class": "name"}
 
@@ -65,7 +65,7 @@ class NewPasswordForm(Worded, allauth.ResetPasswordKeyForm):
 
 
 class PasswordReauthenticateForm(Worded, allauth.ReauthenticateForm):
-    pass
+    attrs = {"autofocus": "autofocus"}
 
 
 class ResetForm(forms.Form):

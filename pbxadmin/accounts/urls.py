@@ -71,6 +71,7 @@ people_and_invitations = [
     path("people/<int:pk>/roles/<int:membership_pk>/end/", people.role_end, name="role-end"),
     path("people/<int:pk>/disable/", people.person_switch, {"enabled": False}, name="person-disable"),
     path("people/<int:pk>/enable/", people.person_switch, {"enabled": True}, name="person-enable"),
+    path("people/<int:pk>/sign-out/", people.person_sign_out, name="person-sign-out"),
     path("people/<int:pk>/reset-second-factor/", people.second_factor_reset_view, name="second-factor-reset"),
     path("people/<int:pk>/make-admin/", people.site_admin_switch, {"admin": True}, name="site-admin-give"),
     path("people/<int:pk>/take-admin/", people.site_admin_switch, {"admin": False}, name="site-admin-take"),

@@ -157,6 +157,7 @@ def exception_list(request: HttpRequest) -> HttpResponse:
         "query": wanted.query,
         "page": page,
         "rows": page.rows,
+        "exceptions": PolicyException.objects.visible_to(user).current().count(),
         "ruled": set(customers_of(user, Action.MANAGE_RULES).values_list("pk", flat=True)),
     }
     return render_either(request, "policies/exception_list.html", "policies/_exception_table.html", context)

@@ -28,7 +28,7 @@ def not_found(request: HttpRequest, exception: Any = None) -> HttpResponse:
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
     text = "It did not come from this page, or its cookie is gone. Go back, load the page again, and send it once more."
-    return problem(request, 403, "The form was not accepted", text)
+    return problem(request, 403, "The form was not accepted", text, again=True)
 
 
 def foreign_form(request: HttpRequest) -> HttpResponse:

@@ -38,7 +38,7 @@ def code_for(secret: str, later: int = 0) -> str:
 def set_up(client: Client) -> str:
     """Set up an app through its page; the secret that the app has then."""
     page = client.get(ADD).content.decode()
-    secret = re.search(r'<code class="mono">([A-Z2-7]{32})</code>', page)
+    secret = re.search(r'id="totp-secret">([A-Z2-7]{32})</code>', page)
     assert secret is not None
     response = client.post(ADD, {"code": code_for(secret[1])})
     assert response["Location"] == CODES
@@ -419,3 +419,11 @@ def test_a_role_that_has_ended_asks_for_nothing(demanded: None) -> None:
 
 def test_every_role_can_be_asked_for_a_second_factor() -> None:
     assert set(ROLE_NAMES) == {*Role.values, "site-admin"}
+
+
+def test_whoever_is_asked_for_the_password_again_types_it_at_once(client: Client, mara: User) -> None:
+    client.force_login(mara)
+
+    page = client.get("/accounts/reauthenticate/?next=/").content.decode()
+
+    assert re.search(r'<input type="password"[^>]*autofocus', page)

@@ -258,6 +258,7 @@ ROWS: dict[str, Row] = {
     "accounts:role-end": Row("/people/{person}/roles/{membership}/end/", post=on_person),
     "accounts:person-disable": Row("/people/{person}/disable/", post=on_person),
     "accounts:person-enable": Row("/people/{person}/enable/", post=on_person),
+    "accounts:person-sign-out": Row("/people/{person}/sign-out/", post=on_person),
     "accounts:second-factor-reset": Row("/people/{person}/reset-second-factor/", post=on_person),
     "accounts:site-admin-give": Row("/people/{person}/make-admin/", post=on_person_by_site_admin),
     "accounts:site-admin-take": Row("/people/{person}/take-admin/", post=on_person_by_site_admin),

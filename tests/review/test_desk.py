@@ -8,7 +8,7 @@ import time_machine
 from django.db import connection
 from django.utils import timezone
 
-from pbxadmin.access.models import Customer
+from pbxadmin.access.models import Customer, User
 from pbxadmin.audit.actions import EventAction, EventGroup
 from pbxadmin.audit.log import record
 from pbxadmin.audit.models import Event
@@ -365,3 +365,13 @@ def test_a_chain_that_cannot_be_read_keeps_no_other_from_the_desk(acme, bellweat
 
     assert "could not be read" in caplog.text
     assert kinds(broken) == ["unknown"]
+
+
+@pytest.mark.parametrize("path", ["/audit/", "/audit/desk/", "/audit/periods/", "/audit/access/"])
+def test_every_tab_says_how_many_are_open(auditor, acme, path):
+    record(EventAction.CHANGE_OUTCOME, outcome="unknown", customer=(acme.pk, acme.name), change_id=1)
+    desk_read()
+    count = DeskItem.objects.visible_to(User.objects.get()).still_open().count()
+
+    assert count
+    assert f'<span class="n">{count} open</span>' in auditor.get(path).content.decode()

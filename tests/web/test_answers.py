@@ -178,6 +178,7 @@ def test_a_form_without_its_token_says_what_to_do(viewer):
 
     assert answer.status_code == 403
     assert "<h1>The form was not accepted</h1>" in answer.content.decode()
+    assert ">Load the page again</a>" in answer.content.decode()
 
 
 def test_what_is_not_yours_answers_like_what_is_not_there(viewer, client):

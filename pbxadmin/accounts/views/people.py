@@ -27,12 +27,13 @@ from pbxadmin.access.permissions import (
 from pbxadmin.access.person import user_of
 from pbxadmin.access.reauthentication import requires_reauthentication
 from pbxadmin.access.roles import Action
-from pbxadmin.access.services import membership_end, membership_grant, membership_set_end
+from pbxadmin.access.services import membership_end, membership_grant, membership_set_end, sessions_end
 from pbxadmin.accounts import services
 from pbxadmin.accounts.forms import PeopleFilter, PersonForm
 from pbxadmin.web.htmx import go, render_either
 from pbxadmin.web.pages import PAGE_SIZE, found_of, keyset
 from pbxadmin.web.posting import post_only
+from pbxadmin.web.words import number_of
 
 
 @login_required
@@ -127,6 +128,19 @@ def person_switch(request: HttpRequest, pk: int, enabled: bool) -> HttpResponse:
     person = other_person(request, pk)
     require_rule_over(request.user, person)
     return done(request, person, services.person_enable if enabled else services.person_disable)
+
+
+@login_required
+@post_only("accounts:person-page", "pk")
+@requires_reauthentication
+def person_sign_out(request: HttpRequest, pk: int) -> HttpResponse:
+    """End all sessions of somebody else, who may sign in again."""
+    person = other_person(request, pk)
+    require_rule_over(request.user, person)
+    ended = sessions_end(user=person)
+    where = f"signed out of {number_of(ended, 'browser')}" if ended else "signed in nowhere"
+    messages.success(request, f"{person.display_name} is {where}.")
+    return to_page(request, person)
 
 
 @login_required

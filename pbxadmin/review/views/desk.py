@@ -49,7 +49,6 @@ def show_desk(request: HttpRequest, form: ReviewForm | None) -> HttpResponse:
         "is_any_open": any(item.reviewed_at is None for item in page.rows),
         "form": form or ReviewForm(None, items=mine),
         "chosen": set(request.POST.getlist("event")),
-        "open_count": mine.still_open().count(),
     }
     return render_either(request, "review/desk.html", "review/_desk.html", context, status=422 if form else 200)
 

@@ -16,7 +16,7 @@ from pbxadmin.access.reauthentication import requires_reauthentication
 from pbxadmin.access.roles import Action
 from pbxadmin.review.desk import desk_read
 from pbxadmin.review.forms import PeriodForm
-from pbxadmin.review.models import DeskItem, DeskItemQuerySet, Period
+from pbxadmin.review.models import DeskItemQuerySet, Period
 from pbxadmin.review.periods import (
     NotReady,
     chain_state,
@@ -56,7 +56,7 @@ def period_list(request: HttpRequest) -> HttpResponse:
             form.add_error(None, error)
     found = Period.objects.visible_to(user).select_related("customer")
     page = keyset(found, ["-ends_on", "-id"], request.GET.get("cursor", ""), PAGE_SIZE)
-    context = {"form": form, "page": page, "open_count": DeskItem.objects.visible_to(user).still_open().count()}
+    context = {"form": form, "page": page}
     return render(request, "review/period_list.html", context, status=422 if form.errors else 200)
 
 
