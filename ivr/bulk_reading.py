@@ -58,7 +58,7 @@ class PbxSource(Protocol):
 class BulkReading:
     """What one task reads: PBXs of a source, several at once, for a while.
 
-    Some more are always leased and ready, so that a thread whose PBX has answered begins the next one at once, while
+    Some more are leased and ready, so that a thread whose PBX has answered begins the next one at once, while
     this task stores what others read. A PBX that takes longer than three of four did does not count among those read
     at once any more, so that PBXs which hang cost the others little. Where all take long, since the machine is busy,
     no more are begun.
@@ -121,9 +121,12 @@ class BulkReading:
 
     @property
     def wanted(self) -> int:
-        """Return how many PBXs are to be leased now: beside those that may begin, as many as are read at once."""
+        """Return how many PBXs are to be leased now: those that may begin, and others that will soon.
+
+        As many as are read at once, and fewer the longer PBXs take, so that none is leased long before it is read.
+        """
         with self.lock:
-            return self.free + self.source.threads - len(self.ready)
+            return self.free + int(self.source.threads * SLOW_S / self.slow_s) - len(self.ready)
 
     @property
     def free(self) -> int:
@@ -204,6 +207,7 @@ class Work:
 
     def read(self) -> WholeReading:
         """Read the PBX, in a thread of the pool. Raises PbxError when its IVRs could not be read."""
+        self.client.until = min(self.client.until, time.monotonic() + PAGE_S)  # not from when it was leased
         try:
             ivrs = self.client.query_ivrs()
             return WholeReading(ivrs, lists_read(self.client, self.lists))
@@ -261,7 +265,7 @@ def works_begin(
     for pbx in pbxs:
         try:
             check(pbx)
-            client = client_or_state(pbx, min(until, time.monotonic() + PAGE_S))
+            client = client_or_state(pbx, until)
         except PbxError as error:
             held_back[row_ids[pbx.pk]] = str(error)
             continue

@@ -30,6 +30,7 @@ from pbxadmin.audit.models import Event
 from pbxadmin.fleet.lease import LEASE_S, LONG_AGO, leased
 from pbxadmin.fleet.models import Lease, Pbx, PbxState
 from pbxadmin.fleet.services import pbx_edit
+from pbxadmin.yeastar.client import PAGE_S
 from pbxadmin.yeastar.errors import PbxError
 from pbxadmin.yeastar.simulator import Fault, Fleet, SimulatedPbx
 from tests.factories import make_pbx, make_user
@@ -340,15 +341,20 @@ def test_a_pbx_is_slow_that_takes_longer_than_three_of_four_did(
     assert reading.free == free
 
 
-@pytest.mark.parametrize(("ready", "begun", "wanted"), [(0, 0, 8), (4, 4, 0), (0, 4, 4), (1, 1, 6), (0, 16, 4)])
+@pytest.mark.parametrize(
+    ("ready", "begun", "slow_s", "wanted"),
+    [(0, 0, 0.3, 8), (4, 4, 0.3, 0), (0, 4, 0.3, 4), (1, 1, 0.3, 6), (0, 16, 0.3, 4), (0, 4, 0.6, 2), (0, 4, 10.0, 0)],
+)
 def test_some_pbxs_are_kept_ready_so_that_the_next_begins_at_once(
-    pbxs: list[Pbx], settings: Any, ready: int, begun: int, wanted: int
+    pbxs: list[Pbx], settings: Any, ready: int, begun: int, slow_s: float, wanted: int
 ) -> None:
+    """Fewer where PBXs take longer: a person would wait for one that is leased and not read."""
     settings.REFRESH_THREADS = 4
     started = refresh_start(pbxs=pbxs[:1], actor=MARA)
     work, reading = take(started, 1, LATE)[0], BulkReading(RunSource(started))
     young = time.monotonic() + RUN_S
 
+    reading.slow_s = slow_s
     reading.ready.extend([work] * ready)
     reading.begun = dict.fromkeys(range(min(begun, 4)), young) | dict.fromkeys(range(4, begun), 0.0)
 
@@ -368,6 +374,18 @@ def test_a_thread_whose_pbx_has_answered_begins_the_next_one_that_is_ready(
 
     assert [pbx.count("ivr/query") for pbx in fleet.pbxs] == [1, 1, 1]
     assert (reading.ended.qsize(), reading.begun, list(reading.ready)) == (3, {}, [])
+
+
+def test_the_time_of_a_pbx_counts_from_when_it_is_begun_and_not_from_when_it_was_leased(
+    pbxs: list[Pbx], fleet: Fleet
+) -> None:
+    work = take(refresh_start(pbxs=pbxs[:1], actor=MARA), 1, LATE)[0]
+
+    assert work.client.until == LATE
+    began = time.monotonic()
+    work.read()
+
+    assert began + PAGE_S <= work.client.until <= time.monotonic() + PAGE_S
 
 
 def test_readings_that_answered_are_remembered_and_those_that_failed_are_not(pbxs: list[Pbx], fleet: Fleet) -> None:
