@@ -338,6 +338,14 @@ class Change(models.Model):
         return LEFT_BEHIND if is_left else self.sentence
 
     @property
+    def later(self) -> "Change | None":
+        """Return the newest change of the same IVR that ended well after this one: what this one says is of then."""
+        if self.finished_at is None:
+            return None
+        same = Change.objects.filter(pbx_id=self.pbx_id, number=self.number_now, status=self.Status.VERIFIED)
+        return same.filter(finished_at__gt=self.finished_at).order_by("-pk").first()
+
+    @property
     def is_renumbering(self) -> bool:
         return "number" in self.wanted
 

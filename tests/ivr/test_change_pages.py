@@ -164,6 +164,19 @@ def test_the_choice_of_a_conflict_applies_at_once_after_a_re_read_of_its_own(cli
     assert pbx_http.calls() == ["ivr/query", "ivr/update", "ivr/query"]
 
 
+def test_what_was_changed_again_since_leads_on_from_what_it_says(client, pbx, planned, pbx_http):
+    client.post(f"/changes/{planned.pk}/apply/")
+    assert "data-later" not in client.get(f"/changes/{planned.pk}/").content.decode()
+
+    again = plan(pbx, digit_timeout="4")
+    client.post(f"/changes/{again.pk}/apply/")
+
+    page = client.get(f"/changes/{planned.pk}/").content.decode()
+    assert f'data-later="{again.pk}"' in page
+    assert f'href="/changes/{again.pk}/"' in page
+    assert "data-later" not in client.get(f"/changes/{again.pk}/").content.decode()
+
+
 def test_a_choice_that_is_overtaken_once_more_sends_nothing(client, planned, pbx_http):
     pbx_http.ivrs["6500"]["responsetimeout"] = "9"
     client.post(f"/changes/{planned.pk}/apply/")
