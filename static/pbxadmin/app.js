@@ -203,6 +203,16 @@
     if (event.target.closest("[data-discard]")) mayGo(event.target.closest("form"));
   });
 
+  // A web address that is pasted as a host goes into its three fields at once. One with more in it is left to the server.
+  const webAddress = /^(https?):\/\/([^\s/@?#:[\]]+|\[[\da-f:]+\])(?::(\d+))?\/?$/i;
+  document.addEventListener("change", ({ target }) => {
+    const found = target.matches("form [name=host]") && webAddress.exec(target.value.trim());
+    const { scheme, port } = target.form ? target.form.elements : {};
+    if (!found || !scheme || !port) return;
+    [scheme.value, target.value, port.value] = [found[1].toLowerCase(), found[2], found[3] || port.value];
+    say(`Taken apart into ${scheme.value}, ${target.value} and port ${port.value}`);
+  });
+
   // A problem stays in sight until something goes well. Where the server did not answer, or another one did for it, the words are ours.
   const problems = () => document.getElementById("problems");
   const noAnswer = () => problems().replaceChildren(document.getElementById("no-answer").content.cloneNode(true));

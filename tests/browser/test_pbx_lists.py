@@ -76,6 +76,23 @@ def test_what_stands_beside_a_list_follows_its_filter(signed_in: Callable[..., P
     expect(page.locator("form[action*=refresh]")).to_have_attribute("action", re.compile(r"\?q=Main\b"))
 
 
+def test_a_pasted_web_address_goes_into_its_fields_before_anything_is_sent(
+    signed_in: Callable[..., Page], pbx: Pbx
+) -> None:
+    page = signed_in(Role.MANAGER)
+    page.goto(f"/pbxs/{pbx.pk}/edit/")
+    host = page.get_by_label("Host", exact=True)
+    host.fill("http://10.1.2.3:8443/")
+    host.blur()
+
+    expect(host).to_have_value("10.1.2.3")
+    expect(page.get_by_label("Port")).to_have_value("8443")
+    expect(page.get_by_label("Protocol")).to_have_value("http")
+    host.fill("https://me@10.1.2.3/")
+    host.blur()
+    expect(host).to_have_value("https://me@10.1.2.3/")  # the server says what is wrong with it
+
+
 def test_what_is_chosen_is_counted_and_all_that_match_shows_in_the_rows(
     signed_in: Callable[..., Page], pbx: Pbx
 ) -> None:

@@ -90,6 +90,7 @@ def pbx_add(request: HttpRequest) -> HttpResponse:
     data, customer = request.POST if request.method == "POST" else None, request.GET.get("customer", "")
     form = PbxForm(data, user=request.user, customer=customer)
     if pbx := form.saved(services.pbx_create):
+        messages.success(request, f"{pbx.name} is added. Test the connection: nothing was sent to it yet.")
         return to_pbx_page(request, pbx)
     return show_form(request, form)
 
@@ -102,7 +103,9 @@ def pbx_edit_view(request: HttpRequest, pk: int) -> HttpResponse:
     changed = form.saved(partial(services.pbx_edit, pbx=pbx))
     if changed is None:
         return show_form(request, form)
-    if not changed:
+    if changed:
+        messages.success(request, f"{pbx.name} is saved. Nothing was sent to it.")
+    else:
         messages.info(request, "Nothing was changed.")
     return to_pbx_page(request, pbx)
 
