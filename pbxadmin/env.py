@@ -124,7 +124,9 @@ def refuse_unread() -> None:
         is_ours = name.startswith(OUR_PREFIXES) and not OF_A_SERVICE.search(name) and not value.startswith("tcp://")
         if is_ours and name not in NAMES_READ:
             nearest = get_close_matches(name, sorted(NAMES_READ), 1, 0.8)
-            raise BadSetting(name, f"is no setting; {nearest[0]} is." if nearest else "is no setting of PBX Admin.")
+            raise BadSetting(
+                name, f"is not a setting. Did you mean {nearest[0]}?" if nearest else "is not a setting of PBX Admin."
+            )
 
 
 # --- addresses ---

@@ -138,7 +138,7 @@ class KeyForm(Worded, webauthn.AddWebAuthnForm):
         validators=[refuse_unseen],
         widget=forms.TextInput({"class": "name"}),
     )
-    hints = {"name": "So that you know it again among others."}
+    hints = {"name": "To tell it from your other keys."}
 
     def clean(self) -> dict[str, Any]:
         try:

@@ -19,7 +19,7 @@ class ApiKeyForm(forms.Form):
     """A key to make. `api_key_make` decides what is right."""
 
     name = forms.CharField(
-        max_length=60, required=False, help_text="To know it by, such as Nightly export. The log names it."
+        max_length=60, required=False, help_text="A name to recognise it by, such as Nightly export. The log names it."
     )
     scope = forms.ChoiceField(
         choices=Scope.choices, help_text="The most that a script may do with it. Roles still decide, as on the pages."

@@ -163,7 +163,9 @@ def unpacked(path: Path, beside: Path) -> Iterator[tuple[Path, Manifest]]:
         try:
             manifest = unpack(path, folder)
         except NOT_WHOLE as error:
-            raise BackupFailed(f"{path} is no whole backup of PBX Admin: {error or type(error).__name__}.") from None
+            raise BackupFailed(
+                f"{path} is not a complete backup of PBX Admin: {error or type(error).__name__}."
+            ) from None
         require_fit(manifest)
         yield folder, manifest
 
@@ -186,7 +188,7 @@ def unpack(path: Path, folder: Path) -> Manifest:
 def contents(tar: tarfile.TarFile, name: str) -> Any:
     found = tar.extractfile(name)
     if found is None:
-        raise ValueError(f"{name} is no file")
+        raise ValueError(f"{name} is not a file")
     return found
 
 
@@ -204,7 +206,7 @@ def require_fit(manifest: Manifest) -> None:
     lacking = set(manifest.keys) - {key_id_of(key) for key in settings.PBX_KEYS}
     if lacking:
         named = ", ".join(sorted(lacking))
-        raise BackupFailed(f"The backup needs the key {named}, which is not in PBX_KEYS. Put it behind the newest one.")
+        raise BackupFailed(f"The backup needs the key {named}, which is not in PBX_KEYS. Add it after the newest one.")
 
 
 # --- check ---
@@ -276,7 +278,7 @@ def backup_restore(path: Path, *, overwrite: bool = False) -> tuple[Manifest, st
     """
     with unpacked(path, Path(settings.DATA_DIR)) as (folder, manifest):
         if not overwrite and has_rows():
-            raise BackupFailed("The database has people or events. --overwrite replaces them by the backup.")
+            raise BackupFailed("The database has people or events. --overwrite replaces them with the backup.")
         replace_database(folder / DATABASE)
         said = put_checkpoints(folder / CHECKPOINTS)
         for one in (folder / "spool").glob("*.json"):

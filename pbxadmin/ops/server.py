@@ -102,7 +102,7 @@ def require_free(command: str, host: str, port: int) -> None:
             if error.errno == errno.EADDRINUSE:
                 another = f"manage.py {command} --port {port + 1}"
                 raise CommandError(f"Port {port} is in use. Choose another one: {another}") from None
-            raise CommandError(f"{host} port {port} cannot be listened on: {error.strerror}.") from None
+            raise CommandError(f"PBX Admin cannot listen on {host} port {port}: {error.strerror}.") from None
 
 
 def collect_static() -> None:

@@ -24,12 +24,12 @@ class WebhookForm(forms.Form):
         max_length=60,
         required=False,
         widget=forms.TextInput({"class": "name"}),
-        help_text="To know it by, such as Ticket system. The log names it.",
+        help_text="A name to recognise it by, such as Ticket system. The log names it.",
     )
     address = forms.CharField(
         required=False,
         widget=forms.TextInput({"class": "wide", "autocomplete": "off", "spellcheck": "false", "inputmode": "url"}),
-        help_text="Starts with https://. It is stored encrypted and shown to nobody again but for its host.",
+        help_text="Starts with https://. It is stored encrypted; only its host is shown again.",
     )
     form = forms.ChoiceField(
         choices=PayloadForm.choices,
@@ -66,7 +66,7 @@ class WebhookAddForm(WebhookForm):
     customer = forms.ModelChoiceField(
         Customer.objects.none(),
         required=False,
-        help_text="It is told of this customer alone.",
+        help_text="Only what concerns it is sent.",
         error_messages={"required": "Choose the customer that it is told of."},
     )
     field_order = ("name", "customer", "address", "form", "kinds")

@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 from pbxadmin.yeastar.simulator import Fleet
 from tests.browser.test_every_page import page_of
 from tests.factories import make_pbx, make_user
+from tests.matrix.world import client_for
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def test_cards_and_switches_have_no_fault(browser, live_server, acme, fleet, wid
     for pbx in fleet.pbxs:
         make_pbx(acme, name=pbx.name)
     person, viewport = make_user(is_superuser=True), {"width": width, "height": 844}
-    page = page_of(browser, live_server.url, person, color_scheme=scheme, viewport=viewport)
+    page = page_of(browser, live_server.url, client_for(person), color_scheme=scheme, viewport=viewport)
 
     for path in ("/", "/demo/"):
         page.goto(path)

@@ -1,7 +1,8 @@
 """Every page that the matrix knows: no accessibility fault, no sideways scroll, no shift, nothing in the console.
 
-A page is what an address of the matrix shows: to a site admin, to somebody signed out, to the one whose own it is, and
-in answer to a form that is sent empty or as it should be. So no page can be left out of these walks.
+A page is what an address of the matrix shows: to a site admin, to somebody signed out, to the one whose own it is, to
+somebody whose password was right and whose second factor is asked for, and in answer to a form that is sent empty or as
+it should be. So no page can be left out of these walks.
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from allauth.mfa.models import Authenticator
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.db import transaction
-from django.test import override_settings
+from django.test import Client, override_settings
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 
@@ -29,7 +30,7 @@ from pbxadmin.fleet.inputs import TAG_COMMA
 from pbxadmin.fleet.models import Pbx, PbxState
 from pbxadmin.fleet.services import tags_store
 from pbxadmin.sealed import sealed_text
-from tests.factories import make_user
+from tests.factories import PASSWORD, make_user
 from tests.matrix.table import OK, ROWS, closed, led_away, not_set_up, own
 from tests.matrix.world import Side, World, client_for, make_side, make_world
 
@@ -64,6 +65,9 @@ class Visit:
         return f"{self.name} for {self.who}{self.sent and f' after {self.sent}'}"
 
 
+HALFWAY = "halfway"  # into a sign-in: the password was right, and the code of the app is asked for
+
+
 def owner_of(name: str) -> str:
     return "owner of a key" if "{security_key}" in ROWS[name].path else "owner"
 
@@ -72,6 +76,7 @@ VISITS = [
     *(Visit("site admin", name) for name in NAMES if ROWS[name].get not in (led_away, own)),
     *(Visit(owner_of(name), name) for name in NAMES if ROWS[name].get is own),
     *(Visit(who, "account_security") for who in ("owner", "owner of a key")),
+    *(Visit(HALFWAY, "mfa_authenticate", sent) for sent in ("", "nothing")),
     *(Visit("anonymous", name) for name in NAMES if ROWS[name].get("anonymous") == OK),
     *(
         Visit("site admin", name, sent)
@@ -83,7 +88,10 @@ VISITS = [
 
 
 def owners(side: Side) -> dict[str, User | None]:
-    """Return site admins with what only its owner is shown, under the ids of a side: with an app, and with a key."""
+    """Return site admins with what only its owner is shown, under the ids of a side: with an app, and with a key.
+
+    Who has an app is halfway into a sign-in, too.
+    """
     people = {"owner": make_user(is_superuser=True), "owner of a key": make_user(is_superuser=True)}
     person, of_key = people.values()
     codes = {"seed": sealed_text("ab" * 20, factor_place(person.pk)), "used_mask": 0}
@@ -93,7 +101,7 @@ def owners(side: Side) -> dict[str, User | None]:
     started = refresh_start(pbxs=[side.pbx], actor=Actor(person.pk, person.display_name))
     file = import_store(person, f"customer,name,host\n{side.customer.name},{'N' * 60},192.0.2.1\n".encode())
     side.ids |= {"refresh": started.pk, "import": file.pk, "security_key": key.pk}
-    return dict(people)
+    return {**people, HALFWAY: person}
 
 
 class Walk:
@@ -107,7 +115,7 @@ class Walk:
         """Yield a page for each visit that leads to one."""
         seen: set[tuple[str, str]] = set()
         for who in dict.fromkeys(visit.who for visit in visits):
-            page = page_of(self.browser, self.address, self.people[who], **self.options)
+            page = page_of(self.browser, self.address, self.client(who), **self.options)
             page.on("console", lambda told: self.said.append(told.text) if told.type in ("error", "warning") else None)
             page.on("pageerror", lambda error: self.said.append(str(error)))
             page.add_init_script(SUM_SHIFTS)
@@ -116,6 +124,14 @@ class Walk:
                     seen.add((visit.sent, page.url))
                     yield visit, page
             page.context.close()
+
+    def client(self, who: str) -> Client:
+        person = self.people[who]
+        if who != HALFWAY or person is None:
+            return client_for(person)
+        client = Client()
+        client.post("/accounts/login/", {"login": person.username, "password": PASSWORD})
+        return client
 
     def opens(self, page: Page, visit: Visit) -> bool:
         """Open what a visit leads to. Return whether that is a page."""
@@ -127,8 +143,9 @@ class Walk:
             assert status != 404 or row.get in (closed, not_set_up), f"{visit}: who looks has nothing to be shown there"
             return True
         data = row.data(self.side) if visit.sent == "a good form" else {}
+        client = self.client(visit.who)
         with transaction.atomic():
-            answer = client_for(self.people[visit.who]).post(path, data)
+            answer = client.post(path, data)
             content = b"".join(answer) if answer.streaming else answer.content
             transaction.set_rollback(True)
         if answer.status_code not in SHOWN or not answer["Content-Type"].startswith("text/html"):
@@ -147,11 +164,10 @@ def world(transactional_db: None) -> World:
     return world
 
 
-def page_of(browser: Browser, address: str, person: User | None, **options: Any) -> Page:
-    client = client_for(person)
+def page_of(browser: Browser, address: str, client: Client, **options: Any) -> Page:
     context = browser.new_context(base_url=address, **options)
     name = settings.SESSION_COOKIE_NAME
-    if person:
+    if name in client.cookies:
         context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": address}])
     return context.new_page()
 
@@ -163,9 +179,10 @@ def show(page: Page, path: str) -> int:
     return answer.status if answer else 0
 
 
-@pytest.mark.in_shares
+@pytest.mark.in_shares(2)
 @pytest.mark.parametrize("part", range(PARTS))
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
 def test_no_page_has_a_fault(browser, live_server, world, width, scheme, part):
     viewport = {"width": width, "height": 844}
     walk = Walk(browser, live_server.url, world.us, world.people, color_scheme=scheme, viewport=viewport)
@@ -264,3 +281,10 @@ def test_every_page_fits_every_width(browser, live_server, crowd, part):
                     faults.setdefault((visit, fault), []).append(width)
 
     assert not faults, "\n".join(f"{visit}: {fault} at {widths}" for (visit, fault), widths in faults.items())
+
+
+def test_the_walks_reach_the_middle_of_a_sign_in(browser, live_server, world):
+    walk = Walk(browser, live_server.url, world.us, world.people)
+    shown = [(visit.sent, page.title()) for visit, page in walk.pages([v for v in VISITS if v.who == HALFWAY])]
+
+    assert shown == [("", "Second factor · PBX Admin"), ("nothing", "Second factor · PBX Admin")]

@@ -141,7 +141,7 @@ def test_a_database_that_has_events_is_replaced_only_when_told(pbx, file):
     events = Event.objects.count()
     record(EventAction.PBX_EDITED)
 
-    assert failed("restore", file) == "The database has people or events. --overwrite replaces them by the backup."
+    assert failed("restore", file) == "The database has people or events. --overwrite replaces them with the backup."
     assert Event.objects.count() == events + 1
 
     said("restore", "--overwrite", file)
@@ -236,7 +236,7 @@ def test_a_key_that_is_missing_is_named(pbx, file, settings, words):
     settings.PBX_KEYS = [b"x" * 32]
 
     assert failed(*words, file) == (
-        f"The backup needs the key {key}, which is not in PBX_KEYS. Put it behind the newest one."
+        f"The backup needs the key {key}, which is not in PBX_KEYS. Add it after the newest one."
     )
     assert Pbx.objects.exists()
 
@@ -284,7 +284,7 @@ def test_a_file_that_is_not_whole_changes_nothing(pbx, file, damage, words):
     said("backup", file)
     damage(file)
 
-    assert failed(*words, file).startswith(f"{file} is no whole backup of PBX Admin: ")
+    assert failed(*words, file).startswith(f"{file} is not a complete backup of PBX Admin: ")
     assert Pbx.objects.exists()
 
 

@@ -53,7 +53,7 @@ def test_grant_of_what_is_granted_records_nothing():
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["nora", "viewer"], "There is no user 'nora'. Who has no account is invited on the page People."),
+        (["nora", "viewer"], "There is no user 'nora'. Invite people without an account on the page People."),
         (["mara", "boss"], "There is no role 'boss'. The roles are viewer, helpdesk, auditor, manager."),
         (["mara", "viewer", "--customer", "x"], "There is no customer 'x'. Customers are added on the page Customers."),
     ],

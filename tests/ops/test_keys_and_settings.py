@@ -180,11 +180,11 @@ def test_good_values_start(tmp_path):
         ("DATA_DIR", "", "is empty"),
         ("STATIC_ROOT", "", "is empty"),
         ("EMAIL_URL", "file:///mails#1", "must look like smtps://"),
-        ("PBX_NETWORK", "10.0.0.0/8", "is no setting; PBX_NETWORKS is."),
-        ("PBX_NETWORKS_FILES", "/etc/networks", "is no setting; PBX_NETWORKS_FILE is."),
-        ("PBX_TIMEOUT", "5", "is no setting of PBX Admin."),
-        ("OIDC_SERVER", "https://login.example.com", "is no setting; OIDC_SERVER_URL is."),
-        ("SEAL_MAIL", "audit@example.com", "is no setting; SEAL_MAIL_TO is."),
+        ("PBX_NETWORK", "10.0.0.0/8", "is not a setting. Did you mean PBX_NETWORKS?"),
+        ("PBX_NETWORKS_FILES", "/etc/networks", "is not a setting. Did you mean PBX_NETWORKS_FILE?"),
+        ("PBX_TIMEOUT", "5", "is not a setting of PBX Admin."),
+        ("OIDC_SERVER", "https://login.example.com", "is not a setting. Did you mean OIDC_SERVER_URL?"),
+        ("SEAL_MAIL", "audit@example.com", "is not a setting. Did you mean SEAL_MAIL_TO?"),
     ],
 )
 def test_a_wrong_value_stops_start_up_with_one_sentence_that_names_it(tmp_path, name, value, problem):

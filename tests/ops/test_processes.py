@@ -164,8 +164,8 @@ def test_serve_says_where_it_is_and_how_many_work(manage, migrated, words, with_
     [
         (["--port", "0"], "--port takes a number from 1 to 65535.\n"),
         (["--port", "65536"], "--port takes a number from 1 to 65535.\n"),
-        (["--host", "192.0.2.1"], "192.0.2.1 port 8000 cannot be listened on: Cannot assign requested address.\n"),
-        (["--host", "no.such.host.invalid"], "no.such.host.invalid port 8000 cannot be listened on: "),
+        (["--host", "192.0.2.1"], "PBX Admin cannot listen on 192.0.2.1 port 8000: Cannot assign requested address.\n"),
+        (["--host", "no.such.host.invalid"], "PBX Admin cannot listen on no.such.host.invalid port 8000: "),
     ],
 )
 def test_an_address_that_cannot_be_listened_on_is_named_in_one_sentence(manage, tmp_path, command, words, said):

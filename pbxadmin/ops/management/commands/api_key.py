@@ -21,7 +21,7 @@ class Command(BaseCommand):
         actions = parser.add_subparsers(dest="what", required=True)
         make = actions.add_parser("make", help="make a key and print it, once")
         make.add_argument("user", help="user name of its holder")
-        make.add_argument("name", help="to know it by")
+        make.add_argument("name", help="what to recognise it by")
         make.add_argument("--scope", default=Scope.READ.value, choices=Scope.values)
         make.add_argument("--last-day", type=date.fromisoformat, help="such as 2026-12-31; by default in 90 days")
         make.add_argument("--network", action="append", default=[], help="taken from there only, such as 192.0.2.0/24")

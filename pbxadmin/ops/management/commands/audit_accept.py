@@ -45,7 +45,7 @@ class Command(BaseCommand):
     def accept_lost_key(self, key: str, reason: str) -> None:
         unproven = [one for one in read_checkpoints().foreign if one.key == key]
         if not unproven:
-            raise CommandError("There is nothing to accept: no checkpoint that is not ours is signed with this key.")
+            raise CommandError("There is nothing to accept: this key signed no checkpoint that is not ours.")
         lost = unproven_shown(key, unproven)
         last = unproven[-1]
         record(EventAction.LOG_ACCEPTED, detail={"lost": [lost], "last_line": last.digest}, reason=reason)

@@ -31,7 +31,7 @@ def named_user(name: str) -> User:
     try:
         return User.objects.get_by_natural_key(name)
     except User.DoesNotExist:
-        raise CommandError(f"There is no user {name!r}. Who has no account is invited on the page People.") from None
+        raise CommandError(f"There is no user {name!r}. Invite people without an account on the page People.") from None
 
 
 def named_role(name: str) -> Role:

@@ -11,7 +11,7 @@ from pbxadmin.web.uploads import MOST_BYTES
 
 
 class Command(BaseCommand):
-    help = "Adds and changes customers and PBXs from a CSV file, all rows or none. Says first what it does."
+    help = "Adds and changes customers and PBXs from a CSV file, all rows or none. Says first what it will do."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", help="CSV with a header; see docs/import.md for its columns")

@@ -7,7 +7,7 @@ from pbxadmin.ops.backup import BackupFailed, backup_restore
 
 
 class Command(BaseCommand):
-    help = "Puts a backup in the place of the database. Stop every server and worker before."
+    help = "Replaces the database with a backup. Stop every server and worker first."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path, metavar="FILE")

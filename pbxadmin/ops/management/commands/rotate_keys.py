@@ -12,7 +12,7 @@ class Command(BaseCommand):
         try:
             done = keys_rotate()
         except KeyboardInterrupt:
-            raise CommandError("Stopped. What was sealed anew stays so; run it again for the rest.") from None
+            raise CommandError("Stopped. What was sealed anew stays so. Run the command again for the rest.") from None
         self.stdout.write(f"{done.sealed} sealed anew, {done.current} had the newest key already.")
         for place, why in done.failed:
             self.stdout.write(f"FAILED {place}: {why}")
