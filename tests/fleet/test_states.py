@@ -177,7 +177,9 @@ def test_stale_values_say_what_the_pbx_answers(client: Client, pbx: Pbx, pbx_htt
         pages = {page: client.get(page).content.decode() for page in ("/ivrs/", "/pbxs/", f"/pbxs/{pbx.pk}/")}
 
     for page, html in pages.items():
-        assert "refusing: The PBX's API process is not running (30003)." in html.replace("&#x27;", "'"), page
+        said = html.replace("&#x27;", "'")
+        assert "The PBX's API process is not running (30003)." in said, page
+        assert ("1 h ago" if page == "/pbxs/" else "refusing: The PBX's API") in said, page  # which has a State
 
 
 def test_the_state_of_a_pbx_that_was_edited_meanwhile_is_no_news(pbx: Pbx, pbx_http: PbxDouble) -> None:
