@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import parse_qsl
 
 from pbxadmin.access.roles import IN_WORDS
 from pbxadmin.audit.actions import EventAction, EventGroup
@@ -14,6 +15,12 @@ IN_GIST = 2
 MOST_NOTE = 80
 WRITTEN = {"pbx": "PBX", "pbxs": "PBXs", "ivr": "IVR", "ivrs": "IVRs", "id": "ID"}  # words of the names of details
 FIRST = ("user", "email", "role", "name", "event", "from", "to")
+PROOFS = {
+    "totp": "authenticator app",
+    "webauthn": "security key",
+    "recovery_codes": "recovery code",
+    "sso": "single sign-on",
+}
 READ_BACK = ("verified", "not-as-asked", "refused")  # outcomes that say what the PBX holds
 
 
@@ -113,11 +120,30 @@ def targets_in_words(detail: Mapping[str, Any]) -> str:
 
 
 def export_in_words(detail: Mapping[str, Any]) -> str:
-    """Say how much was exported, and of which filter: "8 PBXs, filter customer=1"."""
-    kinds = (("pbxs", "PBX"), ("ivrs", "IVR"), ("changes", "change"))
-    counts = [number_of(detail[name], thing) for name, thing in kinds if isinstance(detail.get(name), int)]
-    chosen = detail.get("filter")
-    return ", ".join([*counts, *([f"filter {chosen}"] if chosen else ["no filter"])]) if counts else ""
+    """Say how much was exported, or in which form, and of which filter: "8 PBXs, customer 1"."""
+    kinds = (("pbxs", "PBX"), ("ivrs", "IVR"), ("changes", "change"), ("count", "event"))
+    said = [number_of(detail[name], thing) for name, thing in kinds if isinstance(detail.get(name), int)]
+    if detail.get("format"):
+        said.append(str(detail["format"]).upper())
+    return ", ".join([*said, filter_in_words(str(detail.get("filter") or "")) or "no filter"]) if said else ""
+
+
+def filter_in_words(query: str) -> str:
+    """Say a filter as it stood in an address: "customer 1, from 2026-07-01"."""
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in parse_qsl(query))
+
+
+def proofs_in_words(detail: Mapping[str, Any]) -> str:
+    """Say how somebody proved who they are: "by password and authenticator app"."""
+    by = detail.get("by") or []
+    proofs = by if isinstance(by, list) else [by]
+    return f"by {' and '.join(PROOFS.get(str(proof), str(proof)) for proof in proofs)}" if proofs else ""
+
+
+def factor_in_words(detail: Mapping[str, Any]) -> str:
+    """Say which second factor it was: "security key Blue"."""
+    kind = str(detail.get("kind") or "")
+    return f"{PROOFS.get(kind, kind)} {detail.get('name') or ''}".strip()
 
 
 # Details that make a sentence, by the groups of actions that have them.
@@ -125,7 +151,9 @@ SENTENCES: Sequence[tuple[Collection[EventAction], Callable[[Mapping[str, Any]],
     ({EventAction.ACCESS_DENIED}, denied_in_words),
     ({EventAction.PBX_STATE_CHANGED}, state_in_words),
     (EventGroup.BATCH.actions, targets_in_words),
-    ({EventAction.PBXS_EXPORTED, EventAction.IVRS_EXPORTED, EventAction.CHANGES_EXPORTED}, export_in_words),
+    (EventGroup.EXPORT.actions, export_in_words),
+    ({EventAction.SESSION_SIGNED_IN, EventAction.SESSION_CONFIRMED}, proofs_in_words),
+    ({EventAction.SECOND_FACTOR_ADDED, EventAction.SECOND_FACTOR_REMOVED}, factor_in_words),
 )
 
 

@@ -39,6 +39,7 @@ OVERLAP = timedelta(days=1)  # in which the secret before a new one signs too
 MOST_WEBHOOKS = 20  # of a customer, or of the installation
 LONGEST_ADDRESS = 2000
 LOOK_UP_S = 1.0
+NOT_HTTPS = "Enter an address that begins with https://: what is sent must be encrypted."
 WRONG_ADDRESS = "Enter an address such as https://tickets.example.com/hooks/pbx, without a user and a password."
 
 
@@ -61,6 +62,8 @@ def hook_address(text: str) -> HookAddress:
     except ValueError:
         raise ValidationError({"address": WRONG_ADDRESS}) from None
     is_plain = re.fullmatch(r"[\x21-\x7e]+", text.strip()) and len(text) <= LONGEST_ADDRESS and len(host) <= 253
+    if parts.scheme == "http":
+        raise ValidationError({"address": NOT_HTTPS})
     if parts.scheme != "https" or not host or "@" in parts.netloc or parts.fragment or not is_plain:
         raise ValidationError({"address": WRONG_ADDRESS})
     try:

@@ -273,7 +273,7 @@ def test_a_key_that_begins_with_a_hyphen_is_a_key(three_events, settings):
 def test_an_altered_checkpoint_cannot_be_accepted(lost):
     rewrite([line.replace('"daily"', '"Daily"') for line in lines()])
 
-    with pytest.raises(CommandError, match="no checkpoint that is not ours is signed with this key"):
+    with pytest.raises(CommandError, match="this key signed no checkpoint that is not ours"):
         accept(lost)
 
 

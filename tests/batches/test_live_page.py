@@ -107,7 +107,7 @@ def test_the_form_does_not_count_in_the_rail(client: Client, pbx: Pbx) -> None:
     page = client.post("/batches/add/", {"all": "on", "query": ""}).content.decode()
 
     assert 'aria-current="page"' in page
-    assert 'class="open-count"' not in page
+    assert 'data-open="' not in page
 
 
 def many_more(batch: Batch, count: int) -> None:

@@ -63,7 +63,7 @@ def test_a_person_tags_a_pbx_and_the_log_says_so(client: Client, acme: Customer)
     assert pbx.tag_list == ["leeds", "vip"]
     assert Event.objects.get(action="pbx.added").data["fields"]["tags"] == {"asked": "leeds, vip"}
     page = client.get(f"/pbxs/{pbx.pk}/").content.decode()
-    assert '<a class="chip tag" href="/pbxs/?tag=leeds"><bdi>leeds</bdi></a>' in page
+    assert '<a class="chip tag" href="/pbxs/?tag=leeds" title="leeds"><bdi>leeds</bdi></a>' in page
 
 
 def test_tagging_forgets_nothing_of_the_connection(acme: Customer) -> None:

@@ -64,7 +64,7 @@ def test_the_old_number_is_typed_and_what_breaks_is_kept_with_the_intent(
     for wrong in ({"confirm": "yes"}, form | {"typed": "6599"}, {"typed": "6500"}, form | {"seen": "0" * 16}):
         answer = applied(manager, change, wrong)
         assert (answer.status_code, change.status, "update" in str(pbx_http.calls())) == (422, "planned", False)
-        assert "type 6500 beside Apply. Nothing was sent." in text_of(answer.content.decode())
+        assert "then type 6500. Nothing was sent." in text_of(answer.content.decode())
     applied(manager, change, form)
 
     assert change.status == "verified", change.sentence

@@ -13,7 +13,7 @@ from pbxadmin.audit.models import Event
 from pbxadmin.notices.kinds import NOTICE_KINDS
 from pbxadmin.webhooks.models import Webhook, WebhookDelivery
 from pbxadmin.webhooks.posting import FORBIDDEN_ADDRESS
-from pbxadmin.webhooks.services import MOST_WEBHOOKS, WRONG_ADDRESS
+from pbxadmin.webhooks.services import MOST_WEBHOOKS, NOT_HTTPS, WRONG_ADDRESS
 from tests.factories import PASSWORD, make_user
 
 from .test_delivery import hook, tell, work
@@ -65,7 +65,7 @@ def test_a_manager_adds_one_tests_it_and_sees_what_came(client, acme, receiver):
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("http://tickets.example.com/", WRONG_ADDRESS),
+        ("http://tickets.example.com/", NOT_HTTPS),
         ("https://me:pw@tickets.example.com/", WRONG_ADDRESS),
         ("tickets.example.com", WRONG_ADDRESS),
         ("https://", WRONG_ADDRESS),
