@@ -37,6 +37,7 @@ def receipt(change: Change, link: str) -> str:
             ("Ticket", change.ticket),
             ("", ticket_link(change)),
             ("Reason", change.reason),
+            *confirmed(change),
             ("Record", place_in_log(change)),
             ("Link", link),
         ]
@@ -75,6 +76,11 @@ def changed(change: Change) -> list[Fact]:
         f"{line}" + (f" (found {line.found})" if found and not line.is_as_asked else "") for line in change.lines()
     ]
     return [("" if position else "Change", line) for position, line in enumerate(lines)]
+
+
+def confirmed(change: Change) -> list[Fact]:
+    """Return a fact for each risk that was confirmed, such as what leads to an old number."""
+    return [("" if position else "Confirmed", risk) for position, risk in enumerate(change.confirmed)]
 
 
 def ticket_link(change: Change) -> str:

@@ -69,6 +69,8 @@ def test_the_old_number_is_typed_and_what_breaks_is_kept_with_the_intent(
 
     assert change.status == "verified", change.sentence
     assert MAIN in Event.objects.get(action="change.sending").data["detail"]["confirmed"]
+    assert f"Confirmed {MAIN}" in text_of(manager.get(change.get_absolute_url()).content.decode())
+    assert f"Confirmed  {MAIN}" in manager.get(f"{change.get_absolute_url()}receipt.txt").content.decode()
 
 
 def test_nothing_that_leads_there_needs_no_more_than_the_checklist(
