@@ -51,6 +51,9 @@ class PbxSource(Protocol):
     def save(self, results: "Sequence[Result]") -> None:
         """Store what was read, and give rows and leases back."""
 
+    def give_back(self, works: "Sequence[Work]") -> None:
+        """Give rows and leases back of PBXs that nobody began to read."""
+
     def waits_for_others(self) -> bool:
         """Tell whether PBXs are left that somebody else has in use, and that are waited for."""
 
@@ -92,7 +95,10 @@ class BulkReading:
         with ThreadPoolExecutor(SLOW_TOO * self.source.threads, thread_name_prefix="reading") as pool:
             try:
                 while True:
-                    self.take()
+                    if self.may_take:
+                        self.take()
+                    else:
+                        self.give_back()
                     for _ in range(min(self.free, len(self.ready))):
                         pool.submit(self.read_ready)
                     if results:
@@ -108,11 +114,20 @@ class BulkReading:
     def take(self) -> None:
         """Lease more PBXs, as many as may be begun now and soon."""
         wanted = self.wanted
-        if self.may_take and wanted > 0:
+        if wanted > 0:
             works = self.source.take(wanted, self.until)
             self.taken += works
             self.in_hand += len(works)
             self.ready.extend(works)
+
+    def give_back(self) -> None:
+        """Give back what is ready: begun now, it would be cut off by our own end and look as if it did not answer."""
+        with self.lock:
+            left = list(self.ready)
+            self.ready.clear()
+        if left:
+            self.in_hand -= len(left)
+            self.source.give_back(left)
 
     @property
     def may_take(self) -> bool:
@@ -150,7 +165,7 @@ class BulkReading:
     def begin(self) -> "Work | None":
         """Return the next PBX to read, None when none may be begun now."""
         with self.lock:
-            if not self.ready or self.free <= 0:
+            if not self.ready or self.free <= 0 or not self.may_take:
                 return None
             work = self.ready.popleft()
             self.begun[work.row_id] = time.monotonic()

@@ -197,6 +197,10 @@ class RunSource:
     def save(self, results: Sequence[Result]) -> None:
         save_results(results, is_scheduled=self.runs[0].is_scheduled)
 
+    def give_back(self, works: Sequence[Work]) -> None:
+        items_end({work.row_id: (State.WAITING, "") for work in works})
+        works_end(works)
+
     def waits_for_others(self) -> bool:
         return not self.runs[0].is_scheduled and is_waiting(self.runs[0].pk)
 

@@ -145,6 +145,10 @@ class PreviewSource:
         for pk in unit_ids:
             still_claimed(BatchUnit.objects.all(), self.claimed[pk].unit).update(claimed_until=None, not_before=at)
 
+    def give_back(self, works: Sequence[Work]) -> None:
+        self.put_off([work.row_id for work in works], 0)
+        works_end(works)
+
     def put_back(self, works: Iterable[Work]) -> None:
         """Give back what is in hand after a failure of ours. Where that fails too, the claims run out."""
         with suppress(DatabaseError):

@@ -14,7 +14,7 @@ from django.db.models.signals import post_save
 from django.test import Client
 from django.utils import timezone
 
-from ivr.bulk_reading import Result
+from ivr.bulk_reading import LAST_S, BulkReading, Result
 from ivr.changes.apply import change_apply
 from ivr.changes.plan import change_plan
 from ivr.changes.reconcile import reconcile, replay_spool
@@ -210,6 +210,19 @@ def test_a_preview_that_comes_too_late_changes_nothing(client: Client, pbx: Pbx,
 
     frozen.save([Result(late, late.read())])
 
+    assert set(batch.targets.values_list("klass", flat=True)) == {"would-change"}
+
+
+def test_a_pbx_that_a_preview_has_no_time_left_for_is_read_by_the_next_worker(client: Client, pbx: Pbx) -> None:
+    batch = added(client)
+    reading = BulkReading(PreviewSource(batch))
+    reading.take()
+    reading.until = time.monotonic() + LAST_S
+
+    reading.work()
+
+    assert not is_leased(pbx.pk)
+    assert work(batch).state == BatchState.READY
     assert set(batch.targets.values_list("klass", flat=True)) == {"would-change"}
 
 

@@ -12,7 +12,7 @@ import time_machine
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from ivr.bulk_reading import RUN_S, SLOW_S, BulkReading, Result
+from ivr.bulk_reading import LAST_S, RUN_S, SLOW_S, BulkReading, Result
 from ivr.models import Ivr, Refresh, RefreshItem
 from ivr.refresh import (
     RunSource,
@@ -374,6 +374,23 @@ def test_a_thread_whose_pbx_has_answered_begins_the_next_one_that_is_ready(
 
     assert [pbx.count("ivr/query") for pbx in fleet.pbxs] == [1, 1, 1]
     assert (reading.ended.qsize(), reading.begun, list(reading.ready)) == (3, {}, [])
+
+
+def test_what_is_ready_when_no_time_is_left_for_it_is_given_back_and_not_called_unreachable(
+    pbxs: list[Pbx], fleet: Fleet
+) -> None:
+    started = refresh_start(pbxs=pbxs, actor=MARA)
+    reading = BulkReading(RunSource(started))
+    reading.take()
+    assert len(reading.ready) == len(pbxs)
+    reading.until = time.monotonic() + LAST_S
+
+    reading.read_ready()
+    reading.read_all()
+
+    assert {item.state for item in started.items.all()} == {RefreshItem.State.WAITING}
+    assert not Lease.objects.filter(until__gt=timezone.now()).exists()
+    assert [pbx.calls() for pbx in fleet.pbxs] == [[]] * len(fleet.pbxs)
 
 
 def test_the_time_of_a_pbx_counts_from_when_it_is_begun_and_not_from_when_it_was_leased(
