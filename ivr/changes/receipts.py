@@ -37,7 +37,7 @@ def receipt(change: Change, link: str) -> str:
             ("Ticket", change.ticket),
             ("", ticket_link(change)),
             ("Reason", change.reason),
-            *confirmed(change),
+            *risks_confirmed(change),
             ("Record", place_in_log(change)),
             ("Link", link),
         ]
@@ -78,7 +78,7 @@ def changed(change: Change) -> list[Fact]:
     return [("" if position else "Change", line) for position, line in enumerate(lines)]
 
 
-def confirmed(change: Change) -> list[Fact]:
+def risks_confirmed(change: Change) -> list[Fact]:
     """Return a fact for each risk that was confirmed, such as what leads to an old number."""
     return [("" if position else "Confirmed", risk) for position, risk in enumerate(change.confirmed)]
 
