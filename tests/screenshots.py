@@ -46,7 +46,7 @@ class Studio:
         )
         page = context.new_page()
         page.goto("/")
-        page.get_by_label("User name").fill(username)
+        page.get_by_label("Username").fill(username)
         page.get_by_label("Password").fill(self.passwords[username])
         page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_role("heading", name="Home")).to_be_visible()

@@ -50,7 +50,7 @@ class Worded(forms.Form):
 
 
 class SignInForm(Worded, allauth.LoginForm):
-    labels = {"login": "User name"}
+    pass
 
 
 class PasswordChangeForm(Worded, allauth.ChangePasswordForm):

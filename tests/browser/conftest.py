@@ -61,7 +61,7 @@ def signed_in(browser: Browser, live_server: Any, pbx: Pbx) -> Iterator[Callable
         make_user(role, pbx.customer, username=role.value, first_name="Mara", last_name="Lindqvist")
         page = browser.new_context(base_url=live_server.url, **options).new_page()
         page.goto("/")
-        page.get_by_label("User name").fill(role.value)
+        page.get_by_label("Username").fill(role.value)
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Sign in").click()
         return page

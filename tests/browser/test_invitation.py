@@ -36,7 +36,7 @@ def test_a_manager_invites_somebody_who_makes_an_account_and_signs_in(signed_in,
     theirs.get_by_label("Password once more").fill("plenty of horses")
     theirs.get_by_role("button", name="Make my account").click()
     theirs.get_by_role("link", name="Sign in").click()
-    theirs.get_by_label("User name").fill("nora")
+    theirs.get_by_label("Username").fill("nora")
     theirs.get_by_label("Password").fill("plenty of horses")
     theirs.get_by_role("button", name="Sign in").click()
 

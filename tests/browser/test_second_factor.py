@@ -34,7 +34,7 @@ def mara(browser: Browser, live_server, transactional_db: None) -> Iterator[Page
 
 def sign_in(page: Page) -> None:
     page.goto("/accounts/login/")
-    page.get_by_label("User name").fill("mara")
+    page.get_by_label("Username").fill("mara")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
 
