@@ -125,8 +125,7 @@ def person_edit_view(request: HttpRequest, pk: int) -> HttpResponse:
 @post_only("accounts:person-page", "pk")
 @requires_reauthentication
 def person_switch(request: HttpRequest, pk: int, enabled: bool) -> HttpResponse:
-    person = other_person(request, pk)
-    require_rule_over(request.user, person)
+    person = ruled_person(request, pk)
     return done(request, person, services.person_enable if enabled else services.person_disable)
 
 
@@ -135,8 +134,7 @@ def person_switch(request: HttpRequest, pk: int, enabled: bool) -> HttpResponse:
 @requires_reauthentication
 def person_sign_out(request: HttpRequest, pk: int) -> HttpResponse:
     """End all sessions of somebody else, who may sign in again."""
-    person = other_person(request, pk)
-    require_rule_over(request.user, person)
+    person = ruled_person(request, pk)
     ended = sessions_end(user=person)
     where = f"signed out of {number_of(ended, 'browser')}" if ended else "signed in nowhere"
     messages.success(request, f"{person.display_name} is {where}.")
@@ -147,8 +145,7 @@ def person_sign_out(request: HttpRequest, pk: int) -> HttpResponse:
 @post_only("accounts:person-page", "pk")
 @requires_reauthentication
 def second_factor_reset_view(request: HttpRequest, pk: int) -> HttpResponse:
-    person = other_person(request, pk)
-    require_rule_over(request.user, person)
+    person = ruled_person(request, pk)
     services.second_factor_reset(user=person)
     messages.success(request, f"{person.display_name} signs in with the password alone until they set up another one.")
     return to_page(request, person)
@@ -182,6 +179,13 @@ def other_person(request: HttpRequest, pk: int) -> User:
     person = visible_person(request, pk)
     if person == request.user or not manages(request.user, person):
         deny(Action.MANAGE_PEOPLE, None)
+    return person
+
+
+def ruled_person(request: HttpRequest, pk: int) -> User:
+    """Return another person over whose account the user may rule."""
+    person = other_person(request, pk)
+    require_rule_over(request.user, person)
     return person
 
 
