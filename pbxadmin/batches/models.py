@@ -3,7 +3,7 @@
 States are columns, so that a query finds them; `services.py` alone moves them.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Self
 
 from django.db import models
@@ -257,11 +257,6 @@ class BatchUnit(models.Model):
 
     def __str__(self) -> str:
         return f"batch {self.batch_id}, PBX {self.pbx_id}"
-
-
-def due_units(batch: Batch, now: datetime) -> "models.QuerySet[BatchUnit]":
-    """Return the units of a batch that have something to do now."""
-    return BatchUnit.objects.filter(batch=batch, is_open=True).filter(Q(not_before=None) | Q(not_before__lte=now))
 
 
 def customers_in(batch: Batch) -> frozenset[int]:

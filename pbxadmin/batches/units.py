@@ -4,13 +4,13 @@ from datetime import datetime, timedelta
 from math import ceil
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from ivr.claims import claim_many, still_claimed
 from pbxadmin.fleet.models import WorkerProcess
 
-from .models import AT_WORK, Batch, BatchState, BatchUnit, due_units
+from .models import AT_WORK, Batch, BatchState, BatchUnit
 
 UNIT_S = 60  # a claim is renewed before each target
 SETTLING_S = 5
@@ -27,8 +27,10 @@ def units_claim(batch: Batch, at_most: int) -> frozenset[int]:
         if Batch.objects.select_for_update().get(pk=batch.pk).state not in AT_WORK:
             return frozenset()
         free = min(at_most, places_left(batch, now))
-        ids = list(units_to_claim(batch, now).order_by("pk").values_list("pk", flat=True)[: max(0, free)])
-        return claim_many(BatchUnit.objects.filter(pk__in=ids), UNIT_S) if ids else frozenset()
+        if free <= 0:
+            return frozenset()
+        ids = list(units_to_claim(batch, now).order_by("pk").values_list("pk", flat=True)[:free])
+        return claim_many(BatchUnit.objects.filter(pk__in=ids), UNIT_S)
 
 
 def places_left(batch: Batch, now: datetime) -> int:
@@ -37,7 +39,9 @@ def places_left(batch: Batch, now: datetime) -> int:
 
 
 def units_to_claim(batch: Batch, now: datetime) -> "QuerySet[BatchUnit]":
-    return due_units(batch, now).exclude(claimed_until__gt=now)
+    """Return the units of a batch that have something to do now, and that nobody has in hand."""
+    due = BatchUnit.objects.filter(batch=batch, is_open=True).filter(Q(not_before=None) | Q(not_before__lte=now))
+    return due.exclude(claimed_until__gt=now)
 
 
 def is_for_others(batch: Batch) -> bool:
