@@ -83,18 +83,18 @@ def chain_state(period: Period) -> ChainState:
     return ChainState(last, *found, Event.objects.hash_at(chain, found[1].sequence) == found[1].hash)
 
 
-def counts_in(period: Period) -> dict[str, int]:
-    """Count the events in the period by outcome ("" for none), without the work of auditors on it."""
+def counts_in(period: Period, reviews: int) -> dict[str, int]:
+    """Count the events in the period by outcome ("" for none), without the work of auditors on it, `reviews_in`."""
     found = within_period(Event.objects.filter(customer_id=period.customer_id), period.starts_on, period.ends_on)
     counts: Counter[str] = Counter()
     for outcome, count in found.order_by().values_list("outcome").annotate(count=Count("pk")):
         counts[outcome if is_text(outcome) else ""] += count
-    counts[""] -= reviews_in(period)
+    counts[""] -= reviews
     return +counts
 
 
 def reviews_in(period: Period) -> int:
-    """Count the events of the auditors' work in the period: reviews and sign-offs, which it does not hold."""
+    """Count the events of the auditors' work in the period: reviews and sign-offs."""
     found = Event.objects.filter(customer_id=period.customer_id, action__in=EventGroup.REVIEW.actions)
     return within_period(found, period.starts_on, period.ends_on).count()
 
@@ -124,7 +124,8 @@ def period_sign(*, period: Period, by: str) -> None:
             return
         # From here on nobody else appends: count, record, and let the desk read up to the signature.
         hold(chain_of(period))
-        by_outcome = {outcome or "none": count for outcome, count in sorted(counts_in(period).items())}
+        counts = counts_in(period, reviews_in(period))
+        by_outcome = {outcome or "none": count for outcome, count in sorted(counts.items())}
         event = period_event(EventAction.PERIOD_SIGNED, period, events=by_outcome)
         while chain_read(event.chain):
             pass

@@ -73,9 +73,9 @@ def period_page(request: HttpRequest, pk: int) -> HttpResponse:
 def show_period(request: HttpRequest, period: Period, problem: str = "") -> HttpResponse:
     desk_read()
     period.refresh_from_db()
-    counts = counts_in(period)
-    ends = {outcome: count for outcome, count in counts.items() if outcome in ENDS}
     reviews, items = reviews_in(period), items_in(period)
+    counts = counts_in(period, reviews)
+    ends = {outcome: count for outcome, count in counts.items() if outcome in ENDS}
     reviewed: DeskItemQuerySet = items.exclude(reviewed_at=None)
     context = {
         "period": period,
