@@ -127,8 +127,10 @@ class PbxQuerySet(CustomerRows["Pbx"]):
 
     def tags_in_use(self) -> list[str]:
         """Return the names of all tags of these PBXs, in order."""
-        of_these = PbxTag.objects.filter(pbx__in=self.order_by().values("pk"))
-        return sorted(of_these.values_list("name", flat=True).distinct())
+        tags = PbxTag.objects.all()
+        if self.query.has_filters():  # else all PBXs would be looked at for what is true of each
+            tags = tags.filter(pbx__in=self.order_by().values("pk"))
+        return sorted(tags.values_list("name", flat=True).distinct())
 
 
 def pbx_holds(term: Term, lookup: str) -> Q:
@@ -232,8 +234,8 @@ class Pbx(models.Model):
         indexes = [
             models.Index(fields=["name", "id"], name="pbx_by_name"),
             models.Index(fields=["next_refresh_at"], name="pbx_by_next_refresh"),
-            # All that Home and the health of the fleet count.
-            models.Index(fields=["customer", "is_enabled", "state", "read_at"], name="pbx_counted"),
+            # All that Home, the health of the fleet and the line above a list of IVRs count.
+            models.Index(fields=["customer", "is_enabled", "state", "read_at", "ivr_count"], name="pbx_counted"),
         ]
 
     def __str__(self) -> str:
