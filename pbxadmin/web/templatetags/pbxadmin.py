@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
+from itertools import groupby
 from typing import Any
 
 from django import forms, template
@@ -21,7 +22,7 @@ from pbxadmin.web.pages import COUNTED_AT_MOST, FoundOf
 from pbxadmin.web.words import OUTCOMES, PBX_STATES, Look
 
 register = template.Library()
-SELECTED = format_html("{}", " selected")
+OPTION, CHOSEN_OPTION = '<option value="{}">{}</option>', '<option value="{}" selected>{}</option>'
 
 
 @register.simple_tag
@@ -33,8 +34,11 @@ def version() -> str:
 @register.simple_tag
 def options(choices: Iterable[tuple[object, str]], chosen: object) -> SafeString:
     """Return an <option> for each value and its label. There may be a thousand, for which a loop takes 10 ms."""
-    rows = ((value, SELECTED if value == chosen else "", label) for value, label in choices)
-    return format_html_join("\n", '<option value="{}"{}>{}</option>', rows)
+    parts = (
+        format_html_join("\n", CHOSEN_OPTION if is_chosen else OPTION, alike)
+        for is_chosen, alike in groupby(choices, lambda choice: choice[0] == chosen)
+    )
+    return format_html_join("\n", "{}", ((part,) for part in parts))
 
 
 @register.simple_tag
