@@ -17,6 +17,7 @@ from gunicorn.app.base import BaseApplication
 
 from pbxadmin.web.words import number_of
 
+from .stack import with_stack_room
 from .workers import Workers
 
 COLLECTED = ".collected"  # in STATIC_ROOT: of which files there are copies
@@ -63,7 +64,7 @@ class Server(BaseApplication):
             config.set(name, value)
 
     def load(self) -> Any:
-        return get_wsgi_application()
+        return with_stack_room(get_wsgi_application())
 
     def started(self, worker: Any) -> None:
         connections.close_all()

@@ -16,6 +16,7 @@ from pbxadmin.audit.sink.sending import sends
 from pbxadmin.fleet.concurrency import ending
 from pbxadmin.fleet.models import WORKER_GONE, WorkerProcess
 
+from .stack import with_stack_room
 from .tick import ticks
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,8 @@ class Workers:
         self.heart = Heart(self.count)
 
     def start(self) -> None:
-        self.threads = [Thread(target=self.work, args=[place], daemon=True) for place in range(self.count)]
+        work = with_stack_room(self.work)
+        self.threads = [Thread(target=work, args=[place], daemon=True) for place in range(self.count)]
         self.threads.append(Thread(target=ticks, args=[self.stopping, self.heart.beat], daemon=True))
         self.threads.append(Thread(target=sends, args=[self.stopping], daemon=True))
         for thread in self.threads:

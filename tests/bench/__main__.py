@@ -55,9 +55,11 @@ def main() -> None:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.bench.settings"
     django.setup()
+    from pbxadmin.ops.stack import with_stack_room
+
     for name in names:
         with own_database():
-            import_module(f"tests.bench.{name}").main()
+            with_stack_room(import_module(f"tests.bench.{name}").main)()  # as the server does, or luck has a say
 
 
 @contextmanager
