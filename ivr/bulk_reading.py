@@ -34,7 +34,7 @@ RUN_S = 30.0  # a task ends by then and makes room for others
 LAST_S = 10.0  # before its end, a task begins no more PBXs
 SLOW_S = 0.3  # at least, until a reading is slow
 LAST_ANSWERS = 64  # how many are remembered
-SLOW_TOO = 4  # so many times the PBXs are read at once when most are slow
+SLOW_TOO = 4  # so many times the PBXs read at once may be slow beside them
 
 
 class PbxSource(Protocol):
@@ -62,12 +62,12 @@ class BulkReading:
     """What one task reads: PBXs of a source, several at once, for a while.
 
     Some more are leased and ready, so that a thread whose PBX has answered begins the next one at once, while
-    this task stores what others read. A PBX that takes longer than three of four did does not count among those read
-    at once any more, so that PBXs which hang cost the others little. Where all take long, since the machine is busy,
-    no more are begun.
+    this task stores what others read. A PBX that takes longer than three of four did is slow. It does not count among
+    those read at once any more, and as many of the next are expected to be slow, so that PBXs which hang cost the
+    others little. Where all take long, since the machine is busy, no more are begun.
 
     taken: each PBX whose lease was claimed. ready: those of them that nobody has begun. begun: when those under way
-    were, by row. in_hand: how many were taken and not stored. slow_s: from when on one counts as slow.
+    were, by row. in_hand: how many were taken and not stored. answered: how many did. slow_s: from when on one is slow.
     """
 
     def __init__(self, source: PbxSource) -> None:
@@ -79,8 +79,9 @@ class BulkReading:
         self.in_hand = 0
         self.until = time.monotonic() + RUN_S
         self.answered_in: deque[float] = deque(maxlen=LAST_ANSWERS)
+        self.answered = 0
         self.slow_s = SLOW_S
-        self.lock = RLock()  # for ready, begun and answered_in, which the threads share
+        self.lock = RLock()  # for ready, begun and what answered, which the threads share
 
     def work(self) -> None:
         """Read until nothing is left or the time is up, and store what was read."""
@@ -92,7 +93,7 @@ class BulkReading:
 
     def read_all(self) -> None:
         results: list[Result] = []
-        with ThreadPoolExecutor(SLOW_TOO * self.source.threads, thread_name_prefix="reading") as pool:
+        with ThreadPoolExecutor((1 + SLOW_TOO) * self.source.threads, thread_name_prefix="reading") as pool:
             try:
                 while True:
                     if self.may_take:
@@ -145,10 +146,12 @@ class BulkReading:
 
     @property
     def free(self) -> int:
-        """Return how many PBXs may be begun now."""
+        """Return how many PBXs may be begun now: as many as are read at once, and those expected to be slow."""
         with self.lock:
-            threads = self.source.threads
-            return min(threads - len(self.young()), SLOW_TOO * threads - len(self.begun))
+            threads, young = self.source.threads, len(self.young())
+            slow = len(self.begun) - young
+            expected = threads * slow // max(1, self.answered)
+            return min(threads + expected - young, (1 + SLOW_TOO) * threads - len(self.begun))
 
     def young(self) -> list[float]:
         """Return when those were begun that are not slow yet."""
@@ -176,6 +179,7 @@ class BulkReading:
         with self.lock:
             seconds = time.monotonic() - self.begun.pop(result.work.row_id)
             if not result.problem:
+                self.answered += 1
                 self.answered_in.append(seconds)
                 self.slow_s = max(SLOW_S, sorted(self.answered_in)[(len(self.answered_in) - 1) * 3 // 4])
 
