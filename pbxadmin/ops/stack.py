@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-P = ParamSpec("P")
-R = TypeVar("R")
+Given = ParamSpec("Given")
+Returned = TypeVar("Returned")
 SLOTS = 17_000  # 133 KiB, for which Python takes 256 KiB: the rest has room for some hundred calls within each other
 
 
-def with_stack_room(call: Callable[P, R]) -> Callable[P, R]:
+def with_stack_room(call: Callable[Given, Returned]) -> Callable[Given, Returned]:
     """Return a function that does the same, with room for all that it calls in one chunk of Python's stack.
 
     Python 3.11 to 3.13 keep frames in chunks of 16 KiB, asking the system for the next one and giving it back at once.
@@ -17,7 +17,7 @@ def with_stack_room(call: Callable[P, R]) -> Callable[P, R]:
     https://github.com/python/cpython/issues/142183.
     """
 
-    def roomy(*args: P.args, **named: P.kwargs) -> R:
+    def roomy(*args: Given.args, **named: Given.kwargs) -> Returned:
         return call(*args, **named)
 
     roomy.__code__ = roomy.__code__.replace(co_stacksize=SLOTS)
