@@ -269,3 +269,11 @@ def test_kicks_that_were_given_out_long_ago_are_forgotten():
     kicks_forget()
 
     assert sorted(kick.args_kwargs["args"] for kick in DBTaskResult.objects.all()) == [[2], [3]]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_probes_are_answered_past_the_proxy(client, settings, path):
+    """The health check of the image asks over HTTP: sent on to the site, it finds nobody there."""
+    settings.SECURE_SSL_REDIRECT = True
+    assert client.get("/").status_code == 301
+    assert client.get(path).status_code in (200, 503)
