@@ -100,7 +100,7 @@ class EventAction(StrEnum):
     PBX_DISABLED = "pbx.disabled", "PBX disabled", EventGroup.PBX_RECORD
     PBX_ENABLED = "pbx.enabled", "PBX enabled", EventGroup.PBX_RECORD
     PBX_DELETED = "pbx.deleted", "PBX deleted", EventGroup.PBX_RECORD
-    PBX_TESTED = "pbx.tested", "Connection tested", EventGroup.CONTACT
+    PBX_TESTED = "pbx.tested", "Connection test", EventGroup.CONTACT
     PBX_PINNED = "pbx.pinned", "Certificate pinned", EventGroup.PBX_IDENTITY
     PBX_STATE_CHANGED = "pbx.state-changed", "PBX state changed", EventGroup.CONTACT
     PBX_STRANGER = "pbx.stranger", "Another device answered", EventGroup.CONTACT

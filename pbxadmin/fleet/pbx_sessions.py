@@ -50,7 +50,9 @@ log = logging.getLogger(__name__)
 TOKEN_USE = timedelta(minutes=25)
 LOCKOUT = timedelta(minutes=10)
 REFUSED_LOGIN = (PbxState.CREDENTIALS_REJECTED, PbxState.LOCKED)
-REJECTED = "Refused ({}). Not tried again until you edit it: five in a row lock this address."
+REJECTED = (
+    "Refused ({}). Not tried again until its username, password or address is edited: five in a row lock this address."
+)
 LOGOUT_S = 3.0
 FAILURES_BEFORE_PAUSE = 3
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 30, 900
