@@ -51,7 +51,8 @@ TOKEN_USE = timedelta(minutes=25)
 LOCKOUT = timedelta(minutes=10)
 REFUSED_LOGIN = (PbxState.CREDENTIALS_REJECTED, PbxState.LOCKED)
 REJECTED = (
-    "Refused ({}). Not tried again until its username, password or address is edited: five in a row lock this address."
+    "Refused ({}). Not tried again until its username, password, protocol, host or port is edited: "
+    "five in a row lock our address out."
 )
 LOGOUT_S = 3.0
 FAILURES_BEFORE_PAUSE = 3
