@@ -146,11 +146,14 @@ class BulkReading:
 
     @property
     def free(self) -> int:
-        """Return how many PBXs may be begun now: as many as are read at once, and those expected to be slow."""
+        """Return how many PBXs may be begun now: as many as are read at once, and those expected to be slow.
+
+        As many again at most: where nobody answers because our own machine is busy, more would make it busier.
+        """
         with self.lock:
             threads, young = self.source.threads, len(self.young())
             slow = len(self.begun) - young
-            expected = threads * slow // max(1, self.answered)
+            expected = min(threads, threads * slow // max(1, self.answered))
             return min(threads + expected - young, (1 + SLOW_TOO) * threads - len(self.begun))
 
     def young(self) -> list[float]:
