@@ -311,7 +311,17 @@ def test_a_pbx_in_somebodys_hands_does_not_hold_up_the_others(pbxs: list[Pbx], f
 
 @pytest.mark.parametrize(
     ("answered", "young", "slow", "free"),
-    [(0, 0, 0, 4), (0, 3, 0, 1), (0, 4, 0, 0), (9, 4, 1, 0), (9, 1, 4, 4), (8, 4, 4, 2), (9, 4, 16, 0), (0, 0, 4, 8), (0, 0, 15, 5)],
+    [
+        (0, 0, 0, 4),
+        (0, 3, 0, 1),
+        (0, 4, 0, 0),
+        (9, 4, 1, 0),
+        (9, 1, 4, 4),
+        (8, 4, 4, 2),
+        (9, 4, 16, 0),
+        (0, 0, 4, 8),
+        (0, 0, 15, 5),
+    ],
 )
 def test_a_pbx_that_takes_long_does_not_keep_others_from_being_read(
     pbxs: list[Pbx], settings: Any, answered: int, young: int, slow: int, free: int
