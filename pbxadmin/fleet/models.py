@@ -115,6 +115,13 @@ class PbxQuerySet(CustomerRows["Pbx"]):
         states = [When(state=state, then=place) for place, state in enumerate(BY_URGENCY)]
         return self.annotate(urgency=Case(When(is_enabled=False, then=len(states)), *states))
 
+    def same_device_as(self, pbx: "Pbx") -> Self:
+        """Filter to other records of what seems to be the same device: at its host and port, or with its serial number."""
+        same = Q(host__iexact=pbx.host, port=pbx.port)
+        if serial := pbx.answering_serial:
+            same |= Q(serial=serial) | Q(other_serial=serial)
+        return self.filter(same).exclude(pk=pbx.pk)
+
     def tagged(self, tag: str) -> Self:
         """Filter to PBXs that have this tag. tag: folded, as it is stored."""
         return self.filter(has_tag(tag))

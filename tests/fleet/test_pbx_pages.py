@@ -516,3 +516,36 @@ def test_what_is_not_there_keeps_the_account_menu(client: Client, manager: User)
     assert "Nothing here" in page
     assert 'href="/accounts/logout/"' in page
     assert "csrfmiddlewaretoken" not in page
+
+
+@pytest.mark.parametrize(
+    ("known", "other", "is_told"),
+    [
+        ({}, {"host": "PBX.example.com"}, True),
+        ({}, {"host": "pbx.example.com", "port": 9088}, False),
+        ({"serial": "369B1"}, {"serial": "369B1"}, True),
+        ({"serial": "369B1"}, {"serial": "111A1", "other_serial": "369B1"}, True),
+        ({"serial": ""}, {"serial": ""}, False),
+    ],
+)
+def test_a_second_record_of_one_device_is_told(
+    client: Client, manager: User, acme: Customer, known: dict[str, Any], other: dict[str, Any], is_told: bool
+) -> None:
+    """Two records do not wait for each other, so two requests could reach a PBX at one time."""
+    pbx = make_pbx(acme, host="pbx.example.com")
+    Pbx.objects.filter(pk=pbx.pk).update(**known)
+    second = make_pbx(acme, name="ACME-Twin")
+    Pbx.objects.filter(pk=second.pk).update(**other)
+
+    page = text(client, pbx.get_absolute_url())
+
+    assert ("data-same-device" in page, second.get_absolute_url() in page) == (is_told, is_told)
+
+
+def test_a_second_record_that_one_may_not_see_is_not_told(
+    client: Client, manager: User, acme: Customer, bellweather: Customer
+) -> None:
+    pbx = make_pbx(acme, host="pbx.example.com")
+    make_pbx(bellweather, name="BELL-Twin", host="pbx.example.com")
+
+    assert "data-same-device" not in text(client, pbx.get_absolute_url())

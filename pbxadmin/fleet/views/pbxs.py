@@ -31,6 +31,8 @@ from pbxadmin.web.site import site_address
 
 from .common import managed_pbx, pbx_to_show, to_pbx_page
 
+MOST_SAME = 3  # other records of one device that its page names
+
 
 @login_required
 @require_GET
@@ -80,7 +82,13 @@ def pbx_page(request: HttpRequest, pk: int) -> HttpResponse:
     link = f"{site_address(request)}{pbx.get_absolute_url()}"
     engineer = engineer_text(pbx, link) if pbx.state in NEEDS_A_PERSON else ""
     clock = clock_told(pbx.clock, pbx.identity_at) if pbx.identity_at else None
-    context = {"pbx": pbx, "availability": availability_of(pbx), "engineer": engineer, "clock": clock}
+    context = {
+        "pbx": pbx,
+        "same_device": Pbx.objects.visible_to(request.user).same_device_as(pbx).select_related("customer")[:MOST_SAME],
+        "availability": availability_of(pbx),
+        "engineer": engineer,
+        "clock": clock,
+    }
     return render(request, "fleet/pbx_page.html", context)
 
 
