@@ -116,7 +116,7 @@ class PbxQuerySet(CustomerRows["Pbx"]):
         return self.annotate(urgency=Case(When(is_enabled=False, then=len(states)), *states))
 
     def same_device_as(self, pbx: "Pbx") -> Self:
-        """Filter to other records of what seems to be the same device: at its host and port, or with its serial number."""
+        """Filter to other records of what seems to be the same device: with its host and port, or its serial number."""
         same = Q(host__iexact=pbx.host, port=pbx.port)
         if serial := pbx.answering_serial:
             same |= Q(serial=serial) | Q(other_serial=serial)
