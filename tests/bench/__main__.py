@@ -59,7 +59,7 @@ def main() -> None:
 
     for name in names:
         with own_database():
-            with_stack_room(import_module(f"tests.bench.{name}").main)()  # as the server does, or luck has a say
+            with_stack_room(import_module(f"tests.bench.{name}").main)()  # as the server does
 
 
 @contextmanager

@@ -445,7 +445,10 @@ def test_a_wrong_password_is_told_with_what_to_do(manager: Client, recorded: Cal
 
     page = manager.post(f"/pbxs/{pbx.pk}/test/").content.decode()
 
-    assert "until its username, password, protocol, host or port is edited: five in a row lock our address out." in page
+    assert (
+        "Refused (20003). Not tried again until its username, password, protocol, host or port is edited: "
+        "five in a row lock our address out."
+    ) in page
 
 
 def test_after_a_wrong_password_no_other_version_is_tried(
